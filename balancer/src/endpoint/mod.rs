@@ -1,0 +1,209 @@
+//! An endpoint: one address of a pool with what is counted there.
+//!
+//! Decides whether it takes one more request ([`Endpoint::claim`]). Called by `pool`, which chooses among endpoints, and by
+//! whoever drains one. Never opens a connection and never chooses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::config::Address;
+
+/// One address of a pool, shared by every thread for as long as a request, a member list or a worker refers to it.
+#[derive(Debug)]
+pub struct Endpoint {
+    id: EndpointId,
+    name: String,
+    name_hash: u64,
+    address: Address,
+    weight: u16,
+    backup: bool,
+    accepting: AtomicBool,
+    in_flight: AtomicUsize,
+    drained: Notify,
+}
+
+/// Number of an endpoint, never used twice in the life of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId(u64);
+
+/// A request's place at an endpoint; dropping it gives the place back.
+#[derive(Debug)]
+pub struct InFlight {
+    endpoint: Arc<Endpoint>,
+}
+
+impl Endpoint {
+    /// A new endpoint that accepts requests.
+    ///
+    /// `name` tells it apart for people and for hashing, and stays the same when a worker comes back at another port:
+    /// `app.2` for a worker, the address for a fixed endpoint. `weight` is at least 1.
+    pub fn new(name: String, address: Address, weight: u16, backup: bool) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self {
+            id: EndpointId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            name_hash: xxh3_64(name.as_bytes()),
+            name,
+            address,
+            weight: weight.max(1),
+            backup,
+            accepting: AtomicBool::new(true),
+            in_flight: AtomicUsize::new(0),
+            drained: Notify::new(),
+        })
+    }
+
+    /// Takes a place, unless the endpoint drains.
+    ///
+    /// Counts first and asks then (both sequentially consistent), so that whoever sees [`Self::drain`] done and nothing in
+    /// flight knows that nothing will be.
+    pub fn claim(self: &Arc<Self>) -> Option<InFlight> {
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let place = InFlight { endpoint: Arc::clone(self) };
+        self.accepts().then_some(place)
+    }
+
+    /// From now on no request gets a place; those in flight go on.
+    pub fn drain(&self) {
+        self.accepting.store(false, Ordering::SeqCst);
+        if self.in_flight() == 0 {
+            self.drained.notify_waiters();
+        }
+    }
+
+    /// Returns when the endpoint drains and nothing is in flight.
+    pub async fn drained(&self) {
+        loop {
+            // Registered before the question, so that a last request ending in between is not missed.
+            let notified = self.drained.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if !self.accepts() && self.in_flight() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Whether requests get a place.
+    pub fn accepts(&self) -> bool {
+        self.accepting.load(Ordering::SeqCst)
+    }
+
+    /// Requests at this endpoint, until their last body byte.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Its number.
+    pub fn id(&self) -> EndpointId {
+        self.id
+    }
+
+    /// Its name, see [`Self::new`].
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A hash of its name that is the same in every process and version.
+    pub fn name_hash(&self) -> u64 {
+        self.name_hash
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Share of picks, at least 1.
+    pub fn weight(&self) -> u16 {
+        self.weight
+    }
+
+    /// Whether it is used only when no other is available.
+    pub fn backup(&self) -> bool {
+        self.backup
+    }
+}
+
+impl InFlight {
+    /// Where the place is.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let before = self.endpoint.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if before == 1 && !self.endpoint.accepts() {
+            self.endpoint.drained.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn endpoint() -> Arc<Endpoint> {
+        Endpoint::new("app.1".into(), Address::Unix(PathBuf::from("/s")), 1, false)
+    }
+
+    #[test]
+    fn a_place_is_counted_until_it_is_dropped() {
+        let endpoint = endpoint();
+        let first = endpoint.claim().unwrap();
+        let second = endpoint.claim().unwrap();
+        assert_eq!(endpoint.in_flight(), 2);
+        drop((first, second));
+        assert_eq!(endpoint.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_draining_endpoint_gives_no_place_and_counts_none() {
+        let endpoint = endpoint();
+        endpoint.drain();
+        assert!(endpoint.claim().is_none());
+        assert_eq!(endpoint.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn drained_waits_for_the_last_request() {
+        let endpoint = endpoint();
+        let place = endpoint.claim().unwrap();
+        endpoint.drain();
+        let mut drained = tokio_test_pending(endpoint.drained());
+        assert!(drained.poll_once().await);
+        drop(place);
+        drained.finish().await;
+    }
+
+    #[tokio::test]
+    async fn an_idle_endpoint_is_drained_at_once() {
+        let endpoint = endpoint();
+        endpoint.drain();
+        endpoint.drained().await;
+    }
+
+    /// A future that can be asked once whether it still waits.
+    struct Waiting<F>(std::pin::Pin<Box<F>>);
+
+    fn tokio_test_pending<F: Future<Output = ()>>(future: F) -> Waiting<F> {
+        Waiting(Box::pin(future))
+    }
+
+    impl<F: Future<Output = ()>> Waiting<F> {
+        async fn poll_once(&mut self) -> bool {
+            std::future::poll_fn(|cx| std::task::Poll::Ready(self.0.as_mut().poll(cx).is_pending())).await
+        }
+
+        async fn finish(self) {
+            self.0.await;
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A pool: a named group of interchangeable endpoints.
+//!
+//! Decides which endpoint serves the next attempt and takes a place there ([`Pool::claim`]). Called by `forward` for every
+//! attempt, and by `supervise` and `app` when endpoints come and go. Never opens a connection and never judges one.
+
+mod affinity;
+mod key;
+mod members;
+mod retry_budget;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use rand::Rng;
+
+use crate::config::{self, UpstreamTimeouts};
+use crate::endpoint::{Endpoint, EndpointId, InFlight};
+use crate::pick::Turn;
+pub use affinity::Affinity;
+pub use key::Wish;
+use members::Members;
+use retry_budget::RetryBudget;
+
+/// A pool and what is remembered of it between requests.
+#[derive(Debug)]
+pub struct Pool {
+    name: String,
+    policy: config::Policy,
+    affinity: Option<Affinity>,
+    timeouts: UpstreamTimeouts,
+    attempts_max: u32,
+    idle_connections_max: usize,
+    members: ArcSwap<Members>,
+    /// Held by whoever changes the members; readers never wait.
+    change: Mutex<()>,
+    cursor: AtomicUsize,
+    requests: AtomicUsize,
+    retries: Mutex<RetryBudget>,
+}
+
+impl Pool {
+    /// A pool with its fixed endpoints; workers are added as they become ready.
+    pub fn new(pool: &config::Pool) -> Arc<Self> {
+        let fixed = pool.endpoints.iter().map(|fixed| {
+            let name = fixed.address.to_string();
+            Endpoint::new(name, fixed.address.clone(), fixed.weight, fixed.backup)
+        });
+        Arc::new(Self {
+            name: pool.name.clone(),
+            members: ArcSwap::from_pointee(Members::new(&pool.policy, fixed.enumerate().collect())),
+            policy: pool.policy.clone(),
+            affinity: pool.affinity.as_ref().map(Affinity::new),
+            timeouts: pool.timeouts.clone(),
+            attempts_max: pool.attempts_max,
+            idle_connections_max: pool.idle_connections_max,
+            change: Mutex::new(()),
+            cursor: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            retries: Mutex::new(RetryBudget::new(pool.retry_budget)),
+        })
+    }
+
+    /// Adds an endpoint; `position` orders the members (a worker's index), so that turns do not depend on who was ready
+    /// first.
+    pub fn add(&self, endpoint: Arc<Endpoint>, position: usize) {
+        self.change_members(|members| members.with(&self.policy, endpoint, position));
+    }
+
+    /// Takes an endpoint out of the list. Its requests in flight go on; see [`Endpoint::drain`] for waiting for them.
+    pub fn remove(&self, id: EndpointId) {
+        self.change_members(|members| members.without(&self.policy, id));
+    }
+
+    /// Takes a place at an endpoint that is none of `tried`, or at one of these where there is no other; `None` when no
+    /// endpoint accepts requests.
+    pub fn claim(&self, wish: &Wish, tried: &[EndpointId], rng: &mut impl Rng) -> Option<InFlight> {
+        let members = self.members.load();
+        if let Some(place) = wish.affinity.and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim())
+        {
+            return Some(place);
+        }
+        let mut turn = Turn { cursor: &self.cursor, key: wish.key, rng };
+        // An endpoint may begin to drain between the pick and the claim; then it is not picked again.
+        for _ in 0..=members.len() {
+            let Some(endpoint) = members.pick(&mut turn, tried) else { break };
+            if let Some(place) = endpoint.claim() {
+                return Some(place);
+            }
+        }
+        if tried.is_empty() { None } else { self.claim(wish, &[], turn.rng) }
+    }
+
+    /// Counts a request, of whose number a share may be retried.
+    pub fn count_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether one more retry stays within the budget; takes it if so.
+    pub fn may_retry(&self, now: Instant) -> bool {
+        let requests = self.requests.load(Ordering::Relaxed);
+        self.retries.lock().unwrap_or_else(PoisonError::into_inner).withdraw(requests, now)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What a request's endpoint may depend on.
+    pub fn policy(&self) -> &config::Policy {
+        &self.policy
+    }
+
+    /// How a client is kept at its endpoint.
+    pub fn affinity(&self) -> Option<&Affinity> {
+        self.affinity.as_ref()
+    }
+
+    /// Time limits towards its endpoints.
+    pub fn timeouts(&self) -> &UpstreamTimeouts {
+        &self.timeouts
+    }
+
+    /// Tries for one request.
+    pub fn attempts_max(&self) -> u32 {
+        self.attempts_max
+    }
+
+    /// Idle connections kept per endpoint and proxy thread.
+    pub fn idle_connections_max(&self) -> usize {
+        self.idle_connections_max
+    }
+
+    /// The endpoints of this moment, in order.
+    pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.members.load().endpoints().cloned().collect()
+    }
+
+    fn change_members(&self, change: impl FnOnce(&Members) -> Members) {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&self.members.load());
+        self.members.store(Arc::new(changed));
+    }
+}
+
+#[cfg(test)]
+mod tests;

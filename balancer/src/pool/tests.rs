@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use super::*;
+use crate::config::Address;
+
+fn pool(policy: config::Policy, affinity: bool) -> Arc<Pool> {
+    let second = Duration::from_secs(1);
+    let timeouts =
+        UpstreamTimeouts { connect: second, response: second, idle: second, request: None, keep_alive: second };
+    Pool::new(&config::Pool {
+        name: "app".into(),
+        policy,
+        affinity: affinity.then(|| config::Affinity { cookie: "lb".into() }),
+        endpoints: Vec::new(),
+        workers: None,
+        timeouts,
+        attempts_max: 3,
+        retry_budget: 0.2,
+        idle_connections_max: 8,
+    })
+}
+
+fn endpoint(index: usize, backup: bool) -> Arc<Endpoint> {
+    Endpoint::new(format!("app.{index}"), Address::Unix(format!("/s{index}").into()), 1, backup)
+}
+
+fn name(place: Option<InFlight>) -> Option<String> {
+    place.map(|place| place.endpoint().name().to_owned())
+}
+
+#[test]
+fn turns_follow_positions_whoever_was_ready_first() {
+    let (pool, mut rng) = (pool(config::Policy::RoundRobin, false), SmallRng::seed_from_u64(1));
+    pool.add(endpoint(2, false), 2);
+    pool.add(endpoint(1, false), 1);
+    let turns: Vec<_> = (0..4).map(|_| name(pool.claim(&Wish::default(), &[], &mut rng)).unwrap()).collect();
+    assert_eq!(turns, ["app.1", "app.2", "app.1", "app.2"]);
+}
+
+#[test]
+fn a_backup_serves_only_when_no_other_accepts() {
+    let (pool, mut rng) = (pool(config::Policy::RoundRobin, false), SmallRng::seed_from_u64(1));
+    let (first, backup) = (endpoint(1, false), endpoint(2, true));
+    pool.add(Arc::clone(&first), 1);
+    pool.add(backup, 2);
+    for _ in 0..3 {
+        assert_eq!(name(pool.claim(&Wish::default(), &[], &mut rng)).unwrap(), "app.1");
+    }
+    assert_eq!(name(pool.claim(&Wish::default(), &[first.id()], &mut rng)).unwrap(), "app.2", "a retry goes elsewhere");
+    first.drain();
+    assert_eq!(name(pool.claim(&Wish::default(), &[], &mut rng)).unwrap(), "app.2");
+}
+
+#[test]
+fn the_last_endpoint_is_tried_again_and_none_is_none() {
+    let (pool, mut rng) = (pool(config::Policy::TwoChoices, false), SmallRng::seed_from_u64(1));
+    assert!(pool.claim(&Wish::default(), &[], &mut rng).is_none());
+    let only = endpoint(1, false);
+    pool.add(Arc::clone(&only), 1);
+    assert!(pool.claim(&Wish::default(), &[only.id()], &mut rng).is_some());
+    pool.remove(only.id());
+    assert!(pool.claim(&Wish::default(), &[only.id()], &mut rng).is_none());
+}
+
+#[test]
+fn a_cookie_of_ours_leads_back_to_its_endpoint() {
+    let (pool, mut rng) = (pool(config::Policy::RoundRobin, true), SmallRng::seed_from_u64(1));
+    let endpoints: Vec<_> = (1..=3).map(|index| endpoint(index, false)).collect();
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        pool.add(Arc::clone(endpoint), index);
+    }
+    let affinity = pool.affinity().unwrap();
+    let set = affinity.set_cookie(&endpoints[1]).unwrap();
+    let pair = set.to_str().unwrap().split(';').next().unwrap();
+    let mut headers = http::HeaderMap::new();
+    headers.insert(http::header::COOKIE, format!("theme=dark; {pair}").parse().unwrap());
+    let wish = Wish { key: 0, affinity: affinity.wanted(&headers) };
+    for _ in 0..5 {
+        assert_eq!(name(pool.claim(&wish, &[], &mut rng)).unwrap(), "app.2");
+    }
+    endpoints[1].drain();
+    assert_ne!(name(pool.claim(&wish, &[], &mut rng)).unwrap(), "app.2", "affinity never makes a request fail");
+}
+
+#[test]
+fn a_made_up_cookie_is_no_wish() {
+    let affinity = Affinity::new(&config::Affinity { cookie: "lb".into() });
+    for value in ["", "zz", "0123456789abcdefg", "app.2", "+123456789abcdef"] {
+        let mut headers = http::HeaderMap::new();
+        headers.insert(http::header::COOKIE, format!("lb={value}").parse().unwrap());
+        let wanted = affinity.wanted(&headers);
+        assert!(wanted.is_none() || wanted != Some(affinity.tag(&endpoint(2, false))), "{value}");
+    }
+}
