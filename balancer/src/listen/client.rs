@@ -1,0 +1,341 @@
+//! What is known of one client connection while it lives: who, what it waits for, since when.
+//!
+//! A timer per wait would cost every request a few insertions into the runtime's wheel. Instead a wait is written down here
+//! (two stores), and a tick of the thread looks at all its connections several times per shortest limit; see `registry`.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Socket;
+use crate::config::ClientLimits;
+
+/// One client connection. Lives on one thread.
+pub struct Client {
+    peer: Peer,
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    wait: Cell<Option<(Wait, Instant)>>,
+    deadline: Cell<Option<Instant>>,
+    stalled_since: Cell<Option<Instant>>,
+    expired: Cell<Option<Expired>>,
+    waker: RefCell<Option<Waker>>,
+    unread: Cell<bool>,
+    reset: Cell<bool>,
+    takeover: RefCell<Option<Takeover>>,
+}
+
+/// Who connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// An address.
+    Tcp(SocketAddr),
+    /// Somebody on this machine.
+    Unix,
+}
+
+/// What the service waits for on behalf of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// The client sends the next piece of its request body.
+    RequestBody,
+    /// The endpoint takes the next piece of the request body.
+    RequestTaken,
+    /// The endpoint answers.
+    Response,
+    /// The endpoint sends the next piece of the response body.
+    ResponseBody,
+    /// All of it.
+    Whole,
+}
+
+/// What took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expired {
+    /// No request for `keep_alive_timeout`.
+    Idle,
+    /// A header section not complete within `header_timeout`.
+    Header,
+    /// A client that took nothing of a response for `body_timeout`.
+    Stalled,
+    /// What the service waited for; it answers.
+    Service(Wait),
+}
+
+/// Takes the socket over after the connection's last response, with what was read beyond the request.
+pub type Takeover = Box<dyn FnOnce(Socket, Bytes) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Between requests, or before the first byte.
+    Idle,
+    /// In a header section.
+    Header,
+    /// A request is with the service.
+    Busy,
+}
+
+impl Client {
+    pub(super) fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(Instant::now()),
+            wait: Cell::new(None),
+            deadline: Cell::new(None),
+            stalled_since: Cell::new(None),
+            expired: Cell::new(None),
+            waker: RefCell::new(None),
+            unread: Cell::new(false),
+            reset: Cell::new(false),
+            takeover: RefCell::new(None),
+        }
+    }
+
+    /// Who connected.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// When the request that is with the service began to arrive.
+    pub fn begun(&self) -> Instant {
+        self.since.get()
+    }
+
+    /// Notes what the service waits for and when that is too long.
+    pub fn wait(&self, wait: Wait, until: Instant) {
+        self.wait.set(Some((wait, until)));
+    }
+
+    /// Notes that the service waits for nothing but its client.
+    pub fn wait_over(&self) {
+        self.wait.set(None);
+    }
+
+    /// Notes when the whole request must be answered.
+    pub fn whole_until(&self, until: Option<Instant>) {
+        self.deadline.set(until);
+    }
+
+    /// What of the service's waits has expired.
+    pub fn service_expired(&self) -> Option<Wait> {
+        match self.expired.get() {
+            Some(Expired::Service(wait)) => Some(wait),
+            _ => None,
+        }
+    }
+
+    /// Forgets an expired wait: the service goes on with another attempt.
+    pub fn renew(&self) {
+        self.wait.set(None);
+        self.expired.set(None);
+    }
+
+    /// Notes whether a request body has not been read to its end, so that a close must not reset the connection before
+    /// the client has read the answer.
+    pub fn set_unread(&self, unread: bool) {
+        self.unread.set(unread);
+    }
+
+    /// Notes that only the close will end the response: should the response fail, the close must not look like its end.
+    pub fn reset_on_failure(&self) {
+        self.reset.set(true);
+    }
+
+    /// Hands the socket to `takeover` once the response that is under way (a 101) has been written.
+    pub fn take_over(&self, takeover: Takeover) {
+        self.takeover.replace(Some(takeover));
+    }
+
+    pub(super) fn taken_over(&self) -> Option<Takeover> {
+        self.takeover.take()
+    }
+
+    pub(super) fn must_reset(&self) -> bool {
+        self.reset.get()
+    }
+
+    pub(super) fn is_unread(&self) -> bool {
+        self.unread.get()
+    }
+
+    pub(super) fn bytes_read(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Header);
+        }
+    }
+
+    pub(super) fn request_begins(&self) {
+        // The time of the first byte stays: a request takes as long as its client sees.
+        self.phase.set(Phase::Busy);
+    }
+
+    pub(super) fn response_ends(&self) {
+        self.wait.set(None);
+        self.deadline.set(None);
+        self.expired.set(None);
+        self.enter(Phase::Idle);
+    }
+
+    pub(super) fn writes(&self, ready: bool) {
+        match (ready, self.stalled_since.get()) {
+            (true, Some(_)) => self.stalled_since.set(None),
+            (false, None) => self.stalled_since.set(Some(Instant::now())),
+            _ => {}
+        }
+    }
+
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        let mut kept = self.waker.borrow_mut();
+        if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+            *kept = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn expired(&self) -> Option<Expired> {
+        self.expired.get()
+    }
+
+    /// Looks whether something took too long; wakes the connection if so.
+    pub(super) fn check(&self, now: Instant, limits: &ClientLimits) {
+        let over = |since: Instant, limit: Duration| now.saturating_duration_since(since) >= limit;
+        let expired = if self.stalled_since.get().is_some_and(|since| over(since, limits.body_timeout)) {
+            Some(Expired::Stalled)
+        } else {
+            match self.phase.get() {
+                Phase::Idle => over(self.since.get(), limits.keep_alive_timeout).then_some(Expired::Idle),
+                Phase::Header => over(self.since.get(), limits.header_timeout).then_some(Expired::Header),
+                Phase::Busy => self.busy_expired(now).map(Expired::Service),
+            }
+        };
+        // Said once; what the service makes of it is its business.
+        if expired.is_some() && self.expired.get() != expired {
+            self.expired.set(expired);
+            self.wake();
+        }
+    }
+
+    fn busy_expired(&self, now: Instant) -> Option<Wait> {
+        if self.deadline.get().is_some_and(|until| now >= until) {
+            return Some(Wait::Whole);
+        }
+        self.wait.get().filter(|(_, until)| now >= *until).map(|(wait, _)| wait)
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(Instant::now());
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("peer", &self.peer).field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix:"),
+        }
+    }
+}
+
+impl Peer {
+    /// The client's address, an IPv4-mapped one as IPv4.
+    pub fn ip(self) -> Option<std::net::IpAddr> {
+        match self {
+            Self::Tcp(address) => Some(address.ip().to_canonical()),
+            Self::Unix => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::AmbiguousFields;
+
+    fn limits() -> ClientLimits {
+        let second = Duration::from_secs(1);
+        ClientLimits {
+            header_timeout: 2 * second,
+            keep_alive_timeout: 5 * second,
+            body_timeout: 3 * second,
+            body_rate_min: 0,
+            header_bytes_max: 8_192,
+            body_bytes_max: 1,
+            ambiguous_fields: AmbiguousFields::Drop,
+        }
+    }
+
+    fn expired_after(client: &Client, seconds: u64) -> Option<Expired> {
+        client.check(client.begun() + Duration::from_secs(seconds), &limits());
+        client.expired()
+    }
+
+    #[test]
+    fn each_phase_has_its_own_limit() {
+        let client = Client::new(Peer::Unix);
+        assert_eq!(expired_after(&client, 4), None);
+        assert_eq!(expired_after(&client, 5), Some(Expired::Idle));
+
+        let client = Client::new(Peer::Unix);
+        client.bytes_read();
+        assert_eq!(expired_after(&client, 1), None);
+        assert_eq!(expired_after(&client, 2), Some(Expired::Header));
+
+        let client = Client::new(Peer::Unix);
+        client.bytes_read();
+        client.request_begins();
+        assert_eq!(expired_after(&client, 60), None, "a service that waits for nothing has no limit");
+        client.wait(Wait::Response, client.begun() + Duration::from_secs(9));
+        assert_eq!(expired_after(&client, 8), None);
+        assert_eq!(expired_after(&client, 9), Some(Expired::Service(Wait::Response)));
+    }
+
+    #[test]
+    fn the_whole_request_has_a_limit_whatever_it_waits_for() {
+        let client = Client::new(Peer::Unix);
+        client.bytes_read();
+        client.request_begins();
+        client.whole_until(Some(client.begun() + Duration::from_secs(4)));
+        client.wait(Wait::Response, client.begun() + Duration::from_secs(9));
+        assert_eq!(expired_after(&client, 4), Some(Expired::Service(Wait::Whole)));
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_stalled_until_it_takes_something() {
+        let client = Client::new(Peer::Unix);
+        client.request_begins();
+        client.writes(false);
+        client.writes(true);
+        assert_eq!(expired_after(&client, 60), None);
+        client.writes(false);
+        assert_eq!(expired_after(&client, 60), Some(Expired::Stalled));
+    }
+
+    #[test]
+    fn a_new_request_on_the_connection_starts_afresh() {
+        let client = Client::new(Peer::Unix);
+        client.bytes_read();
+        client.request_begins();
+        client.wait(Wait::Response, client.begun());
+        assert_eq!(expired_after(&client, 1), Some(Expired::Service(Wait::Response)));
+        client.response_ends();
+        assert_eq!(expired_after(&client, 1), None);
+    }
+}

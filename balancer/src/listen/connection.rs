@@ -1,0 +1,179 @@
+//! One client connection from accept to close.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
+use super::client::{Client, Expired, Peer};
+use super::close;
+use super::registry::Registry;
+use super::watched::Watched;
+use super::{Service, Socket};
+
+/// Serves requests until one side ends the connection, and ends it so that the last answer arrives.
+pub(super) async fn run<S: Service>(
+    socket: Socket,
+    peer: Peer,
+    service: Rc<S>,
+    registry: Rc<Registry>,
+    http: http1::Builder,
+) {
+    let client = Rc::new(Client::new(peer));
+    let _registered = registry.enter(Rc::clone(&client));
+    let mut connection = {
+        let state = Rc::new(service.connected(&client));
+        let watched = Rc::clone(&client);
+        let (client, service) = (Rc::clone(&client), Rc::clone(&service));
+        let answer = move |request: Request<Incoming>| {
+            let (client, service, state) = (Rc::clone(&client), Rc::clone(&service), Rc::clone(&state));
+            client.request_begins();
+            client.set_unread(!request.body().is_end_stream());
+            async move {
+                let ending = Ending(client);
+                let response = service.answer(state, request).await;
+                Ok::<_, Infallible>(response.map(|body| Answer { body, ending }))
+            }
+        };
+        let io = TokioIo::new(Watched::new(socket, watched));
+        http.serve_connection(io, service_fn(answer))
+    };
+    let mut draining = false;
+    let ended = poll_fn(|cx| {
+        client.set_waker(cx.waker());
+        match client.expired() {
+            None | Some(Expired::Service(_)) => {}
+            Some(expired) => return Poll::Ready(End::Expired(expired)),
+        }
+        if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(End::Http(result));
+        }
+        // Polled first, so that a request that is already here is served.
+        if registry.is_draining() && !draining {
+            draining = true;
+            Pin::new(&mut connection).graceful_shutdown();
+            return Pin::new(&mut connection).poll(cx).map(End::Http);
+        }
+        Poll::Pending
+    })
+    .await;
+    let rest = connection.into_parts();
+    let (socket, read) = (rest.io.into_inner().into_inner(), rest.read_buf);
+    match ended {
+        End::Http(Ok(())) => match client.taken_over() {
+            Some(takeover) => takeover(socket, read).await,
+            None if client.is_unread() => close::lingering(socket).await,
+            None => {}
+        },
+        End::Http(Err(error)) if error.is_parse() => {
+            service.refused(&client, Refusal::of(&error));
+            close::lingering(socket).await;
+        }
+        End::Http(Err(_)) if client.must_reset() => socket.reset_on_close(),
+        End::Http(Err(_)) => {}
+        End::Expired(Expired::Header) => {
+            service.refused(&client, Refusal::SlowHeader);
+            close::with_answer(socket, StatusCode::REQUEST_TIMEOUT, Refusal::SlowHeader.reason()).await;
+        }
+        End::Expired(_) if client.must_reset() => socket.reset_on_close(),
+        End::Expired(_) => {}
+    }
+}
+
+/// A request that never reached the service, and has been answered here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not HTTP as RFC 9112 has it.
+    Malformed,
+    /// Its target is longer than the parser's bound.
+    TargetTooLong,
+    /// Its header section is longer than `header_bytes_max` or has more than 100 fields.
+    HeaderTooLarge,
+    /// Its header section was not complete within `header_timeout`.
+    SlowHeader,
+    /// There are `connections_max` connections already.
+    ConnectionsMax,
+}
+
+impl Refusal {
+    /// The status the client got.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::SlowHeader => StatusCode::REQUEST_TIMEOUT,
+            Self::ConnectionsMax => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The word for the log.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "bad_request",
+            Self::TargetTooLong => "target_too_long",
+            Self::HeaderTooLarge => "header_too_large",
+            Self::SlowHeader => "slow_header",
+            Self::ConnectionsMax => "connections_max",
+        }
+    }
+
+    fn of(error: &hyper::Error) -> Self {
+        // The parser says what it answered only in words.
+        match error.to_string() {
+            text if text.contains("URI too long") => Self::TargetTooLong,
+            _ if error.is_parse_too_large() => Self::HeaderTooLarge,
+            _ => Self::Malformed,
+        }
+    }
+}
+
+enum End {
+    Http(hyper::Result<()>),
+    Expired(Expired),
+}
+
+/// A service's response body, whose end is the end of the exchange.
+struct Answer<B> {
+    body: B,
+    ending: Ending,
+}
+
+/// Its drop begins the wait for the next request, whether a response was written, failed or was never made.
+struct Ending(Rc<Client>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.response_ends();
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B>
+where
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

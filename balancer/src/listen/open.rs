@@ -1,0 +1,107 @@
+//! Opens listeners, once: they outlive every reload.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+use crate::config::ListenAddress;
+
+/// An address we listen on: one kernel queue per thread for TCP, one for all for Unix.
+#[derive(Debug)]
+pub struct Listener {
+    /// The address, with the port the kernel chose where the configuration said 0.
+    pub address: ListenAddress,
+    /// One a thread, or a single one.
+    pub(super) queues: Vec<Queue>,
+}
+
+#[derive(Debug)]
+pub(super) enum Queue {
+    Tcp(std::net::TcpListener),
+    Unix(UnixListener),
+}
+
+/// Opens `address` for `threads` threads.
+///
+/// # Errors
+/// Those of the system calls. An address in use is refused even where the other side set SO_REUSEPORT too, so that a
+/// second instance cannot quietly take half of the connections.
+pub fn open(address: &ListenAddress, threads: usize) -> io::Result<Listener> {
+    match address {
+        ListenAddress::Tcp(address) => open_tcp(*address, threads),
+        ListenAddress::Unix(path) => {
+            remove_stale(path)?;
+            let listener = UnixListener::bind(path)?;
+            listener.set_nonblocking(true)?;
+            Ok(Listener { address: ListenAddress::Unix(path.clone()), queues: vec![Queue::Unix(listener)] })
+        }
+    }
+}
+
+fn open_tcp(address: SocketAddr, threads: usize) -> io::Result<Listener> {
+    let mut bound = address;
+    {
+        let alone = socket(address)?;
+        alone.bind(&SockAddr::from(address))?;
+        if let Some(chosen) = alone.local_addr()?.as_socket() {
+            bound = chosen;
+        }
+    }
+    let queues = (0..threads.max(1)).map(|_| {
+        let socket = socket(bound)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&SockAddr::from(bound))?;
+        Ok(socket)
+    });
+    // All are bound before the first one listens: connections are spread over those that listen.
+    let queues = queues.collect::<io::Result<Vec<Socket>>>()?;
+    let listening = queues.into_iter().map(|socket| {
+        socket.listen(BACKLOG)?;
+        Ok(Queue::Tcp(socket.into()))
+    });
+    Ok(Listener { address: ListenAddress::Tcp(bound), queues: listening.collect::<io::Result<_>>()? })
+}
+
+/// Options that accepted connections inherit are set here, which saves system calls for each of them.
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    // A response in several writes would wait for the client's delayed acknowledgement (40 ms) otherwise.
+    socket.set_tcp_nodelay(true)?;
+    // Finds out about peers that are gone without a word, for tunnels that may be silent for long.
+    socket.set_keepalive(true)?;
+    if address.is_ipv6() {
+        // `[::]` takes IPv4 clients too, as users of other servers expect.
+        socket.set_only_v6(false)?;
+    }
+    Ok(socket)
+}
+
+/// Removes a socket file nobody listens on any more; anything else in its place is left alone.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if !is_socket {
+        return Ok(());
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(_) => std::fs::remove_file(path),
+    }
+}
+
+impl Queue {
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
+            Self::Unix(listener) => SockRef::from(listener).try_clone().map(|socket| Self::Unix(socket.into())),
+        }
+    }
+}
+
+/// The kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4_096;

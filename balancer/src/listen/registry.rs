@@ -1,0 +1,88 @@
+//! The client connections of one thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use tokio::sync::Notify;
+
+use super::Client;
+use crate::config::ClientLimits;
+
+/// All connections of a thread, for the tick and for the drain.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    clients: RefCell<Slab<Rc<Client>>>,
+    draining: Cell<bool>,
+    changed: Notify,
+}
+
+/// A connection's entry; dropping it strikes it out.
+#[derive(Debug)]
+pub(super) struct Registered {
+    registry: Rc<Registry>,
+    key: usize,
+}
+
+impl Registry {
+    pub(super) fn enter(self: &Rc<Self>, client: Rc<Client>) -> Registered {
+        let mut clients = self.clients.borrow_mut();
+        let key = clients.insert(client);
+        if clients.len() == 1 {
+            self.changed.notify_waiters();
+        }
+        Registered { registry: Rc::clone(self), key }
+    }
+
+    /// Whether connections shall end as soon as nothing is in flight.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Tells every connection to end as soon as nothing is in flight.
+    pub(super) fn drain(&self) {
+        self.draining.set(true);
+        self.clients.borrow().iter().for_each(|(_, client)| client.wake());
+    }
+
+    /// Returns when no connection is left.
+    pub(super) async fn emptied(&self) {
+        self.until(Slab::is_empty).await;
+    }
+
+    /// Looks for expired waits as long as the thread lives, `tick` apart; sleeps while there is no connection.
+    pub(super) async fn tick(&self, tick: Duration, limits: &ClientLimits) {
+        loop {
+            self.until(|clients| !clients.is_empty()).await;
+            tokio::time::sleep(tick).await;
+            let now = Instant::now();
+            self.clients.borrow().iter().for_each(|(_, client)| client.check(now, limits));
+        }
+    }
+
+    async fn until(&self, reached: impl Fn(&Slab<Rc<Client>>) -> bool) {
+        // One thread: nothing changes between the question and the wait.
+        while !reached(&self.clients.borrow()) {
+            self.changed.notified().await;
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut clients = self.registry.clients.borrow_mut();
+        let gone = clients.try_remove(self.key);
+        let empty = clients.is_empty();
+        drop(clients);
+        drop(gone);
+        if empty {
+            self.registry.changed.notify_waiters();
+        }
+    }
+}
+
+/// How often to look so that a limit is kept within about six per cent, at most half a second apart.
+pub(super) fn tick_for(shortest: Duration) -> Duration {
+    (shortest / 16).clamp(Duration::from_millis(5), Duration::from_millis(500))
+}
