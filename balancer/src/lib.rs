@@ -2,6 +2,10 @@
 pub mod config;
 pub mod drain;
 pub mod endpoint;
+pub mod forward;
 pub mod listen;
+pub mod observe;
 pub mod pick;
 pub mod pool;
+pub mod proxy;
+pub mod route;

@@ -15,7 +15,7 @@ use crate::config::Address;
 #[derive(Debug)]
 pub struct Endpoint {
     id: EndpointId,
-    name: String,
+    name: Arc<str>,
     name_hash: u64,
     address: Address,
     weight: u16,
@@ -45,7 +45,7 @@ impl Endpoint {
         Arc::new(Self {
             id: EndpointId(NEXT.fetch_add(1, Ordering::Relaxed)),
             name_hash: xxh3_64(name.as_bytes()),
-            name,
+            name: name.into(),
             address,
             weight: weight.max(1),
             backup,
@@ -103,7 +103,7 @@ impl Endpoint {
     }
 
     /// Its name, see [`Self::new`].
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 

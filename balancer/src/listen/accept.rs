@@ -228,7 +228,8 @@ impl Accepting {
             match accepted {
                 Ok(connection) => return connection,
                 // The client left while it waited; the next one is not concerned.
-                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection; trying again in {pause:?}");
                     tokio::time::sleep(pause).await;

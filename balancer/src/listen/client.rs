@@ -56,7 +56,7 @@ pub enum Wait {
 
 /// What took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expired {
+pub(super) enum Expired {
     /// No request for `keep_alive_timeout`.
     Idle,
     /// A header section not complete within `header_timeout`.

@@ -42,7 +42,7 @@ pub(super) async fn run<S: Service>(
             async move {
                 let ending = Ending(client);
                 let response = service.answer(state, request).await;
-                Ok::<_, Infallible>(response.map(|body| Answer { body, ending }))
+                Ok::<_, Infallible>(response.map(|body| Answer { body, _ending: ending }))
             }
         };
         let io = TokioIo::new(Watched::new(socket, watched));
@@ -146,7 +146,7 @@ enum End {
 /// A service's response body, whose end is the end of the exchange.
 struct Answer<B> {
     body: B,
-    ending: Ending,
+    _ending: Ending,
 }
 
 /// Its drop begins the wait for the next request, whether a response was written, failed or was never made.

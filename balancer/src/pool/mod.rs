@@ -26,7 +26,7 @@ use retry_budget::RetryBudget;
 /// A pool and what is remembered of it between requests.
 #[derive(Debug)]
 pub struct Pool {
-    name: String,
+    name: Arc<str>,
     policy: config::Policy,
     affinity: Option<Affinity>,
     timeouts: UpstreamTimeouts,
@@ -48,7 +48,7 @@ impl Pool {
             Endpoint::new(name, fixed.address.clone(), fixed.weight, fixed.backup)
         });
         Arc::new(Self {
-            name: pool.name.clone(),
+            name: pool.name.as_str().into(),
             members: ArcSwap::from_pointee(Members::new(&pool.policy, fixed.enumerate().collect())),
             policy: pool.policy.clone(),
             affinity: pool.affinity.as_ref().map(Affinity::new),
@@ -104,7 +104,7 @@ impl Pool {
     }
 
     /// Its name.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 

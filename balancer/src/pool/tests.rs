@@ -28,7 +28,7 @@ fn endpoint(index: usize, backup: bool) -> Arc<Endpoint> {
 }
 
 fn name(place: Option<InFlight>) -> Option<String> {
-    place.map(|place| place.endpoint().name().to_owned())
+    place.map(|place| place.endpoint().name().to_string())
 }
 
 #[test]

@@ -1,0 +1,146 @@
+//! A response body on its way from a worker to a client.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+
+use super::super::error::Fault;
+use super::super::upstream::Upstreams;
+use super::RequestBody;
+use crate::endpoint::InFlight;
+use crate::listen::{Client, Wait};
+use crate::observe::Record;
+
+/// A worker's response body, with all that is held until its last byte.
+#[derive(Debug)]
+pub struct Relay {
+    incoming: Incoming,
+    client: Rc<Client>,
+    idle_timeout: Duration,
+    waiting: bool,
+    /// Given back when the worker has sent everything; dropped, which closes the upstream connection, when not.
+    lease: Option<Lease>,
+    /// Written when it is dropped.
+    record: Option<Box<Record>>,
+}
+
+/// A place at an endpoint and the connection to it.
+#[derive(Debug)]
+pub(in super::super) struct Lease {
+    pub(in super::super) place: InFlight,
+    pub(in super::super) send: SendRequest<RequestBody>,
+    pub(in super::super) upstreams: Rc<Upstreams>,
+    pub(in super::super) idle_max: usize,
+    pub(in super::super) keep_alive: Duration,
+}
+
+impl Relay {
+    pub(in super::super) fn new(
+        incoming: Incoming,
+        client: Rc<Client>,
+        idle_timeout: Duration,
+        lease: Lease,
+        record: Option<Box<Record>>,
+    ) -> Self {
+        Self { incoming, client, idle_timeout, waiting: false, lease: Some(lease), record }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(wait) = self.client.service_expired() {
+            return Poll::Ready(Some(Err(self.fail(late(wait)))));
+        }
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Pending => {
+                self.wait();
+                Poll::Pending
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(record), Some(data)) = (&mut self.record, frame.data_ref()) {
+                    record.sent(data.len());
+                }
+                if self.waiting {
+                    self.waiting = false;
+                    self.client.wait_over();
+                }
+                if self.incoming.is_end_stream() {
+                    self.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.fail(Fault::Truncated)))),
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// Begins to wait for the worker, once per silence.
+    fn wait(&mut self) {
+        if !self.waiting {
+            self.waiting = true;
+            self.client.wait(Wait::ResponseBody, Instant::now() + self.idle_timeout);
+        }
+    }
+
+    /// The worker has sent everything.
+    fn finish(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+        if let Some(record) = &mut self.record {
+            record.worker_done();
+        }
+    }
+
+    fn fail(&mut self, fault: Fault) -> Fault {
+        self.lease = None;
+        if let Some(record) = &mut self.record {
+            record.failed(fault.reason());
+        }
+        fault
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // Dropped with the worker still sending: whoever should have read it is gone.
+        if self.lease.is_some()
+            && !self.incoming.is_end_stream()
+            && let Some(record) = &mut self.record
+        {
+            record.failed(Fault::ClientGone.reason());
+        }
+    }
+}
+
+impl Lease {
+    /// Keeps the connection for the next request and frees the place.
+    pub(in super::super) fn give_back(self) {
+        if self.idle_max > 0 && !self.keep_alive.is_zero() {
+            let until = Instant::now() + self.keep_alive;
+            self.upstreams.check_in(self.place.endpoint().id(), self.send, self.idle_max, until);
+        }
+    }
+}
+
+fn late(wait: Wait) -> Fault {
+    match wait {
+        Wait::Whole => Fault::RequestTimeout,
+        _ => Fault::IdleTimeout,
+    }
+}

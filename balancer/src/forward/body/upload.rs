@@ -1,0 +1,219 @@
+//! A request body between a client that may be slow and an endpoint that may not take it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::super::error::Fault;
+use crate::listen::{Client, Wait};
+
+/// A client's request body, and how far it has got.
+pub struct Upload {
+    incoming: RefCell<Incoming>,
+    client: Rc<Client>,
+    limits: Limits,
+    gate: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
+    bytes: Cell<u64>,
+    taken: Cell<bool>,
+    answered: Cell<bool>,
+    silent_since: Cell<Option<Instant>>,
+    silent: Cell<Duration>,
+    fault: Cell<Option<Fault>>,
+}
+
+/// What a request body may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes in all.
+    pub bytes_max: u64,
+    /// Bytes a second after ten seconds of waiting for the client; 0: no floor.
+    pub rate_min: u64,
+    /// Silence of the client.
+    pub body_timeout: Duration,
+    /// Silence of an endpoint that takes nothing.
+    pub idle_timeout: Duration,
+    /// From the end of the body to the response.
+    pub response_timeout: Duration,
+}
+
+impl Upload {
+    /// `incoming` is the body `client` sends.
+    pub fn new(incoming: Incoming, client: Rc<Client>, limits: Limits) -> Rc<Self> {
+        Rc::new(Self {
+            incoming: RefCell::new(incoming),
+            client,
+            limits,
+            gate: RefCell::new(None),
+            bytes: Cell::new(0),
+            taken: Cell::new(false),
+            answered: Cell::new(false),
+            silent_since: Cell::new(None),
+            silent: Cell::new(Duration::ZERO),
+            fault: Cell::new(None),
+        })
+    }
+
+    /// Holds the body back until the worker has asked for it with a 100, or has said nothing for a second
+    /// (RFC 9110 §10.1.1: a client must not wait for ever, for there are workers that do not know the expectation).
+    ///
+    /// Reading the body is what makes our own 100 go to the client.
+    pub fn wait_for_continue(&self) -> Arc<Notify> {
+        let asked = Arc::new(Notify::new());
+        let waiting = Arc::clone(&asked);
+        let gate = async move {
+            // Asked or not, the body may go.
+            let _ = timeout(CONTINUE_PATIENCE, waiting.notified()).await;
+        };
+        self.gate.replace(Some(Box::pin(gate)));
+        asked
+    }
+
+    /// Whether any of the body has been handed on, so that it cannot be sent again.
+    pub fn taken(&self) -> bool {
+        self.taken.get()
+    }
+
+    /// What was wrong with the body.
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault.get()
+    }
+
+    /// The endpoint has answered: from now on the response is what is waited for.
+    pub fn answered(&self) {
+        self.answered.set(true);
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.incoming.borrow().is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.incoming.borrow().size_hint()
+    }
+
+    pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(gate) = &mut *self.gate.borrow_mut() {
+            std::task::ready!(gate.as_mut().poll(cx));
+        }
+        self.gate.replace(None);
+        let frame = {
+            let mut incoming = self.incoming.borrow_mut();
+            Pin::new(&mut *incoming).poll_frame(cx)
+        };
+        match frame {
+            Poll::Pending => {
+                self.silence_begins();
+                Poll::Pending
+            }
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.pass(frame))),
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.fail(Fault::BadBody)))),
+            Poll::Ready(None) => {
+                self.ends();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn pass(&self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Fault> {
+        let frame = match frame.into_trailers() {
+            Ok(trailers) => Frame::trailers(allowed(trailers)),
+            Err(data) => data,
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.bytes.set(self.bytes.get() + length);
+        self.taken.set(true);
+        if self.bytes.get() > self.limits.bytes_max {
+            return Err(self.fail(Fault::BodyTooLarge));
+        }
+        if let Some(since) = self.silent_since.take() {
+            self.silent.set(self.silent.get() + since.elapsed());
+            if self.is_too_slow() {
+                return Err(self.fail(Fault::SlowBody));
+            }
+        }
+        if self.is_end_stream() {
+            self.ends();
+        } else if !self.answered.get() {
+            self.client.wait(Wait::RequestTaken, Instant::now() + self.limits.idle_timeout);
+        }
+        Ok(frame)
+    }
+
+    /// Only time in which we waited for the client counts: a slow endpoint is not its fault.
+    fn is_too_slow(&self) -> bool {
+        let silent = self.silent.get();
+        silent > RATE_GRACE && (self.bytes.get() as f64) < self.limits.rate_min as f64 * silent.as_secs_f64()
+    }
+
+    fn silence_begins(&self) {
+        if self.silent_since.get().is_none() {
+            let now = Instant::now();
+            self.silent_since.set(Some(now));
+            if !self.answered.get() {
+                self.client.wait(Wait::RequestBody, now + self.limits.body_timeout);
+            }
+        }
+    }
+
+    fn ends(&self) {
+        self.client.set_unread(false);
+        if !self.answered.get() {
+            self.client.wait(Wait::Response, Instant::now() + self.limits.response_timeout);
+        }
+    }
+
+    fn fail(&self, fault: Fault) -> Fault {
+        self.fault.set(Some(fault));
+        fault
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload").field("bytes", &self.bytes).field("fault", &self.fault).finish_non_exhaustive()
+    }
+}
+
+/// Trailers without what means framing, routing, authentication or identity (RFC 9110 §6.5.1).
+fn allowed(mut trailers: HeaderMap) -> HeaderMap {
+    let forbidden = [
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::HOST,
+        header::CONNECTION,
+        header::TE,
+        header::TRAILER,
+        header::UPGRADE,
+        header::EXPECT,
+        header::AUTHORIZATION,
+        header::COOKIE,
+        header::SET_COOKIE,
+        header::CONTENT_ENCODING,
+        header::CONTENT_TYPE,
+        header::CONTENT_RANGE,
+        header::FORWARDED,
+    ];
+    for name in forbidden {
+        trailers.remove(name);
+    }
+    let identity: Vec<_> = trailers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+    for name in identity {
+        trailers.remove(name);
+    }
+    trailers
+}
+
+/// How long curl waits too.
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+const RATE_GRACE: Duration = Duration::from_secs(10);

@@ -1,0 +1,124 @@
+//! One table: what went wrong → whose fault, which status, which word.
+
+use std::error::Error;
+use std::fmt;
+
+use http::StatusCode;
+
+/// Why a request was not answered by a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A target in a form a gateway does not take (RFC 9112 §3.2).
+    BadTarget,
+    /// A missing, repeated or malformed `Host` (RFC 9112 §3.2).
+    BadHost,
+    /// A field name that a worker may read as another's, with `ambiguous_fields = "refuse"`.
+    AmbiguousField,
+    /// CONNECT or TRACE.
+    MethodRefused,
+    /// An expectation other than `100-continue` (RFC 9110 §10.1.1).
+    ExpectationFailed,
+    /// A body over `body_bytes_max`.
+    BodyTooLarge,
+    /// A body that is not framed as RFC 9112 §7 says.
+    BadBody,
+    /// A body slower than `body_timeout` or `body_rate_min` allows.
+    SlowBody,
+    /// No route takes the request.
+    NoRoute,
+    /// No endpoint of the pool accepts requests.
+    NoEndpoint,
+    /// The endpoint refused the connection.
+    ConnectFailed,
+    /// The endpoint did not accept a connection within `connect_timeout`.
+    ConnectTimeout,
+    /// The endpoint closed the connection before it answered.
+    ClosedEarly,
+    /// The endpoint's answer is not HTTP as RFC 9112 has it.
+    BadResponse,
+    /// The endpoint switched protocols though nobody asked.
+    UnaskedUpgrade,
+    /// The endpoint did not answer within `response_timeout`.
+    ResponseTimeout,
+    /// The endpoint took nothing of the request body for `idle_timeout`.
+    RequestStalled,
+    /// The endpoint sent nothing of the response body for `idle_timeout`.
+    IdleTimeout,
+    /// The request was not answered within `request_timeout`.
+    RequestTimeout,
+    /// The endpoint ended its response body too early.
+    Truncated,
+    /// The client left.
+    ClientGone,
+}
+
+/// Whose fault a [`Fault`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The client's.
+    Client,
+    /// The endpoint's.
+    Endpoint,
+    /// Ours, or our configuration's.
+    Us,
+}
+
+impl Fault {
+    /// Whose fault, the status the client gets, and the word for log and metrics.
+    pub fn explain(self) -> (Party, StatusCode, &'static str) {
+        use Party::{Client, Endpoint, Us};
+        match self {
+            Self::BadTarget => (Client, StatusCode::BAD_REQUEST, "bad_target"),
+            Self::BadHost => (Client, StatusCode::BAD_REQUEST, "bad_host"),
+            Self::AmbiguousField => (Client, StatusCode::BAD_REQUEST, "ambiguous_field"),
+            Self::MethodRefused => (Client, StatusCode::METHOD_NOT_ALLOWED, "method_refused"),
+            Self::ExpectationFailed => (Client, StatusCode::EXPECTATION_FAILED, "bad_expectation"),
+            Self::BodyTooLarge => (Client, StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::BadBody => (Client, StatusCode::BAD_REQUEST, "bad_body"),
+            Self::SlowBody => (Client, StatusCode::REQUEST_TIMEOUT, "slow_body"),
+            Self::NoRoute => (Us, StatusCode::NOT_FOUND, "no_route"),
+            Self::NoEndpoint => (Us, StatusCode::SERVICE_UNAVAILABLE, "no_endpoint"),
+            Self::ConnectFailed => (Endpoint, StatusCode::BAD_GATEWAY, "connect_failed"),
+            Self::ConnectTimeout => (Endpoint, StatusCode::BAD_GATEWAY, "connect_timeout"),
+            Self::ClosedEarly => (Endpoint, StatusCode::BAD_GATEWAY, "closed_early"),
+            Self::BadResponse => (Endpoint, StatusCode::BAD_GATEWAY, "bad_response"),
+            Self::UnaskedUpgrade => (Endpoint, StatusCode::BAD_GATEWAY, "unasked_upgrade"),
+            Self::ResponseTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "response_timeout"),
+            Self::RequestStalled => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "request_stalled"),
+            Self::IdleTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "idle_timeout"),
+            Self::RequestTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "request_timeout"),
+            Self::Truncated => (Endpoint, StatusCode::BAD_GATEWAY, "truncated"),
+            // Never sent; the number nginx logs for the same.
+            Self::ClientGone => (Client, CLIENT_GONE, "client_gone"),
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn party(self) -> Party {
+        self.explain().0
+    }
+
+    /// The status the client gets.
+    pub fn status(self) -> StatusCode {
+        self.explain().1
+    }
+
+    /// The word for log and metrics.
+    pub fn reason(self) -> &'static str {
+        self.explain().2
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl Error for Fault {}
+
+/// 499.
+const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};

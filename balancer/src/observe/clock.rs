@@ -1,0 +1,41 @@
+//! Wall-clock time for a thread, from the monotonic clock.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Turns the instants a request is measured with into wall-clock time without asking the system again.
+///
+/// Set anew now and then, so that it follows when the wall clock is adjusted.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    at: Instant,
+    wall: Duration,
+}
+
+impl Clock {
+    /// A clock set to the system's time.
+    pub fn new() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { at: Instant::now(), wall }
+    }
+
+    /// Time since 1970-01-01 00:00 UTC.
+    pub fn wall(&self, instant: Instant) -> Duration {
+        match instant.checked_duration_since(self.at) {
+            Some(later) => self.wall + later,
+            None => self.wall.saturating_sub(self.at.saturating_duration_since(instant)),
+        }
+    }
+
+    /// Sets the clock if it has not been set for a second.
+    pub fn set(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.at) > Duration::from_secs(1) {
+            *self = Self::new();
+        }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,106 @@
+//! One request's story, filled in by the rooms it passes and told once.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
+
+use super::AccessLog;
+
+/// What the access log says of one request; said when it is dropped, whatever became of the request.
+#[derive(Debug)]
+pub struct Record {
+    pub(super) head: Head,
+    pub(super) status: StatusCode,
+    pub(super) bytes: u64,
+    pub(super) pool: Option<Arc<str>>,
+    pub(super) endpoint: Option<Arc<str>>,
+    pub(super) attempts: u32,
+    pub(super) reason: Option<&'static str>,
+    pub(super) upstream: Option<Duration>,
+    claimed: Option<Instant>,
+    log: Rc<AccessLog>,
+}
+
+/// What is known when a request arrives.
+#[derive(Debug)]
+pub struct Head {
+    /// When its first byte arrived.
+    pub begun: Instant,
+    /// Who sent it; `None` for a Unix socket.
+    pub client: Option<IpAddr>,
+    /// The request line; `None` when there was none to read.
+    pub line: Option<(Method, Uri, Version)>,
+    /// `Host`.
+    pub host: Option<HeaderValue>,
+    /// `Referer`.
+    pub referer: Option<HeaderValue>,
+    /// `User-Agent`.
+    pub agent: Option<HeaderValue>,
+    /// Its id.
+    pub id: HeaderValue,
+}
+
+impl Record {
+    /// Begins the story of a request.
+    pub fn new(log: &Rc<AccessLog>, head: Head) -> Self {
+        Self {
+            head,
+            // What stands in the log when the client left before there was an answer.
+            status: StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            bytes: 0,
+            pool: None,
+            endpoint: None,
+            attempts: 0,
+            reason: None,
+            upstream: None,
+            claimed: None,
+            log: Rc::clone(log),
+        }
+    }
+
+    /// A route was found.
+    pub fn routed(&mut self, pool: &Arc<str>) {
+        self.pool = Some(Arc::clone(pool));
+    }
+
+    /// An endpoint got the request, perhaps after others.
+    pub fn claimed(&mut self, endpoint: &Arc<str>) {
+        self.endpoint = Some(Arc::clone(endpoint));
+        self.attempts += 1;
+        self.claimed = Some(Instant::now());
+    }
+
+    /// The status the client gets.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = status;
+    }
+
+    /// Bytes of the body given to the client.
+    pub fn sent(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// The worker has sent its last byte.
+    pub fn worker_done(&mut self) {
+        self.upstream = self.claimed.map(|claimed| claimed.elapsed());
+    }
+
+    /// Something went wrong; the first reason stays.
+    pub fn failed(&mut self, reason: &'static str) {
+        self.reason.get_or_insert(reason);
+        self.worker_done();
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let no_answer = self.status.as_u16() == 499 && self.reason.is_none();
+        if no_answer {
+            self.reason = Some("client_gone");
+        }
+        Rc::clone(&self.log).write(self);
+    }
+}

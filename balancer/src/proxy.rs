@@ -1,0 +1,181 @@
+//! The spine: a request's life from its head to its answer.
+//!
+//! Decides nothing itself; calls the rooms that do, one after another. Called by `listen` for every request. Never touches
+//! a socket.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use ipnet::IpNet;
+
+use crate::config::{AccessLog as AccessLogConfig, ClientLimits};
+use crate::forward::{self, ClientFields, Fault, Forwarder, Inbound, Party, RequestFields, ResponseBody};
+use crate::listen::{Client, Peer, Refusal, Service};
+use crate::observe::{AccessLog, Head, Ids, Record, RequestId, Writer};
+use crate::route::Table;
+
+/// What all threads share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Routes and pools, swapped whole at a reload.
+    pub table: ArcSwap<Table>,
+    /// Limits towards clients.
+    pub limits: ClientLimits,
+    /// Peers whose statements are believed.
+    pub trusted: Vec<IpNet>,
+    /// How requests are logged.
+    pub access_log: AccessLogConfig,
+}
+
+/// Answers the requests of one thread.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    forwarder: Forwarder,
+    ids: RefCell<Ids>,
+    log: Option<Rc<AccessLog>>,
+}
+
+/// What is kept of a connection between its requests.
+#[derive(Debug)]
+pub struct Connection {
+    client: Rc<Client>,
+    fields: ClientFields,
+}
+
+impl Proxy {
+    /// The proxy of a thread.
+    pub fn new(shared: Arc<Shared>, writer: &Writer) -> Self {
+        let log = AccessLog::new(&shared.access_log, writer);
+        let forwarder = Forwarder::new(shared.limits.clone());
+        Self { shared, forwarder, ids: RefCell::default(), log }
+    }
+
+    /// The forwarder, whose idle connections want to be reaped.
+    pub fn forwarder(&self) -> &Forwarder {
+        &self.forwarder
+    }
+
+    /// Hands over what the access log still holds.
+    pub fn flush(&self) {
+        if let Some(log) = &self.log {
+            log.flush();
+        }
+    }
+
+    /// Route, forward, respond, record.
+    async fn serve(&self, connection: &Connection, request: Request<Incoming>) -> Response<ResponseBody> {
+        let (head, body) = request.into_parts();
+        let own = self.ids.borrow_mut().next(connection.client.begun());
+        let id = own.id.clone();
+        let mut record = self.begin_record(connection, &head, &id);
+        let answered = async {
+            let admitted = forward::admit(&head)?;
+            let table = self.shared.table.load();
+            let pool = table.find(admitted.host.as_bytes(), admitted.target.path()).ok_or(Fault::NoRoute)?;
+            let pool = Arc::clone(pool);
+            drop(table);
+            if let Some(record) = &mut record {
+                record.routed(pool.name());
+            }
+            let inbound = Inbound {
+                head: &head,
+                admitted,
+                body,
+                client: &connection.client,
+                client_fields: &connection.fields,
+                own_fields: RequestFields { id: own.id, start: own.start, trace: own.trace },
+            };
+            self.forwarder.forward(&pool, inbound, &mut record).await
+        };
+        match answered.await {
+            Ok(response) => response,
+            Err(fault) => explain(fault, &id, record),
+        }
+    }
+
+    fn begin_record(&self, connection: &Connection, head: &Parts, id: &HeaderValue) -> Option<Box<Record>> {
+        let log = self.log.as_ref()?;
+        let field = |name| head.headers.get(name).cloned();
+        let head = Head {
+            begun: connection.client.begun(),
+            client: connection.client.peer().ip(),
+            line: Some((head.method.clone(), head.uri.clone(), head.version)),
+            host: field(header::HOST),
+            referer: field(header::REFERER),
+            agent: field(header::USER_AGENT),
+            id: id.clone(),
+        };
+        Some(Box::new(Record::new(log, head)))
+    }
+}
+
+impl Service for Proxy {
+    type Connection = Connection;
+    type Body = ResponseBody;
+
+    fn connected(&self, client: &Rc<Client>) -> Connection {
+        let peer = client.peer();
+        let trusted = match peer.ip() {
+            Some(ip) => self.shared.trusted.iter().any(|net| net.contains(&ip)),
+            // Whoever may open our Unix socket was let in by its permissions: a proxy in front of us.
+            None => true,
+        };
+        Connection { client: Rc::clone(client), fields: client_fields(peer, trusted) }
+    }
+
+    async fn answer(&self, connection: Rc<Connection>, request: Request<Incoming>) -> Response<ResponseBody> {
+        self.serve(&connection, request).await
+    }
+
+    fn refused(&self, client: &Client, refusal: Refusal) {
+        let Some(log) = &self.log else { return };
+        let RequestId { id, .. } = self.ids.borrow_mut().next(client.begun());
+        let (begun, client) = (client.begun(), client.peer().ip());
+        let head = Head { begun, client, line: None, host: None, referer: None, agent: None, id };
+        let mut record = Record::new(log, head);
+        record.answered(refusal.status());
+        record.failed(refusal.reason());
+    }
+}
+
+/// An answer of ours: what happened, in words, and the id under which the log has it.
+fn explain(fault: Fault, id: &HeaderValue, record: Option<Box<Record>>) -> Response<ResponseBody> {
+    let (party, status, reason) = fault.explain();
+    let text = format!("{status}: {reason}\nrequest id: {}\n", id.to_str().unwrap_or("-"));
+    if let Some(mut record) = record {
+        record.answered(status);
+        record.failed(reason);
+        record.sent(text.len());
+    }
+    let mut response = Response::new(ResponseBody::Text(text.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(forward::X_REQUEST_ID, id.clone());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if party == Party::Client {
+        // What follows on the connection may be anything.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn client_fields(peer: Peer, trusted: bool) -> ClientFields {
+    let Some(ip) = peer.ip() else {
+        let forwarded = "for=unknown".into();
+        return ClientFields { forwarded_for: HeaderValue::from_static("unknown"), forwarded, trusted };
+    };
+    let forwarded_for = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+    // RFC 7239 §6: an IPv6 address stands in brackets and therefore in quotes.
+    let forwarded = if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") };
+    ClientFields { forwarded_for, forwarded, trusted }
+}
