@@ -62,10 +62,10 @@ impl Proxy {
         &self.forwarder
     }
 
-    /// Hands over what the access log still holds.
-    pub fn flush(&self) {
+    /// The thread's runtime ends: what the access log still gets is handed over when the last request is dropped.
+    pub fn close_log(&self) {
         if let Some(log) = &self.log {
-            log.flush();
+            log.close();
         }
     }
 

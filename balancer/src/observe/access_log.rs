@@ -51,8 +51,12 @@ impl AccessLog {
         })
     }
 
-    /// Hands over what has been formatted.
-    pub fn flush(&self) {
+    /// From now on there is no runtime to wait with: lines are handed over when the log is dropped.
+    pub fn close(&self) {
+        self.flushing.set(true);
+    }
+
+    fn flush(&self) {
         let lines = self.lines.take();
         if !lines.is_empty() {
             self.writer.write(self.destination.clone(), lines);
@@ -81,6 +85,12 @@ impl AccessLog {
                 self.flush();
             });
         }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 

@@ -1,0 +1,116 @@
+//! Starting threads and workers, and telling of it.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+
+use sd_notify::NotifyState;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_local;
+
+use crate::config::{Config, Pool as PoolConfig};
+use crate::listen::{Listener, Server};
+use crate::observe::{Destination, Writer};
+use crate::pool::Pool;
+use crate::proxy::{Proxy, Shared};
+use crate::supervise::{OutputSink, Ports, Status, Stream, Supervisor, own_program};
+
+/// Says what runs, from which file and within which limits.
+pub(super) fn announce(
+    config: &Config,
+    origin: &str,
+    listeners: &[Listener],
+    descriptors: u64,
+    connections_max: usize,
+) {
+    let threads = config.threads;
+    tracing::info!("balancer {} with {origin}, {threads} proxy threads", env!("CARGO_PKG_VERSION"));
+    tracing::info!("{descriptors} descriptors allow {connections_max} client connections");
+    if descriptors < DESCRIPTORS_FEW {
+        tracing::warn!("few descriptors: raise the limit (ulimit -n, LimitNOFILE=) before there is much traffic");
+    }
+    for pool in &config.pools {
+        tracing::info!("pool {}: {}", pool.name, describe(pool));
+    }
+    for listener in listeners {
+        tracing::info!("listening on {}", listener.address);
+    }
+}
+
+/// Starts proxy thread `index`; `ended` is told when it ends.
+pub(super) fn thread(
+    index: usize,
+    server: Server,
+    shared: &Arc<Shared>,
+    writer: &Writer,
+    ended: mpsc::UnboundedSender<io::Result<()>>,
+) -> io::Result<()> {
+    let (shared, writer) = (Arc::clone(shared), writer.clone());
+    let body = move || {
+        let served = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()).and_then(
+            |runtime| {
+                runtime.block_on(async {
+                    let proxy = Rc::new(Proxy::new(shared, &writer));
+                    let upstreams = Rc::clone(proxy.forwarder().upstreams());
+                    spawn_local(async move { upstreams.reap_for_ever().await });
+                    let served = server.run(Rc::clone(&proxy)).await;
+                    proxy.close_log();
+                    served
+                })
+            },
+        );
+        // Nobody listens only when the process is about to end.
+        let _ = ended.send(served);
+    };
+    thread::Builder::new().name(format!("proxy-{index}")).spawn(body).map(drop)
+}
+
+/// Starts the workers of every pool that has some.
+pub(super) fn supervisors(config: &Config, pools: &[Arc<Pool>], writer: &Writer) -> Vec<Supervisor> {
+    let ports = Ports::default();
+    let with_workers = config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.workers.as_ref()?, pool)));
+    with_workers
+        .map(|(workers, pool)| {
+            let (output, ports) = (output_to(writer), ports.clone());
+            Supervisor::start(Arc::clone(pool), workers.clone(), output, ports, own_program())
+        })
+        .collect()
+}
+
+/// Tells systemd once every pool with workers has one that is ready.
+pub(super) async fn tell_when_ready(mut pools: Vec<watch::Receiver<Status>>) {
+    for pool in &mut pools {
+        // The supervisor is gone only when the process stops.
+        let _ = pool.wait_for(|status| status.ready() > 0).await;
+    }
+    notify(NotifyState::Ready);
+}
+
+/// Tells systemd, where it asked to be told.
+pub(super) fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "cannot tell the service manager");
+    }
+}
+
+fn output_to(writer: &Writer) -> OutputSink {
+    let writer = writer.clone();
+    Arc::new(move |stream, lines: &[u8]| {
+        let destination = match stream {
+            Stream::Stdout => Destination::Stdout,
+            Stream::Stderr => Destination::Stderr,
+        };
+        writer.write(destination, lines.to_vec());
+    })
+}
+
+fn describe(pool: &PoolConfig) -> String {
+    let endpoints: Vec<String> = pool.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
+    let workers = pool.workers.as_ref().map(|workers| format!("{} × {}", workers.count, workers.command.join(" ")));
+    endpoints.into_iter().chain(workers).collect::<Vec<_>>().join(", ")
+}
+
+/// Below it a busy evening runs out of them.
+const DESCRIPTORS_FEW: u64 = 4_096;
