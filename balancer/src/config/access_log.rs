@@ -1,0 +1,77 @@
+//! `[access_log]`. Decides what the log's lines and place may be; called by [`super::top`]; never opens it.
+
+use std::path::{Path, PathBuf};
+
+use super::diagnostics::quote;
+use super::item::Item;
+use super::raw::Section;
+
+/// The access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Its lines.
+    pub format: AccessLogFormat,
+    /// Where they go.
+    pub path: AccessLogPath,
+}
+
+/// Lines of the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// nginx's `combined` and our fields behind it.
+    Combined,
+    /// One object a line.
+    Json,
+    /// None.
+    Off,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLogPath {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to, opened again on USR1.
+    File(PathBuf),
+}
+
+/// The table, or the default.
+pub(super) fn read(section: &mut Section<'_>) -> AccessLog {
+    let default = AccessLog::default();
+    let table = section.take("access_log").and_then(|item| item.section("access_log", "[access_log]"));
+    let Some(mut table) = table else { return default };
+    let words =
+        &[("combined", AccessLogFormat::Combined), ("json", AccessLogFormat::Json), ("off", AccessLogFormat::Off)];
+    let format = table.take("format").and_then(|item| item.choice(words));
+    let path = table.take("path").and_then(|item| path(&item));
+    table.finish();
+    AccessLog { format: format.unwrap_or(default.format), path: path.unwrap_or(default.path) }
+}
+
+fn path(item: &Item<'_>) -> Option<AccessLogPath> {
+    let text = item.text("\"stdout\" or \"/var/log/balancer/access.log\"")?;
+    if text == "stdout" {
+        return Some(AccessLogPath::Stdout);
+    }
+    let path = Path::new(text);
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let (message, help) = match directory {
+        // A word alone is rather a misspelt "stdout" than a file wherever we were started.
+        None => {
+            (format!("{} is neither \"stdout\" nor a path", quote(text)), format!("write \"stdout\" or \"./{text}\""))
+        }
+        Some(_) if text.ends_with('/') || path.is_dir() => {
+            (format!("{} is a directory", quote(text)), "write the path of a file".to_owned())
+        }
+        Some(directory) if !directory.is_dir() => {
+            let directory = quote(&directory.display().to_string());
+            (
+                format!("there is no directory {directory}"),
+                format!("make it first: mkdir -p {}", directory.trim_matches('`')),
+            )
+        }
+        Some(_) => return Some(AccessLogPath::File(PathBuf::from(text))),
+    };
+    item.wrong(message, help);
+    None
+}

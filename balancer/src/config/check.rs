@@ -1,0 +1,93 @@
+//! Rules that need more than one table. Decides whether addresses and ports of listeners, endpoints and workers get in
+//! each other's way; called by [`super::top`] last; never reads the tree.
+
+use std::ops::RangeInclusive;
+
+use super::findings::Findings;
+use super::pool::PlacedPool;
+use super::raw::{Placed, Span};
+use super::{Address, Host, ListenAddress};
+
+/// Notes what cannot be true at once.
+pub(super) fn across(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedPool]) {
+    loops(findings, listen, pools);
+    ports(findings, listen, pools);
+}
+
+/// No endpoint is one of our own listeners: a request to it would come back to us without end.
+fn loops(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedPool]) {
+    for pool in pools {
+        for (endpoint, span) in pool.pool.endpoints.iter().zip(&pool.endpoints) {
+            if let Some(own) = listen.iter().find(|own| reaches(&endpoint.address, &own.value)) {
+                let message = format!("`{}` is where we listen ourselves", endpoint.address);
+                let help = format!("`listen` has \"{}\": write the address of the program behind us", own.value);
+                findings.whole(span.clone(), message, help);
+            }
+        }
+    }
+}
+
+/// Whether a connection to `address` ends at `own`, as far as can be told without asking the machine.
+fn reaches(address: &Address, own: &ListenAddress) -> bool {
+    match (address, own) {
+        (Address::Unix(path), ListenAddress::Unix(own)) => path == own,
+        (Address::Tcp { host, port }, ListenAddress::Tcp(own)) if *port == own.port() => match host {
+            Host::Ip(ip) => {
+                *ip == own.ip() || (ip.is_loopback() && own.ip().is_unspecified() && ip.is_ipv4() == own.is_ipv4())
+            }
+            Host::Name(name) => name == "localhost" && (own.ip().is_loopback() || own.ip().is_unspecified()),
+        },
+        _ => false,
+    }
+}
+
+/// Fixed ports of workers are nobody else's.
+fn ports(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedPool]) {
+    let blocks: Vec<Block<'_>> = pools.iter().filter_map(Block::of).collect();
+    for (index, block) in blocks.iter().enumerate() {
+        let (first, last) = (block.ports.start(), block.ports.end());
+        let reserved = format!("pool `{}` takes ports {first} to {last}, two for each worker", block.pool);
+        let taken = listen.iter().find_map(|own| match own.value {
+            ListenAddress::Tcp(address) if block.ports.contains(&address.port()) => Some(own.value.to_string()),
+            _ => None,
+        });
+        if let Some(own) = taken {
+            let message = format!("{reserved}, and we listen on `{own}`");
+            findings.whole(
+                block.span.clone(),
+                message,
+                "write a first port beyond, or leave it out for free ports".to_owned(),
+            );
+        }
+        if let Some(other) = blocks[..index].iter().find(|other| other.overlaps(block)) {
+            let message =
+                format!("{reserved}, and pool `{}` {} to {}", other.pool, other.ports.start(), other.ports.end());
+            let next = u32::from(*other.ports.end()) + 1;
+            let help = match next + u32::from(last - first) <= u32::from(u16::MAX) {
+                true => format!("write {next} or more, or leave it out for free ports"),
+                false => "leave it out for free ports".to_owned(),
+            };
+            findings.whole(block.span.clone(), message, help);
+        }
+    }
+}
+
+/// The fixed ports of a pool: one for each worker, and the same again for their replacements.
+struct Block<'a> {
+    pool: &'a str,
+    ports: RangeInclusive<u16>,
+    span: &'a Span,
+}
+
+impl<'a> Block<'a> {
+    fn of(pool: &'a PlacedPool) -> Option<Self> {
+        let workers = pool.pool.workers.as_ref()?;
+        let (first, span) = (workers.first_port?, pool.first_port.as_ref()?);
+        let last = u16::try_from(usize::from(first) + 2 * workers.count - 1).ok()?;
+        Some(Self { pool: &pool.pool.name, ports: first..=last, span })
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        self.ports.start() <= other.ports.end() && other.ports.start() <= self.ports.end()
+    }
+}

@@ -1,0 +1,78 @@
+//! What a client may take, in time and bytes. Decides the bounds of these limits; called by [`super::top`]; never
+//! enforces them.
+
+use std::time::Duration;
+
+use super::raw::Section;
+use super::top::{DURATION_MAX, DURATION_MIN};
+
+/// Limits towards clients.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientLimits {
+    /// Whole header section, from its first byte.
+    pub header_timeout: Duration,
+    /// Idle between requests, and before the first byte.
+    pub keep_alive_timeout: Duration,
+    /// Silence between two pieces of a request body, or a client that takes nothing of a response.
+    pub body_timeout: Duration,
+    /// Bytes a second a request body must reach after ten seconds; 0: no floor.
+    pub body_rate_min: u64,
+    /// Bytes of request line and header section.
+    pub header_bytes_max: usize,
+    /// Bytes of a request body.
+    pub body_bytes_max: u64,
+    /// What happens to names with `_` or `.`.
+    pub ambiguous_fields: AmbiguousFields,
+}
+
+/// What happens to a request field whose name a CGI-like worker may read as another's (`X_Forwarded_For`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AmbiguousFields {
+    /// Not forwarded.
+    Drop,
+    /// Answered 400.
+    Refuse,
+    /// Forwarded as it came.
+    Pass,
+}
+
+/// The limits at the top level of the file.
+pub(super) fn read(section: &mut Section<'_>, default: ClientLimits) -> ClientLimits {
+    let mut duration = |key, default| {
+        let item = section.take(key);
+        item.and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX)).unwrap_or(default)
+    };
+    let header_timeout = duration("header_timeout", default.header_timeout);
+    let keep_alive_timeout = duration("keep_alive_timeout", default.keep_alive_timeout);
+    let body_timeout = duration("body_timeout", default.body_timeout);
+
+    let mut size = |key, range| section.take(key).and_then(|item| item.size(range));
+    let body_rate_min = size("body_rate_min", 0..=BODY_RATE_MAX).unwrap_or(default.body_rate_min);
+    let header_bytes_max = size("header_bytes_max", HEADER_BYTES_MIN..=HEADER_BYTES_MAX);
+    let body_bytes_max = size("body_bytes_max", 0..=BODY_BYTES_MAX).unwrap_or(default.body_bytes_max);
+
+    let words =
+        &[("drop", AmbiguousFields::Drop), ("refuse", AmbiguousFields::Refuse), ("pass", AmbiguousFields::Pass)];
+    let ambiguous_fields = section.take("ambiguous_fields").and_then(|item| item.choice(words));
+    ClientLimits {
+        header_timeout,
+        keep_alive_timeout,
+        body_timeout,
+        body_rate_min,
+        header_bytes_max: header_bytes_max.map_or(default.header_bytes_max, |bytes| bytes as usize),
+        body_bytes_max,
+        ambiguous_fields: ambiguous_fields.unwrap_or(default.ambiguous_fields),
+    }
+}
+
+/// A floor above a gigabyte a second would cut every client.
+const BODY_RATE_MAX: u64 = 1 << 30;
+
+/// A target of 8,000 bytes must fit (RFC 9112 §3), and it is the least hyper reads at once.
+const HEADER_BYTES_MIN: u64 = 8 << 10;
+
+/// Every connection may hold this much.
+const HEADER_BYTES_MAX: u64 = 1 << 20;
+
+/// A body above it was hardly meant.
+const BODY_BYTES_MAX: u64 = 1 << 40;

@@ -1,0 +1,62 @@
+//! `command` of workers. Decides what can be started as a program with arguments; called by [`super::workers`]; never
+//! looks for the program.
+
+use super::diagnostics::quote;
+use super::item::{Item, nearest, quote_toml};
+use super::later;
+
+/// Program and arguments; nothing if there is no program.
+pub(super) fn read(item: &Item<'_>) -> Option<Vec<String>> {
+    let example = "[\"julia\", \"server.jl\", \"{port}\"]";
+    if let Some(text) = item.as_text() {
+        let words = text.split_whitespace().map(quote_toml).collect::<Vec<_>>().join(", ");
+        let help = if words.is_empty() { example.to_owned() } else { format!("[{words}]") };
+        return item.mistyped("a list, the program and each argument apart", format!("write {help}"));
+    }
+    let items = item.list(example)?;
+    let Some(program) = items.first() else {
+        item.wrong("`command` is empty", format!("write the program and its arguments, as in {example}"));
+        return None;
+    };
+    if program.as_text().is_some_and(|text| text.trim().is_empty()) {
+        program.wrong("the program is empty", format!("write its name or path first, as in {example}"));
+    }
+    let mut command: Vec<String> = Vec::with_capacity(items.len());
+    for item in &items {
+        let text = item.text("")?;
+        placeholders(item, text);
+        // With `-c` a shell reads what follows, and fills it in.
+        if matches!(text, "$PORT" | "${PORT}") && !command.iter().any(|known| known == "-c") {
+            item.wrong(format!("no shell is there to fill in {}", quote(text)), "write \"{port}\"");
+        }
+        command.push(text.to_owned());
+    }
+    Some(command)
+}
+
+/// Notes every `{name}` that is not filled in. Braces around anything else, as in JSON, are left alone, and so are
+/// `${name}` and `{{name}}`, which shells and templates read.
+fn placeholders(item: &Item<'_>, text: &str) {
+    for (at, _) in text.match_indices('{') {
+        let Some((name, _)) = text[at + 1..].split_once('}') else { return };
+        let is_name =
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        let known = PLACEHOLDERS.contains(&name);
+        if known || !is_name || text[..at].ends_with(['$', '{']) {
+            continue;
+        }
+        let braced = format!("{{{name}}}");
+        if later::values("command").contains(&braced.as_str()) {
+            item.later(&braced);
+            continue;
+        }
+        let help = match nearest(name, PLACEHOLDERS.iter().copied()) {
+            Some(near) => format!("did you mean {{{near}}}?"),
+            None => "{port}, {index} and {pool} are filled in".to_owned(),
+        };
+        item.wrong(format!("nothing is known to fill in for {}", quote(&braced)), help);
+    }
+}
+
+/// What is filled in for each worker.
+const PLACEHOLDERS: &[&str] = &["port", "index", "pool"];

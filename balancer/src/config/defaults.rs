@@ -1,0 +1,123 @@
+//! Every default, once. Decides what holds where the file is silent; called by the readers of the tables and by
+//! whoever builds a [`Config`] without a file; never reads one.
+//!
+//! `deploy/lb.example.toml` shows the same values to the operator, and a test compares the two.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+
+impl Config {
+    /// One pool behind one listener, everything else at its default.
+    pub fn new(listen: ListenAddress, pool: Pool) -> Self {
+        Self {
+            listen: vec![listen],
+            threads: thread::available_parallelism().map_or(1, |count| count.get().min(THREADS_MAX)),
+            connections_max: None,
+            client: ClientLimits::default(),
+            drain_timeout: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
+            identity: Identity::default(),
+            routes: vec![Route::all(pool.name.clone())],
+            pools: vec![pool],
+            access_log: AccessLog::default(),
+        }
+    }
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            body_rate_min: 500,
+            header_bytes_max: 32 << 10,
+            body_bytes_max: 100 << 20,
+            ambiguous_fields: AmbiguousFields::Drop,
+        }
+    }
+}
+
+impl Pool {
+    /// A pool called `name` with neither endpoints nor workers yet.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            policy: Policy::RoundRobin,
+            affinity: None,
+            endpoints: Vec::new(),
+            workers: None,
+            timeouts: UpstreamTimeouts::default(),
+            attempts_max: 3,
+            retry_budget: 0.2,
+            idle_connections_max: 256,
+        }
+    }
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            response: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            request: None,
+            // Below the 2 s of gunicorn and the 5 s of Node: whoever closes first must be us.
+            keep_alive: Duration::from_millis(1500),
+        }
+    }
+}
+
+impl Endpoint {
+    /// An endpoint of weight 1, used from the start.
+    pub fn new(address: Address) -> Self {
+        Self { address, weight: 1, backup: false }
+    }
+}
+
+impl Workers {
+    /// One worker that runs `command`, on a free port.
+    pub fn new(command: Vec<String>) -> Self {
+        Self {
+            command,
+            count: 1,
+            first_port: None,
+            directory: None,
+            env: BTreeMap::new(),
+            env_file: None,
+            env_clear: false,
+            identity: Identity::default(),
+            ready: Ready::Connect,
+            ready_timeout: Duration::from_secs(60),
+            stop_signal: StopSignal::Term,
+            stop_timeout: Duration::from_secs(10),
+            backoff: Backoff::default(),
+            output: Output::Prefix,
+        }
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { min: Duration::from_millis(100), max: Duration::from_secs(30) }
+    }
+}
+
+impl Route {
+    /// Every host and path → `pool`.
+    pub fn all(pool: impl Into<String>) -> Self {
+        Self { host: HostPattern::Any, path: "/".to_owned(), pool: pool.into() }
+    }
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self { format: AccessLogFormat::Combined, path: AccessLogPath::Stdout }
+    }
+}
+
+/// Proxy threads at most; more than any machine this runs on has.
+pub(super) const THREADS_MAX: usize = 1024;

@@ -1,0 +1,57 @@
+//! What the file may say one day. Decides which documented names are refused as "not supported yet" instead of as
+//! unknown; called by [`super::raw`]; never reads a value.
+
+/// Keys by table; a key leaves this list in the change that makes it work.
+const KEYS: &[(&str, &[&str])] = &[
+    ("", &["admin", "listener", "tls", "acme"]),
+    (
+        "pool.NAME",
+        &[
+            "dns",
+            "dns_interval",
+            "slots",
+            "queue_max",
+            "queue_timeout",
+            "slow_lane",
+            "shed",
+            "buffer_request",
+            "buffer_response",
+            "eject_after",
+            "eject_time",
+            "panic_threshold",
+            "slow_start",
+            "probe",
+        ],
+    ),
+    (
+        "pool.NAME.workers",
+        &[
+            "socket",
+            "warm_up",
+            "requests_max",
+            "memory_max",
+            "age_max",
+            "hang_timeout",
+            "roll_parallel",
+            "query_of_death",
+            "output_dir",
+        ],
+    ),
+];
+
+/// Values of keys that are supported.
+const VALUES: &[(&str, &[&str])] = &[("output", &["json", "file"]), ("command", &["{socket}"])];
+
+/// The keys `table` will have.
+pub(super) fn keys(table: &str) -> &'static [&'static str] {
+    entry(KEYS, table)
+}
+
+/// The values `key` will take.
+pub(super) fn values(key: &str) -> &'static [&'static str] {
+    entry(VALUES, key)
+}
+
+fn entry(list: &[(&str, &'static [&'static str])], name: &str) -> &'static [&'static str] {
+    list.iter().find(|(known, _)| *known == name).map_or(&[], |(_, names)| names)
+}

@@ -1,0 +1,158 @@
+//! `listen`: where clients connect. Decides what an address to listen on is; called by [`super::top`]; never binds one.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use super::diagnostics::quote;
+use super::item::Item;
+use super::raw::{Placed, Section};
+
+/// A place we accept connections.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ListenAddress {
+    /// An IPv4 or IPv6 address and port; port 0 lets the kernel choose.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl ListenAddress {
+    /// Whether binding `self` takes the port or path of `other` too: the same, or every address of its family.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(other)) => {
+                let same_family = one.is_ipv4() == other.is_ipv4();
+                let same_address = one.ip() == other.ip() || (same_family && one.ip().is_unspecified());
+                one.port() == other.port() && one.port() != 0 && same_address
+            }
+            (Self::Unix(one), Self::Unix(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+/// One address or a list of them, each once.
+pub(super) fn read(section: &mut Section<'_>) -> Vec<Placed<ListenAddress>> {
+    let Some(item) = section.require("listen", "write where clients connect, as in listen = \"127.0.0.1:8080\"") else {
+        return Vec::new();
+    };
+    let items = item.one_or_list();
+    if items.is_empty() {
+        item.wrong("`listen` is empty", "write where clients connect, as in \"127.0.0.1:8080\"");
+    }
+    let mut all: Vec<Placed<ListenAddress>> = Vec::new();
+    for item in &items {
+        let Some(address) = address(item) else { continue };
+        match all.iter().find(|known| known.value.covers(&address) || address.covers(&known.value)) {
+            Some(known) if known.value == address => {
+                item.wrong(format!("{} is there twice", quote(&address.to_string())), "keep one of the two");
+            }
+            Some(known) => {
+                let (wide, narrow) =
+                    if known.value.covers(&address) { (&known.value, &address) } else { (&address, &known.value) };
+                item.wrong(
+                    format!("`{wide}` takes `{narrow}` too"),
+                    "keep one of the two, or give them different ports",
+                );
+            }
+            None => all.push(item.place(address)),
+        }
+    }
+    all
+}
+
+fn address(item: &Item<'_>) -> Option<ListenAddress> {
+    if let Some(port) = item.as_integer().and_then(|port| u16::try_from(port).ok()) {
+        item.wrong("`listen` must be an address and a port", format!("write {}", suggest(port)));
+        return None;
+    }
+    let text = item.text("\"127.0.0.1:8080\"")?;
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix_path(item, path).map(ListenAddress::Unix);
+    }
+    text.parse().map(ListenAddress::Tcp).map_err(|_| item.wrong(wrong(text), right(text))).ok()
+}
+
+/// The path of a Unix socket, absolute and short enough for the kernel.
+pub(super) fn unix_path(item: &Item<'_>, path: &str) -> Option<PathBuf> {
+    let (message, help) = if !path.starts_with('/') {
+        let absolute = path.trim_start_matches(['/', '.']);
+        let help = format!(
+            "write the whole path, as in \"unix:/run/{}\"",
+            if absolute.is_empty() { "lb.sock" } else { absolute }
+        );
+        ("a Unix socket needs an absolute path".to_owned(), help)
+    } else if path.ends_with('/') {
+        (format!("{} is a directory, not a socket", quote(path)), "write the path of the socket".to_owned())
+    } else if path.len() > UNIX_PATH_MAX {
+        let help = format!("{UNIX_PATH_MAX} bytes are the most the kernel takes, this has {}", path.len());
+        ("the path of this Unix socket is too long".to_owned(), help)
+    } else {
+        return Some(PathBuf::from(path));
+    };
+    item.wrong(message, help);
+    None
+}
+
+fn wrong(text: &str) -> String {
+    format!("{} is not an address to listen on", quote(text))
+}
+
+/// What was meant by an address that is none.
+fn right(text: &str) -> String {
+    if let Some((scheme @ ("http" | "https"), rest)) = text.split_once("://") {
+        let address = rest.trim_end_matches('/');
+        return match (scheme, address.parse::<SocketAddr>()) {
+            ("http", Ok(address)) => format!("write \"{address}\""),
+            ("http", Err(_)) => right(address),
+            _ => "TLS is not supported yet; write an address and a port, as in \"0.0.0.0:8080\"".to_owned(),
+        };
+    }
+    if text.starts_with('/') {
+        return format!("write \"unix:{text}\"");
+    }
+    if let Ok(ip) = text.parse() {
+        return add_port(text, ip, 8080);
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+    match (host, port.parse::<u16>()) {
+        ("" | "*", Ok(port)) => format!("write {}", suggest(port)),
+        ("localhost", Ok(port)) => {
+            format!("names are not looked up here: write \"127.0.0.1:{port}\", \"[::1]:{port}\" or both in a list")
+        }
+        (host, Ok(port)) => match host.parse::<IpAddr>() {
+            Ok(ip) => format!("write \"{}\"", SocketAddr::new(ip, port)),
+            Err(_) => {
+                format!("names are not looked up here: write an address of this machine, or \"0.0.0.0:{port}\" for all")
+            }
+        },
+        (host, Err(_)) if host.parse::<IpAddr>().is_ok() => "ports are 0 to 65535".to_owned(),
+        _ => "write an address and a port, as in \"127.0.0.1:8080\", or \"unix:/path\"".to_owned(),
+    }
+}
+
+/// What was meant by an address without a port, or by an IPv6 address whose port looks like its last part.
+pub(super) fn add_port(text: &str, ip: IpAddr, example: u16) -> String {
+    let ported = text.rsplit_once(':').and_then(|(ip, port)| Some((ip.parse().ok()?, port.parse().ok()?)));
+    match ported {
+        Some((ip, port)) => format!("write \"{}\"", SocketAddr::new(ip, port)),
+        None => format!("add the port: write \"{}\"", SocketAddr::new(ip, example)),
+    }
+}
+
+fn suggest(port: u16) -> String {
+    format!("\"0.0.0.0:{port}\" for every address of this machine, or \"127.0.0.1:{port}\" for this machine alone")
+}
+
+/// `sun_path` holds 108 bytes, the last a NUL; see unix(7).
+const UNIX_PATH_MAX: usize = 107;

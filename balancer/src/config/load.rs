@@ -1,0 +1,151 @@
+//! A file → its text. Decides what can be read as a configuration at all; called by whoever has a path; never looks at
+//! what the text says.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::diagnostics::Lines;
+use super::{Config, Diagnostics, parse};
+
+/// The configuration in the file at `path`.
+///
+/// # Errors
+///
+/// The file cannot be read, holds nothing, or has mistakes.
+pub fn load(path: &Path) -> Result<Config, LoadError> {
+    let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        let message = format!("larger than {} MiB, so hardly a configuration", BYTES_MAX >> 20);
+        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, message)));
+    }
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let (line, column) = Lines::new(&before).position(before.len());
+            let message = format!("not UTF-8 text: line {line}, column {column}");
+            return Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, message)));
+        }
+    };
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Err(LoadError::Empty { path: path.to_owned() });
+    }
+    parse(text, &path.display().to_string()).map_err(LoadError::Mistakes)
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The file cannot be read as text.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The file holds nothing but comments.
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has mistakes.
+    Mistakes(Diagnostics),
+}
+
+impl LoadError {
+    /// As [`Display`](fmt::Display), in colour if wanted.
+    pub fn render(&self, color: bool) -> String {
+        match self {
+            Self::Unreadable { path, cause } => format!("cannot read {}: {cause}", path.display()),
+            Self::Empty { path } => format!("{} is empty. {NEEDED}", path.display()),
+            Self::Mistakes(diagnostics) => diagnostics.render(color),
+        }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable { cause, .. } => Some(cause),
+            Self::Empty { .. } => None,
+            Self::Mistakes(diagnostics) => Some(diagnostics),
+        }
+    }
+}
+
+/// Far above any configuration; a path to a log or a device must not fill the memory.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// What an empty file is answered with.
+const NEEDED: &str = "\
+A configuration needs two things, where clients connect and a pool to pass their requests to:
+
+listen = \"127.0.0.1:8080\"
+
+[pool.app.workers]
+command = [\"julia\", \"server.jl\", \"{port}\"]
+count = 2";
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn error_of(name: &str, bytes: &[u8]) -> String {
+        let directory = std::env::temp_dir().join(format!("balancer-load-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join(name);
+        fs::write(&path, bytes).unwrap();
+        let error = load(&path).unwrap_err().to_string();
+        fs::remove_file(&path).unwrap();
+        error.replace(&directory.display().to_string(), "/etc")
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named_with_the_cause() {
+        let error = load(Path::new("/nowhere/lb.toml")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read /nowhere/lb.toml: No such file or directory (os error 2)");
+        assert_eq!(load(Path::new("/")).unwrap_err().to_string(), "cannot read /: Is a directory (os error 21)");
+    }
+
+    #[test]
+    fn an_endless_file_is_not_read_to_its_end() {
+        let error = load(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert_eq!(error, "cannot read /dev/zero: larger than 1 MiB, so hardly a configuration");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_by_their_place() {
+        let error = error_of("bytes.toml", b"# \xc3\xa9\nlisten = \"\xff\"");
+        assert_eq!(error, "cannot read /etc/bytes.toml: not UTF-8 text: line 2, column 11");
+    }
+
+    #[test]
+    fn an_empty_file_is_answered_with_one_that_works() {
+        for (name, text) in [("empty.toml", ""), ("comments.toml", "\n  # listen = 1\n\t\n")] {
+            let error = error_of(name, text.as_bytes());
+            assert!(error.starts_with(&format!("/etc/{name} is empty. A configuration needs two things")), "{error}");
+        }
+        let (_, example) = NEEDED.split_once(":\n\n").unwrap();
+        assert_eq!(example.lines().filter(|line| !line.is_empty()).count(), 4);
+        parse(example, "example").unwrap();
+    }
+
+    #[test]
+    fn the_mistakes_of_a_file_are_reported_under_its_path() {
+        let error = error_of("wrong.toml", b"listen = 1\n[pool.a]\nendpoints = [\"a:1\"]\n");
+        assert!(error.contains("--> /etc/wrong.toml:1:10"), "{error}");
+        assert!(error.ends_with("/etc/wrong.toml: 1 mistake"), "{error}");
+    }
+}

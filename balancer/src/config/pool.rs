@@ -1,0 +1,153 @@
+//! `[pool.NAME]`. Decides what a pool is made of; called by [`super::top`]; never compares pools with each other.
+
+use std::time::Duration;
+
+use super::diagnostics::quote;
+use super::item::Item;
+use super::raw::{Placed, Section, Span};
+use super::top::{DURATION_MAX, DURATION_MIN};
+use super::{Affinity, Endpoint, Policy, Workers, endpoint, policy, workers};
+
+/// A named group of interchangeable endpoints.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// Its name, `[a-zA-Z0-9_-]+`.
+    pub name: String,
+    /// How an endpoint is picked.
+    pub policy: Policy,
+    /// Same client, same endpoint.
+    pub affinity: Option<Affinity>,
+    /// Fixed endpoints; may be empty when there are workers.
+    pub endpoints: Vec<Endpoint>,
+    /// Processes we start.
+    pub workers: Option<Workers>,
+    /// Time limits towards endpoints.
+    pub timeouts: UpstreamTimeouts,
+    /// Tries for one request; at least 1.
+    pub attempts_max: u32,
+    /// Retries as a share of requests, 0.0 to 1.0 and above (ten a second are always allowed).
+    pub retry_budget: f64,
+    /// Idle connections kept per endpoint and proxy thread.
+    pub idle_connections_max: usize,
+}
+
+/// Time limits towards endpoints.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpstreamTimeouts {
+    /// To open a connection.
+    pub connect: Duration,
+    /// From the end of the request to the response's header section.
+    pub response: Duration,
+    /// Silence between two pieces of a response body, or an endpoint that takes nothing of a request body.
+    pub idle: Duration,
+    /// Everything, all attempts.
+    pub request: Option<Duration>,
+    /// How long an idle upstream connection is kept for the next request.
+    pub keep_alive: Duration,
+}
+
+/// A pool and the places other tables are compared with.
+pub(super) struct PlacedPool {
+    pub(super) pool: Pool,
+    /// Its name.
+    pub(super) span: Span,
+    /// One for each of its endpoints.
+    pub(super) endpoints: Vec<Span>,
+    /// The value of `first_port`.
+    pub(super) first_port: Option<Span>,
+}
+
+/// Every `[pool.NAME]`, in the order of the file.
+pub(super) fn read_all(section: &mut Section<'_>) -> Vec<PlacedPool> {
+    let help = "write a [pool.app] with `endpoints`, or a [pool.app.workers] with `command`";
+    let Some(item) = section.take("pool") else {
+        section.missing(&["pool"], "there is no pool to pass requests to".to_owned(), help);
+        return Vec::new();
+    };
+    let Some(table) = item.section("pool", "[pool.app]: a pool has a name") else { return Vec::new() };
+    let items = table.entries();
+    if items.is_empty() {
+        section.missing(&["pool"], "there is no pool to pass requests to".to_owned(), help);
+    }
+    items.iter().filter_map(read).collect()
+}
+
+fn read(item: &Item<'_>) -> Option<PlacedPool> {
+    let name = item.key;
+    if !item.holds_tables() {
+        item.key_wrong(
+            format!("`pool` holds pools by name, {} is none", quote(name)),
+            "write it below a header [pool.app]",
+        );
+        return None;
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(fits) {
+        let help = format!("write 1 to {NAME_MAX} letters, digits, `-` and `_`, as in [pool.app]");
+        item.key_wrong(format!("{} cannot be the name of a pool", quote(name)), help);
+    }
+    let default = Pool::new(name);
+    let Some(mut section) = item.section("pool.NAME", "[pool.app], with single brackets") else {
+        // The name is good for routes all the same.
+        let (pool, span) = (default, item.key_span.clone());
+        return Some(PlacedPool { pool, span, endpoints: Vec::new(), first_port: None });
+    };
+
+    let policy = policy::read(&mut section, default.policy);
+    let affinity = policy::affinity(&mut section);
+    let endpoints: Vec<Placed<Endpoint>> = endpoint::read_all(&mut section);
+    let workers_item = section.take("workers");
+    if workers_item.is_none() && section.take("endpoints").is_none() {
+        let help = "add `endpoints` for addresses that are there, or a table `workers` for processes we start";
+        section.missing(
+            &["endpoints", "workers", "command"],
+            format!("pool {} has neither endpoints nor workers", quote(name)),
+            help,
+        );
+    }
+    let workers = workers_item.and_then(|item| workers::read(&item));
+    let timeouts = timeouts(&mut section, default.timeouts);
+    let attempts_max = section.take("attempts_max").and_then(|item| item.integer(1..=ATTEMPTS_MAX));
+    let retry_budget = section.take("retry_budget").and_then(|item| item.percent(RETRY_BUDGET_MAX));
+    let idle_connections_max =
+        section.take("idle_connections_max").and_then(|item| item.integer(0..=IDLE_CONNECTIONS_MAX));
+    section.finish();
+
+    let (workers, first_port) = workers.map_or((None, None), |(workers, first_port)| (Some(workers), first_port));
+    let (spans, endpoints) = endpoints.into_iter().map(|endpoint| (endpoint.span, endpoint.value)).unzip();
+    let pool = Pool {
+        name: name.to_owned(),
+        policy,
+        affinity,
+        endpoints,
+        workers,
+        timeouts,
+        attempts_max: attempts_max.unwrap_or(default.attempts_max),
+        retry_budget: retry_budget.unwrap_or(default.retry_budget),
+        idle_connections_max: idle_connections_max.unwrap_or(default.idle_connections_max),
+    };
+    Some(PlacedPool { pool, span: item.key_span.clone(), endpoints: spans, first_port })
+}
+
+fn timeouts(section: &mut Section<'_>, default: UpstreamTimeouts) -> UpstreamTimeouts {
+    let mut duration = |key| section.take(key).and_then(|item: Item<'_>| item.duration(DURATION_MIN..=DURATION_MAX));
+    UpstreamTimeouts {
+        connect: duration("connect_timeout").unwrap_or(default.connect),
+        response: duration("response_timeout").unwrap_or(default.response),
+        idle: duration("idle_timeout").unwrap_or(default.idle),
+        request: duration("request_timeout").or(default.request),
+        keep_alive: duration("keep_alive_timeout").unwrap_or(default.keep_alive),
+    }
+}
+
+/// Characters of a name, which stands before every line of a worker's output and in every metric.
+const NAME_MAX: usize = 64;
+
+/// More tries only make an outage worse.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// Ten retries for each request.
+const RETRY_BUDGET_MAX: f64 = 10.0;
+
+/// Each holds a descriptor here and a place at the endpoint.
+const IDLE_CONNECTIONS_MAX: usize = 65_536;

@@ -1,0 +1,286 @@
+//! The room as a whole: text in, [`Config`] or mistakes out.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::findings::Findings;
+use super::*;
+
+mod mistakes;
+
+/// The file that goes with the program.
+const EXAMPLE: &str = include_str!("../../../deploy/lb.example.toml");
+
+fn tcp(text: &str) -> ListenAddress {
+    ListenAddress::Tcp(text.parse().unwrap())
+}
+
+#[test]
+fn the_smallest_file_is_all_defaults() {
+    let text = "listen = \"127.0.0.1:8080\"\n[pool.app.workers]\ncommand = [\"julia\", \"server.jl\", \"{port}\"]\ncount = 2\n";
+    let command = ["julia", "server.jl", "{port}"].map(str::to_owned).to_vec();
+    let workers = Workers { count: 2, ..Workers::new(command) };
+    let pool = Pool { workers: Some(workers), ..Pool::new("app") };
+    assert_eq!(parse(text, "lb.toml").unwrap(), Config::new(tcp("127.0.0.1:8080"), pool));
+}
+
+#[test]
+fn every_value_arrives_where_it_belongs() {
+    let text = r#"
+listen = ["0.0.0.0:80", "[::]:80", "unix:/run/lb.sock"]
+threads = 3
+connections_max = 1000
+header_timeout = "1s"
+keep_alive_timeout = "2s"
+body_timeout = "3s"
+body_rate_min = "0B"
+header_bytes_max = "8KiB"
+body_bytes_max = "1GB"
+ambiguous_fields = "refuse"
+drain_timeout = "0s"
+trusted_proxies = ["10.0.0.0/8", "::1"]
+user = "root"
+group = 0
+
+[pool.web]
+policy = "hash"
+hash_key = "header:X-Tenant"
+affinity = { cookie = "lb" }
+endpoints = [
+    "Localhost:8000",
+    "[::1]:8001",
+    { address = "unix:/run/a.sock", weight = 256 },
+    { address = "10.0.0.1:80", backup = true },
+]
+connect_timeout = "10ms"
+response_timeout = "20ms"
+idle_timeout = "30ms"
+request_timeout = "40ms"
+keep_alive_timeout = "50ms"
+attempts_max = 16
+retry_budget = "150%"
+idle_connections_max = 0
+
+[pool.app.workers]
+command = ["sh", "-c", "exec serve $PORT ${x} {{y}} '{\"a\": 1}'", "{pool}-{index}"]
+count = 4
+first_port = 8000
+directory = "/"
+env = { MODE = "fast" }
+env_file = "/etc/passwd"
+env_clear = true
+user = "1000"
+ready = { line = "Listening" }
+ready_timeout = "1m 30s"
+stop_signal = "QUIT"
+stop_timeout = "0s"
+backoff = { max = "5s" }
+output = "null"
+
+[[route]]
+host = "*.Example.com"
+path = "/api"
+pool = "app"
+
+[[route]]
+host = "[::1]"
+pool = "web"
+
+[access_log]
+format = "json"
+path = "/tmp/access.log"
+"#;
+    let endpoint = |host, port| Endpoint::new(Address::Tcp { host, port });
+    let web = Pool {
+        policy: Policy::Hash(HashKey::Header("x-tenant".into())),
+        affinity: Some(Affinity { cookie: "lb".into() }),
+        endpoints: vec![
+            endpoint(Host::Name("localhost".into()), 8000),
+            endpoint(Host::Ip("::1".parse().unwrap()), 8001),
+            Endpoint { weight: 256, ..Endpoint::new(Address::Unix("/run/a.sock".into())) },
+            Endpoint { backup: true, ..endpoint(Host::Ip("10.0.0.1".parse().unwrap()), 80) },
+        ],
+        timeouts: UpstreamTimeouts {
+            connect: Duration::from_millis(10),
+            response: Duration::from_millis(20),
+            idle: Duration::from_millis(30),
+            request: Some(Duration::from_millis(40)),
+            keep_alive: Duration::from_millis(50),
+        },
+        attempts_max: 16,
+        retry_budget: 1.5,
+        idle_connections_max: 0,
+        ..Pool::new("web")
+    };
+    let command = ["sh", "-c", "exec serve $PORT ${x} {{y}} '{\"a\": 1}'", "{pool}-{index}"];
+    let workers = Workers {
+        count: 4,
+        first_port: Some(8000),
+        directory: Some("/".into()),
+        env: [("MODE".to_owned(), "fast".to_owned())].into(),
+        env_file: Some("/etc/passwd".into()),
+        env_clear: true,
+        identity: Identity { user: Some("1000".into()), group: None },
+        ready: Ready::Line("Listening".into()),
+        ready_timeout: Duration::from_secs(90),
+        stop_signal: StopSignal::Quit,
+        stop_timeout: Duration::ZERO,
+        backoff: Backoff { max: Duration::from_secs(5), ..Backoff::default() },
+        output: Output::Null,
+        ..Workers::new(command.map(str::to_owned).to_vec())
+    };
+    let app = Pool { workers: Some(workers), ..Pool::new("app") };
+    let expected = Config {
+        listen: vec![tcp("0.0.0.0:80"), tcp("[::]:80"), ListenAddress::Unix("/run/lb.sock".into())],
+        threads: 3,
+        connections_max: Some(1000),
+        client: ClientLimits {
+            header_timeout: Duration::from_secs(1),
+            keep_alive_timeout: Duration::from_secs(2),
+            body_timeout: Duration::from_secs(3),
+            body_rate_min: 0,
+            header_bytes_max: 8192,
+            body_bytes_max: 1_000_000_000,
+            ambiguous_fields: AmbiguousFields::Refuse,
+        },
+        drain_timeout: Duration::ZERO,
+        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        identity: Identity { user: Some("root".into()), group: Some("0".into()) },
+        pools: vec![web, app],
+        routes: vec![
+            Route { host: HostPattern::Suffix(".example.com".into()), path: "/api".into(), pool: "app".into() },
+            Route { host: HostPattern::Exact("[::1]".into()), ..Route::all("web") },
+        ],
+        access_log: AccessLog { format: AccessLogFormat::Json, path: AccessLogPath::File("/tmp/access.log".into()) },
+    };
+    assert_eq!(parse(text, "lb.toml").unwrap(), expected);
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let workers = Workers::new(["balancer", "backend", "{port}"].map(str::to_owned).to_vec());
+    let pool = Pool { workers: Some(workers), ..Pool::new("app") };
+    assert_eq!(parse(EXAMPLE, "example").unwrap(), Config::new(tcp("127.0.0.1:8080"), pool));
+}
+
+#[test]
+fn the_example_shows_every_key_and_each_of_its_comments_works() {
+    let app = std::env::temp_dir().join(format!("balancer-example-{}", std::process::id()));
+    fs::create_dir_all(&app).unwrap();
+    fs::write(app.join("app.env"), "MODE=fast\n").unwrap();
+    let text = uncommented(EXAMPLE).replace("/srv/app", app.to_str().unwrap());
+
+    let findings = Findings::default();
+    let config = top::read(&syntax::read(&text, &findings), &findings);
+    let keys = findings.keys();
+    let mistakes = findings.into_mistakes(&text, top::keys);
+    assert!(mistakes.is_empty(), "{}", Diagnostics::new("example", &text, mistakes));
+    assert_eq!(config.pools.len(), 2, "the commented pool is read");
+
+    assert!(keys.keys().eq(top::keys().keys()), "a table that the example lacks, or that `keys` lacks");
+
+    // The alternatives of `ready` exclude each other, so a comment shows them.
+    let shown = |key: &str| EXAMPLE.contains(&format!("{{ {key} = "));
+    let absent: Vec<_> = keys.iter().filter(|((_, key), found)| !**found && !shown(key)).collect();
+    assert!(absent.is_empty(), "{absent:?}");
+    let tables: BTreeSet<_> = keys.keys().map(|(table, _)| *table).collect();
+    let expected = [
+        "",
+        "access_log",
+        "pool.NAME",
+        "pool.NAME.affinity",
+        "pool.NAME.endpoints",
+        "pool.NAME.workers",
+        "pool.NAME.workers.backoff",
+        "pool.NAME.workers.ready",
+        "route",
+    ];
+    assert_eq!(tables.into_iter().collect::<Vec<_>>(), expected);
+    fs::remove_dir_all(&app).unwrap();
+}
+
+#[test]
+fn every_key_of_the_example_says_why_it_is_there() {
+    let lines: Vec<&str> = EXAMPLE.lines().collect();
+    for pair in lines.windows(2) {
+        let bare = uncommented(pair[1]);
+        let is_key = bare.trim_end().contains(" = ") && !pair[1].starts_with("# ");
+        let follows = pair[0].starts_with('#') || pair[0].contains(" = ");
+        assert!(!is_key || follows, "nothing above {:?}", pair[1]);
+        assert!(pair[1].len() <= 140, "too long: {:?}", pair[1]);
+    }
+}
+
+/// The file with every example line made a live one; `# ` begins prose.
+fn uncommented(text: &str) -> String {
+    let bare = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => rest.to_owned() + "\n",
+        _ => line.to_owned() + "\n",
+    };
+    text.lines().map(bare).collect()
+}
+
+#[test]
+fn no_mutation_of_the_example_panics_and_every_refusal_has_its_place() {
+    let mut rng = SmallRng::seed_from_u64(2);
+    let sources = [EXAMPLE.to_owned(), uncommented(EXAMPLE)].map(|text| without_prose(&text));
+    let bits = [
+        "\"",
+        "[",
+        "]",
+        "{",
+        "}",
+        "=",
+        "\n",
+        "#",
+        "é",
+        "\0",
+        ".",
+        "-1",
+        "99999999999999999999",
+        "'''",
+        "\u{feff}",
+        "\r",
+    ];
+    let mut refused = 0;
+    for round in 0..20_000 {
+        let mut bytes = sources[round % 2].clone().into_bytes();
+        for _ in 0..rng.random_range(1..6) {
+            let at = rng.random_range(0..bytes.len());
+            let end = (at + rng.random_range(1..12)).min(bytes.len());
+            match rng.random_range(0..4) {
+                0 => drop(bytes.drain(at..end)),
+                1 => {
+                    let piece = bytes[at..end].to_vec();
+                    let to = rng.random_range(0..bytes.len());
+                    bytes.splice(to..to, piece);
+                }
+                2 => bytes[at] = rng.random(),
+                _ => drop(bytes.splice(at..at, bits[rng.random_range(0..bits.len())].bytes())),
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        if let Err(diagnostics) = parse(&text, "lb.toml") {
+            refused += 1;
+            assert!(diagnostics.iter().next().is_some());
+            // One in ten is rendered: that is the slow half.
+            if round % 10 == 0 {
+                let rendered = diagnostics.render(round % 20 == 0);
+                for mistake in diagnostics.iter() {
+                    assert!(!mistake.message.is_empty() && !mistake.help.is_empty(), "{rendered}");
+                    let place = format!("lb.toml:{}:", mistake.line);
+                    assert!(rendered.contains(&place), "{place} in {rendered}");
+                }
+            }
+        }
+    }
+    assert!(refused > 10_000, "mutations rarely leave a right file: {refused}");
+}
+
+/// Mutations of prose prove nothing.
+fn without_prose(text: &str) -> String {
+    text.lines().filter(|line| !line.starts_with("# ") && !line.is_empty()).map(|line| line.to_owned() + "\n").collect()
+}

@@ -1,0 +1,93 @@
+//! The top level of the file → [`Config`]. Decides the order in which tables are read; called by [`super::parse`]; never
+//! compares tables, which is [`super::check`]'s.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::defaults::THREADS_MAX;
+use super::findings::{Findings, Keys};
+use super::item::Item;
+use super::raw::Section;
+use super::{Config, ListenAddress, Pool, access_log, check, client, identity, listen, pool, route, syntax};
+
+/// The configuration in `tree`. It is only to be used when `findings` stays without a mistake: what is wrong stands in
+/// it as the default.
+pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings) -> Config {
+    let mut section = Section::root(tree, findings);
+    // Both are read anew below.
+    let default = Config::new(ListenAddress::Unix("".into()), Pool::new(""));
+
+    let listen = listen::read(&mut section);
+    let threads = section.take("threads").and_then(|item| item.integer(1..=THREADS_MAX)).unwrap_or(default.threads);
+    let connections_max = section.take("connections_max").and_then(|item| item.integer(1..=CONNECTIONS_MAX));
+    let client = client::read(&mut section, default.client);
+    let drain_timeout = section.take("drain_timeout").and_then(|item| item.duration(Duration::ZERO..=DURATION_MAX));
+    let trusted_proxies = section.take("trusted_proxies").and_then(trusted_proxies);
+    let identity = identity::read(&mut section);
+    let pools = pool::read_all(&mut section);
+    let access_log = access_log::read(&mut section);
+    let routes = route::read_all(&mut section, &pools);
+    section.finish();
+    check::across(findings, &listen, &pools);
+
+    Config {
+        listen: listen.into_iter().map(|listen| listen.value).collect(),
+        threads,
+        connections_max,
+        client,
+        drain_timeout: drain_timeout.unwrap_or(default.drain_timeout),
+        trusted_proxies: trusted_proxies.unwrap_or(default.trusted_proxies),
+        identity,
+        pools: pools.into_iter().map(|pool| pool.pool).collect(),
+        routes,
+        access_log,
+    }
+}
+
+/// Every key there is, by table: what the readers ask of a file with one of each table.
+pub(super) fn keys() -> Keys {
+    let findings = Findings::default();
+    let text = "pool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.workers = { ready = {}, backoff = {} }\n\
+                route = [{}]\naccess_log = {}\n";
+    read(&syntax::read(text, &findings), &findings);
+    findings.keys()
+}
+
+fn trusted_proxies(item: Item<'_>) -> Option<Vec<IpNet>> {
+    Some(item.list("[\"10.0.0.0/8\"]")?.iter().filter_map(network).collect())
+}
+
+/// A CIDR, or one address.
+fn network(item: &Item<'_>) -> Option<IpNet> {
+    let text = item.text("\"10.0.0.0/8\"")?;
+    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        return Some(address.into());
+    }
+    let message = || format!("{} is not a network of addresses", super::diagnostics::quote(text));
+    match text.parse::<IpNet>() {
+        Ok(network) if network.addr() != network.network() => {
+            item.wrong(message(), format!("write \"{}\", without bits behind the prefix", network.trunc()));
+            None
+        }
+        Ok(network) => Some(network),
+        Err(_) => {
+            item.wrong(
+                message(),
+                "write an address and the length of its prefix, as in \"10.0.0.0/8\" or \"fd00::/8\"",
+            );
+            None
+        }
+    }
+}
+
+/// More descriptors than Linux gives a process by default at its most generous (`fs.nr_open` is 1,048,576).
+const CONNECTIONS_MAX: usize = 10_000_000;
+
+/// Longest duration of any key; what is longer was hardly meant.
+pub(super) const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Shortest duration of a key for which zero would end everything at once.
+pub(super) const DURATION_MIN: Duration = Duration::from_millis(1);

@@ -1,0 +1,249 @@
+//! `[pool.NAME.workers]`. Decides what can be started and how; called by [`super::pool`]; never starts anything.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::diagnostics::quote;
+use super::item::Item;
+use super::raw::Span;
+use super::top::{DURATION_MAX, DURATION_MIN};
+use super::{Identity, Ready, command, identity, ready};
+
+/// Processes the supervisor runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workers {
+    /// Program and arguments, with `{port}`, `{index}`, `{pool}`, `{socket}` not yet filled in; never empty.
+    pub command: Vec<String>,
+    /// How many; at least 1.
+    pub count: usize,
+    /// Port of the first; the others follow. `None`: free ports.
+    pub first_port: Option<u16>,
+    /// Working directory.
+    pub directory: Option<PathBuf>,
+    /// Variables set for each.
+    pub env: BTreeMap<String, String>,
+    /// File of `NAME=value` lines, read at each start; `env` wins.
+    pub env_file: Option<PathBuf>,
+    /// Pass on only `env`, `env_file` and a small safe set.
+    pub env_clear: bool,
+    /// Account to run as.
+    pub identity: Identity,
+    /// When it may take requests.
+    pub ready: Ready,
+    /// Not ready after this: stopped and started again.
+    pub ready_timeout: Duration,
+    /// Signal of a polite stop, as a name without `SIG`: `"TERM"`.
+    pub stop_signal: StopSignal,
+    /// From the polite stop to KILL.
+    pub stop_timeout: Duration,
+    /// Delay between restarts.
+    pub backoff: Backoff,
+    /// Where its output goes.
+    pub output: Output,
+}
+
+/// Signal of a polite stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopSignal {
+    /// SIGTERM.
+    Term,
+    /// SIGINT.
+    Int,
+    /// SIGQUIT.
+    Quit,
+    /// SIGHUP.
+    Hup,
+    /// SIGUSR1.
+    Usr1,
+    /// SIGUSR2.
+    Usr2,
+    /// SIGWINCH.
+    Winch,
+}
+
+/// Delay between restarts: doubling from `min` to `max`, jittered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backoff {
+    /// First delay; above zero.
+    pub min: Duration,
+    /// Longest delay; not below `min`.
+    pub max: Duration,
+}
+
+/// Where a worker's stdout and stderr go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// To ours, each line behind `pool.index | `.
+    Prefix,
+    /// Nowhere.
+    Null,
+}
+
+/// The workers of a pool and the place of `first_port`; nothing without a command.
+pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
+    let mut section = item.section("pool.NAME.workers", "[pool.app.workers], with single brackets")?;
+    let command =
+        section.require("command", "write the program and its arguments, as in [\"julia\", \"server.jl\", \"{port}\"]");
+    let default = Workers::new(command.and_then(|item| command::read(&item)).unwrap_or_default());
+
+    let count = section.take("count").and_then(|item| count(&item)).unwrap_or(default.count);
+    let first_port = section.take("first_port").and_then(|item| Some((first_port(&item, count)?, item.span)));
+    let (first_port, span) = first_port.unzip();
+    let directory = section.take("directory").and_then(|item| directory(&item));
+    let env = section.take("env").and_then(env);
+    let env_file = section.take("env_file").and_then(|item| env_file(&item));
+    let env_clear = section.take("env_clear").and_then(|item| item.flag());
+    let identity = identity::read(&mut section);
+    let ready = section.take("ready").and_then(|item| ready::read(&item));
+    let ready_timeout = section.take("ready_timeout").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX));
+    let stop_signal = section.take("stop_signal").and_then(|item| stop_signal(&item));
+    let stop_timeout = section.take("stop_timeout").and_then(|item| item.duration(Duration::ZERO..=DURATION_MAX));
+    let backoff = section.take("backoff").and_then(|item| backoff(&item, &default.backoff));
+    let output =
+        section.take("output").and_then(|item| item.choice(&[("prefix", Output::Prefix), ("null", Output::Null)]));
+    section.finish();
+
+    let workers = Workers {
+        count,
+        first_port,
+        directory,
+        env: env.unwrap_or_default(),
+        env_file,
+        env_clear: env_clear.unwrap_or(default.env_clear),
+        identity,
+        ready: ready.unwrap_or(default.ready),
+        ready_timeout: ready_timeout.unwrap_or(default.ready_timeout),
+        stop_signal: stop_signal.unwrap_or(default.stop_signal),
+        stop_timeout: stop_timeout.unwrap_or(default.stop_timeout),
+        backoff: backoff.unwrap_or(default.backoff),
+        output: output.unwrap_or(default.output),
+        command: default.command,
+    };
+    Some((workers, span))
+}
+
+fn count(item: &Item<'_>) -> Option<usize> {
+    match item.as_text() {
+        Some("cpus") => Some(thread::available_parallelism().map_or(1, |count| count.get().min(COUNT_MAX))),
+        Some(text) if text.parse::<u32>().is_err() => {
+            item.mistyped("a number or \"cpus\"", "write a number or \"cpus\"")
+        }
+        _ => item.integer(1..=COUNT_MAX),
+    }
+}
+
+/// A port with room for two blocks: a replacement runs beside its predecessor, so ports alternate between them.
+fn first_port(item: &Item<'_>, count: usize) -> Option<u16> {
+    let port: u16 = item.integer(1..=u16::MAX)?;
+    let last = usize::from(port) + 2 * count - 1;
+    if last > usize::from(u16::MAX) {
+        let message = format!("{count} workers from port {port} would need ports up to {last}");
+        let help = match (usize::from(u16::MAX) + 1).checked_sub(2 * count).filter(|largest| *largest > 0) {
+            Some(largest) => {
+                format!("each needs two, for itself and its replacement: {largest} is the largest first port")
+            }
+            None => "each needs two, for itself and its replacement: leave `first_port` out or start fewer".to_owned(),
+        };
+        item.wrong(message, help);
+        return None;
+    }
+    Some(port)
+}
+
+fn directory(item: &Item<'_>) -> Option<PathBuf> {
+    let path = Path::new(item.text("\"/srv/app\"")?);
+    if !path.is_dir() {
+        let message = format!("there is no directory {}", quote(&path.display().to_string()));
+        item.wrong(message, "write the path of one that is there");
+        return None;
+    }
+    Some(path.to_owned())
+}
+
+fn env_file(item: &Item<'_>) -> Option<PathBuf> {
+    let path = Path::new(item.text("\"/srv/app/.env\"")?);
+    // A pipe would block, and a device never end.
+    let cause = match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => "not a file".to_owned(),
+        Ok(_) => match File::open(path) {
+            Ok(_) => return Some(path.to_owned()),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    let message = format!("cannot read {}: {cause}", quote(&path.display().to_string()));
+    item.wrong(message, "write the path of a file with NAME=value lines that we may read");
+    None
+}
+
+fn env(item: Item<'_>) -> Option<BTreeMap<String, String>> {
+    let mut env = BTreeMap::new();
+    for item in item.section("pool.NAME.workers.env", "{ NAME = \"value\" }")?.entries() {
+        let name = item.key;
+        if name.is_empty() || name.contains(['=', '\0']) {
+            item.key_wrong(
+                format!("{} cannot be the name of a variable", quote(name)),
+                "write letters, digits and `_`",
+            );
+        } else if matches!(name, "PORT" | "INSTANCE_ID") {
+            item.key_wrong(
+                format!("`{name}` is set for each worker by us"),
+                "leave it out; ports are chosen by `first_port`",
+            );
+        } else if let Some(value) = item.text("") {
+            env.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    Some(env)
+}
+
+fn stop_signal(item: &Item<'_>) -> Option<StopSignal> {
+    match item.as_text().map(|text| (text, text.to_ascii_uppercase())) {
+        Some((text, upper)) if matches!(upper.trim_start_matches("SIG"), "KILL" | "STOP") => {
+            let help = "write \"TERM\"; KILL follows after `stop_timeout`, at once if that is \"0s\"";
+            item.wrong(format!("no worker can act on {}", quote(text)), help);
+            None
+        }
+        Some((text, upper))
+            if SIGNALS.iter().any(|(name, _)| *name == upper.trim_start_matches("SIG") && *name != text) =>
+        {
+            item.wrong(
+                format!("`stop_signal` cannot be {}", quote(text)),
+                format!("write \"{}\"", upper.trim_start_matches("SIG")),
+            );
+            None
+        }
+        _ => item.choice(SIGNALS),
+    }
+}
+
+fn backoff(item: &Item<'_>, default: &Backoff) -> Option<Backoff> {
+    let mut section = item.section("pool.NAME.workers.backoff", "{ min = \"100ms\", max = \"30s\" }")?;
+    let min = section.take("min").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX)).unwrap_or(default.min);
+    let max = section.take("max").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX)).unwrap_or(default.max);
+    section.finish();
+    if min > max {
+        let show = super::units::show_duration;
+        let message = format!("`min` is \"{}\", above `max`, \"{}\"", show(min), show(max));
+        item.wrong(message, "delays grow from `min` to `max`: write both, the smaller first");
+        return None;
+    }
+    Some(Backoff { min, max })
+}
+
+/// Workers of one pool at most.
+const COUNT_MAX: usize = 4096;
+
+/// Signals a worker may take as a polite stop.
+const SIGNALS: &[(&str, StopSignal)] = &[
+    ("TERM", StopSignal::Term),
+    ("INT", StopSignal::Int),
+    ("QUIT", StopSignal::Quit),
+    ("HUP", StopSignal::Hup),
+    ("USR1", StopSignal::Usr1),
+    ("USR2", StopSignal::Usr2),
+    ("WINCH", StopSignal::Winch),
+];
