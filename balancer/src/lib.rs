@@ -3,3 +3,4 @@ pub mod config;
 pub mod endpoint;
 pub mod pick;
 pub mod pool;
+pub mod supervise;
