@@ -6,6 +6,7 @@
 mod backoff;
 mod clash;
 mod environment;
+mod guard;
 mod handle;
 mod life;
 mod obituary;
@@ -28,6 +29,7 @@ use tokio::task::AbortHandle;
 use crate::config::Workers;
 use crate::pool::Pool;
 pub use clash::who_listens;
+pub use guard::Guard;
 pub use life::{State, Stop};
 pub use output::{OutputSink, Stream};
 pub use port::Ports;

@@ -15,6 +15,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Group, Uid, User, getgid, getppid, getuid, initgroups, setgid, setgroups, setuid};
 
+use super::guard::{GUARD_OPTION, stand_guard};
 use crate::config::Identity;
 
 /// The first argument that means "be the shim".
@@ -47,7 +48,11 @@ pub(super) struct Account {
 /// Comes back only when that fails: with 127 when the program is not there, else 126, as a shell does (POSIX.1-2017 XCU
 /// 2.8.2), and one line on stderr that says why.
 pub fn exec_shim(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let (code, message) = match Order::parse(args.into_iter()) {
+    let mut args = args.into_iter().peekable();
+    if args.peek().is_some_and(|first| first == GUARD_OPTION) {
+        return stand_guard(io::stdin().lock());
+    }
+    let (code, message) = match Order::parse(args) {
         Ok(order) => order.carry_out(),
         Err(message) => (CANNOT_EXECUTE, message),
     };

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::environment::{self, EnvFileError, Place};
+use super::guard::Guarded;
 use super::output::{Capture, Lines, OutputSink};
 use super::port::{Port, PortError, Ports};
 use super::program::{ProgramError, find_program};
@@ -50,6 +51,7 @@ pub(super) struct Process {
     capture: Option<Capture>,
     line_seen: Arc<Notify>,
     swept: bool,
+    _guarded: Guarded,
 }
 
 /// The process itself, for the task that waits for its end.
@@ -107,7 +109,15 @@ impl Blueprint {
         // No await since the spawn: the reaper, on this same thread, has not seen the process unregistered.
         let registered = Registered::new(group);
         let capture = Capture::start(child.stdout.take(), child.stderr.take(), &lines);
-        let process = Process { group, port, started: Instant::now(), capture: Some(capture), line_seen, swept: false };
+        let process = Process {
+            group,
+            port,
+            started: Instant::now(),
+            capture: Some(capture),
+            line_seen,
+            swept: false,
+            _guarded: Guarded::new(group),
+        };
         Ok((process, Offspring { child, _registered: registered }))
     }
 
