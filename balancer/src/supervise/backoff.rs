@@ -1,0 +1,97 @@
+//! How long a worker waits before it is started again.
+//!
+//! Decides the next delay from the last one and from how long the worker served. Called by `life`. Never waits, and never
+//! gives up: a worker whose database comes back after an hour is started again.
+
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use crate::config;
+
+/// The delay of one worker, from exit to exit.
+#[derive(Debug)]
+pub(super) struct RestartDelay {
+    min: Duration,
+    max: Duration,
+    next: Duration,
+}
+
+impl RestartDelay {
+    /// Begins at the shortest delay.
+    pub(super) fn new(backoff: &config::Backoff) -> Self {
+        Self { min: backoff.min, max: backoff.max.max(backoff.min), next: backoff.min }
+    }
+
+    /// The delay after an exit; `ready_for`: how long this run was ready, if it was.
+    ///
+    /// Twice the last one up to the longest, or the shortest again when the worker was ready for ten seconds and for no
+    /// less than the last delay. Up to a quarter is taken off at random, so that workers that died together do not come
+    /// back together.
+    pub(super) fn after_exit(&mut self, ready_for: Option<Duration>, rng: &mut impl Rng) -> Duration {
+        if ready_for.is_some_and(|ready_for| ready_for >= self.next.max(LIVED_LONG_ENOUGH)) {
+            self.next = self.min;
+        }
+        let delay = self.next;
+        self.next = delay.saturating_mul(2).min(self.max);
+        delay.mul_f64(rng.random_range(JITTER_FLOOR..=1.0))
+    }
+}
+
+const LIVED_LONG_ENOUGH: Duration = Duration::from_secs(10);
+const JITTER_FLOOR: f64 = 0.75;
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn delay() -> RestartDelay {
+        RestartDelay::new(&config::Backoff { min: 100 * MS, max: 1_000 * MS })
+    }
+
+    fn within(delay: Duration, base: Duration) -> bool {
+        delay >= base.mul_f64(0.75) && delay <= base
+    }
+
+    #[test]
+    fn the_delay_doubles_up_to_the_longest_and_stays_there() {
+        let (mut delay, mut rng) = (delay(), SmallRng::seed_from_u64(3));
+        for base in [100, 200, 400, 800, 1_000, 1_000, 1_000] {
+            let drawn = delay.after_exit(None, &mut rng);
+            assert!(within(drawn, base * MS), "{drawn:?} for {base}");
+        }
+    }
+
+    #[test]
+    fn the_delay_begins_again_after_a_worker_was_ready_long_enough() {
+        let (mut delay, mut rng) = (delay(), SmallRng::seed_from_u64(3));
+        for (ready_for, base) in [(None, 100), (Some(9_999), 200), (Some(10_000), 100), (Some(1), 200)] {
+            let drawn = delay.after_exit(ready_for.map(|ms| ms * MS), &mut rng);
+            assert!(within(drawn, base * MS), "{drawn:?} for {base}");
+        }
+    }
+
+    #[test]
+    fn a_long_delay_asks_for_a_life_as_long() {
+        let mut delay = RestartDelay::new(&config::Backoff { min: 20_000 * MS, max: 60_000 * MS });
+        let mut rng = SmallRng::seed_from_u64(3);
+        for (ready_for, base) in [(None, 20_000), (Some(15_000), 40_000), (Some(60_000), 20_000)] {
+            let drawn = delay.after_exit(ready_for.map(|ms| ms * MS), &mut rng);
+            assert!(within(drawn, base * MS), "{drawn:?} for {base}");
+        }
+    }
+
+    #[test]
+    fn workers_that_died_together_come_back_apart() {
+        let mut rng = SmallRng::seed_from_u64(3);
+        let mut drawn: Vec<_> = (0..8).map(|_| delay().after_exit(None, &mut rng)).collect();
+        drawn.sort();
+        drawn.dedup();
+        assert_eq!(drawn.len(), 8);
+    }
+}

@@ -1,0 +1,209 @@
+//! What a worker finds in its environment and in its arguments.
+//!
+//! Decides on variables and fills in templates. Called by `spawn` at every start, so that a changed `env_file` counts from
+//! the next start on. Never changes our own environment.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::config::Workers;
+
+/// What tells one worker from its fellows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// Name of its pool.
+    pub(super) pool: &'a str,
+    /// Its index, from 1.
+    pub(super) index: usize,
+    /// Where it has to listen.
+    pub(super) address: SocketAddr,
+}
+
+/// A mistake in the `env_file`.
+#[derive(Debug)]
+pub(super) enum EnvFileError {
+    /// It cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// A line is no `NAME=value`; its number, from 1.
+    Line(PathBuf, usize),
+}
+
+/// `argument` with `{port}`, `{index}` and `{pool}` filled in; other braces stay as they are.
+pub(super) fn fill_in(argument: &str, place: Place<'_>) -> String {
+    argument
+        .replace("{port}", &place.address.port().to_string())
+        .replace("{index}", &place.index.to_string())
+        .replace("{pool}", place.pool)
+}
+
+/// All variables of a worker.
+///
+/// What a later one sets wins: ours (`inherited`, with `env_clear` only a small safe set of it) without what is meant for us
+/// alone; `account`, the variables of the user it runs as; the `env_file`; `PORT`, `HOST`, `INSTANCE_ID`; `env`.
+pub(super) fn variables(
+    workers: &Workers,
+    place: Place<'_>,
+    inherited: impl Iterator<Item = (OsString, OsString)>,
+    account: Vec<(&str, OsString)>,
+) -> Result<BTreeMap<OsString, OsString>, EnvFileError> {
+    let passed_on = |name: &OsStr| if workers.env_clear { is_safe(name) } else { !is_ours_alone(name) };
+    let mut variables: BTreeMap<_, _> = inherited.filter(|(name, _)| passed_on(name)).collect();
+    variables.extend(account.into_iter().map(|(name, value)| (name.into(), value)));
+    if let Some(file) = &workers.env_file {
+        let text = std::fs::read_to_string(file).map_err(|error| EnvFileError::Unreadable(file.clone(), error))?;
+        let read = parse(&text).map_err(|line| EnvFileError::Line(file.clone(), line))?;
+        variables.extend(read.into_iter().map(|(name, value)| (name.into(), value.into())));
+    }
+    variables.insert("PORT".into(), place.address.port().to_string().into());
+    variables.insert("HOST".into(), place.address.ip().to_string().into());
+    variables.insert("INSTANCE_ID".into(), place.index.to_string().into());
+    variables.extend(workers.env.iter().map(|(name, value)| (name.into(), value.into())));
+    Ok(variables)
+}
+
+/// `NAME=value` lines; the number of the first that is none. Blank lines and those that begin with `#` are skipped,
+/// `export ` in front and one pair of quotes around the value are taken off; nothing is expanded.
+fn parse(text: &str) -> Result<Vec<(&str, &str)>, usize> {
+    let is_blank = |line: &str| line.is_empty() || line.starts_with('#');
+    let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !is_blank(line));
+    lines.map(|(at, line)| assignment(line).ok_or(at + 1)).collect()
+}
+
+fn assignment(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    let is_name = !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '\0') && !value.contains('\0');
+    let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+    is_name.then_some((name, quoted.unwrap_or(value)))
+}
+
+fn is_safe(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| SAFE.contains(&name) || name.starts_with("LC_"))
+}
+
+fn is_ours_alone(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| OURS_ALONE.contains(&name))
+}
+
+impl fmt::Display for EnvFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |file: &Path| file.display().to_string();
+        match self {
+            Self::Unreadable(file, error) => write!(f, "env_file {} cannot be read: {error}", name(file)),
+            Self::Line(file, line) => write!(f, "env_file {}, line {line}: not of the form NAME=value", name(file)),
+        }
+    }
+}
+
+impl std::error::Error for EnvFileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable(_, error) => Some(error),
+            Self::Line(..) => None,
+        }
+    }
+}
+
+const SAFE: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "TERM"];
+
+/// What a service manager tells us (sd_notify(3), sd_listen_fds(3)): a worker that took it for its own would report itself
+/// ready in our name.
+const OURS_ALONE: [&str; 6] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config;
+
+    pub(in crate::supervise) fn workers() -> Workers {
+        let second = Duration::from_secs(1);
+        Workers {
+            command: vec!["true".into()],
+            count: 1,
+            first_port: None,
+            directory: None,
+            env: BTreeMap::new(),
+            env_file: None,
+            env_clear: false,
+            identity: config::Identity::default(),
+            ready: config::Ready::Connect,
+            ready_timeout: second,
+            stop_signal: config::StopSignal::Term,
+            stop_timeout: second,
+            backoff: config::Backoff { min: second, max: second },
+            output: config::Output::Prefix,
+        }
+    }
+
+    fn place() -> Place<'static> {
+        Place { pool: "app", index: 2, address: "127.0.0.1:8001".parse().unwrap() }
+    }
+
+    fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
+        [("PATH", "/bin"), ("LC_ALL", "C"), ("SECRET", "x"), ("NOTIFY_SOCKET", "/run/n"), ("HOME", "/root")]
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+    }
+
+    fn lines(variables: BTreeMap<OsString, OsString>) -> Vec<String> {
+        variables.iter().map(|(name, value)| format!("{}={}", name.display(), value.display())).collect()
+    }
+
+    #[test]
+    fn templates_are_filled_in_wherever_they_stand() {
+        assert_eq!(fill_in("--bind=h:{port}/{pool}.{index}-{port}", place()), "--bind=h:8001/app.2-8001");
+        assert_eq!(fill_in("{ports} {} {{index}", place()), "{ports} {} {2");
+    }
+
+    #[test]
+    fn ours_is_passed_on_without_what_is_meant_for_us_alone() {
+        let variables = variables(&workers(), place(), inherited(), Vec::new()).unwrap();
+        let expected =
+            ["HOME=/root", "HOST=127.0.0.1", "INSTANCE_ID=2", "LC_ALL=C", "PATH=/bin", "PORT=8001", "SECRET=x"];
+        assert_eq!(lines(variables), expected);
+    }
+
+    #[test]
+    fn a_cleared_environment_has_the_safe_set_and_what_the_file_says() {
+        let mut workers = workers();
+        workers.env_clear = true;
+        workers.env.insert("HOST".into(), "0.0.0.0".into());
+        let account = vec![("HOME", "/home/www".into())];
+        let variables = variables(&workers, place(), inherited(), account).unwrap();
+        let expected = ["HOME=/home/www", "HOST=0.0.0.0", "INSTANCE_ID=2", "LC_ALL=C", "PATH=/bin", "PORT=8001"];
+        assert_eq!(lines(variables), expected);
+    }
+
+    #[test]
+    fn an_env_file_is_read_line_by_line() {
+        let text = "# a comment\n\nA=1\nexport B = two words \nC=\"quo'ted\"\nD='x'\nE=\nF=a=b # stays\nG=\"\n";
+        let expected = [
+            ("A", "1"),
+            ("B", "two words"),
+            ("C", "quo'ted"),
+            ("D", "x"),
+            ("E", ""),
+            ("F", "a=b # stays"),
+            ("G", "\""),
+        ];
+        assert_eq!(parse(text).unwrap(), expected);
+        for (text, line) in [("A=1\nnonsense", 2), ("=x", 1), ("A B=x", 1), ("A=\0", 1)] {
+            assert_eq!(parse(text), Err(line), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_env_file_is_named() {
+        let mut workers = workers();
+        workers.env_file = Some("/nowhere/env".into());
+        let error = variables(&workers, place(), inherited(), Vec::new()).unwrap_err();
+        assert!(error.to_string().starts_with("env_file /nowhere/env cannot be read: "), "{error}");
+    }
+}

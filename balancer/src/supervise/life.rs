@@ -1,0 +1,363 @@
+//! The life of one worker: a state machine that does nothing itself.
+//!
+//! Decides what follows from an event: the next state, and what the reconcile loop has to do. Called by `reconcile` alone.
+//! Never starts, signals or waits for anything.
+
+use std::time::Duration;
+
+use rand::Rng;
+use tokio::time::Instant;
+
+use super::backoff::RestartDelay;
+
+/// Where a worker is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Its process runs and has not shown that it can serve.
+    Starting,
+    /// It may take requests.
+    Ready,
+    /// It takes no new request and finishes those it has.
+    Draining,
+    /// It was told to end.
+    Stopping,
+    /// It has no process and waits to be started again.
+    Backoff,
+    /// It has no process and is not wanted.
+    Exited,
+}
+
+/// How a pool's workers are stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Requests in flight may finish until then; only then comes the polite signal, and KILL after `stop_timeout`.
+    Drain {
+        /// When waiting for requests ends.
+        until: Instant,
+    },
+    /// The polite signal at once, and KILL a second later.
+    Now,
+}
+
+/// What happened to a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    /// It is wanted.
+    Start,
+    /// Its process could not be started.
+    SpawnFailed,
+    /// It showed that it can serve.
+    BecameReady,
+    /// It did not in time.
+    ReadyTimedOut,
+    /// Its process ended.
+    Exited,
+    /// It waited long enough to be started again.
+    BackoffOver,
+    /// It is not wanted any more.
+    Stop(Stop),
+    /// Nothing is in flight on it any more, or the time for that is over.
+    Drained,
+    /// It was told to end and did not in time.
+    StopTimedOut,
+}
+
+/// What to do about it, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Start its process; report [`Event::SpawnFailed`] or, later, what becomes of it.
+    Spawn,
+    /// Make its endpoint a member of the pool.
+    Join,
+    /// Let its endpoint take no new request; report [`Event::Drained`] when it has none or at that time.
+    Drain {
+        /// When waiting for requests ends.
+        until: Instant,
+    },
+    /// Take its endpoint, if it has one, out of the pool.
+    Leave,
+    /// Send the polite signal to its process group; report [`Event::StopTimedOut`] after that time.
+    Terminate {
+        /// How long it may take to end.
+        grace: Duration,
+    },
+    /// Send KILL to its process group; report [`Event::StopTimedOut`] after that time.
+    Kill {
+        /// How long the kernel may take.
+        grace: Duration,
+    },
+    /// Its process is gone or given up: send KILL to whatever its process group still has.
+    Sweep,
+    /// Report [`Event::BackoffOver`] after that time.
+    Restart {
+        /// How long it waits.
+        after: Duration,
+    },
+}
+
+/// One worker's life.
+#[derive(Debug)]
+pub(super) struct Life {
+    state: State,
+    since: Instant,
+    wanted: bool,
+    killed: bool,
+    ready_since: Option<Instant>,
+    stop_timeout: Duration,
+    delay: RestartDelay,
+}
+
+impl Life {
+    /// A worker that has no process and is not wanted yet.
+    pub(super) fn new(stop_timeout: Duration, delay: RestartDelay, now: Instant) -> Self {
+        Self { state: State::Exited, since: now, wanted: false, killed: false, ready_since: None, stop_timeout, delay }
+    }
+
+    /// What follows from `event`. An event that means nothing in this state (a late one) changes nothing.
+    pub(super) fn step(&mut self, event: Event, now: Instant, rng: &mut impl Rng) -> Vec<Action> {
+        match (self.state, event) {
+            (State::Exited, Event::Start) => {
+                self.wanted = true;
+                self.enter(State::Starting, now);
+                vec![Action::Spawn]
+            }
+            (State::Backoff, Event::BackoffOver) => {
+                self.enter(State::Starting, now);
+                vec![Action::Spawn]
+            }
+            (State::Starting, Event::SpawnFailed) => vec![self.wait_for_restart(now, rng)],
+            (State::Starting, Event::BecameReady) => {
+                self.enter(State::Ready, now);
+                self.ready_since = Some(now);
+                vec![Action::Join]
+            }
+            (State::Starting, Event::ReadyTimedOut) => vec![self.terminate(self.stop_timeout, now)],
+            (State::Starting | State::Ready | State::Draining | State::Stopping, Event::Exited) => {
+                let next = if self.wanted {
+                    Some(self.wait_for_restart(now, rng))
+                } else {
+                    self.enter(State::Exited, now);
+                    None
+                };
+                [Action::Leave, Action::Sweep].into_iter().chain(next).collect()
+            }
+            (_, Event::Stop(stop)) => self.stop(stop, now),
+            (State::Draining, Event::Drained) => vec![self.terminate(self.stop_timeout, now)],
+            // Not even KILL ends a process that hangs inside the kernel. A stop does not wait for it for ever; a restart
+            // does, because it may still hold the port.
+            (State::Stopping, Event::StopTimedOut) if self.killed && !self.wanted => {
+                self.enter(State::Exited, now);
+                vec![Action::Leave, Action::Sweep]
+            }
+            (State::Stopping, Event::StopTimedOut) => {
+                self.killed = true;
+                vec![Action::Kill { grace: KILL_GRACE }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Since when it is there.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// When this run of it became ready.
+    pub(super) fn ready_since(&self) -> Option<Instant> {
+        self.ready_since
+    }
+
+    fn stop(&mut self, stop: Stop, now: Instant) -> Vec<Action> {
+        self.wanted = false;
+        match (self.state, stop) {
+            (State::Backoff, _) => {
+                self.enter(State::Exited, now);
+                Vec::new()
+            }
+            (State::Ready, Stop::Drain { until }) => {
+                self.enter(State::Draining, now);
+                vec![Action::Drain { until }]
+            }
+            (State::Starting, Stop::Drain { .. }) => vec![self.terminate(self.stop_timeout, now)],
+            (State::Starting | State::Ready | State::Draining | State::Stopping, Stop::Now) => {
+                vec![Action::Leave, self.terminate(STOP_NOW_GRACE.min(self.stop_timeout), now)]
+            }
+            (State::Exited | State::Draining | State::Stopping, _) => Vec::new(),
+        }
+    }
+
+    fn terminate(&mut self, grace: Duration, now: Instant) -> Action {
+        self.enter(State::Stopping, now);
+        Action::Terminate { grace }
+    }
+
+    fn wait_for_restart(&mut self, now: Instant, rng: &mut impl Rng) -> Action {
+        let ready_for = self.ready_since.take().map(|since| now.saturating_duration_since(since));
+        self.enter(State::Backoff, now);
+        Action::Restart { after: self.delay.after_exit(ready_for, rng) }
+    }
+
+    fn enter(&mut self, state: State, now: Instant) {
+        self.state = state;
+        self.since = now;
+        if state == State::Starting {
+            self.ready_since = None;
+            self.killed = false;
+        }
+    }
+}
+
+impl State {
+    /// Its name in logs and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+            Self::Backoff => "backoff",
+            Self::Exited => "exited",
+        }
+    }
+}
+
+const STOP_NOW_GRACE: Duration = Duration::from_secs(1);
+const KILL_GRACE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::SmallRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::config;
+
+    const GRACE: Duration = Duration::from_secs(10);
+
+    fn life(now: Instant) -> Life {
+        let backoff = config::Backoff { min: Duration::from_millis(100), max: Duration::from_secs(30) };
+        Life::new(GRACE, RestartDelay::new(&backoff), now)
+    }
+
+    /// What an action is, without the jittered time.
+    fn kind(action: &Action) -> &'static str {
+        match action {
+            Action::Spawn => "spawn",
+            Action::Join => "join",
+            Action::Drain { .. } => "drain",
+            Action::Leave => "leave",
+            Action::Terminate { .. } => "terminate",
+            Action::Kill { .. } => "kill",
+            Action::Sweep => "sweep",
+            Action::Restart { .. } => "restart",
+        }
+    }
+
+    fn run(events: &[Event]) -> (State, Vec<&'static str>) {
+        let (now, mut rng) = (Instant::now(), SmallRng::seed_from_u64(7));
+        let mut life = life(now);
+        let mut last = Vec::new();
+        for event in events {
+            last = life.step(*event, now, &mut rng);
+        }
+        (life.state(), last.iter().map(kind).collect())
+    }
+
+    #[test]
+    fn each_event_leads_to_the_next_state_and_its_actions() {
+        use Event::*;
+        let drain = Stop(super::Stop::Drain { until: Instant::now() });
+        let now = Stop(super::Stop::Now);
+        let table: &[(&[Event], State, &[&str])] = &[
+            (&[Start], State::Starting, &["spawn"]),
+            (&[Start, SpawnFailed], State::Backoff, &["restart"]),
+            (&[Start, SpawnFailed, BackoffOver], State::Starting, &["spawn"]),
+            (&[Start, BecameReady], State::Ready, &["join"]),
+            (&[Start, Exited], State::Backoff, &["leave", "sweep", "restart"]),
+            (&[Start, BecameReady, Exited], State::Backoff, &["leave", "sweep", "restart"]),
+            (&[Start, ReadyTimedOut], State::Stopping, &["terminate"]),
+            (&[Start, ReadyTimedOut, StopTimedOut], State::Stopping, &["kill"]),
+            (&[Start, ReadyTimedOut, Exited], State::Backoff, &["leave", "sweep", "restart"]),
+            (&[Start, ReadyTimedOut, StopTimedOut, StopTimedOut], State::Stopping, &["kill"]),
+            (&[Start, drain, StopTimedOut], State::Stopping, &["kill"]),
+            (&[Start, drain, StopTimedOut, StopTimedOut], State::Exited, &["leave", "sweep"]),
+            (&[Start, ReadyTimedOut, drain], State::Stopping, &[]),
+            (&[Start, ReadyTimedOut, drain, Exited], State::Exited, &["leave", "sweep"]),
+            (&[Start, BecameReady, drain], State::Draining, &["drain"]),
+            (&[Start, BecameReady, drain, drain], State::Draining, &[]),
+            (&[Start, BecameReady, drain, Exited], State::Exited, &["leave", "sweep"]),
+            (&[Start, BecameReady, drain, Drained], State::Stopping, &["terminate"]),
+            (&[Start, BecameReady, drain, now], State::Stopping, &["leave", "terminate"]),
+            (&[Start, BecameReady, drain, Drained, now], State::Stopping, &["leave", "terminate"]),
+            (&[Start, BecameReady, drain, Drained, Exited], State::Exited, &["leave", "sweep"]),
+            (&[Start, BecameReady, now], State::Stopping, &["leave", "terminate"]),
+            (&[Start, drain], State::Stopping, &["terminate"]),
+            (&[Start, Exited, drain], State::Exited, &[]),
+            (&[Start, Exited, now], State::Exited, &[]),
+            // Late events of something that is over.
+            (&[Start, ReadyTimedOut, BecameReady], State::Stopping, &[]),
+            (&[Start, BecameReady, ReadyTimedOut], State::Ready, &[]),
+            (&[Start, Exited, drain, BackoffOver], State::Exited, &[]),
+            (&[Start, BecameReady, Drained], State::Ready, &[]),
+            (&[Start, Exited, StopTimedOut], State::Backoff, &[]),
+        ];
+        for (events, state, actions) in table {
+            assert_eq!(run(events), (*state, actions.to_vec()), "{events:?}");
+        }
+    }
+
+    #[test]
+    fn a_stop_now_waits_a_second_at_most() {
+        let (now, mut rng) = (Instant::now(), SmallRng::seed_from_u64(7));
+        let mut life = life(now);
+        life.step(Event::Start, now, &mut rng);
+        let actions = life.step(Event::Stop(Stop::Now), now, &mut rng);
+        assert_eq!(actions, [Action::Leave, Action::Terminate { grace: Duration::from_secs(1) }]);
+    }
+
+    #[test]
+    fn whatever_happens_there_is_one_process_at_most_and_only_ready_workers_are_members() {
+        let mut rng = SmallRng::seed_from_u64(42);
+        let mut now = Instant::now();
+        for _ in 0..500 {
+            let (mut life, mut alive, mut member, mut stopped) = (life(now), false, false, false);
+            for _ in 0..60 {
+                now += Duration::from_millis(rng.random_range(0..20_000));
+                let event = match rng.random_range(0..20) {
+                    0..4 if alive => Event::Exited,
+                    4..8 if alive => Event::BecameReady,
+                    8 => Event::ReadyTimedOut,
+                    9 => Event::Drained,
+                    10 => Event::StopTimedOut,
+                    11 => Event::Stop(Stop::Now),
+                    12 => Event::Stop(Stop::Drain { until: now }),
+                    13..18 => Event::BackoffOver,
+                    18 if life.state() == State::Starting => Event::SpawnFailed,
+                    _ if !stopped => Event::Start,
+                    _ => continue,
+                };
+                alive &= !matches!(event, Event::Exited | Event::SpawnFailed);
+                stopped |= matches!(event, Event::Stop(_));
+                for action in life.step(event, now, &mut rng) {
+                    match action {
+                        Action::Spawn => assert!(!std::mem::replace(&mut alive, true) && !stopped),
+                        Action::Join => assert!(!std::mem::replace(&mut member, true)),
+                        Action::Leave => member = false,
+                        _ => {}
+                    }
+                }
+                // A process that KILL does not end is given up.
+                alive &= !(event == Event::StopTimedOut && life.state() == State::Exited);
+                let process = !matches!(life.state(), State::Backoff | State::Exited);
+                assert_eq!(alive, process, "{event:?} {life:?}");
+                assert!(!member || process, "{event:?} {life:?}");
+                assert!(life.state() != State::Ready || member);
+            }
+        }
+    }
+}

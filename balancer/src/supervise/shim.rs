@@ -1,0 +1,245 @@
+//! The small program between us and a worker: it makes its own process ready, then becomes the worker.
+//!
+//! Decides nothing; does what can only be done inside the new process (tie its life to ours, change user, change
+//! directory) without code between fork and exec, which would need `unsafe`. Called by `main` when our own program is
+//! started as `balancer __exec …`, which `spawn` does. Never returns when all goes well.
+
+use std::ffi::{CString, OsString};
+use std::fmt;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::{Gid, Group, Uid, User, getgid, getppid, getuid, initgroups, setgid, setgroups, setuid};
+
+use super::guard::{GUARD_OPTION, stand_guard};
+use crate::config::Identity;
+
+/// The first argument that means "be the shim".
+pub const SHIM_COMMAND: &str = "__exec";
+
+/// What the shim is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Order {
+    /// The process whose death is ours too.
+    pub(super) parent: u32,
+    /// The account to become.
+    pub(super) identity: Identity,
+    /// The directory to go to, as that account.
+    pub(super) directory: Option<PathBuf>,
+    /// Program and its arguments.
+    pub(super) command: Vec<OsString>,
+}
+
+/// An account, looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    /// The user to become and its entry, where it has one.
+    pub(super) user: Option<(Uid, Option<User>)>,
+    /// The group to become.
+    pub(super) group: Option<Gid>,
+}
+
+/// Becomes the worker. `args` are those behind [`SHIM_COMMAND`].
+///
+/// Comes back only when that fails: with 127 when the program is not there, else 126, as a shell does (POSIX.1-2017 XCU
+/// 2.8.2), and one line on stderr that says why.
+pub fn exec_shim(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter().peekable();
+    if args.peek().is_some_and(|first| first == GUARD_OPTION) {
+        return stand_guard(io::stdin().lock());
+    }
+    let (code, message) = match Order::parse(args) {
+        Ok(order) => order.carry_out(),
+        Err(message) => (CANNOT_EXECUTE, message),
+    };
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "balancer: {message}");
+    ExitCode::from(code)
+}
+
+impl Order {
+    /// Reads the arguments that [`Self::to_args`] writes.
+    fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let mut order = Self { parent: 0, identity: Identity::default(), directory: None, command: Vec::new() };
+        while let Some(option) = args.next().filter(|option| option != "--") {
+            let value = args.next().ok_or_else(|| format!("{}: value missing", option.display()))?;
+            let text = || value.clone().into_string().map_err(|value| format!("{}: not UTF-8", value.display()));
+            match option.to_str() {
+                Some("--parent") => order.parent = text()?.parse().map_err(|_| "--parent: not a number".to_owned())?,
+                Some("--user") => order.identity.user = Some(text()?),
+                Some("--group") => order.identity.group = Some(text()?),
+                Some("--directory") => order.directory = Some(value.into()),
+                _ => return Err(format!("{}: not an option of {SHIM_COMMAND}", option.display())),
+            }
+        }
+        order.command = args.collect();
+        if order.command.is_empty() { Err("command missing".to_owned()) } else { Ok(order) }
+    }
+
+    /// The arguments of our program that make it carry this out.
+    pub(super) fn to_args(&self) -> Vec<OsString> {
+        let mut args = vec![SHIM_COMMAND.into(), "--parent".into(), self.parent.to_string().into()];
+        let options = [
+            ("--user", self.identity.user.as_ref().map(OsString::from)),
+            ("--group", self.identity.group.as_ref().map(OsString::from)),
+            ("--directory", self.directory.as_ref().map(OsString::from)),
+        ];
+        for (option, value) in options {
+            args.extend(value.into_iter().flat_map(|value| [option.into(), value]));
+        }
+        args.push("--".into());
+        args.extend(self.command.iter().cloned());
+        args
+    }
+
+    /// Comes back with an exit code and a message when it cannot.
+    fn carry_out(&self) -> (u8, String) {
+        let prepared = self
+            .die_with_parent()
+            .and_then(|()| Account::find(&self.identity))
+            .and_then(|account| account.become_it())
+            // The kernel forgets it when the user changes (PR_SET_PDEATHSIG(2const)).
+            .and_then(|()| self.die_with_parent())
+            .and_then(|()| self.enter_directory());
+        if let Err(message) = prepared {
+            return (CANNOT_EXECUTE, message);
+        }
+        let Some((program, args)) = self.command.split_first() else {
+            return (CANNOT_EXECUTE, "command missing".to_owned());
+        };
+        // Puts the signal mask and SIGPIPE, which the runtime of our language ignores, back to what a program expects.
+        let error = Command::new(program).args(args).exec();
+        let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_EXECUTE };
+        (code, format!("cannot execute {}: {error}", program.display()))
+    }
+
+    fn die_with_parent(&self) -> Result<(), String> {
+        set_pdeathsig(Signal::SIGKILL)
+            .map_err(|error| format!("cannot ask for a signal at the parent's end: {error}"))?;
+        // It may have ended before we asked.
+        let ours = u32::try_from(getppid().as_raw()) == Ok(self.parent);
+        if ours { Ok(()) } else { Err("the process that started this worker has ended".to_owned()) }
+    }
+
+    fn enter_directory(&self) -> Result<(), String> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        std::env::set_current_dir(directory)
+            .map_err(|error| format!("cannot change to directory {}: {error}", directory.display()))
+    }
+}
+
+impl Account {
+    /// Looks up names and numbers.
+    pub(super) fn find(identity: &Identity) -> Result<Self, String> {
+        let user = identity.user.as_deref().map(find_user).transpose()?;
+        let group = identity.group.as_deref().map(find_group).transpose()?;
+        let of_user = user.as_ref().and_then(|(_, entry)| Some(entry.as_ref()?.gid));
+        match (&user, group.or(of_user)) {
+            (Some((uid, _)), None) => Err(format!("user {uid} is in no user database: give its group too")),
+            (_, group) => Ok(Self { user, group }),
+        }
+    }
+
+    /// Groups first, user last: afterwards the right to change is gone.
+    fn become_it(&self) -> Result<(), String> {
+        let say = |what: &dyn fmt::Display| {
+            let what = what.to_string();
+            move |error: nix::Error| format!("cannot become {what}: {error}")
+        };
+        // Whoever is that account already may lack the right to become it.
+        let is_user = self.user.as_ref().is_none_or(|(uid, _)| *uid == getuid());
+        let is_group = self.group.is_none_or(|gid| gid == getgid());
+        if is_user && is_group {
+            return Ok(());
+        }
+        if let Some(gid) = self.group {
+            match self.user.as_ref().and_then(|(_, entry)| CString::new(entry.as_ref()?.name.as_str()).ok()) {
+                Some(name) => initgroups(&name, gid).map_err(say(&format_args!("group {gid}")))?,
+                None => setgroups(&[gid]).map_err(say(&format_args!("group {gid}")))?,
+            }
+            setgid(gid).map_err(say(&format_args!("group {gid}")))?;
+        }
+        match &self.user {
+            Some((uid, _)) => setuid(*uid).map_err(say(&format_args!("user {uid}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn find_user(user: &str) -> Result<(Uid, Option<User>), String> {
+    let failed = |error| format!("cannot look up user {user}: {error}");
+    if let Some(entry) = User::from_name(user).map_err(failed)? {
+        return Ok((entry.uid, Some(entry)));
+    }
+    let number = user.parse().map_err(|_| format!("user {user} does not exist"))?;
+    let uid = Uid::from_raw(number);
+    Ok((uid, User::from_uid(uid).map_err(failed)?))
+}
+
+fn find_group(group: &str) -> Result<Gid, String> {
+    match Group::from_name(group).map_err(|error| format!("cannot look up group {group}: {error}"))? {
+        Some(entry) => Ok(entry.gid),
+        None => group.parse().map(Gid::from_raw).map_err(|_| format!("group {group} does not exist")),
+    }
+}
+
+const NOT_FOUND: u8 = 127;
+const CANNOT_EXECUTE: u8 = 126;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(args: &[&str]) -> impl Iterator<Item = OsString> {
+        args.iter().map(OsString::from).collect::<Vec<_>>().into_iter()
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let full = Order {
+            parent: 12,
+            identity: Identity { user: Some("www".into()), group: Some("33".into()) },
+            directory: Some("/srv/app".into()),
+            command: args(&["/bin/sh", "--user", "--", "x"]).collect(),
+        };
+        let plain = Order { parent: 1, identity: Identity::default(), directory: None, command: vec!["/a".into()] };
+        for order in [full, plain] {
+            let mut written = order.to_args().into_iter();
+            assert_eq!(written.next().unwrap(), SHIM_COMMAND);
+            assert_eq!(Order::parse(written).unwrap(), order);
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for (given, message) in [
+            (&[][..], "command missing"),
+            (&["--"], "command missing"),
+            (&["--user"], "--user: value missing"),
+            (&["--parent", "x", "--", "/a"], "--parent: not a number"),
+            (&["--colour", "red", "--", "/a"], "--colour: not an option of __exec"),
+        ] {
+            assert_eq!(Order::parse(args(given)).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn accounts_are_looked_up_by_name_and_number() {
+        let find = |user: Option<&str>, group: Option<&str>| {
+            Account::find(&Identity { user: user.map(Into::into), group: group.map(Into::into) })
+        };
+        assert_eq!(find(None, None).unwrap(), Account { user: None, group: None });
+        let root = find(Some("root"), None).unwrap();
+        assert_eq!(root.group, Some(Gid::from_raw(0)));
+        assert_eq!(find(Some("0"), None).unwrap(), root);
+        let unlisted = find(Some("3999999"), Some("77")).unwrap();
+        assert_eq!((unlisted.user, unlisted.group), (Some((Uid::from_raw(3_999_999), None)), Some(Gid::from_raw(77))));
+        assert!(find(Some("3999999"), None).unwrap_err().contains("give its group too"));
+        assert_eq!(find(Some("no-such-user"), None).unwrap_err(), "user no-such-user does not exist");
+        assert_eq!(find(None, Some("no-such-group")).unwrap_err(), "group no-such-group does not exist");
+    }
+}

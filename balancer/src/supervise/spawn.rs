@@ -1,0 +1,246 @@
+//! Starts a worker's process and ends it.
+//!
+//! Decides how a process is made: its port, environment, arguments, pipes and process group, through the shim. Called by
+//! `reconcile` on the control thread, whose end would be the workers' end (PR_SET_PDEATHSIG looks at the thread that
+//! forked). Never waits for the process and never starts it again.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, User};
+use rand::Rng;
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::environment::{self, EnvFileError, Place};
+use super::guard::Guarded;
+use super::output::{Capture, Lines, OutputSink};
+use super::port::{Port, PortError, Ports};
+use super::program::{ProgramError, find_program};
+use super::reap::Registered;
+use super::shim::{Account, Order};
+use crate::config::{Output, Ready, StopSignal, Workers};
+
+/// What all starts of one pool's workers share.
+pub(super) struct Blueprint {
+    /// Name of the pool.
+    pub(super) pool: String,
+    /// What the operator wants.
+    pub(super) workers: Workers,
+    /// Our own program, for the shim.
+    pub(super) shim: PathBuf,
+    /// Where output goes.
+    pub(super) sink: OutputSink,
+    /// Ports given so far.
+    pub(super) ports: Ports,
+}
+
+/// A running worker. Dropping it kills its whole process group, unless [`Self::sweep`] did already.
+#[derive(Debug)]
+pub(super) struct Process {
+    group: Pid,
+    port: Port,
+    started: Instant,
+    capture: Option<Capture>,
+    line_seen: Arc<Notify>,
+    swept: bool,
+    _guarded: Guarded,
+}
+
+/// The process itself, for the task that waits for its end.
+#[derive(Debug)]
+pub(super) struct Offspring {
+    child: Child,
+    _registered: Registered,
+}
+
+/// Why a worker could not be started.
+#[derive(Debug)]
+pub(super) enum SpawnError {
+    /// No port for it.
+    Port(PortError),
+    /// Its user or group does not exist.
+    Account(String),
+    /// Its `env_file` is wrong.
+    EnvFile(EnvFileError),
+    /// Its program is not there.
+    Program(ProgramError),
+    /// The system refused.
+    System(io::Error),
+}
+
+impl Blueprint {
+    /// Starts worker `index` (from 1).
+    pub(super) fn spawn(&self, index: usize, rng: &mut impl Rng) -> Result<(Process, Offspring), SpawnError> {
+        let port = self
+            .ports
+            .choose(self.workers.first_port, index, rng)
+            .map_err(|error| SpawnError::Port(error.with_holder()))?;
+        let place = Place { pool: &self.pool, index, address: (Ipv4Addr::LOCALHOST, port.number()).into() };
+        let account = account_variables(&self.workers).map_err(SpawnError::Account)?;
+        let variables =
+            environment::variables(&self.workers, place, std::env::vars_os(), account).map_err(SpawnError::EnvFile)?;
+        let order = self.order(place, variables.get(OsStr::new("PATH")))?;
+
+        let line_seen = Arc::new(Notify::new());
+        let lines = self.lines(index, &line_seen);
+        let piped = lines.sink.is_some() || lines.awaited.is_some();
+        let pipe = || if piped { Stdio::piped() } else { Stdio::null() };
+        let mut child = Command::new(&self.shim)
+            .args(order.to_args())
+            .env_clear()
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(pipe())
+            .stderr(pipe())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(SpawnError::System)?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+        let group = pid.ok_or_else(|| SpawnError::System(io::ErrorKind::NotFound.into()))?;
+        // No await since the spawn: the reaper, on this same thread, has not seen the process unregistered.
+        let registered = Registered::new(group);
+        let capture = Capture::start(child.stdout.take(), child.stderr.take(), &lines);
+        let process = Process {
+            group,
+            port,
+            started: Instant::now(),
+            capture: Some(capture),
+            line_seen,
+            swept: false,
+            _guarded: Guarded::new(group),
+        };
+        Ok((process, Offspring { child, _registered: registered }))
+    }
+
+    fn order(&self, place: Place<'_>, search_path: Option<&OsString>) -> Result<Order, SpawnError> {
+        let mut command = self.workers.command.iter().map(|argument| environment::fill_in(argument, place));
+        let program = command.next().unwrap_or_default();
+        let directory = self.workers.directory.as_deref();
+        let program = find_program(&program, directory, search_path.map(AsRef::as_ref)).map_err(SpawnError::Program)?;
+        Ok(Order {
+            parent: std::process::id(),
+            identity: self.workers.identity.clone(),
+            directory: self.workers.directory.clone(),
+            command: std::iter::once(program.into_os_string()).chain(command.map(OsString::from)).collect(),
+        })
+    }
+
+    fn lines(&self, index: usize, line_seen: &Arc<Notify>) -> Lines {
+        let awaited = match &self.workers.ready {
+            Ready::Line(text) => Some((text.as_str().into(), Arc::clone(line_seen))),
+            Ready::Connect | Ready::Path(_) => None,
+        };
+        let sink = match self.workers.output {
+            Output::Prefix => Some(Arc::clone(&self.sink)),
+            Output::Null => None,
+        };
+        Lines { prefix: format!("{}.{index} | ", self.pool).into(), sink, awaited }
+    }
+}
+
+impl Process {
+    /// Its pid, which is its process group too.
+    pub(super) fn pid(&self) -> i32 {
+        self.group.as_raw()
+    }
+
+    /// Where it has to listen.
+    pub(super) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port.number()).into()
+    }
+
+    /// When it was started.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Notified when its output has the awaited text.
+    pub(super) fn line_seen(&self) -> Arc<Notify> {
+        Arc::clone(&self.line_seen)
+    }
+
+    /// Sends a signal to its process group.
+    pub(super) fn signal(&self, signal: Signal) {
+        // It fails when nothing of the group is left, which is then what was wanted.
+        let _ = killpg(self.group, signal);
+    }
+
+    /// Hands over the readers of its output.
+    pub(super) fn take_capture(&mut self) -> Option<Capture> {
+        self.capture.take()
+    }
+
+    /// Once the process has ended: kills what it left behind in its group, which may hold the port and the pipes.
+    ///
+    /// The number of the group cannot mean another one yet: the kernel gives pids in turn, and this happens at once.
+    pub(super) fn sweep(mut self) {
+        self.signal(Signal::SIGKILL);
+        self.swept = true;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.swept {
+            self.signal(Signal::SIGKILL);
+        }
+    }
+}
+
+impl Offspring {
+    /// How it ended; `None` when the system does not tell.
+    pub(super) async fn ended(mut self) -> Option<std::process::ExitStatus> {
+        self.child.wait().await.ok()
+    }
+}
+
+/// The signal a configured name stands for.
+pub(super) fn signal_of(stop_signal: StopSignal) -> Signal {
+    match stop_signal {
+        StopSignal::Term => Signal::SIGTERM,
+        StopSignal::Int => Signal::SIGINT,
+        StopSignal::Quit => Signal::SIGQUIT,
+        StopSignal::Hup => Signal::SIGHUP,
+        StopSignal::Usr1 => Signal::SIGUSR1,
+        StopSignal::Usr2 => Signal::SIGUSR2,
+        StopSignal::Winch => Signal::SIGWINCH,
+    }
+}
+
+/// What login programs set for a user: a worker that is not us must not look for its files in our home.
+fn account_variables(workers: &Workers) -> Result<Vec<(&'static str, OsString)>, String> {
+    let Some((_, Some(User { name, dir, .. }))) = Account::find(&workers.identity)?.user else { return Ok(Vec::new()) };
+    Ok(vec![("HOME", dir.into()), ("USER", name.clone().into()), ("LOGNAME", name.into())])
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(error) => error.fmt(f),
+            Self::Account(error) => error.fmt(f),
+            Self::EnvFile(error) => error.fmt(f),
+            Self::Program(error) => error.fmt(f),
+            Self::System(error) => write!(f, "the system refused a new process: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Port(_) | Self::Account(_) => None,
+            Self::EnvFile(error) => Some(error),
+            Self::Program(error) => Some(error),
+            Self::System(error) => Some(error),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Integration tests: real processes and sockets of this machine.
+
+mod supervise;
