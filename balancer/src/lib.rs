@@ -1,6 +1,31 @@
 //! A reverse proxy that supervises the workers it balances over.
+//!
+//! The rooms, lowest first; each imports only lower ones (`tests/layers.rs` holds this). `ARCHITECTURE.md` has the picture.
+//!
+//! - [`config`]: text → checked, plain data
+//! - [`observe`]: access log, request ids, the writing thread
+//! - [`drain`]: the stop signal
+//! - [`listen`]: listeners, client connections and their limits, over any service
+//! - [`endpoint`]: one address and what is in flight there
+//! - [`pick`]: policies
+//! - [`pool`]: members, and the claim of a place
+//! - [`route`]: host and path → pool
+//! - [`forward`]: one request, its attempts, its answer
+//! - [`supervise`]: the workers' processes
+//! - [`proxy`]: the spine: route → forward → respond → record
+//! - [`app`]: wires all of them
+//! - [`cli`]: arguments → one call → a printed answer
+
+pub mod app;
+pub mod cli;
 pub mod config;
+pub mod drain;
 pub mod endpoint;
+pub mod forward;
+pub mod listen;
+pub mod observe;
 pub mod pick;
 pub mod pool;
+pub mod proxy;
+pub mod route;
 pub mod supervise;

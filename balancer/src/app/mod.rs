@@ -23,7 +23,7 @@ use crate::observe::Writer;
 use crate::pool::Pool;
 use crate::proxy::Shared;
 use crate::route::Table;
-use crate::supervise::{Reaper, who_listens};
+use crate::supervise::{Guard, Reaper, own_program, who_listens};
 pub use failure::Failure;
 use signals::{Order, Signals};
 
@@ -64,6 +64,9 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
     drop(listeners);
 
     let _reaper = Reaper::start().map_err(|error| Failure::System("cannot collect ended processes", error))?;
+    let has_workers = config.pools.iter().any(|pool| pool.workers.is_some());
+    // Dropped last: it is what ends the workers when this process is killed.
+    let _guard = has_workers.then(|| Guard::start(own_program()));
     let supervisors = start::supervisors(config, &pools, writer);
     let (ended, mut ends) = mpsc::unbounded_channel();
     for (index, server) in servers.into_iter().enumerate() {

@@ -1,10 +1,11 @@
 //! The way down: stop accepting, let requests finish, then the workers.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 
 use super::signals::Signals;
 use super::start::notify;

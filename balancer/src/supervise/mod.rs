@@ -59,8 +59,8 @@ impl Supervisor {
     /// hands its arguments to [`exec_shim`] when the first is [`SHIM_COMMAND`]: [`own_program`], except in tests.
     pub fn start(pool: Arc<Pool>, workers: Workers, output: OutputSink, ports: Ports, shim: PathBuf) -> Self {
         let (commands, inbox) = mpsc::channel(MESSAGES_MAX);
-        let (publish, status) = watch::channel(Status { pool: pool.name().into(), workers: Vec::new() });
-        let blueprint = Blueprint { pool: pool.name().to_owned(), workers, shim, sink: output, ports };
+        let (publish, status) = watch::channel(Status { pool: Arc::clone(pool.name()), workers: Vec::new() });
+        let blueprint = Blueprint { pool: pool.name().to_string(), workers, shim, sink: output, ports };
         let reconciler = Reconciler::new(pool, blueprint, (commands.clone(), inbox), publish);
         let reconciling = tokio::spawn(reconciler.run()).abort_handle();
         Self { commands, status, reconciling }

@@ -1,0 +1,87 @@
+//! `balancer check`: every mistake of the file, and what of the machine would make the start go wrong.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{load, print, say};
+use crate::config::{Address, Config, Host, ListenAddress, Pool};
+use crate::supervise::{find_program, who_listens};
+
+pub(super) fn run(file: Option<PathBuf>) -> ExitCode {
+    let (config, path) = match load(file) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let warnings = warnings(&config);
+    for warning in &warnings {
+        say(&format!("warning: {warning}"));
+    }
+    let workers: usize = config.pools.iter().filter_map(|pool| pool.workers.as_ref()).map(|workers| workers.count).sum();
+    let endpoints: usize = config.pools.iter().map(|pool| pool.endpoints.len()).sum();
+    let counted = [
+        count(config.listen.len(), "listener"),
+        count(config.pools.len(), "pool"),
+        count(endpoints, "fixed endpoint"),
+        count(workers, "worker"),
+        count(warnings.len(), "warning"),
+    ];
+    print(format!("{}: correct; {}\n", path.display(), counted.join(", ")).as_bytes())
+}
+
+fn count(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What is right in the file and still would not work here and now.
+fn warnings(config: &Config) -> Vec<String> {
+    let listeners = config.listen.iter().filter_map(|address| match address {
+        ListenAddress::Tcp(address) => taken(*address).map(|holder| format!("cannot listen on {address}: {holder}")),
+        ListenAddress::Unix(_) => None,
+    });
+    listeners.chain(config.pools.iter().flat_map(of_pool)).collect()
+}
+
+fn of_pool(pool: &Pool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for endpoint in &pool.endpoints {
+        match &endpoint.address {
+            Address::Tcp { host: Host::Name(name), port } => {
+                if let Err(error) = (name.as_str(), *port).to_socket_addrs() {
+                    warnings.push(format!("pool {}: {} does not resolve: {error}", pool.name, endpoint.address));
+                }
+            }
+            Address::Unix(path) if !path.exists() => {
+                warnings.push(format!("pool {}: there is no socket {}", pool.name, path.display()));
+            }
+            Address::Tcp { .. } | Address::Unix(_) => {}
+        }
+    }
+    let Some(workers) = &pool.workers else { return warnings };
+    let search_path = workers.env.get("PATH").map(Into::into).or_else(|| std::env::var_os("PATH"));
+    if let Some(program) = workers.command.first().filter(|program| !program.contains('{'))
+        && let Err(error) = find_program(program, workers.directory.as_deref(), search_path.as_deref())
+    {
+        warnings.push(format!("pool {}: {error}", pool.name));
+    }
+    let ports = workers.first_port.into_iter().flat_map(|first| (first..).take(workers.count));
+    for port in ports {
+        if let Some(holder) = taken(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
+            warnings.push(format!("pool {}: port {port} of a worker is taken: {holder}", pool.name));
+        }
+    }
+    warnings
+}
+
+/// Who keeps an address from being listened on.
+fn taken(address: SocketAddr) -> Option<String> {
+    match TcpListener::bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Some(match who_listens(address) {
+            Some((pid, name)) => format!("{name} (pid {pid}) listens there"),
+            None => "somebody listens there".to_owned(),
+        }),
+        Err(error) => Some(error.to_string()),
+        Ok(_) => None,
+    }
+}

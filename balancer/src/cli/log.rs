@@ -1,0 +1,56 @@
+//! Diagnostics: tracing events as lines on stderr.
+
+use std::io::{self, IsTerminal, Write};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::observe::{Destination, Writer};
+
+/// Begins to write events of `level` (a level, or a filter as in `RUST_LOG`) through `writer`, so that a stderr nobody reads
+/// stops no thread.
+///
+/// # Errors
+/// A sentence, when the level cannot be understood.
+pub(super) fn start(level: &str, writer: &Writer) -> Result<(), String> {
+    let filter = EnvFilter::try_new(level).map_err(|error| format!("--log-level {level}: {error}"))?;
+    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = Lines(writer.clone());
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines).with_ansi(color).with_target(false);
+    format.try_init().map_err(|error| error.to_string())
+}
+
+#[derive(Debug)]
+struct Lines(Writer);
+
+/// One event's line, queued as a whole.
+#[derive(Debug)]
+struct Line<'a> {
+    writer: &'a Writer,
+    bytes: Vec<u8>,
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { writer: &self.0, bytes: Vec::new() }
+    }
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        self.writer.write(Destination::Stderr, std::mem::take(&mut self.bytes));
+    }
+}

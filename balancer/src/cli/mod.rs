@@ -1,0 +1,127 @@
+//! The command line: arguments → one call → a printed answer.
+//!
+//! Decides which command runs and with which exit code it ends. Called by `main`. Never does a command's work itself.
+
+mod check;
+mod completions;
+mod demo;
+mod log;
+mod man;
+mod run;
+mod serve;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::{self, Config, LoadError};
+use crate::supervise;
+
+/// A load balancer that starts, watches and replaces the workers it balances over.
+#[derive(Debug, Parser)]
+#[command(name = "balancer", version, args_conflicts_with_subcommands = false, subcommand_negates_reqs = true)]
+#[command(after_help = "Without a command: serve what the configuration says, in the foreground.\n\
+    Try it: balancer demo, then curl http://127.0.0.1:8080 a few times.")]
+struct Arguments {
+    /// The configuration [default: ./lb.toml, else /etc/balancer/lb.toml]
+    #[arg(long, short, value_name = "FILE", env = "BALANCER_CONFIG", global = true)]
+    config: Option<PathBuf>,
+
+    /// How much to tell on stderr: error, warn, info, debug, trace, or a filter as in RUST_LOG
+    #[arg(long, value_name = "LEVEL", env = "RUST_LOG", default_value = "info", global = true)]
+    log_level: String,
+
+    /// Check the configuration and exit, like `check`
+    #[arg(short = 't', long)]
+    test: bool,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show it at work, no file needed: two built-in workers behind 127.0.0.1:8080
+    Demo(demo::Options),
+    /// Run your own program N times behind one address, no file needed
+    Run(run::Options),
+    /// Check the configuration: every mistake, and what would go wrong at start
+    Check,
+    /// The built-in worker: the small HTTP server the demo starts
+    Backend(backend::Options),
+    /// Print completions for a shell
+    Completions(completions::Options),
+    /// Print the manual page
+    Man,
+}
+
+/// Runs the program for the process's arguments; the result is its exit code.
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if arguments.nth(1).is_some_and(|first| first == supervise::SHIM_COMMAND) {
+        return supervise::exec_shim(arguments);
+    }
+    let arguments = Arguments::parse();
+    let log_level = arguments.log_level.as_str();
+    match arguments.command {
+        None if arguments.test => check::run(arguments.config),
+        None => serve::run(arguments.config, log_level),
+        Some(Command::Demo(options)) => demo::run(&options, log_level),
+        Some(Command::Run(options)) => run::run(&options, log_level),
+        Some(Command::Check) => check::run(arguments.config),
+        Some(Command::Backend(options)) => match backend::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("balancer backend: {error}")),
+        },
+        Some(Command::Completions(options)) => completions::run(&options, &mut Arguments::command()),
+        Some(Command::Man) => man::run(Arguments::command()),
+    }
+}
+
+/// The configuration a command is about, and what to call it.
+fn load(given: Option<PathBuf>) -> Result<(Config, PathBuf), ExitCode> {
+    let path = given.unwrap_or_else(|| {
+        let here = PathBuf::from("lb.toml");
+        let installed = PathBuf::from("/etc/balancer/lb.toml");
+        // Where there is neither, the message names the one that is easier to write.
+        if !here.exists() && installed.exists() { installed } else { here }
+    });
+    match config::load(&path) {
+        Ok(config) => Ok((config, path)),
+        Err(error) => {
+            let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            say(&error.render(color));
+            if let LoadError::Unreadable { cause, .. } = &error
+                && cause.kind() == io::ErrorKind::NotFound
+            {
+                say("Name a file with --config FILE, or try `balancer demo`, which needs none.");
+            }
+            Err(ExitCode::from(WRONG_CONFIGURATION))
+        }
+    }
+}
+
+/// One line on stderr.
+fn say(text: &str) {
+    // There is nowhere left to complain to.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// One line on stderr, and the exit code of a failure at run time.
+fn fail(text: &str) -> ExitCode {
+    say(text);
+    ExitCode::FAILURE
+}
+
+/// Writes a command's answer to stdout. A reader that has had enough (`| head`) is no failure.
+fn print(bytes: &[u8]) -> ExitCode {
+    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&format!("balancer: cannot write: {error}")),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// EX_CONFIG of sysexits.h.
+const WRONG_CONFIGURATION: u8 = 78;

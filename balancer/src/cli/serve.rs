@@ -1,0 +1,44 @@
+//! `balancer --config FILE`: serve until told to stop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{fail, load, log, say};
+use crate::app;
+use crate::config::{AccessLogPath, Config};
+use crate::observe::Writer;
+
+pub(super) fn run(file: Option<PathBuf>, log_level: &str) -> ExitCode {
+    match load(file) {
+        Ok((config, path)) => serve(&config, &path.display().to_string(), log_level),
+        Err(code) => code,
+    }
+}
+
+/// Serves a configuration, whoever made it.
+pub(super) fn serve(config: &Config, origin: &str, log_level: &str) -> ExitCode {
+    let file = match &config.access_log.path {
+        AccessLogPath::File(path) => Some(path.clone()),
+        AccessLogPath::Stdout => None,
+    };
+    let writer = match Writer::start(file.clone()) {
+        Ok(writer) => writer,
+        Err(error) => {
+            let path = file.unwrap_or_default();
+            return fail(&format!("balancer: cannot open the access log {}: {error}", path.display()));
+        }
+    };
+    if let Err(text) = log::start(log_level, &writer) {
+        say(&format!("balancer: {text}"));
+        return ExitCode::from(WRONG_ARGUMENTS);
+    }
+    let outcome = app::run(config, origin, &writer);
+    if let Err(failure) = &outcome {
+        tracing::error!("{failure}");
+    }
+    writer.finish();
+    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// As clap ends with.
+const WRONG_ARGUMENTS: u8 = 2;
