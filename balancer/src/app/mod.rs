@@ -74,7 +74,8 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
             .map_err(|error| Failure::System("cannot start a proxy thread", error))?;
     }
     drop(ended);
-    let notifier = tokio::spawn(start::tell_when_ready(supervisors.iter().map(|supervisor| supervisor.watch()).collect()));
+    let notifier =
+        tokio::spawn(start::tell_when_ready(supervisors.iter().map(|supervisor| supervisor.watch()).collect()));
 
     let outcome = loop {
         tokio::select! {

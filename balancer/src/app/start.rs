@@ -49,18 +49,19 @@ pub(super) fn thread(
 ) -> io::Result<()> {
     let (shared, writer) = (Arc::clone(shared), writer.clone());
     let body = move || {
-        let served = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()).and_then(
-            |runtime| {
-                runtime.block_on(async {
-                    let proxy = Rc::new(Proxy::new(shared, &writer));
-                    let upstreams = Rc::clone(proxy.forwarder().upstreams());
-                    spawn_local(async move { upstreams.reap_for_ever().await });
-                    let served = server.run(Rc::clone(&proxy)).await;
-                    proxy.close_log();
-                    served
-                })
-            },
-        );
+        let served =
+            Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()).and_then(
+                |runtime| {
+                    runtime.block_on(async {
+                        let proxy = Rc::new(Proxy::new(shared, &writer));
+                        let upstreams = Rc::clone(proxy.forwarder().upstreams());
+                        spawn_local(async move { upstreams.reap_for_ever().await });
+                        let served = server.run(Rc::clone(&proxy)).await;
+                        proxy.close_log();
+                        served
+                    })
+                },
+            );
         // Nobody listens only when the process is about to end.
         let _ = ended.send(served);
     };
@@ -70,7 +71,8 @@ pub(super) fn thread(
 /// Starts the workers of every pool that has some.
 pub(super) fn supervisors(config: &Config, pools: &[Arc<Pool>], writer: &Writer) -> Vec<Supervisor> {
     let ports = Ports::default();
-    let with_workers = config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.workers.as_ref()?, pool)));
+    let with_workers =
+        config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.workers.as_ref()?, pool)));
     with_workers
         .map(|(workers, pool)| {
             let (output, ports) = (output_to(writer), ports.clone());

@@ -18,7 +18,8 @@ pub(super) fn run(file: Option<PathBuf>) -> ExitCode {
     for warning in &warnings {
         say(&format!("warning: {warning}"));
     }
-    let workers: usize = config.pools.iter().filter_map(|pool| pool.workers.as_ref()).map(|workers| workers.count).sum();
+    let workers: usize =
+        config.pools.iter().filter_map(|pool| pool.workers.as_ref()).map(|workers| workers.count).sum();
     let endpoints: usize = config.pools.iter().map(|pool| pool.endpoints.len()).sum();
     let counted = [
         count(config.listen.len(), "listener"),

@@ -22,7 +22,8 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options, log_level: &str) -> ExitCode {
     // By its name, which people see; by what it is where the name is gone.
     let program = std::env::current_exe().unwrap_or_else(|_| own_program()).display().to_string();
-    let workers = Workers { count: options.count.into(), ..Workers::new(vec![program, "backend".into(), "{port}".into()]) };
+    let workers =
+        Workers { count: options.count.into(), ..Workers::new(vec![program, "backend".into(), "{port}".into()]) };
     let pool = Pool { workers: Some(workers), ..Pool::new("demo") };
     serve(&Config::new(ListenAddress::Tcp(options.listen), pool), "the demo's own configuration", log_level)
 }

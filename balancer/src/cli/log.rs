@@ -16,7 +16,8 @@ pub(super) fn start(level: &str, writer: &Writer) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|error| format!("--log-level {level}: {error}"))?;
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = Lines(writer.clone());
-    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines).with_ansi(color).with_target(false);
+    let format =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines).with_ansi(color).with_target(false);
     format.try_init().map_err(|error| error.to_string())
 }
 

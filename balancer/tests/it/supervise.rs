@@ -424,7 +424,7 @@ impl Room {
     }
 
     fn members(&self) -> Vec<String> {
-        self.pool.endpoints().iter().map(|endpoint| endpoint.name().to_owned()).collect()
+        self.pool.endpoints().iter().map(|endpoint| endpoint.name().to_string()).collect()
     }
 
     fn ids(&self) -> Vec<balancer::endpoint::EndpointId> {
