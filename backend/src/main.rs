@@ -1,1 +1,26 @@
-fn main() {}
+//! The program `backend`: arguments → [`backend::run`] → exit code (0 drained, 1 run-time failure, 2 wrong arguments).
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match backend::run(&arguments.options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With stderr closed there is nobody left to tell; the exit code still says it.
+            let _ = writeln!(std::io::stderr(), "backend: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A worker: a small HTTP/1.1 server that names itself, echoes, streams, and fails on request
+#[derive(Parser)]
+#[command(name = "backend", version)]
+struct Arguments {
+    #[command(flatten)]
+    options: backend::Options,
+}

@@ -1,0 +1,117 @@
+//! What is done to every request before its route is.
+//!
+//! Decides the order: count, burn, wait, read, answer. Called by hyper for each request. Never knows what a route answers.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+
+use crate::body::Body;
+use crate::connection::{Busy, Shared, Takeover};
+use crate::routes::{self, Reply};
+use crate::worker::{InFlight, Worker};
+use crate::{cpu, report};
+
+/// The requests of one connection.
+pub(crate) struct Service {
+    worker: Arc<Worker>,
+    shared: Arc<Shared>,
+}
+
+impl Service {
+    pub(crate) fn new(worker: Arc<Worker>, shared: Arc<Shared>) -> Service {
+        Service { worker, shared }
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<Body>;
+    type Error = hyper::Error;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        if let Some(response) = report::observe(&self.worker, &request) {
+            return Answering::Now(Some(response));
+        }
+        let options = &self.worker.options;
+        let in_flight = self.worker.request_begun();
+        let busy = self.shared.busy();
+        if let Some(id) = request.headers().get("x-test-id") {
+            self.worker.saw(id.as_bytes());
+        }
+        cpu::burn(Duration::from_micros(options.work_us));
+        if options.delay_ms == 0
+            && request.body().is_end_stream()
+            && let Some(response) = routes::instant(request.uri().path())
+        {
+            return Answering::Now(Some(response.map(|body| body.holding(in_flight, busy))));
+        }
+        Answering::Later(Box::pin(answer(self.worker.clone(), self.shared.clone(), request, in_flight, busy)))
+    }
+}
+
+async fn answer(
+    worker: Arc<Worker>,
+    shared: Arc<Shared>,
+    mut request: Request<Incoming>,
+    in_flight: InFlight,
+    busy: Busy,
+) -> hyper::Result<Response<Body>> {
+    if worker.options.delay_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(worker.options.delay_ms)).await;
+    }
+    if routes::wants_body_read(request.uri().path()) {
+        while let Some(frame) = request.body_mut().frame().await {
+            frame?;
+        }
+    }
+    let takeover = match routes::reply(&worker, request).await? {
+        Reply::Answer(response) => return Ok(response.map(|body| body.holding(in_flight, busy))),
+        Reply::Last(response) => {
+            shared.take_over(Takeover::Linger);
+            return Ok(response.map(|body| body.holding(in_flight, busy)));
+        }
+        Reply::Echo(response) => {
+            shared.take_over(Takeover::Echo(in_flight));
+            return Ok(response);
+        }
+        Reply::WebSocket(response, ping) => {
+            shared.take_over(Takeover::WebSocket(ping, in_flight));
+            return Ok(response);
+        }
+        Reply::Raw(raw) => Some(Takeover::Raw(raw, in_flight)),
+        Reply::Reset => Some(Takeover::Reset),
+        Reply::Never => None,
+    };
+    if let Some(takeover) = takeover {
+        shared.take_over(takeover);
+    }
+    // Nothing comes from here: the connection is taken over, or hangs until its client leaves.
+    std::future::pending().await
+}
+
+/// An answer that is there, or one that is worked on.
+pub(crate) enum Answering {
+    Now(Option<Response<Body>>),
+    Later(Pin<Box<dyn Future<Output = hyper::Result<Response<Body>>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = hyper::Result<Response<Body>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Answering::Now(response) => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                None => Poll::Pending,
+            },
+            Answering::Later(answer) => answer.as_mut().poll(cx),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Names and counts.
+//!
+//! Decides what is counted, and when the process crashes by request count. Called by every room that serves. Never does
+//! I/O.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::Options;
+use crate::listen::Address;
+
+/// One worker process: its name, its options, its counts. Shared by all its connections.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    /// The name and a newline: the answer of most routes.
+    pub(crate) greeting: Bytes,
+    pub(crate) options: Options,
+    begun: AtomicU64,
+    served: AtomicU64,
+    in_flight: AtomicUsize,
+    open: AtomicUsize,
+    open_max: AtomicUsize,
+    seen: Mutex<Seen>,
+}
+
+/// What a worker has counted up to now.
+pub(crate) struct Counts {
+    pub(crate) connections: usize,
+    pub(crate) connections_max: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) served: u64,
+}
+
+impl Worker {
+    pub(crate) fn new(options: &Options, address: &Address) -> Arc<Worker> {
+        let name = match (&options.name, &options.instance) {
+            (Some(name), _) => name.clone(),
+            (None, Some(index)) => format!("server {index}"),
+            (None, None) => match address {
+                Address::Tcp(address) => format!("server {}", address.port()),
+                Address::Unix(path) => format!("server {}", path.display()),
+            },
+        };
+        Arc::new(Worker {
+            greeting: format!("{name}\n").into(),
+            name,
+            options: options.clone(),
+            begun: AtomicU64::new(0),
+            served: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            open_max: AtomicUsize::new(0),
+            seen: Mutex::default(),
+        })
+    }
+
+    /// Counts a connection until the guard is dropped.
+    pub(crate) fn connection_opened(self: &Arc<Self>) -> Open {
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        self.open_max.fetch_max(open, Ordering::Relaxed);
+        Open(self.clone())
+    }
+
+    /// Counts a request as in flight until the guard is dropped. Aborts the process where `crash_after` says so.
+    pub(crate) fn request_begun(self: &Arc<Self>) -> InFlight {
+        if self.options.crash_after.is_some_and(|limit| self.begun.fetch_add(1, Ordering::Relaxed) >= limit) {
+            std::process::abort();
+        }
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self.clone())
+    }
+
+    /// Remembers that the request named `id` was run.
+    pub(crate) fn saw(&self, id: &[u8]) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).count(id);
+    }
+
+    /// How often the request named `id` was run.
+    pub(crate) fn times_seen(&self, id: &[u8]) -> u64 {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).times.get(id).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            connections: self.open.load(Ordering::Relaxed),
+            connections_max: self.open_max.load(Ordering::Relaxed),
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            served: self.served.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<Worker>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request being served, until the last byte of its answer; served or given up once dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Worker>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.served.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How often each id came; the oldest ids are forgotten first.
+#[derive(Debug, Default)]
+struct Seen {
+    times: HashMap<Box<[u8]>, u64>,
+    order: VecDeque<Box<[u8]>>,
+}
+
+impl Seen {
+    fn count(&mut self, id: &[u8]) {
+        if let Some(times) = self.times.get_mut(id) {
+            *times += 1;
+            return;
+        }
+        if id.len() > ID_BYTES_MAX {
+            return;
+        }
+        if self.order.len() == SEEN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.times.remove(&oldest);
+        }
+        self.times.insert(id.into(), 1);
+        self.order.push_back(id.into());
+    }
+}
+
+const SEEN_MAX: usize = 100_000;
+const ID_BYTES_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_id_is_forgotten_when_there_are_too_many() {
+        let mut seen = Seen::default();
+        for id in 0..=SEEN_MAX {
+            seen.count(id.to_string().as_bytes());
+            seen.count(id.to_string().as_bytes());
+        }
+        assert_eq!(seen.times.len(), SEEN_MAX);
+        assert_eq!(seen.times.get(b"0".as_slice()), None);
+        assert_eq!(seen.times.get(b"1".as_slice()), Some(&2));
+    }
+
+    #[test]
+    fn an_endless_id_is_not_kept() {
+        let mut seen = Seen::default();
+        seen.count(&[b'x'; ID_BYTES_MAX + 1]);
+        assert!(seen.times.is_empty() && seen.order.is_empty());
+    }
+}
