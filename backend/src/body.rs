@@ -7,8 +7,9 @@ use std::fmt::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::connection::Busy;
@@ -56,8 +57,16 @@ impl Body {
     }
 
     /// `head`, then what the client sends, as it comes; counted if the client counted.
-    pub(crate) fn echo(head: String, body: Incoming) -> Body {
-        Content::Echo { head: head.into(), body }.into()
+    ///
+    /// The first piece is awaited: a client that expects a 100 gets it only while no answer has begun.
+    pub(crate) async fn echo(head: String, mut body: Incoming) -> hyper::Result<Body> {
+        let mut head = BytesMut::from(head.as_bytes());
+        if let Some(frame) = body.frame().await
+            && let Ok(data) = trailers_as_lines(frame?).into_data()
+        {
+            head.extend_from_slice(&data);
+        }
+        Ok(Content::Echo { head: head.freeze(), body }.into())
     }
 
     /// Keeps the request in flight as long as this body is.

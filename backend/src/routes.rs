@@ -61,8 +61,12 @@ pub(crate) fn wants_body_read(path: &str) -> bool {
 /// # Errors
 /// The client's body broke; there is nobody to answer.
 pub(crate) async fn reply(worker: &Worker, request: Request<Incoming>) -> hyper::Result<Reply> {
-    if request.uri().path() == "/upload" {
-        return upload(request.into_body()).await.map(Reply::Answer);
+    match request.uri().path() {
+        "/upload" => return upload(request.into_body()).await.map(Reply::Answer),
+        "/echo" => {
+            return Body::echo(report::head_lines(&request), request.into_body()).await.map(text_of).map(Reply::Answer);
+        }
+        _ => {}
     }
     Ok(match route(worker, request).await {
         Ok(reply) => reply,
@@ -75,7 +79,6 @@ async fn route(worker: &Worker, request: Request<Incoming>) -> Result<Reply, Wro
     let greeting = || text(worker.greeting.clone());
     Ok(match request.uri().path() {
         "/hello" => text(&b"hello world"[..]).into(),
-        "/echo" => text_of(Body::echo(report::head_lines(&request), request.into_body())).into(),
         "/bytes" => bytes(query)?,
         "/status" => with_status(status(query, 200)?, worker.greeting.clone()).into(),
         "/delay" => {
