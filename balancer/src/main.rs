@@ -1,2 +1,11 @@
-//! Main.
-fn main() {}
+//! The program; see the library.
+
+use std::process::ExitCode;
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    balancer::cli::main()
+}
