@@ -57,7 +57,8 @@ impl Comparison {
 pub(crate) fn compare(plan: &Plan, events: &Arc<Events>) -> Result<Comparison, Failure> {
     let programs = Programs::find(plan, events)?;
     programs.notes.iter().for_each(|note| say(note));
-    let (machine, cores, scratch) = (Machine::look(&programs), Cores::find(), Scratch::create()?);
+    let (cores, scratch) = (Cores::find(), Scratch::create()?);
+    let machine = Machine::look(&programs, scratch.path(), events)?;
     raise_descriptor_limit();
     let ground = Ground { plan, programs: &programs, cores: &cores, scratch: &scratch, events };
 

@@ -48,6 +48,11 @@ impl Cores {
         self.taskset.is_some()
     }
 
+    /// Does the proxy have a core of its own?
+    pub(crate) fn are_apart(&self) -> bool {
+        self.proxy != self.generator
+    }
+
     /// The command that starts `program` at its place; arguments are added by the caller.
     pub(crate) fn command(&self, place: Place, program: &std::path::Path) -> Command {
         let mut words = Vec::new();
@@ -66,12 +71,12 @@ impl Cores {
 
     /// The placement in a sentence, for the head of the result.
     pub(crate) fn describe(&self) -> String {
-        match (self.are_pinned(), self.proxy == self.generator) {
+        match (self.are_pinned(), self.are_apart()) {
             (false, _) => {
                 "not pinned: `taskset` is missing (apt-get install util-linux); expect noisier figures".into()
             }
-            (true, true) => format!("everything on core {}, the only one: throughput says nothing here", self.proxy),
-            (true, false) => {
+            (true, false) => format!("everything on core {}, the only one: throughput says nothing here", self.proxy),
+            (true, true) => {
                 format!("proxy on core {}, generator and origin on core {} (taskset -c)", self.proxy, self.generator)
             }
         }

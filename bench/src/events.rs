@@ -9,9 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
 
@@ -31,16 +32,15 @@ struct Seen {
 impl Events {
     /// Takes INT, TERM and HUP away from their default action (death without clean-up) and notes them instead.
     ///
-    /// Must run before any other thread starts, because threads inherit the mask. Children do not: the standard library
-    /// clears the mask of what it spawns.
+    /// With handlers and not with a signal mask: children inherit a mask, and would be deaf to our TERM.
     pub(crate) fn listen() -> Result<Arc<Events>, Failure> {
-        let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-        signals.thread_block().map_err(|e| Failure::system("take over signals", e.into()))?;
+        let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
+        let mut signals = signals.map_err(|e| Failure::system("take over signals", e))?;
         let events = Arc::new(Events::default());
         let noted = Arc::clone(&events);
         spawn("signals", move || {
-            while let Ok(signal) = signals.wait() {
-                noted.note(|seen| seen.signal = Some(signal as i32));
+            for signal in signals.forever() {
+                noted.note(|seen| seen.signal = Some(signal));
             }
         })?;
         Ok(events)

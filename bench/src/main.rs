@@ -43,6 +43,7 @@ fn main() -> ExitCode {
 
 /// Measures and prints; `false` when requests failed, so that a script does not take such figures for good ones.
 fn run(plan: &Plan) -> Result<bool, Failure> {
+    plan.json.as_deref().map_or(Ok(()), json::check)?;
     let events = Events::listen()?;
     let comparison = compare::compare(plan, &events)?;
     if let Some(path) = &plan.json {

@@ -32,8 +32,8 @@ pub(crate) struct Measurement {
     pub(crate) generator_cpu: Cpu,
     /// Share of the run (0 to 1) the generator's core worked for the generator and the origin.
     pub(crate) generator_core_busy: f64,
-    /// Share of the run (0 to 1) the proxy's core worked for somebody else; `None` when it cannot be told.
-    pub(crate) proxy_core_taken: Option<f64>,
+    /// Share of the run (0 to 1) others used on the busier of the cores the run needs; `None` when nothing is pinned.
+    pub(crate) core_taken: Option<f64>,
 }
 
 impl Measurement {
@@ -68,8 +68,16 @@ pub(crate) fn measure(
         let after = after?;
         let proxy_cpu = after.proxy.zip(before.proxy).map(|(after, before)| after - before);
         let origin_cpu = after.origin - before.origin;
-        let busy = after.core.zip(before.core).map(|(after, before)| after - before);
-        let foreign = busy.map(|busy| (busy - proxy_cpu.unwrap_or_default().seconds()) / wall_seconds);
+        let proxy_seconds = proxy_cpu.unwrap_or_default().seconds();
+        let load_seconds = (generator_cpu + origin_cpu).seconds();
+        let ours =
+            if ground.cores.are_apart() { [proxy_seconds, load_seconds] } else { [proxy_seconds + load_seconds; 2] };
+        let taken = after
+            .cores
+            .into_iter()
+            .zip(before.cores)
+            .zip(ours)
+            .filter_map(|((after, before), ours)| Some(((after? - before? - ours) / wall_seconds).clamp(0.0, 1.0)));
         return Ok(Measurement {
             tool: tool.name(),
             target: running.target,
@@ -80,8 +88,8 @@ pub(crate) fn measure(
             proxy_cpu,
             origin_cpu,
             generator_cpu,
-            generator_core_busy: (generator_cpu + origin_cpu).seconds() / wall_seconds,
-            proxy_core_taken: foreign.map(|share| share.clamp(0.0, 1.0)),
+            generator_core_busy: load_seconds / wall_seconds,
+            core_taken: taken.max_by(f64::total_cmp),
         });
     }
     dead(running, origin, Duration::ZERO, ground)?;
@@ -103,8 +111,8 @@ pub(crate) fn warm_up(
 struct Clocks {
     proxy: Option<Cpu>,
     origin: Cpu,
-    /// Seconds the proxy's core was busy; `None` when the generator shares it, or nothing is pinned.
-    core: Option<f64>,
+    /// Seconds the proxy's and the generator's core were busy for anybody; `None` for a core the run does not need.
+    cores: [Option<f64>; 2],
 }
 
 impl Clocks {
@@ -115,8 +123,9 @@ impl Clocks {
             sum = sum + cpu::of_tree(process.pid())?;
         }
         let cores = ground.cores;
-        let apart = cores.are_pinned() && cores.proxy != cores.generator;
-        Ok(Clocks { proxy, origin: sum, core: apart.then(|| cpu::core_busy_seconds(cores.proxy)).flatten() })
+        let busy = |core, needed: bool| (needed && cores.are_pinned()).then(|| cpu::core_busy_seconds(core)).flatten();
+        let cores = [busy(cores.proxy, proxy.is_some()), busy(cores.generator, true)];
+        Ok(Clocks { proxy, origin: sum, cores })
     }
 }
 

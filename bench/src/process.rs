@@ -177,6 +177,17 @@ mod tests {
     }
 
     #[test]
+    fn a_child_hears_term() {
+        let (folder, events) = (Scratch::create().unwrap(), Events::listen().unwrap());
+        let process = shell("grep -E '^Sig(Blk|Ign)' /proc/self/status", &folder, &events);
+        assert!(events.wait_exit(process.pid(), Duration::from_secs(20)));
+        let term = 1_u64 << (Signal::SIGTERM as i32 - 1);
+        let output = process.stdout().unwrap();
+        let masks = output.lines().map(|line| u64::from_str_radix(line.split('\t').nth(1).unwrap(), 16).unwrap());
+        assert_eq!(masks.map(|mask| mask & term).collect::<Vec<_>>(), [0, 0], "{output}");
+    }
+
+    #[test]
     fn a_child_that_ends_is_noticed_and_quoted() {
         let (folder, events) = (Scratch::create().unwrap(), Arc::new(Events::default()));
         let mut process = shell("echo 'address in use' >&2; exit 3", &folder, &events);

@@ -142,7 +142,7 @@ mod tests {
             origin_cpu: cpu(0.5, 0.5),
             generator_cpu: cpu(1.0, 1.0),
             generator_core_busy: 0.3,
-            proxy_core_taken: Some(0.0),
+            core_taken: Some(0.0),
         }
     }
 

@@ -19,7 +19,7 @@ pub(super) fn read(stdout: &str, csv: &str, body_bytes: u64) -> Result<Reading, 
     let requests = number_in(stdout, "Complete requests:")? as u64;
     // ab takes a connection that closes without an answer for a complete, fast request; only the bytes give it away.
     let bytes = number_in(stdout, "HTML transferred:")? as u64;
-    let unanswered = (requests * body_bytes).saturating_sub(bytes).div_ceil(body_bytes.max(1));
+    let unanswered = requests.saturating_mul(body_bytes).saturating_sub(bytes).div_ceil(body_bytes.max(1));
     let counted: f64 = [number_in(stdout, "Failed requests:")?]
         .into_iter()
         .chain(["Write errors:", "Non-2xx responses:"].iter().filter_map(|label| number_after(stdout, label)))
