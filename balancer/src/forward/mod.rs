@@ -213,8 +213,8 @@ impl Forwarder {
         place: InFlight,
         record: &mut Option<Box<Record>>,
     ) -> Result<Response<ResponseBody>, Fault> {
-        let Outbound { pool, client, .. } = outbound;
-        if let Some(upload) = &outbound.upload {
+        let Outbound { pool, client, upload, .. } = outbound;
+        if let Some(upload) = &upload {
             upload.answered();
         }
         client.renew();
@@ -243,13 +243,21 @@ impl Forwarder {
             tunnel.join(client, record.take());
             return Ok(response.map(|_| ResponseBody::Empty));
         }
-        if outbound.head.version == Version::HTTP_10 && !response.headers().contains_key(header::CONTENT_LENGTH) {
+        let only_close_ends_it = outbound.head.version == Version::HTTP_10
+            && !response.body().is_end_stream()
+            && !response.headers().contains_key(header::CONTENT_LENGTH);
+        if only_close_ends_it {
             client.reset_on_failure();
+        }
+        // An answer to a body that has not come to its end: what is left of it must not be taken for a request.
+        if only_close_ends_it || upload.as_ref().is_some_and(|upload| !upload.ended()) {
+            response.headers_mut().insert(header::CONNECTION, CLOSE);
         }
         *response.version_mut() = Version::HTTP_11;
         let lease = Lease {
             place,
             send: upstream.send,
+            upload,
             upstreams: Rc::clone(&self.upstreams),
             idle_max: pool.idle_connections_max(),
             keep_alive,
@@ -363,3 +371,5 @@ fn late(wait: Wait) -> Fault {
         Wait::Whole => Fault::RequestTimeout,
     }
 }
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");

@@ -12,7 +12,7 @@ use hyper::client::conn::http1::SendRequest;
 
 use super::super::error::Fault;
 use super::super::upstream::Upstreams;
-use super::RequestBody;
+use super::{RequestBody, Upload};
 use crate::endpoint::InFlight;
 use crate::listen::{Client, Wait};
 use crate::observe::Record;
@@ -35,6 +35,7 @@ pub struct Relay {
 pub(in super::super) struct Lease {
     pub(in super::super) place: InFlight,
     pub(in super::super) send: SendRequest<RequestBody>,
+    pub(in super::super) upload: Option<Rc<Upload>>,
     pub(in super::super) upstreams: Rc<Upstreams>,
     pub(in super::super) idle_max: usize,
     pub(in super::super) keep_alive: Duration,
@@ -129,8 +130,13 @@ impl Drop for Relay {
 }
 
 impl Lease {
-    /// Keeps the connection for the next request and frees the place.
+    /// Keeps the connection for the next request and frees the place. A request body that is still under way ends here: the
+    /// worker has answered without it.
     pub(in super::super) fn give_back(self) {
+        if let Some(upload) = self.upload.filter(|upload| !upload.ended()) {
+            upload.stop();
+            return;
+        }
         if self.idle_max > 0 && !self.keep_alive.is_zero() {
             let until = Instant::now() + self.keep_alive;
             self.upstreams.check_in(self.place.endpoint().id(), self.send, self.idle_max, until);

@@ -1,11 +1,13 @@
 //! A request body between a client that may be slow and an endpoint that may not take it.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,13 +22,16 @@ use crate::listen::{Client, Wait};
 
 /// A client's request body, and how far it has got.
 pub struct Upload {
-    incoming: RefCell<Incoming>,
+    /// None once nobody wants it any more.
+    incoming: RefCell<Option<Incoming>>,
     client: Rc<Client>,
     limits: Limits,
     gate: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
+    waker: RefCell<Option<Waker>>,
     bytes: Cell<u64>,
     taken: Cell<bool>,
     answered: Cell<bool>,
+    ended: Cell<bool>,
     silent_since: Cell<Option<Instant>>,
     silent: Cell<Duration>,
     fault: Cell<Option<Fault>>,
@@ -51,13 +56,15 @@ impl Upload {
     /// `incoming` is the body `client` sends.
     pub fn new(incoming: Incoming, client: Rc<Client>, limits: Limits) -> Rc<Self> {
         Rc::new(Self {
-            incoming: RefCell::new(incoming),
+            incoming: RefCell::new(Some(incoming)),
             client,
             limits,
             gate: RefCell::new(None),
+            waker: RefCell::new(None),
             bytes: Cell::new(0),
             taken: Cell::new(false),
             answered: Cell::new(false),
+            ended: Cell::new(false),
             silent_since: Cell::new(None),
             silent: Cell::new(Duration::ZERO),
             fault: Cell::new(None),
@@ -89,39 +96,76 @@ impl Upload {
         self.fault.get()
     }
 
-    /// The endpoint has answered: from now on the response is what is waited for.
+    /// The endpoint has answered: from now on the response is what is waited for, and a body that the worker has not asked
+    /// for stays where it is.
     pub fn answered(&self) {
         self.answered.set(true);
+        if let Some(gate) = &mut *self.gate.borrow_mut() {
+            *gate = Box::pin(std::future::pending());
+        }
+    }
+
+    /// Whether all of the body has been handed on.
+    pub fn ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    /// The exchange is over although the body is not: nobody reads on, which ends the connections on both sides.
+    pub fn stop(&self) {
+        self.incoming.replace(None);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.incoming.borrow().is_end_stream()
+        self.incoming.borrow().as_ref().is_some_and(Body::is_end_stream)
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.incoming.borrow().size_hint()
+        self.incoming.borrow().as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 
     pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if let Some(gate) = &mut *self.gate.borrow_mut() {
-            std::task::ready!(gate.as_mut().poll(cx));
-        }
-        self.gate.replace(None);
-        let frame = {
-            let mut incoming = self.incoming.borrow_mut();
-            Pin::new(&mut *incoming).poll_frame(cx)
+        let frame = match &mut *self.incoming.borrow_mut() {
+            None => return Poll::Ready(Some(Err(Fault::ClosedEarly))),
+            Some(incoming) => match self.wait_at_gate(cx) {
+                Poll::Ready(()) => Pin::new(incoming).poll_frame(cx),
+                Poll::Pending => {
+                    self.keep_waker(cx);
+                    return Poll::Pending;
+                }
+            },
         };
         match frame {
             Poll::Pending => {
+                self.keep_waker(cx);
                 self.silence_begins();
                 Poll::Pending
             }
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.pass(frame))),
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.fail(Fault::BadBody)))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(self.fail(broken(&error))))),
             Poll::Ready(None) => {
                 self.ends();
                 Poll::Ready(None)
             }
+        }
+    }
+
+    fn wait_at_gate(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut gate = self.gate.borrow_mut();
+        if let Some(closed) = &mut *gate {
+            std::task::ready!(closed.as_mut().poll(cx));
+            *gate = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// For [`Self::stop`], of which the body itself says nothing.
+    fn keep_waker(&self, cx: &Context<'_>) {
+        let mut kept = self.waker.borrow_mut();
+        if !kept.as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
+            *kept = Some(cx.waker().clone());
         }
     }
 
@@ -167,6 +211,7 @@ impl Upload {
     }
 
     fn ends(&self) {
+        self.ended.set(true);
         self.client.set_unread(false);
         if !self.answered.get() {
             self.client.wait(Wait::Response, Instant::now() + self.limits.response_timeout);
@@ -182,6 +227,15 @@ impl Upload {
 impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upload").field("bytes", &self.bytes).field("fault", &self.fault).finish_non_exhaustive()
+    }
+}
+
+/// Whether a body broke off because its client left or because it is malformed.
+fn broken(error: &hyper::Error) -> Fault {
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match io.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Fault::BadBody,
+        _ => Fault::ClientGone,
     }
 }
 
