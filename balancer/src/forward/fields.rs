@@ -5,7 +5,6 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
-use super::error::Fault;
 use crate::config::AmbiguousFields;
 
 /// What we say of a client in every request of its connection.
@@ -41,12 +40,15 @@ pub(super) enum Framing {
     Chunked,
 }
 
+/// Whether there is a name that a worker may read as another field's.
+pub(super) fn any_ambiguous(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| class(name) == Class::Ambiguous)
+}
+
 /// The header section for a worker.
 ///
-/// `host` is what stands in the target or in `Host`; `upgrade` whether the request asks for another protocol.
-///
-/// # Errors
-/// [`Fault::AmbiguousField`] where the configuration refuses such names.
+/// `host` is what stands in the target or in `Host`; `upgrade` whether the request asks for another protocol. Requests whose
+/// names the configuration refuses do not get here.
 pub(super) fn to_worker(
     request: &Parts,
     host: &HeaderValue,
@@ -55,7 +57,7 @@ pub(super) fn to_worker(
     client: &ClientFields,
     own: &RequestFields,
     ambiguous: AmbiguousFields,
-) -> Result<HeaderMap, Fault> {
+) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(request.headers.len() + OWN_FIELDS);
     headers.insert(header::HOST, host.clone());
     let named = Named::by(&request.headers);
@@ -63,11 +65,7 @@ pub(super) fn to_worker(
         let keep = match class(name) {
             Class::EndToEnd => !named.contains(name),
             Class::Identity => client.trusted && !named.contains(name),
-            Class::Ambiguous => match ambiguous {
-                AmbiguousFields::Drop => false,
-                AmbiguousFields::Refuse => return Err(Fault::AmbiguousField),
-                AmbiguousFields::Pass => !named.contains(name),
-            },
+            Class::Ambiguous => ambiguous == AmbiguousFields::Pass && !named.contains(name),
             Class::Te => value.as_bytes().eq_ignore_ascii_case(b"trailers"),
             Class::Upgrade => upgrade,
             Class::HopByHop | Class::Framing => false,
@@ -87,7 +85,7 @@ pub(super) fn to_worker(
         headers.insert(header::CONNECTION, TE);
     }
     add_own(&mut headers, host, client, own);
-    Ok(headers)
+    headers
 }
 
 /// Removes from a worker's response what is not for the client.
@@ -279,7 +277,7 @@ mod tests {
             trace: HeaderValue::from_static("00-a-b-00"),
         };
         let (request, host) = (request(fields), HeaderValue::from_static("app.test"));
-        to_worker(&request, &host, framing, wants_upgrade(&request), &client, &own, AmbiguousFields::Drop).unwrap()
+        to_worker(&request, &host, framing, wants_upgrade(&request), &client, &own, AmbiguousFields::Drop)
     }
 
     fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {

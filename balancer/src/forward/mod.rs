@@ -107,6 +107,9 @@ impl Forwarder {
         record: &mut Option<Box<Record>>,
     ) -> Result<Response<ResponseBody>, Fault> {
         let Inbound { head, admitted, body, client, client_fields, own_fields } = inbound;
+        if self.limits.ambiguous_fields == AmbiguousFields::Refuse && fields::any_ambiguous(&head.headers) {
+            return Err(Fault::AmbiguousField);
+        }
         let (framing, upload) = self.frame(pool, head, body, client)?;
         let upgrade = fields::wants_upgrade(head) && upload.is_none();
         let outbound = Outbound {
@@ -280,7 +283,7 @@ impl Forwarder {
 impl Outbound<'_> {
     /// Sends the request and waits for the response's head. The error says too whether any of it may have been seen.
     async fn send(&self, upstream: &mut Upstream) -> Result<Response<Incoming>, (Fault, bool)> {
-        let request = self.request().map_err(|fault| (fault, false))?;
+        let request = self.request();
         self.client.renew();
         let timeouts = self.pool.timeouts();
         let now = Instant::now();
@@ -303,7 +306,7 @@ impl Outbound<'_> {
         }
     }
 
-    fn request(&self) -> Result<Request<RequestBody>, Fault> {
+    fn request(&self) -> Request<RequestBody> {
         let body = match &self.upload {
             Some(upload) => RequestBody::Upload(Rc::clone(upload)),
             None => RequestBody::Empty,
@@ -319,7 +322,7 @@ impl Outbound<'_> {
             self.client_fields,
             self.own_fields,
             self.ambiguous,
-        )?;
+        );
         if let Some(upload) = &self.upload
             && self.admitted.expects_continue
         {
@@ -330,7 +333,7 @@ impl Outbound<'_> {
                 }
             });
         }
-        Ok(request)
+        request
     }
 
     /// Whether the request could be sent once more.
