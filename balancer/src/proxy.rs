@@ -4,6 +4,7 @@
 //! a socket.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -40,13 +41,15 @@ pub struct Proxy {
     forwarder: Forwarder,
     ids: RefCell<Ids>,
     log: Option<Rc<AccessLog>>,
+    /// What is said of the client that connected last: who opens a connection per request comes again at once.
+    last: RefCell<Option<(Option<IpAddr>, Rc<ClientFields>)>>,
 }
 
 /// What is kept of a connection between its requests.
 #[derive(Debug)]
 pub struct Connection {
     client: Rc<Client>,
-    fields: ClientFields,
+    fields: Rc<ClientFields>,
 }
 
 impl Proxy {
@@ -54,7 +57,7 @@ impl Proxy {
     pub fn new(shared: Arc<Shared>, writer: &Writer) -> Self {
         let log = AccessLog::new(&shared.access_log, writer);
         let forwarder = Forwarder::new(shared.limits.clone());
-        Self { shared, forwarder, ids: RefCell::default(), log }
+        Self { shared, forwarder, ids: RefCell::default(), log, last: RefCell::default() }
     }
 
     /// The forwarder, whose idle connections want to be reaped.
@@ -102,6 +105,20 @@ impl Proxy {
         }
     }
 
+    fn client_fields(&self, address: Option<IpAddr>) -> Rc<ClientFields> {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some((of, fields)) if *of == address => Rc::clone(fields),
+            _ => {
+                // Whoever may open our Unix socket was let in by its permissions: a proxy in front of us.
+                let trusted = address.is_none_or(|ip| self.shared.trusted.iter().any(|net| net.contains(&ip)));
+                let fields = Rc::new(ClientFields::new(address, trusted));
+                *last = Some((address, Rc::clone(&fields)));
+                fields
+            }
+        }
+    }
+
     fn begin_record(&self, connection: &Connection, head: &Parts, id: &HeaderValue) -> Option<Box<Record>> {
         let log = self.log.as_ref()?;
         let field = |name| head.headers.get(name).cloned();
@@ -123,13 +140,7 @@ impl Service for Proxy {
     type Body = ResponseBody;
 
     fn connected(&self, client: &Rc<Client>) -> Connection {
-        let peer = client.peer();
-        let trusted = match peer.ip() {
-            Some(ip) => self.shared.trusted.iter().any(|net| net.contains(&ip)),
-            // Whoever may open our Unix socket was let in by its permissions: a proxy in front of us.
-            None => true,
-        };
-        Connection { client: Rc::clone(client), fields: ClientFields::new(peer.ip(), trusted) }
+        Connection { client: Rc::clone(client), fields: self.client_fields(client.peer().ip()) }
     }
 
     async fn answer(&self, connection: Rc<Connection>, request: Request<Incoming>) -> Response<ResponseBody> {

@@ -34,7 +34,7 @@ pub fn admit(request: &Parts, scan: &Scan<'_>) -> Result<Admitted, Fault> {
                 return Err(Fault::BadTarget);
             }
             let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Fault::BadTarget)?;
-            (Some(host), absolute_form(request)?)
+            (Some(host), absolute_form(request))
         }
         _ => return Err(Fault::BadTarget),
     };
@@ -61,17 +61,11 @@ fn origin_form(request: &Parts) -> Result<Uri, Fault> {
     }
 }
 
-fn absolute_form(request: &Parts) -> Result<Uri, Fault> {
-    // RFC 9112 §3.2.4: an empty path of OPTIONS means the server as a whole.
-    let no_path = request.uri.path_and_query().is_none_or(|target| target.as_str().is_empty());
-    match no_path {
-        true if request.method == Method::OPTIONS => Ok(Uri::from_static("*")),
-        true => Ok(Uri::from_static("/")),
-        false => {
-            let target = request.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-            Ok(Uri::from(target))
-        }
-    }
+/// The parser has made `/` of an empty path, so that the `*` which RFC 9112 §3.2.4 asks for where OPTIONS has none cannot be
+/// told from it.
+fn absolute_form(request: &Parts) -> Uri {
+    let target = request.uri.path_and_query().cloned();
+    Uri::from(target.unwrap_or(PathAndQuery::from_static("/")))
 }
 
 /// `uri-host [":" port]` (RFC 9110 §7.2), strictly: what two readers could read in two ways is refused.

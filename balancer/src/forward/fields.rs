@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
-use super::error::Fault;
 use super::scan::{Class, Named, Scan, TRACEPARENT, class};
 use crate::config::AmbiguousFields;
 
@@ -98,10 +97,7 @@ impl ClientFields {
 
 /// The header section for a worker.
 ///
-/// `host` is what stands in the target or in `Host`.
-///
-/// # Errors
-/// [`Fault::AmbiguousField`] where the configuration refuses such names.
+/// `host` is what stands in the target or in `Host`. Requests whose names the configuration refuses do not get here.
 pub(super) fn to_worker(
     request: &Parts,
     scan: &Scan<'_>,
@@ -110,7 +106,7 @@ pub(super) fn to_worker(
     client: &ClientFields,
     own: &RequestFields,
     ambiguous: AmbiguousFields,
-) -> Result<HeaderMap, Fault> {
+) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(request.headers.len() + OWN_FIELDS);
     headers.append(header::HOST, host.clone());
     let (named, mut te) = (scan.named(), false);
@@ -118,11 +114,7 @@ pub(super) fn to_worker(
         let keep = match scan.class(index, name) {
             Class::EndToEnd => !named.contains(name),
             Class::Identity => client.trusted && !named.contains(name),
-            Class::Ambiguous => match ambiguous {
-                AmbiguousFields::Drop => false,
-                AmbiguousFields::Refuse => return Err(Fault::AmbiguousField),
-                AmbiguousFields::Pass => !named.contains(name),
-            },
+            Class::Ambiguous => ambiguous == AmbiguousFields::Pass && !named.contains(name),
             Class::Te => {
                 let trailers = value.as_bytes().eq_ignore_ascii_case(b"trailers");
                 te |= trailers;
@@ -153,7 +145,7 @@ pub(super) fn to_worker(
         headers.append(TRACEPARENT, own.trace.clone());
     }
     headers.append(header::VIA, VIA);
-    Ok(headers)
+    headers
 }
 
 /// Removes from a worker's response what is not for the client, and says what it was.
@@ -268,7 +260,7 @@ mod tests {
         };
         let (request, host) = (request(fields), HeaderValue::from_static("app.test"));
         let scan = Scan::of(&request).unwrap();
-        to_worker(&request, &scan, &host, framing, &client, &own, AmbiguousFields::Drop).unwrap()
+        to_worker(&request, &scan, &host, framing, &client, &own, AmbiguousFields::Drop)
     }
 
     fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {

@@ -22,6 +22,8 @@ pub struct Scan<'a> {
     pub(super) upgrade: bool,
     /// Whether it brings a `traceparent`.
     pub(super) traced: bool,
+    /// Whether it brings a name that a worker may read as another field's.
+    pub(super) ambiguous: bool,
 }
 
 /// What a field is to an intermediary.
@@ -64,6 +66,7 @@ impl<'a> Scan<'a> {
             expects_continue: false,
             upgrade: false,
             traced: false,
+            ambiguous: false,
         };
         let is_1_1 = request.version == Version::HTTP_11;
         // `h2c` is never passed on: we would not see the requests in it. Neither is an upgrade with a body in front of it:
@@ -74,6 +77,7 @@ impl<'a> Scan<'a> {
             if let Some(kept) = scan.classes.get_mut(index) {
                 *kept = class;
             }
+            scan.ambiguous |= class == Class::Ambiguous;
             match *name {
                 header::HOST => {
                     scan.hosts += 1;

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 
 use super::super::error::Fault;
-use super::super::upstream::Upstreams;
-use super::RequestBody;
+use super::super::upstream::{Upstream, Upstreams};
+use super::Upload;
 use crate::endpoint::InFlight;
 use crate::listen::{Client, Wait};
 use crate::observe::Record;
@@ -34,7 +33,8 @@ pub struct Relay {
 #[derive(Debug)]
 pub(in super::super) struct Lease {
     pub(in super::super) place: InFlight,
-    pub(in super::super) send: SendRequest<RequestBody>,
+    pub(in super::super) upstream: Box<Upstream>,
+    pub(in super::super) upload: Option<Rc<Upload>>,
     pub(in super::super) upstreams: Rc<Upstreams>,
     pub(in super::super) idle_max: usize,
     pub(in super::super) keep_alive: Duration,
@@ -61,9 +61,14 @@ impl Relay {
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if let Some(wait) = self.client.service_expired() {
-            return Poll::Ready(Some(Err(self.fail(late(wait)))));
+            return Poll::Ready(Some(Err(self.fail(Fault::late(wait)))));
         }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let incoming = &mut self.incoming;
+        let frame = match &mut self.lease {
+            Some(lease) => lease.upstream.drive(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx)),
+            None => Pin::new(incoming).poll_frame(cx),
+        };
+        match frame {
             Poll::Pending => {
                 self.wait();
                 Poll::Pending
@@ -129,18 +134,13 @@ impl Drop for Relay {
 }
 
 impl Lease {
-    /// Keeps the connection for the next request and frees the place.
+    /// Keeps the connection for the next request and frees the place. A request body that is still under way ends here: the
+    /// worker has answered without it.
     pub(in super::super) fn give_back(self) {
-        if self.idle_max > 0 && !self.keep_alive.is_zero() {
+        let complete = self.upload.is_none_or(|upload| upload.ended());
+        if complete && self.idle_max > 0 && !self.keep_alive.is_zero() {
             let until = Instant::now() + self.keep_alive;
-            self.upstreams.check_in(self.place.endpoint().id(), self.send, self.idle_max, until);
+            self.upstreams.check_in(self.place.endpoint().id(), self.upstream, self.idle_max, until);
         }
-    }
-}
-
-fn late(wait: Wait) -> Fault {
-    match wait {
-        Wait::Whole => Fault::RequestTimeout,
-        _ => Fault::IdleTimeout,
     }
 }

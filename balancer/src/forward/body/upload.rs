@@ -1,7 +1,9 @@
 //! A request body between a client that may be slow and an endpoint that may not take it.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::listen::{Client, Wait};
 
 /// A client's request body, and how far it has got.
 pub struct Upload {
+    /// None once nobody wants it any more.
     incoming: RefCell<Incoming>,
     client: Rc<Client>,
     limits: Limits,
@@ -27,6 +30,7 @@ pub struct Upload {
     bytes: Cell<u64>,
     taken: Cell<bool>,
     answered: Cell<bool>,
+    ended: Cell<bool>,
     silent_since: Cell<Option<Instant>>,
     silent: Cell<Duration>,
     fault: Cell<Option<Fault>>,
@@ -58,6 +62,7 @@ impl Upload {
             bytes: Cell::new(0),
             taken: Cell::new(false),
             answered: Cell::new(false),
+            ended: Cell::new(false),
             silent_since: Cell::new(None),
             silent: Cell::new(Duration::ZERO),
             fault: Cell::new(None),
@@ -89,9 +94,18 @@ impl Upload {
         self.fault.get()
     }
 
-    /// The endpoint has answered: from now on the response is what is waited for.
+    /// The endpoint has answered: from now on the response is what is waited for, and a body that the worker has not asked
+    /// for stays where it is.
     pub fn answered(&self) {
         self.answered.set(true);
+        if let Some(gate) = &mut *self.gate.borrow_mut() {
+            *gate = Box::pin(std::future::pending());
+        }
+    }
+
+    /// Whether all of the body has been handed on.
+    pub fn ended(&self) -> bool {
+        self.ended.get()
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
@@ -103,10 +117,7 @@ impl Upload {
     }
 
     pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if let Some(gate) = &mut *self.gate.borrow_mut() {
-            std::task::ready!(gate.as_mut().poll(cx));
-        }
-        self.gate.replace(None);
+        std::task::ready!(self.wait_at_gate(cx));
         let frame = {
             let mut incoming = self.incoming.borrow_mut();
             Pin::new(&mut *incoming).poll_frame(cx)
@@ -117,12 +128,21 @@ impl Upload {
                 Poll::Pending
             }
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.pass(frame))),
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.fail(Fault::BadBody)))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(self.fail(broken(&error))))),
             Poll::Ready(None) => {
                 self.ends();
                 Poll::Ready(None)
             }
         }
+    }
+
+    fn wait_at_gate(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut gate = self.gate.borrow_mut();
+        if let Some(closed) = &mut *gate {
+            std::task::ready!(closed.as_mut().poll(cx));
+            *gate = None;
+        }
+        Poll::Ready(())
     }
 
     fn pass(&self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Fault> {
@@ -167,6 +187,7 @@ impl Upload {
     }
 
     fn ends(&self) {
+        self.ended.set(true);
         self.client.set_unread(false);
         if !self.answered.get() {
             self.client.wait(Wait::Response, Instant::now() + self.limits.response_timeout);
@@ -182,6 +203,15 @@ impl Upload {
 impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upload").field("bytes", &self.bytes).field("fault", &self.fault).finish_non_exhaustive()
+    }
+}
+
+/// Whether a body broke off because its client left or because it is malformed.
+fn broken(error: &hyper::Error) -> Fault {
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match io.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Fault::BadBody,
+        _ => Fault::ClientGone,
     }
 }
 
