@@ -15,8 +15,8 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use crate::config::{AccessLog as AccessLogConfig, ClientLimits};
-use crate::forward::{self, ClientFields, Fault, Forwarder, Inbound, Party, RequestFields, ResponseBody};
-use crate::listen::{Client, Peer, Refusal, Service};
+use crate::forward::{self, ClientFields, Fault, Forwarder, Inbound, Party, RequestFields, ResponseBody, Scan};
+use crate::listen::{Client, Refusal, Service};
 use crate::observe::{AccessLog, Head, Ids, Record, RequestId, Writer};
 use crate::route::Table;
 
@@ -76,7 +76,8 @@ impl Proxy {
         let id = own.id.clone();
         let mut record = self.begin_record(connection, &head, &id);
         let answered = async {
-            let admitted = forward::admit(&head)?;
+            let scan = Scan::of(&head)?;
+            let admitted = forward::admit(&head, &scan)?;
             let table = self.shared.table.load();
             let pool = table.find(admitted.host.as_bytes(), admitted.target.path()).ok_or(Fault::NoRoute)?;
             let pool = Arc::clone(pool);
@@ -86,6 +87,7 @@ impl Proxy {
             }
             let inbound = Inbound {
                 head: &head,
+                scan: &scan,
                 admitted,
                 body,
                 client: &connection.client,
@@ -127,7 +129,7 @@ impl Service for Proxy {
             // Whoever may open our Unix socket was let in by its permissions: a proxy in front of us.
             None => true,
         };
-        Connection { client: Rc::clone(client), fields: client_fields(peer, trusted) }
+        Connection { client: Rc::clone(client), fields: ClientFields::new(peer.ip(), trusted) }
     }
 
     async fn answer(&self, connection: Rc<Connection>, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -167,15 +169,4 @@ fn explain(fault: Fault, id: &HeaderValue, record: Option<Box<Record>>) -> Respo
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-fn client_fields(peer: Peer, trusted: bool) -> ClientFields {
-    let Some(ip) = peer.ip() else {
-        let forwarded = "for=unknown".into();
-        return ClientFields { forwarded_for: HeaderValue::from_static("unknown"), forwarded, trusted };
-    };
-    let forwarded_for = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-    // RFC 7239 §6: an IPv6 address stands in brackets and therefore in quotes.
-    let forwarded = if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") };
-    ClientFields { forwarded_for, forwarded, trusted }
 }

@@ -8,6 +8,7 @@ mod body;
 mod error;
 mod fields;
 mod retry;
+mod scan;
 mod tunnel;
 mod upstream;
 
@@ -36,9 +37,10 @@ pub use admit::{Admitted, admit};
 use body::{Lease, Limits, Relay, Upload};
 pub use body::{RequestBody, ResponseBody};
 pub use error::{Fault, Party};
-use fields::Framing;
 pub use fields::{ClientFields, RequestFields, X_REQUEST_ID};
+use fields::{Framing, Said};
 use retry::{Failed, may_retry};
+pub use scan::Scan;
 use tunnel::Tunnel;
 use upstream::Upstream;
 pub use upstream::Upstreams;
@@ -56,7 +58,9 @@ pub struct Forwarder {
 pub struct Inbound<'a> {
     /// The head.
     pub head: &'a Parts,
-    /// What was read off the head.
+    /// What its fields say.
+    pub scan: &'a Scan<'a>,
+    /// Where it goes.
     pub admitted: Admitted,
     /// The body, not read yet.
     pub body: Incoming,
@@ -72,13 +76,13 @@ pub struct Inbound<'a> {
 struct Outbound<'a> {
     pool: &'a Pool,
     head: &'a Parts,
+    scan: &'a Scan<'a>,
     admitted: &'a Admitted,
     client: &'a Rc<Client>,
     client_fields: &'a ClientFields,
     own_fields: &'a RequestFields,
     upload: Option<Rc<Upload>>,
     framing: Framing,
-    upgrade: bool,
     ambiguous: AmbiguousFields,
 }
 
@@ -106,19 +110,18 @@ impl Forwarder {
         inbound: Inbound<'_>,
         record: &mut Option<Box<Record>>,
     ) -> Result<Response<ResponseBody>, Fault> {
-        let Inbound { head, admitted, body, client, client_fields, own_fields } = inbound;
-        let (framing, upload) = self.frame(pool, head, body, client)?;
-        let upgrade = fields::wants_upgrade(head) && upload.is_none();
+        let Inbound { head, scan, admitted, body, client, client_fields, own_fields } = inbound;
+        let (framing, upload) = self.frame(pool, scan, body, client)?;
         let outbound = Outbound {
             pool,
             head,
+            scan,
             admitted: &admitted,
             client,
             client_fields,
             own_fields: &own_fields,
             upload,
             framing,
-            upgrade,
             ambiguous: self.limits.ambiguous_fields,
         };
         let wish = Wish::of(pool, head, client.peer().ip());
@@ -149,13 +152,12 @@ impl Forwarder {
     fn frame(
         &self,
         pool: &Pool,
-        head: &Parts,
+        scan: &Scan<'_>,
         body: Incoming,
         client: &Rc<Client>,
     ) -> Result<(Framing, Option<Rc<Upload>>), Fault> {
         if body.is_end_stream() {
-            let announced = head.headers.contains_key(header::CONTENT_LENGTH);
-            return Ok((if announced { Framing::Length(0) } else { Framing::None }, None));
+            return Ok((if scan.length { Framing::Length(0) } else { Framing::None }, None));
         }
         let framing = body.size_hint().exact().map_or(Framing::Chunked, Framing::Length);
         if matches!(framing, Framing::Length(length) if length > self.limits.body_bytes_max) {
@@ -218,9 +220,7 @@ impl Forwarder {
             upload.answered();
         }
         client.renew();
-        let keep_alive = keep_alive(&response, pool.timeouts().keep_alive);
-        let protocol = response.headers().get(header::UPGRADE).cloned();
-        fields::to_client(response.headers_mut());
+        let said = fields::to_client(response.headers_mut());
         if let Some(affinity) = pool.affinity()
             && wish.affinity != Some(affinity.tag(place.endpoint()))
             && let Some(cookie) = affinity.set_cookie(place.endpoint())
@@ -228,13 +228,13 @@ impl Forwarder {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            if !outbound.upgrade {
+            if !outbound.scan.upgrade {
                 return Err(Fault::UnaskedUpgrade);
             }
             let upgraded = hyper::upgrade::on(&mut response).await.map_err(|_| Fault::ClosedEarly)?;
             let tunnel = Tunnel::of(upgraded, place)?;
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            if let Some(protocol) = protocol {
+            if let Some(protocol) = said.protocol {
                 response.headers_mut().insert(header::UPGRADE, protocol);
             }
             if let Some(record) = record {
@@ -252,7 +252,7 @@ impl Forwarder {
             send: upstream.send,
             upstreams: Rc::clone(&self.upstreams),
             idle_max: pool.idle_connections_max(),
-            keep_alive,
+            keep_alive: keep_alive(&said, pool.timeouts().keep_alive),
         };
         if let Some(record) = record {
             record.answered(response.status());
@@ -305,15 +305,15 @@ impl Outbound<'_> {
         *request.uri_mut() = self.admitted.target.clone();
         *request.headers_mut() = fields::to_worker(
             self.head,
+            self.scan,
             &self.admitted.host,
             self.framing,
-            self.upgrade,
             self.client_fields,
             self.own_fields,
             self.ambiguous,
         )?;
         if let Some(upload) = &self.upload
-            && self.admitted.expects_continue
+            && self.scan.expects_continue
         {
             let asked = upload.wait_for_continue();
             hyper::ext::on_informational(&mut request, move |response| {
@@ -344,11 +344,8 @@ impl Outbound<'_> {
 
 /// How long a connection may be kept: shorter than the worker itself says (`Keep-Alive: timeout=5`), so that it is not
 /// closed just when a request is on its way.
-fn keep_alive(response: &Response<Incoming>, configured: Duration) -> Duration {
-    let field = response.headers().get("keep-alive").and_then(|value| value.to_str().ok());
-    let mut parameters = field.into_iter().flat_map(|field| field.split(','));
-    let seconds = parameters.find_map(|parameter| parameter.trim().strip_prefix("timeout=")?.parse::<u32>().ok());
-    match seconds {
+fn keep_alive(said: &Said, configured: Duration) -> Duration {
+    match said.keep_alive {
         Some(seconds) => configured.min(Duration::from_secs(seconds.into()) / 2),
         None => configured,
     }
