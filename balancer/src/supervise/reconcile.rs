@@ -154,11 +154,8 @@ impl Reconciler {
     fn tell(&self, at: usize, event: Event) {
         let worker = &self.workers[at];
         let (name, Some(process)) = (&worker.name, &worker.process) else { return };
-        let (pid, address, lived) = (process.pid(), process.address(), seconds(process.started().elapsed()));
+        let (pid, lived) = (process.pid(), seconds(process.started().elapsed()));
         match (worker.life.state(), event) {
-            (State::Starting, Event::BecameReady) => {
-                tracing::info!("{name} (pid {pid}) is ready at {address} after {lived}");
-            }
             (State::Starting, Event::ReadyTimedOut) => {
                 tracing::warn!("{name} (pid {pid}) is not ready after {lived}: stopping it");
             }
