@@ -98,11 +98,17 @@ impl Upstream {
         self.used
     }
 
-    /// Whether it can carry a request now; looks at the socket once more, so that a close which has arrived is seen.
-    pub(super) fn is_ready(&mut self) -> bool {
+    /// Whether it can carry a request, as far as is known. A close that has arrived since is seen when the request is to go
+    /// out, before any of it does, and the request comes back.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ended && self.send.is_ready()
+    }
+
+    /// Looks at the socket of an idle connection; whether it is still open.
+    pub(super) fn is_open(&mut self) -> bool {
         let mut inner = Context::from_waker(&self.waker);
         self.ended = self.ended || self.connection.poll_without_shutdown(&mut inner).is_ready();
-        !self.ended && self.send.is_ready()
+        self.is_ready()
     }
 
     /// Leaves the task that has driven it; whether it can be kept.

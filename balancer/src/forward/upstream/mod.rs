@@ -30,7 +30,7 @@ impl Upstreams {
     pub(super) fn check_out(&self, endpoint: EndpointId, now: Instant) -> Option<Box<Upstream>> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&endpoint)?;
-        while let Some(Idle { mut upstream, until }) = connections.pop() {
+        while let Some(Idle { upstream, until }) = connections.pop() {
             if now < until && upstream.is_ready() {
                 return Some(upstream);
             }
@@ -56,7 +56,7 @@ impl Upstreams {
             tokio::time::sleep(REAP).await;
             let now = Instant::now();
             self.idle.borrow_mut().retain(|_, connections| {
-                connections.retain_mut(|idle| now < idle.until && idle.upstream.is_ready());
+                connections.retain_mut(|idle| now < idle.until && idle.upstream.is_open());
                 !connections.is_empty()
             });
         }
