@@ -33,7 +33,7 @@ use crate::listen::{Client, Wait};
 use crate::observe::Record;
 use crate::pool::{Pool, Wish};
 pub use admit::{Admitted, admit};
-use body::{Lease, Limits, Relay, Upload};
+use body::{Lease, Limits, Relay, Sending, Upload};
 pub use body::{RequestBody, ResponseBody};
 pub use error::{Fault, Party};
 use fields::Framing;
@@ -76,7 +76,7 @@ struct Outbound<'a> {
     client: &'a Rc<Client>,
     client_fields: &'a ClientFields,
     own_fields: &'a RequestFields,
-    upload: Option<Rc<Upload>>,
+    sending: Option<Sending>,
     framing: Framing,
     upgrade: bool,
     ambiguous: AmbiguousFields,
@@ -110,8 +110,8 @@ impl Forwarder {
         if self.limits.ambiguous_fields == AmbiguousFields::Refuse && fields::any_ambiguous(&head.headers) {
             return Err(Fault::AmbiguousField);
         }
-        let (framing, upload) = self.frame(pool, head, body, client)?;
-        let upgrade = fields::wants_upgrade(head) && upload.is_none();
+        let (framing, sending) = self.frame(pool, head, body, client)?;
+        let upgrade = fields::wants_upgrade(head) && sending.is_none();
         let outbound = Outbound {
             pool,
             head,
@@ -119,7 +119,7 @@ impl Forwarder {
             client,
             client_fields,
             own_fields: &own_fields,
-            upload,
+            sending,
             framing,
             upgrade,
             ambiguous: self.limits.ambiguous_fields,
@@ -155,7 +155,7 @@ impl Forwarder {
         head: &Parts,
         body: Incoming,
         client: &Rc<Client>,
-    ) -> Result<(Framing, Option<Rc<Upload>>), Fault> {
+    ) -> Result<(Framing, Option<Sending>), Fault> {
         if body.is_end_stream() {
             let announced = head.headers.contains_key(header::CONTENT_LENGTH);
             return Ok((if announced { Framing::Length(0) } else { Framing::None }, None));
@@ -171,7 +171,7 @@ impl Forwarder {
             idle_timeout: pool.timeouts().idle,
             response_timeout: pool.timeouts().response,
         };
-        Ok((framing, Some(Upload::new(body, Rc::clone(client), limits))))
+        Ok((framing, Some(Sending::new(Upload::new(body, Rc::clone(client), limits)))))
     }
 
     /// One try at one endpoint. A kept connection that turns out to be closed is replaced silently: it says nothing about
@@ -188,12 +188,16 @@ impl Forwarder {
         loop {
             let mut upstream = match kept.take() {
                 Some(upstream) => upstream,
-                None => upstream::open(endpoint, timeouts.connect).await.map_err(|fault| Failed {
-                    fault,
-                    sent: false,
-                    held: outbound.held(),
-                    attempts,
-                })?,
+                None => {
+                    outbound.client.renew();
+                    let opened = outbound.unless_late(upstream::open(endpoint, timeouts.connect)).await;
+                    opened.unwrap_or_else(Err).map_err(|fault| Failed {
+                        fault,
+                        sent: false,
+                        held: outbound.held(),
+                        attempts,
+                    })?
+                }
             };
             let failed = match outbound.send(&mut upstream).await {
                 Ok(response) => return Ok((response, upstream)),
@@ -216,8 +220,8 @@ impl Forwarder {
         place: InFlight,
         record: &mut Option<Box<Record>>,
     ) -> Result<Response<ResponseBody>, Fault> {
-        let Outbound { pool, client, upload, .. } = outbound;
-        if let Some(upload) = &upload {
+        let Outbound { pool, client, sending, .. } = outbound;
+        if let Some(upload) = &sending {
             upload.answered();
         }
         client.renew();
@@ -253,14 +257,15 @@ impl Forwarder {
             client.reset_on_failure();
         }
         // An answer to a body that has not come to its end: what is left of it must not be taken for a request.
-        if only_close_ends_it || upload.as_ref().is_some_and(|upload| !upload.ended()) {
+        if only_close_ends_it || sending.as_ref().is_some_and(|upload| !upload.ended()) {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
         }
         *response.version_mut() = Version::HTTP_11;
         let lease = Lease {
             place,
             send: upstream.send,
-            upload,
+            task: upstream.task,
+            sending,
             upstreams: Rc::clone(&self.upstreams),
             idle_max: pool.idle_connections_max(),
             keep_alive,
@@ -287,27 +292,35 @@ impl Outbound<'_> {
         self.client.renew();
         let timeouts = self.pool.timeouts();
         let now = Instant::now();
-        match &self.upload {
+        match &self.sending {
             None => self.client.wait(Wait::Response, now + timeouts.response),
-            Some(_) => self.client.wait(Wait::RequestTaken, now + timeouts.idle),
+            Some(upload) => {
+                upload.carried_by(upstream.task.clone());
+                self.client.wait(Wait::RequestTaken, now + timeouts.idle);
+            }
         }
-        let mut sending = pin!(upstream.send.try_send_request(request));
-        let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready(Ok(result)),
-            Poll::Pending => self.client.service_expired().map_or(Poll::Pending, |wait| Poll::Ready(Err(wait))),
-        });
-        match sent.await {
+        match self.unless_late(upstream.send.try_send_request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(mut error)) => {
                 let sent = error.take_message().is_none();
                 Err((self.judge(error.error()), sent))
             }
-            Err(wait) => Err((late(wait), true)),
+            Err(fault) => Err((fault, true)),
         }
     }
 
+    /// Waits until it is too late for what is waited for.
+    async fn unless_late<T>(&self, future: impl Future<Output = T>) -> Result<T, Fault> {
+        let mut future = pin!(future);
+        let either = poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.client.service_expired().map_or(Poll::Pending, |wait| Poll::Ready(Err(late(wait)))),
+        });
+        either.await
+    }
+
     fn request(&self) -> Request<RequestBody> {
-        let body = match &self.upload {
+        let body = match &self.sending {
             Some(upload) => RequestBody::Upload(Rc::clone(upload)),
             None => RequestBody::Empty,
         };
@@ -323,7 +336,7 @@ impl Outbound<'_> {
             self.own_fields,
             self.ambiguous,
         );
-        if let Some(upload) = &self.upload
+        if let Some(upload) = &self.sending
             && self.admitted.expects_continue
         {
             let asked = upload.wait_for_continue();
@@ -338,11 +351,11 @@ impl Outbound<'_> {
 
     /// Whether the request could be sent once more.
     fn held(&self) -> bool {
-        self.upload.as_ref().is_none_or(|upload| !upload.taken())
+        self.sending.as_ref().is_none_or(|upload| !upload.taken())
     }
 
     fn judge(&self, error: &hyper::Error) -> Fault {
-        if let Some(fault) = self.upload.as_ref().and_then(|upload| upload.fault()) {
+        if let Some(fault) = self.sending.as_ref().and_then(|upload| upload.fault()) {
             return fault;
         }
         if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::task::spawn_local;
+use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
 use super::body::RequestBody;
@@ -30,6 +30,8 @@ pub struct Upstreams {
 #[derive(Debug)]
 pub(super) struct Upstream {
     pub(super) send: SendRequest<RequestBody>,
+    /// Its abort closes the connection whatever it is busy with.
+    pub(super) task: AbortHandle,
     /// Whether it has carried a request before: it may turn out to be closed.
     pub(super) reused: bool,
 }
@@ -37,6 +39,7 @@ pub(super) struct Upstream {
 #[derive(Debug)]
 struct Idle {
     send: SendRequest<RequestBody>,
+    task: AbortHandle,
     until: Instant,
 }
 
@@ -45,9 +48,9 @@ impl Upstreams {
     pub(super) fn check_out(&self, endpoint: EndpointId, now: Instant) -> Option<Upstream> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&endpoint)?;
-        while let Some(Idle { send, until }) = connections.pop() {
+        while let Some(Idle { send, task, until }) = connections.pop() {
             if send.is_ready() && now < until {
-                return Some(Upstream { send, reused: true });
+                return Some(Upstream { send, task, reused: true });
             }
         }
         None
@@ -58,6 +61,7 @@ impl Upstreams {
         &self,
         endpoint: EndpointId,
         send: SendRequest<RequestBody>,
+        task: AbortHandle,
         idle_max: usize,
         until: Instant,
     ) {
@@ -67,7 +71,7 @@ impl Upstreams {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.entry(endpoint).or_default();
         if connections.len() < idle_max {
-            connections.push(Idle { send, until });
+            connections.push(Idle { send, task, until });
         }
     }
 
@@ -104,11 +108,11 @@ pub(super) async fn open(endpoint: &Endpoint, within: Duration) -> Result<Upstre
     let mut builder = http1::Builder::new();
     builder.max_buf_size(READ_BUFFER);
     let (send, connection) = builder.handshake(TokioIo::new(socket)).await.map_err(|_| Fault::ConnectFailed)?;
-    spawn_local(async move {
+    let task = spawn_local(async move {
         // What ends the connection is told to the request it carries; an idle one is nobody's concern.
         let _ = connection.with_upgrades().await;
     });
-    Ok(Upstream { send, reused: false })
+    Ok(Upstream { send, task: task.abort_handle(), reused: false })
 }
 
 async fn connect(address: &Address) -> io::Result<Socket> {

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
+use tokio::task::AbortHandle;
 
 use super::super::error::Fault;
 use super::super::upstream::Upstreams;
-use super::{RequestBody, Upload};
+use super::{RequestBody, Sending};
 use crate::endpoint::InFlight;
 use crate::listen::{Client, Wait};
 use crate::observe::Record;
@@ -35,7 +36,8 @@ pub struct Relay {
 pub(in super::super) struct Lease {
     pub(in super::super) place: InFlight,
     pub(in super::super) send: SendRequest<RequestBody>,
-    pub(in super::super) upload: Option<Rc<Upload>>,
+    pub(in super::super) task: AbortHandle,
+    pub(in super::super) sending: Option<Sending>,
     pub(in super::super) upstreams: Rc<Upstreams>,
     pub(in super::super) idle_max: usize,
     pub(in super::super) keep_alive: Duration,
@@ -119,12 +121,13 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // Dropped with the worker still sending: whoever should have read it is gone.
+        // Dropped with the worker still sending: whoever should have read it is gone or does not read.
         if self.lease.is_some()
             && !self.incoming.is_end_stream()
             && let Some(record) = &mut self.record
         {
-            record.failed(Fault::ClientGone.reason());
+            let fault = if self.client.has_stalled() { Fault::ClientStalled } else { Fault::ClientGone };
+            record.failed(fault.reason());
         }
     }
 }
@@ -133,13 +136,12 @@ impl Lease {
     /// Keeps the connection for the next request and frees the place. A request body that is still under way ends here: the
     /// worker has answered without it.
     pub(in super::super) fn give_back(self) {
-        if let Some(upload) = self.upload.filter(|upload| !upload.ended()) {
-            upload.stop();
+        if self.sending.is_some_and(|sending| !sending.complete()) {
             return;
         }
         if self.idle_max > 0 && !self.keep_alive.is_zero() {
             let until = Instant::now() + self.keep_alive;
-            self.upstreams.check_in(self.place.endpoint().id(), self.send, self.idle_max, until);
+            self.upstreams.check_in(self.place.endpoint().id(), self.send, self.task, self.idle_max, until);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::super::error::Fault;
@@ -22,12 +23,12 @@ use crate::listen::{Client, Wait};
 
 /// A client's request body, and how far it has got.
 pub struct Upload {
-    /// None once nobody wants it any more.
-    incoming: RefCell<Option<Incoming>>,
+    incoming: RefCell<Incoming>,
     client: Rc<Client>,
     limits: Limits,
     gate: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
-    waker: RefCell<Option<Waker>>,
+    /// The upstream connection that reads it.
+    carrier: RefCell<Option<AbortHandle>>,
     bytes: Cell<u64>,
     taken: Cell<bool>,
     answered: Cell<bool>,
@@ -36,6 +37,11 @@ pub struct Upload {
     silent: Cell<Duration>,
     fault: Cell<Option<Fault>>,
 }
+
+/// A request body that is on its way as long as the request is: when nobody waits for the answer any more, or the answer is
+/// over before the body is, its drop closes the upstream connection, and the client's body is not read any further.
+#[derive(Debug)]
+pub(in super::super) struct Sending(Rc<Upload>);
 
 /// What a request body may take.
 #[derive(Debug, Clone, Copy)]
@@ -56,11 +62,11 @@ impl Upload {
     /// `incoming` is the body `client` sends.
     pub fn new(incoming: Incoming, client: Rc<Client>, limits: Limits) -> Rc<Self> {
         Rc::new(Self {
-            incoming: RefCell::new(Some(incoming)),
+            incoming: RefCell::new(incoming),
             client,
             limits,
             gate: RefCell::new(None),
-            waker: RefCell::new(None),
+            carrier: RefCell::new(None),
             bytes: Cell::new(0),
             taken: Cell::new(false),
             answered: Cell::new(false),
@@ -71,7 +77,7 @@ impl Upload {
         })
     }
 
-    /// Holds the body back until the worker has asked for it with a 100, or has said nothing for a second
+    /// Holds the body back until the worker has asked for it with a 100, or has said nothing for a while
     /// (RFC 9110 §10.1.1: a client must not wait for ever, for there are workers that do not know the expectation).
     ///
     /// Reading the body is what makes our own 100 go to the client.
@@ -110,36 +116,30 @@ impl Upload {
         self.ended.get()
     }
 
-    /// The exchange is over although the body is not: nobody reads on, which ends the connections on both sides.
-    pub fn stop(&self) {
-        self.incoming.replace(None);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+    /// Notes the upstream connection that is about to read the body.
+    pub fn carried_by(&self, connection: AbortHandle) {
+        self.carrier.replace(Some(connection));
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.incoming.borrow().as_ref().is_some_and(Body::is_end_stream)
+        self.incoming.borrow().is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.incoming.borrow().as_ref().map_or_else(SizeHint::default, Body::size_hint)
+        self.incoming.borrow().size_hint()
     }
 
     pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let frame = match &mut *self.incoming.borrow_mut() {
-            None => return Poll::Ready(Some(Err(Fault::ClosedEarly))),
-            Some(incoming) => match self.wait_at_gate(cx) {
-                Poll::Ready(()) => Pin::new(incoming).poll_frame(cx),
-                Poll::Pending => {
-                    self.keep_waker(cx);
-                    return Poll::Pending;
-                }
-            },
+        if let Some(gate) = &mut *self.gate.borrow_mut() {
+            std::task::ready!(gate.as_mut().poll(cx));
+        }
+        self.gate.replace(None);
+        let frame = {
+            let mut incoming = self.incoming.borrow_mut();
+            Pin::new(&mut *incoming).poll_frame(cx)
         };
         match frame {
             Poll::Pending => {
-                self.keep_waker(cx);
                 self.silence_begins();
                 Poll::Pending
             }
@@ -149,23 +149,6 @@ impl Upload {
                 self.ends();
                 Poll::Ready(None)
             }
-        }
-    }
-
-    fn wait_at_gate(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut gate = self.gate.borrow_mut();
-        if let Some(closed) = &mut *gate {
-            std::task::ready!(closed.as_mut().poll(cx));
-            *gate = None;
-        }
-        Poll::Ready(())
-    }
-
-    /// For [`Self::stop`], of which the body itself says nothing.
-    fn keep_waker(&self, cx: &Context<'_>) {
-        let mut kept = self.waker.borrow_mut();
-        if !kept.as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
-            *kept = Some(cx.waker().clone());
         }
     }
 
@@ -224,6 +207,39 @@ impl Upload {
     }
 }
 
+impl Sending {
+    /// Takes charge of `upload`.
+    pub(in super::super) fn new(upload: Rc<Upload>) -> Self {
+        Self(upload)
+    }
+
+    /// The exchange is over. True if the body has ended too, so that its connection may carry another request.
+    pub(in super::super) fn complete(self) -> bool {
+        let ended = self.0.ended();
+        if ended {
+            self.0.carrier.replace(None);
+        }
+        ended
+    }
+}
+
+impl std::ops::Deref for Sending {
+    type Target = Rc<Upload>;
+
+    fn deref(&self) -> &Rc<Upload> {
+        &self.0
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        // The connection may be in the middle of a write to a worker that does not read, and would wait for it.
+        if let Some(connection) = self.0.carrier.take() {
+            connection.abort();
+        }
+    }
+}
+
 impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upload").field("bytes", &self.bytes).field("fault", &self.fault).finish_non_exhaustive()
@@ -268,6 +284,7 @@ fn allowed(mut trailers: HeaderMap) -> HeaderMap {
     trailers
 }
 
-/// How long curl waits too.
-const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+/// A worker that knows the expectation asks at once, and curl sends its body unasked after a second. Until then nothing is read
+/// of the client, whose leaving is noticed only afterwards.
+const CONTINUE_PATIENCE: Duration = Duration::from_millis(500);
 const RATE_GRACE: Duration = Duration::from_secs(10);
