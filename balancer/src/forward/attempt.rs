@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http::request::Parts;
@@ -50,10 +50,14 @@ impl Outbound<'_> {
         loop {
             let mut upstream = match kept.take() {
                 Some(upstream) => upstream,
-                // On the heap: opening is rare, and its state would be part of every request's.
-                None => Box::pin(Upstream::open(endpoint, self.pool.timeouts().connect))
-                    .await
-                    .map_err(|fault| Failed { fault, sent: false, held: self.held(), attempts })?,
+                None => {
+                    self.client.renew();
+                    // On the heap: opening is rare, and its state would be part of every request's.
+                    let mut opening = Box::pin(Upstream::open(endpoint, self.pool.timeouts().connect));
+                    let opened = self.unless_late(|cx| opening.as_mut().poll(cx)).await;
+                    let failed = |fault| Failed { fault, sent: false, held: self.held(), attempts };
+                    opened.unwrap_or_else(Err).map_err(failed)?
+                }
             };
             let was_used = upstream.was_used();
             let failed = match self.send(&mut upstream).await {
@@ -76,18 +80,26 @@ impl Outbound<'_> {
             Some(_) => self.client.wait(Wait::RequestTaken, now + timeouts.idle),
         }
         let mut sending = pin!(upstream.send(self.request()));
-        let sent = poll_fn(|cx| match upstream.drive(cx, |cx| sending.as_mut().poll(cx)) {
-            Poll::Ready(result) => Poll::Ready(Ok(result)),
-            Poll::Pending => self.client.service_expired().map_or(Poll::Pending, |wait| Poll::Ready(Err(wait))),
-        });
+        let sent = self.unless_late(|cx| upstream.drive(cx, |cx| sending.as_mut().poll(cx)));
         match sent.await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(mut error)) => {
                 let sent = error.take_message().is_none();
                 Err((self.judge(error.error()), sent))
             }
-            Err(wait) => Err((Fault::late(wait), true)),
+            Err(fault) => Err((fault, true)),
         }
+    }
+
+    /// Waits until it is too late for what is waited for.
+    async fn unless_late<T>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, Fault> {
+        poll_fn(|cx| match poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => {
+                self.client.service_expired().map_or(Poll::Pending, |wait| Poll::Ready(Err(Fault::late(wait))))
+            }
+        })
+        .await
     }
 
     fn request(&self) -> Request<RequestBody> {

@@ -52,6 +52,8 @@ pub enum Fault {
     Truncated,
     /// The client left.
     ClientGone,
+    /// The client took nothing of the response for `body_timeout`.
+    ClientStalled,
 }
 
 /// Whose fault a [`Fault`] is.
@@ -92,6 +94,7 @@ impl Fault {
             Self::Truncated => (Endpoint, StatusCode::BAD_GATEWAY, "truncated"),
             // Never sent; the number nginx logs for the same.
             Self::ClientGone => (Client, CLIENT_GONE, "client_gone"),
+            Self::ClientStalled => (Client, CLIENT_GONE, "client_stalled"),
         }
     }
 

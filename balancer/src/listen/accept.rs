@@ -120,9 +120,10 @@ impl Server {
     /// When a listener cannot be registered with the thread's runtime.
     pub async fn run<S: Service>(mut self, service: Rc<S>) -> io::Result<()> {
         let registry = Rc::new(Registry::default());
+        let header_bytes_max = self.limits.header_bytes_max;
         let mut http = http1::Builder::new();
-        http.max_header_size(self.limits.header_bytes_max)
-            .max_buf_size(self.limits.header_bytes_max.max(READ_BUFFER))
+        http.max_header_size(header_bytes_max)
+            .max_buf_size(header_bytes_max.max(READ_BUFFER))
             .header_read_timeout(None);
         let serve = {
             let (service, registry, threads) = (Rc::clone(&service), Rc::clone(&registry), Arc::clone(&self.threads));
@@ -135,7 +136,7 @@ impl Server {
                         let refusal = Refusal::ConnectionsMax;
                         Box::pin(close::with_answer(socket, refusal.status(), refusal.reason())).await;
                     } else {
-                        connection::run(socket, peer, service, registry, http).await;
+                        connection::run(socket, peer, service, registry, http, header_bytes_max).await;
                     }
                     drop(counted);
                 });

@@ -19,6 +19,8 @@ use crate::config::ClientLimits;
 pub struct Client {
     peer: Peer,
     phase: Cell<Phase>,
+    /// Bytes of the request line so far; `None` once it has ended.
+    line: Cell<Option<usize>>,
     since: Cell<Instant>,
     wait: Cell<Option<(Wait, Instant)>>,
     deadline: Cell<Option<Instant>>,
@@ -85,6 +87,7 @@ impl Client {
         Self {
             peer,
             phase: Cell::new(Phase::Idle),
+            line: Cell::new(None),
             since: Cell::new(Instant::now()),
             wait: Cell::new(None),
             deadline: Cell::new(None),
@@ -130,6 +133,11 @@ impl Client {
         }
     }
 
+    /// Whether the connection ends because the client took nothing of a response for too long.
+    pub fn has_stalled(&self) -> bool {
+        self.expired.get() == Some(Expired::Stalled)
+    }
+
     /// Forgets an expired wait: the service goes on with another attempt.
     pub fn renew(&self) {
         self.wait.set(None);
@@ -164,10 +172,23 @@ impl Client {
         self.unread.get()
     }
 
-    pub(super) fn bytes_read(&self) {
-        if self.phase.get() == Phase::Idle {
+    /// Notes what has come in.
+    pub(super) fn bytes_read(&self, bytes: &[u8], line_max: usize) {
+        // What is left of a body that was answered early is no request.
+        if self.phase.get() == Phase::Idle && !self.unread.get() {
             self.enter(Phase::Header);
+            self.line.set(Some(0));
         }
+        if let Some(before) = self.line.get() {
+            let end = bytes.iter().position(|&byte| byte == b'\n');
+            let length = before + end.unwrap_or(bytes.len());
+            self.line.set((end.is_none() || length >= line_max).then_some(length));
+        }
+    }
+
+    /// Whether the request line alone is longer than a header section may be.
+    pub(super) fn line_is_too_long(&self, line_max: usize) -> bool {
+        self.line.get().is_some_and(|length| length >= line_max)
     }
 
     pub(super) fn request_begins(&self) {
@@ -294,12 +315,12 @@ mod tests {
         assert_eq!(expired_after(&client, 5), Some(Expired::Idle));
 
         let client = Client::new(Peer::Unix);
-        client.bytes_read();
+        client.bytes_read(b"G", 9);
         assert_eq!(expired_after(&client, 1), None);
         assert_eq!(expired_after(&client, 2), Some(Expired::Header));
 
         let client = Client::new(Peer::Unix);
-        client.bytes_read();
+        client.bytes_read(b"G", 9);
         client.request_begins();
         assert_eq!(expired_after(&client, 60), None, "a service that waits for nothing has no limit");
         client.wait(Wait::Response, client.begun() + Duration::from_secs(9));
@@ -308,9 +329,22 @@ mod tests {
     }
 
     #[test]
+    fn only_the_request_line_counts_as_such() {
+        let client = Client::new(Peer::Unix);
+        client.bytes_read(b"12345678", 9);
+        assert!(!client.line_is_too_long(9));
+        client.bytes_read(b"\n 345678901234567890", 9);
+        assert!(!client.line_is_too_long(9));
+        client.response_ends();
+        client.bytes_read(b"12345", 9);
+        client.bytes_read(b"6789\n", 9);
+        assert!(client.line_is_too_long(9));
+    }
+
+    #[test]
     fn the_whole_request_has_a_limit_whatever_it_waits_for() {
         let client = Client::new(Peer::Unix);
-        client.bytes_read();
+        client.bytes_read(b"G", 9);
         client.request_begins();
         client.whole_until(Some(client.begun() + Duration::from_secs(4)));
         client.wait(Wait::Response, client.begun() + Duration::from_secs(9));
@@ -331,7 +365,7 @@ mod tests {
     #[test]
     fn a_new_request_on_the_connection_starts_afresh() {
         let client = Client::new(Peer::Unix);
-        client.bytes_read();
+        client.bytes_read(b"G", 9);
         client.request_begins();
         client.wait(Wait::Response, client.begun());
         assert_eq!(expired_after(&client, 1), Some(Expired::Service(Wait::Response)));

@@ -28,6 +28,7 @@ pub(super) async fn run<S: Service>(
     service: Rc<S>,
     registry: Rc<Registry>,
     http: http1::Builder,
+    header_bytes_max: usize,
 ) {
     let client = Rc::new(Client::new(peer));
     let _registered = registry.enter(Rc::clone(&client));
@@ -45,7 +46,7 @@ pub(super) async fn run<S: Service>(
                 Ok::<_, Infallible>(response.map(|body| Answer { body, _ending: ending }))
             }
         };
-        let io = TokioIo::new(Watched::new(socket, watched));
+        let io = TokioIo::new(Watched::new(socket, watched, header_bytes_max));
         http.serve_connection(io, service_fn(answer))
     };
     let mut draining = false;
@@ -71,6 +72,11 @@ pub(super) async fn run<S: Service>(
     let (socket, read) = (rest.io.into_inner().into_inner(), rest.read_buf);
     // What is rarely waited for waits on the heap, so that the task of every connection stays small.
     match ended {
+        // Between requests the parser takes a failed read for the end.
+        End::Http(_) if client.line_is_too_long(header_bytes_max) => {
+            service.refused(&client, Refusal::TargetTooLong);
+            close::with_answer(socket, StatusCode::URI_TOO_LONG, Refusal::TargetTooLong.reason()).await;
+        }
         End::Http(Ok(())) => match client.taken_over() {
             Some(takeover) => takeover(socket, read).await,
             None if client.is_unread() => Box::pin(close::lingering(socket)).await,
@@ -97,7 +103,7 @@ pub(super) async fn run<S: Service>(
 pub enum Refusal {
     /// Not HTTP as RFC 9112 has it.
     Malformed,
-    /// Its target is longer than the parser's bound.
+    /// Its request line is longer than `header_bytes_max`, or its target than the parser's bound.
     TargetTooLong,
     /// Its header section is longer than `header_bytes_max` or has more than 100 fields.
     HeaderTooLarge,

@@ -13,11 +13,14 @@ use super::{Client, Socket};
 pub(super) struct Watched {
     socket: Socket,
     client: Rc<Client>,
+    line_max: usize,
 }
 
 impl Watched {
-    pub(super) fn new(socket: Socket, client: Rc<Client>) -> Self {
-        Self { socket, client }
+    /// A request line of `line_max` bytes is an error of the next read: the parser would take it for a header section that is
+    /// too long.
+    pub(super) fn new(socket: Socket, client: Rc<Client>, line_max: usize) -> Self {
+        Self { socket, client, line_max }
     }
 
     pub(super) fn into_inner(self) -> Socket {
@@ -30,7 +33,10 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.client.bytes_read();
+            self.client.bytes_read(&buffer.filled()[before..], self.line_max);
+            if self.client.line_is_too_long(self.line_max) {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
         }
         read
     }

@@ -123,12 +123,13 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // Dropped with the worker still sending: whoever should have read it is gone.
+        // Dropped with the worker still sending: whoever should have read it is gone or does not read.
         if self.lease.is_some()
             && !self.incoming.is_end_stream()
             && let Some(record) = &mut self.record
         {
-            record.failed(Fault::ClientGone.reason());
+            let fault = if self.client.has_stalled() { Fault::ClientStalled } else { Fault::ClientGone };
+            record.failed(fault.reason());
         }
     }
 }

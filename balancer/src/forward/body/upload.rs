@@ -69,7 +69,7 @@ impl Upload {
         })
     }
 
-    /// Holds the body back until the worker has asked for it with a 100, or has said nothing for a second
+    /// Holds the body back until the worker has asked for it with a 100, or has said nothing for a while
     /// (RFC 9110 §10.1.1: a client must not wait for ever, for there are workers that do not know the expectation).
     ///
     /// Reading the body is what makes our own 100 go to the client.
@@ -244,6 +244,7 @@ fn allowed(mut trailers: HeaderMap) -> HeaderMap {
     trailers
 }
 
-/// How long curl waits too.
-const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+/// Half of what curl waits. Meanwhile nothing is read of the client, so that its leaving is not noticed either: that must
+/// not take longer than a second.
+const CONTINUE_PATIENCE: Duration = Duration::from_millis(500);
 const RATE_GRACE: Duration = Duration::from_secs(10);
