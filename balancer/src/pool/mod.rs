@@ -36,6 +36,8 @@ pub struct Pool {
     /// Held by whoever changes the members; readers never wait.
     change: Mutex<()>,
     cursor: AtomicUsize,
+    /// A retry takes nobody's turn: with one cursor and two endpoints, all first attempts would go to the one that fails.
+    retry_cursor: AtomicUsize,
     requests: AtomicUsize,
     retries: Mutex<RetryBudget>,
 }
@@ -57,6 +59,7 @@ impl Pool {
             idle_connections_max: pool.idle_connections_max,
             change: Mutex::new(()),
             cursor: AtomicUsize::new(0),
+            retry_cursor: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             retries: Mutex::new(RetryBudget::new(pool.retry_budget)),
         })
@@ -81,7 +84,8 @@ impl Pool {
         {
             return Some(place);
         }
-        let mut turn = Turn { cursor: &self.cursor, key: wish.key, rng };
+        let cursor = if tried.is_empty() { &self.cursor } else { &self.retry_cursor };
+        let mut turn = Turn { cursor, key: wish.key, rng };
         // An endpoint may begin to drain between the pick and the claim; then it is not picked again.
         for _ in 0..=members.len() {
             let Some(endpoint) = members.pick(&mut turn, tried) else { break };

@@ -1,10 +1,25 @@
 //! Integration tests: real processes and sockets of this machine.
 
+mod access_log;
 mod cli;
 mod cli_serve;
 mod cli_workers;
 mod demo;
+mod drain;
+mod faults;
+mod fields;
+mod forwarding;
+mod framing;
+mod harness;
+mod limits;
+mod load;
 mod peers;
 mod peers_workers;
+mod persistence;
+mod policies;
 mod program;
+mod routing;
+mod streaming;
 mod supervise;
+mod timeouts;
+mod upgrade;

@@ -23,6 +23,8 @@ pub struct Relay {
     client: Rc<Client>,
     idle_timeout: Duration,
     waiting: bool,
+    /// Why the rest does not come, told once what has come is on its way.
+    failed: Option<Fault>,
     /// Given back when the worker has sent everything; dropped, which closes the upstream connection, when not.
     lease: Option<Lease>,
     /// Written when it is dropped.
@@ -48,7 +50,7 @@ impl Relay {
         lease: Lease,
         record: Option<Box<Record>>,
     ) -> Self {
-        Self { incoming, client, idle_timeout, waiting: false, lease: Some(lease), record }
+        Self { incoming, client, idle_timeout, waiting: false, failed: None, lease: Some(lease), record }
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
@@ -60,8 +62,11 @@ impl Relay {
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(fault) = self.failed {
+            return Poll::Ready(Some(Err(fault)));
+        }
         if let Some(wait) = self.client.service_expired() {
-            return Poll::Ready(Some(Err(self.fail(Fault::late(wait)))));
+            return self.fail(Fault::late(wait), cx);
         }
         let incoming = &mut self.incoming;
         let frame = match &mut self.lease {
@@ -86,7 +91,7 @@ impl Relay {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.fail(Fault::Truncated)))),
+            Poll::Ready(Some(Err(_))) => self.fail(Fault::Truncated, cx),
             Poll::Ready(None) => {
                 self.finish();
                 Poll::Ready(None)
@@ -112,12 +117,16 @@ impl Relay {
         }
     }
 
-    fn fail(&mut self, fault: Fault) -> Fault {
+    /// An error makes hyper drop what it has not written yet. So it is told at the next poll: what came before is written in
+    /// between, and the client sees a response that breaks off instead of none.
+    fn fail<T>(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<T> {
         self.lease = None;
+        self.failed = Some(fault);
         if let Some(record) = &mut self.record {
             record.failed(fault.reason());
         }
-        fault
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

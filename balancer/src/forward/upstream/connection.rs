@@ -26,7 +26,8 @@ use crate::listen::Socket;
 /// closes it at once and a request costs no wake-up from task to task.
 pub(in super::super) struct Upstream {
     send: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<Socket>, RequestBody>,
+    /// Gone once it has ended and nobody expects anything of it.
+    connection: Option<Connection<TokioIo<Socket>, RequestBody>>,
     ended: bool,
     used: bool,
     driver: Arc<Driver>,
@@ -53,7 +54,7 @@ impl Upstream {
         let (send, connection) = handshake.map_err(|_| Fault::ConnectFailed)?;
         let driver = Arc::<Driver>::default();
         let waker = Waker::from(Arc::clone(&driver));
-        Ok(Box::new(Self { send, connection, ended: false, used: false, driver, waker }))
+        Ok(Box::new(Self { send, connection: Some(connection), ended: false, used: false, driver, waker }))
     }
 
     /// Hands over a request; it goes out as the answer is polled for.
@@ -69,28 +70,46 @@ impl Upstream {
     pub(in super::super) fn drive<T>(
         &mut self,
         cx: &mut Context<'_>,
-        mut ask: impl FnMut(&mut Context<'_>) -> Poll<T>,
+        ask: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         self.driver.begin(cx.waker());
-        let mut inner = Context::from_waker(&self.waker);
+        let answer = self.drive_quietly(cx, ask);
+        self.driver.end();
+        answer
+    }
+
+    fn drive_quietly<T>(&mut self, cx: &mut Context<'_>, mut ask: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        let waker = self.waker.clone();
+        let mut inner = Context::from_waker(&waker);
         for _ in 0..TURNS_MAX {
             if let Poll::Ready(answer) = ask(&mut inner) {
-                self.driver.end();
                 return Poll::Ready(answer);
             }
-            if !self.ended {
-                // What ends the connection is told to whoever asks.
-                self.ended = self.connection.poll_without_shutdown(&mut inner).is_ready();
+            if self.poll_end(&mut inner) {
+                if let Poll::Ready(answer) = ask(&mut inner) {
+                    return Poll::Ready(answer);
+                }
+                // What has not come by now never will; whoever asks learns it when the connection is dropped.
+                self.connection = None;
+                return ask(&mut inner);
             }
             if !self.driver.was_woken() {
-                self.driver.end();
                 return Poll::Pending;
             }
         }
         // A worker that sends faster than this must not keep the thread from its other connections.
-        self.driver.end();
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Polls the connection; whether it has ended. Why is told to whoever asks for an answer.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.ended {
+            let ended =
+                self.connection.as_mut().is_none_or(|connection| connection.poll_without_shutdown(cx).is_ready());
+            self.ended = ended;
+        }
+        self.ended
     }
 
     /// Whether it has carried a request before: it may turn out to be closed.
@@ -106,9 +125,8 @@ impl Upstream {
 
     /// Looks at the socket of an idle connection; whether it is still open.
     pub(super) fn is_open(&mut self) -> bool {
-        let mut inner = Context::from_waker(&self.waker);
-        self.ended = self.ended || self.connection.poll_without_shutdown(&mut inner).is_ready();
-        self.is_ready()
+        let waker = self.waker.clone();
+        !self.poll_end(&mut Context::from_waker(&waker)) && self.is_ready()
     }
 
     /// Leaves the task that has driven it; whether it can be kept.
@@ -122,11 +140,9 @@ impl Upstream {
     /// # Errors
     /// [`Fault::ClosedEarly`] when the connection has not come to its end.
     pub(in super::super) fn into_socket(mut self) -> Result<(Socket, Bytes), Fault> {
-        let mut inner = Context::from_waker(&self.waker);
-        if !self.ended && self.connection.poll_without_shutdown(&mut inner).is_pending() {
-            return Err(Fault::ClosedEarly);
-        }
-        let parts = self.connection.into_parts();
+        let waker = self.waker.clone();
+        let ended = self.poll_end(&mut Context::from_waker(&waker));
+        let parts = self.connection.filter(|_| ended).ok_or(Fault::ClosedEarly)?.into_parts();
         Ok((parts.io.into_inner(), parts.read_buf))
     }
 }

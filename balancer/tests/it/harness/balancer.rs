@@ -1,0 +1,164 @@
+//! The real program.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Origin, directory, eventually, pool_of};
+
+/// A running balancer; killed when dropped.
+pub(crate) struct Balancer {
+    child: Child,
+    address: Option<SocketAddr>,
+    stderr: Arc<Mutex<String>>,
+    directory: PathBuf,
+}
+
+impl Balancer {
+    /// In front of some origins, with every default.
+    pub(crate) fn before(origins: &[&Origin]) -> Self {
+        Self::start("", &pool_of(origins))
+    }
+
+    /// `top` are keys of the top level, `tables` what follows them. Where they do not say otherwise, it listens on a port of
+    /// 127.0.0.1 and logs JSON into a file.
+    pub(crate) fn start(top: &str, tables: &str) -> Self {
+        Self::start_in(directory(), top, tables)
+    }
+
+    /// The same with a directory that is known beforehand, removed afterwards.
+    pub(crate) fn start_in(directory: PathBuf, top: &str, tables: &str) -> Self {
+        let mut config = top.to_owned();
+        if !top.contains("listen =") {
+            config.push_str("\nlisten = \"127.0.0.1:0\"");
+        }
+        config = format!("{config}\n{tables}\n");
+        if !tables.contains("[access_log]") {
+            let path = directory.join("access.log");
+            config.push_str(&format!("[access_log]\nformat = \"json\"\npath = {path:?}\n"));
+        }
+        let file = directory.join("lb.toml");
+        std::fs::write(&file, &config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_balancer"));
+        command.arg("--config").arg(&file).env_remove("RUST_LOG").stdin(Stdio::null());
+        command.stdout(std::fs::File::create(directory.join("stdout")).unwrap()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = Arc::new(Mutex::new(String::new()));
+        follow(child.stderr.take().unwrap(), Arc::clone(&stderr));
+        let mut balancer = Self { child, address: None, stderr, directory };
+        let text = balancer.await_stderr("listening on ");
+        balancer.address = text.lines().find_map(|line| line.split_once("listening on ")?.1.trim().parse().ok());
+        balancer
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// What is in its directory besides `lb.toml`: `access.log`, `stdout`.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The first line of the access log in which every one of `parts` stands.
+    pub(crate) fn logged(&self, parts: &[&str]) -> String {
+        self.logged_in("access.log", parts)
+    }
+
+    /// The same in another file.
+    pub(crate) fn logged_in(&self, file: &str, parts: &[&str]) -> String {
+        let text = || std::fs::read_to_string(self.directory.join(file)).unwrap_or_default();
+        let find = || {
+            let text = text();
+            // The last line may not be complete yet.
+            let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            lines.find(|line| parts.iter().all(|part| line.contains(part))).map(|line| line.trim_end().to_owned())
+        };
+        eventually(|| format!("{parts:?} in {}\nstderr: {}", text(), self.stderr.lock().unwrap()), find)
+    }
+
+    /// Waits until `part` stands in what it has said, though it may have ended.
+    pub(crate) fn await_end_of_log(&self, part: &str) {
+        let said = || self.stderr.lock().unwrap().contains(part).then_some(());
+        eventually(|| format!("{part:?} in {}", self.stderr.lock().unwrap()), said);
+    }
+
+    /// What it has said while it runs, once `part` is in it.
+    pub(crate) fn await_stderr(&mut self, part: &str) -> String {
+        let (child, stderr) = (&mut self.child, &self.stderr);
+        let found = |text: &String| text.contains(part) && text.ends_with('\n');
+        eventually(
+            || format!("{part:?} in {}", stderr.lock().unwrap()),
+            || {
+                let text = stderr.lock().unwrap().clone();
+                if !found(&text) && child.try_wait().unwrap().is_some() {
+                    panic!("the balancer has ended: {text}");
+                }
+                found(&text).then_some(text)
+            },
+        )
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let (child, stderr) = (&mut self.child, &self.stderr);
+        eventually(|| format!("the end of the balancer: {}", stderr.lock().unwrap()), || child.try_wait().unwrap())
+    }
+
+    /// Whether it has ended already.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Resident memory in KiB: `VmRSS`, or `VmHWM` for the most there ever was.
+    pub(crate) fn memory(&self, key: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        // Workers of its own end with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.directory.join("access.log")).unwrap_or_default();
+            // Of many lines, those that tell of something.
+            let mut lines: Vec<&str> = log.lines().collect();
+            if lines.len() > 20 {
+                lines.retain(|line| line.contains("\"reason\""));
+                lines.truncate(20);
+            }
+            let log = lines.join("\n");
+            println!("stderr of the balancer:\n{}access log:\n{log}", self.stderr.lock().unwrap());
+        }
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn follow(pipe: ChildStderr, text: Arc<Mutex<String>>) {
+    std::thread::spawn(move || {
+        let mut lines = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            text.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+}

@@ -1,0 +1,209 @@
+//! What is too much gets its own status and reason, and the client can read the answer.
+
+use super::harness::{Balancer, Client, Ended, Gate, Message, Origin, eventually, ok, pool_of};
+
+#[test]
+fn a_header_section_over_the_limit_is_431() {
+    let (balancer, origin) = small();
+    let long = format!("X-Long: {}\r\n", "a".repeat(9_000));
+    let many = "X-A: 1\r\n".repeat(101);
+    for fields in [long, many] {
+        let mut client = Client::of(&balancer);
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        assert_eq!(client.response().status(), 431);
+        client.assert_closed();
+    }
+    balancer.logged(&["\"status\":431", "\"reason\":\"header_too_large\""]);
+    assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn a_target_over_the_limit_is_414() {
+    let (balancer, origin) = small();
+    let target = "a".repeat(9_000);
+    for request in [format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n"), format!("GET /{target}")] {
+        let mut client = Client::of(&balancer);
+        client.send(request);
+        assert_eq!(client.response().status(), 414);
+        client.assert_closed();
+    }
+    balancer.logged(&["\"status\":414", "\"reason\":\"target_too_long\""]);
+    let mut client = Client::of(&balancer);
+    assert_eq!(client.get("/").status(), 200);
+    client.send(format!("GET /{target}"));
+    assert_eq!(client.response().status(), 414, "the second request of a connection too");
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[test]
+fn a_target_beyond_what_the_parser_takes_is_414() {
+    let origin = Origin::named("1");
+    let balancer = Balancer::start("header_bytes_max = \"256KiB\"", &pool_of(&[&origin]));
+    let mut client = Client::of(&balancer);
+    client.send(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(70_000)));
+    assert_eq!(client.response().status(), 414);
+    balancer.logged(&["\"reason\":\"target_too_long\""]);
+}
+
+#[test]
+fn eight_thousand_bytes_of_target_are_accepted() {
+    let origin = Origin::named("1");
+    let balancer = Balancer::before(&[&origin]);
+    let target = format!("/{}", "a".repeat(8_000));
+    assert_eq!(Client::of(&balancer).get(&target).status(), 200);
+    assert_eq!(origin.request().target(), target);
+}
+
+#[test]
+fn a_counted_body_over_the_limit_is_413_before_a_byte_reaches_a_worker() {
+    let (balancer, origin) = small();
+    let mut client = Client::of(&balancer);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1025\r\n\r\n");
+    assert_eq!(client.response().status(), 413);
+    client.assert_closed();
+    balancer.logged(&["\"status\":413", "\"reason\":\"body_too_large\"", "\"attempts\":0"]);
+    assert_eq!(origin.connections(), 0);
+    let mut client = Client::of(&balancer);
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1024\r\n\r\n{}", "a".repeat(1024)));
+    assert_eq!(client.response().status(), 200, "the limit itself is allowed");
+}
+
+#[test]
+fn a_chunked_body_over_the_limit_is_413_and_no_complete_request() {
+    let (balancer, origin) = small();
+    let mut client = Client::of(&balancer);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(format!("400\r\n{0}\r\n1\r\na\r\n", "a".repeat(1024)));
+    assert_eq!(client.response().status(), 413);
+    client.assert_closed();
+    balancer.logged(&["\"status\":413", "\"reason\":\"body_too_large\""]);
+    assert_ne!(origin.request().ended, Ended::Framed);
+}
+
+#[test]
+fn a_client_that_still_sends_can_read_the_answer() {
+    let (balancer, _origin) = small();
+    let body = vec![b'a'; 900_000];
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+    let malformed = "GET / HTTP/1.1\r\nHost a\r\n\r\n".to_owned();
+    for (head, status) in [(head, 413), (malformed, 400)] {
+        let mut client = Client::of(&balancer);
+        client.send(&head);
+        client.send(&body);
+        let response = client.response();
+        assert_eq!((response.status(), response.ended), (status, Ended::Framed));
+        client.assert_closed();
+    }
+}
+
+#[test]
+fn connections_over_the_limit_get_503_and_when_to_come_back() {
+    let gate = Gate::default();
+    let answer = gate.clone();
+    let origin = Origin::start(
+        move |mut exchange| {
+            while exchange.request().is_some() && answer.wait() && exchange.send(ok("1")) {}
+        },
+    );
+    let balancer = Balancer::start("connections_max = 2", &pool_of(&[&origin]));
+    let mut first = Client::of(&balancer);
+    let mut second = Client::of(&balancer);
+    for client in [&mut first, &mut second] {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    origin.await_requests(2);
+    let mut third = Client::of(&balancer);
+    let response = third.response();
+    assert_eq!((response.status(), response.field("retry-after")), (503, Some("1")));
+    assert_eq!(response.field("connection"), Some("close"));
+    third.assert_closed();
+    balancer.logged(&["\"status\":503", "\"reason\":\"connections_max\""]);
+    gate.open();
+    assert_eq!((first.response().status(), second.response().status()), (200, 200));
+    drop((first, second, third));
+    let served = || {
+        let mut client = Client::of(&balancer);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        (client.response().status() == 200).then_some(())
+    };
+    eventually(|| "a place after others have left".into(), served);
+}
+
+#[test]
+fn malformed_requests_are_400_and_a_clean_close() {
+    let (balancer, origin) = small();
+    for request in [
+        "GET / HTTP/1.1\r\nHost: a\r\nNo colon\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nSpace : 1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n X: folded\r\n\r\n",
+        "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/9.9\r\nHost: a\r\n\r\n",
+        "\u{16}\u{3}\u{1}\u{2}\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\na",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+        "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let mut client = Client::of(&balancer);
+        client.send(request);
+        let response = client.response();
+        assert_eq!(response.status(), 400, "{request:?}");
+        client.assert_closed();
+    }
+    balancer.logged(&["\"status\":400", "\"reason\":\"bad_request\""]);
+    assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn requests_a_gateway_must_not_forward_are_refused_with_a_reason() {
+    let (balancer, origin) = small();
+    for (request, status, reason) in [
+        ("GET / HTTP/1.1\r\n\r\n", 400, "bad_host"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "bad_host"),
+        ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "bad_host"),
+        ("GET http://a/ HTTP/1.1\r\n\r\n", 400, "bad_host"),
+        ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_target"),
+        ("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_target"),
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405, "method_refused"),
+        ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405, "method_refused"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n", 417, "bad_expectation"),
+    ] {
+        let mut client = Client::of(&balancer);
+        client.send(request);
+        let response = client.response();
+        assert_eq!(response.status(), status, "{request:?}");
+        assert!(response.text().contains(reason), "{request:?}: {response:?}");
+        client.assert_closed();
+        let id = response.field("x-request-id").unwrap();
+        balancer.logged(&[&format!("\"id\":\"{id}\""), &format!("\"reason\":\"{reason}\""), "\"attempts\":0"]);
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn a_response_head_over_the_limit_is_502_and_memory_stays_bounded() {
+    let origin = Origin::start(|mut exchange| {
+        exchange.request();
+        exchange.send("HTTP/1.1 200 OK\r\n");
+        // 64 MiB, as far as anybody takes it.
+        let field = format!("X-Long: {}\r\n", "a".repeat(65_000));
+        for _ in 0..1_000 {
+            if !exchange.send(&field) {
+                break;
+            }
+        }
+    });
+    let balancer = Balancer::before(&[&origin]);
+    let response: Message = Client::of(&balancer).get("/");
+    assert_eq!(response.status(), 502);
+    balancer.logged(&["\"status\":502", "\"reason\":\"bad_response\""]);
+    assert!(balancer.memory("VmHWM") < 64 * 1024, "{} KiB", balancer.memory("VmHWM"));
+}
+
+/// A balancer with small limits.
+fn small() -> (Balancer, Origin) {
+    let origin = Origin::start(|mut exchange| while exchange.request().is_some() && exchange.send(ok("1")) {});
+    let balancer = Balancer::start("header_bytes_max = \"8KiB\"\nbody_bytes_max = \"1KiB\"", &pool_of(&[&origin]));
+    (balancer, origin)
+}
