@@ -1,5 +1,7 @@
 //! A room imports lower layers only; the picture is in `ARCHITECTURE.md`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -59,6 +59,25 @@ fn a_slow_body_is_408_and_no_complete_request() {
 }
 
 #[test]
+fn a_body_below_the_rate_floor_is_cut_after_ten_seconds() {
+    let origin = Origin::start(|mut exchange| {
+        exchange.request();
+        exchange.to_end();
+    });
+    let balancer = Balancer::before(&[&origin]);
+    let begun = Instant::now();
+    let mut client = Client::of(&balancer);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n");
+    // Never silent for long, and far below 500 bytes a second.
+    while begun.elapsed() < Duration::from_secs(14) && origin.ends() == 0 && client.try_send("x").is_ok() {
+        pause(SHORT);
+    }
+    assert_eq!(client.response().status(), 408);
+    in_time(begun, Duration::from_secs(10));
+    balancer.logged(&["\"status\":408", "\"reason\":\"slow_body\""]);
+}
+
+#[test]
 fn an_idle_connection_is_closed_silently() {
     let origin = Origin::named("1");
     let balancer = Balancer::start("keep_alive_timeout = \"300ms\"", &pool_of(&[&origin]));
@@ -81,7 +100,7 @@ fn a_client_that_reads_nothing_is_cut() {
     });
     let balancer = Balancer::start("body_timeout = \"300ms\"", &pool_of(&[&origin]));
     let begun = Instant::now();
-    let mut client = Client::of(&balancer).small_buffer();
+    let mut client = Client::of(&balancer);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     origin.await_end();
     in_time(begun, SHORT);

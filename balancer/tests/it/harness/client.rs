@@ -98,10 +98,4 @@ impl Client {
     pub(crate) fn reset(self) {
         self.0.reset();
     }
-
-    /// Lets the kernel take in as little as it can.
-    pub(crate) fn small_buffer(self) -> Self {
-        self.0.socket().set_recv_buffer_size(4 * 1024).unwrap();
-        self
-    }
 }
