@@ -7,7 +7,7 @@
 //! - [`drain`]: the stop signal
 //! - [`listen`]: listeners, client connections and their limits, over any service
 //! - [`endpoint`]: one address and what is in flight there
-//! - [`pick`]: policies
+//! - [`pick`]: the policies
 //! - [`pool`]: members, and the claim of a place
 //! - [`route`]: host and path → pool
 //! - [`forward`]: one request, its attempts, its answer

@@ -4,6 +4,7 @@
 //! a socket.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use crate::config::{AccessLog as AccessLogConfig, ClientLimits};
-use crate::forward::{self, ClientFields, Fault, Forwarder, Inbound, Party, RequestFields, ResponseBody};
-use crate::listen::{Client, Peer, Refusal, Service};
+use crate::forward::{self, ClientFields, Fault, Forwarder, Inbound, Party, RequestFields, ResponseBody, Scan};
+use crate::listen::{Client, Refusal, Service};
 use crate::observe::{AccessLog, Head, Ids, Record, RequestId, Writer};
 use crate::route::Table;
 
@@ -40,13 +41,15 @@ pub struct Proxy {
     forwarder: Forwarder,
     ids: RefCell<Ids>,
     log: Option<Rc<AccessLog>>,
+    /// What is said of the client that connected last: who opens a connection per request comes again at once.
+    last: RefCell<Option<(Option<IpAddr>, Rc<ClientFields>)>>,
 }
 
 /// What is kept of a connection between its requests.
 #[derive(Debug)]
 pub struct Connection {
     client: Rc<Client>,
-    fields: ClientFields,
+    fields: Rc<ClientFields>,
 }
 
 impl Proxy {
@@ -54,7 +57,7 @@ impl Proxy {
     pub fn new(shared: Arc<Shared>, writer: &Writer) -> Self {
         let log = AccessLog::new(&shared.access_log, writer);
         let forwarder = Forwarder::new(shared.limits.clone());
-        Self { shared, forwarder, ids: RefCell::default(), log }
+        Self { shared, forwarder, ids: RefCell::default(), log, last: RefCell::default() }
     }
 
     /// The forwarder, whose idle connections want to be reaped.
@@ -76,7 +79,8 @@ impl Proxy {
         let id = own.id.clone();
         let mut record = self.begin_record(connection, &head, &id);
         let answered = async {
-            let admitted = forward::admit(&head)?;
+            let scan = Scan::of(&head)?;
+            let admitted = forward::admit(&head, &scan)?;
             let table = self.shared.table.load();
             let pool = table.find(admitted.host.as_bytes(), admitted.target.path()).ok_or(Fault::NoRoute)?;
             let pool = Arc::clone(pool);
@@ -86,6 +90,7 @@ impl Proxy {
             }
             let inbound = Inbound {
                 head: &head,
+                scan: &scan,
                 admitted,
                 body,
                 client: &connection.client,
@@ -97,6 +102,20 @@ impl Proxy {
         match answered.await {
             Ok(response) => response,
             Err(fault) => explain(fault, &id, record),
+        }
+    }
+
+    fn client_fields(&self, address: Option<IpAddr>) -> Rc<ClientFields> {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some((of, fields)) if *of == address => Rc::clone(fields),
+            _ => {
+                // Whoever may open our Unix socket was let in by its permissions: a proxy in front of us.
+                let trusted = address.is_none_or(|ip| self.shared.trusted.iter().any(|net| net.contains(&ip)));
+                let fields = Rc::new(ClientFields::new(address, trusted));
+                *last = Some((address, Rc::clone(&fields)));
+                fields
+            }
         }
     }
 
@@ -121,13 +140,7 @@ impl Service for Proxy {
     type Body = ResponseBody;
 
     fn connected(&self, client: &Rc<Client>) -> Connection {
-        let peer = client.peer();
-        let trusted = match peer.ip() {
-            Some(ip) => self.shared.trusted.iter().any(|net| net.contains(&ip)),
-            // Whoever may open our Unix socket was let in by its permissions: a proxy in front of us.
-            None => true,
-        };
-        Connection { client: Rc::clone(client), fields: client_fields(peer, trusted) }
+        Connection { client: Rc::clone(client), fields: self.client_fields(client.peer().ip()) }
     }
 
     async fn answer(&self, connection: Rc<Connection>, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -167,15 +180,4 @@ fn explain(fault: Fault, id: &HeaderValue, record: Option<Box<Record>>) -> Respo
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-fn client_fields(peer: Peer, trusted: bool) -> ClientFields {
-    let Some(ip) = peer.ip() else {
-        let forwarded = "for=unknown".into();
-        return ClientFields { forwarded_for: HeaderValue::from_static("unknown"), forwarded, trusted };
-    };
-    let forwarded_for = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-    // RFC 7239 §6: an IPv6 address stands in brackets and therefore in quotes.
-    let forwarded = if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") };
-    ClientFields { forwarded_for, forwarded, trusted }
 }

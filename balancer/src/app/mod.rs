@@ -81,7 +81,7 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
         tokio::select! {
             order = signals.next() => match order {
                 Order::Stop(signal) => {
-                    tracing::info!(signal, "stopping: requests in flight may finish within {:?}", config.drain_timeout);
+                    tracing::info!("{signal}: stopping; requests in flight may finish within {:?}", config.drain_timeout);
                     break Ok(());
                 }
                 Order::Reload => tracing::warn!("reload is not supported yet; nothing has changed"),

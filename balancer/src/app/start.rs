@@ -25,8 +25,11 @@ pub(super) fn announce(
     descriptors: u64,
     connections_max: usize,
 ) {
-    let threads = config.threads;
-    tracing::info!("balancer {} with {origin}, {threads} proxy threads", env!("CARGO_PKG_VERSION"));
+    let threads = match config.threads {
+        1 => "1 proxy thread".to_owned(),
+        threads => format!("{threads} proxy threads"),
+    };
+    tracing::info!("balancer {} with {origin}, {threads}", env!("CARGO_PKG_VERSION"));
     tracing::info!("{descriptors} descriptors allow {connections_max} client connections");
     if descriptors < DESCRIPTORS_FEW {
         tracing::warn!("few descriptors: raise the limit (ulimit -n, LimitNOFILE=) before there is much traffic");

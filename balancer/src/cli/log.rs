@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::observe::{Destination, Writer};
@@ -11,14 +12,20 @@ use crate::observe::{Destination, Writer};
 /// stops no thread.
 ///
 /// # Errors
-/// A sentence, when the level cannot be understood.
+/// A sentence, when the level cannot be understood; a misspelt one would be taken for the name of a crate, and silence all.
 pub(super) fn start(level: &str, writer: &Writer) -> Result<(), String> {
-    let filter = EnvFilter::try_new(level).map_err(|error| format!("--log-level {level}: {error}"))?;
+    let filter = EnvFilter::try_new(level).ok().filter(|_| level.split(',').all(is_level_or_has_one));
+    let filter = filter.ok_or_else(|| format!("--log-level (or RUST_LOG) {level}: {EXPECTED}"))?;
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = Lines(writer.clone());
     let format =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines).with_ansi(color).with_target(false);
     format.try_init().map_err(|error| error.to_string())
+}
+
+/// Whether a part of a filter is `info` or `hyper=info`, and not a bare word.
+fn is_level_or_has_one(part: &str) -> bool {
+    part.contains(['=', '[']) || part.trim().parse::<LevelFilter>().is_ok()
 }
 
 #[derive(Debug)]
@@ -55,3 +62,5 @@ impl Drop for Line<'_> {
         self.writer.write(Destination::Stderr, std::mem::take(&mut self.bytes));
     }
 }
+
+const EXPECTED: &str = "write error, warn, info, debug, trace or off, or a filter as in warn,balancer=debug";

@@ -1,11 +1,12 @@
 //! What a request must be to be forwarded at all (RFC 9112 §3, RFC 9110 §7.6, §10.1.1).
 
-use http::header::{self, HeaderValue};
+use http::header::HeaderValue;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 
 use super::error::Fault;
+use super::scan::Scan;
 
 /// What a request's head says of its way.
 #[derive(Debug, Clone)]
@@ -14,19 +15,17 @@ pub struct Admitted {
     pub host: HeaderValue,
     /// The target in the form an origin server gets it: path and query, or `*`.
     pub target: Uri,
-    /// Whether the client waits for a 100 before it sends its body.
-    pub expects_continue: bool,
 }
 
-/// Reads host, target and expectation off a head that the parser has let pass.
+/// Reads host and target off a head that the parser has let pass.
 ///
 /// # Errors
 /// The client's fault, if a gateway must refuse the request.
-pub fn admit(request: &Parts) -> Result<Admitted, Fault> {
+pub fn admit(request: &Parts, scan: &Scan<'_>) -> Result<Admitted, Fault> {
     if request.method == Method::CONNECT || request.method == Method::TRACE {
         return Err(Fault::MethodRefused);
     }
-    let field = host_field(request)?;
+    let field = host_field(request, scan)?;
     let (host, target) = match (request.uri.scheme_str(), request.uri.authority()) {
         (None, None) => (field, origin_form(request)?),
         (Some("http" | "https"), Some(authority)) => {
@@ -42,15 +41,14 @@ pub fn admit(request: &Parts) -> Result<Admitted, Fault> {
     if let Some(host) = &host {
         valid_host(host.as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
     }
-    Ok(Admitted { host: host.unwrap_or(NO_HOST), target, expects_continue: expects_continue(request)? })
+    Ok(Admitted { host: host.unwrap_or(NO_HOST), target })
 }
 
 /// The one `Host` field; HTTP/1.0 may do without.
-fn host_field(request: &Parts) -> Result<Option<HeaderValue>, Fault> {
-    let mut fields = request.headers.get_all(header::HOST).iter();
-    match (fields.next(), fields.next()) {
-        (Some(host), None) => Ok(Some(host.clone())),
-        (None, _) if request.version == Version::HTTP_10 => Ok(None),
+fn host_field(request: &Parts, scan: &Scan<'_>) -> Result<Option<HeaderValue>, Fault> {
+    match (scan.hosts, scan.host) {
+        (1, Some(host)) => Ok(Some(host.clone())),
+        (0, _) if request.version == Version::HTTP_10 => Ok(None),
         _ => Err(Fault::BadHost),
     }
 }
@@ -94,29 +92,26 @@ fn valid_host(host: &[u8]) -> bool {
 /// `reg-name` (RFC 3986 §3.2.2) without the comma and the quote, which some readers split at.
 fn valid_name(mut name: &[u8]) -> bool {
     while let [byte, rest @ ..] = name {
-        name = match byte {
-            b'%' => match rest {
-                [a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
-                _ => return false,
-            },
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => rest,
-            byte if byte.is_ascii_alphanumeric() => rest,
+        name = match (byte, rest) {
+            (byte, rest) if IN_NAME[usize::from(*byte)] => rest,
+            (b'%', [a, b, rest @ ..]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
             _ => return false,
         };
     }
     true
 }
 
-fn expects_continue(request: &Parts) -> Result<bool, Fault> {
-    let mut expected = false;
-    for value in request.headers.get_all(header::EXPECT) {
-        if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
-            return Err(Fault::ExpectationFailed);
-        }
-        expected = request.version == Version::HTTP_11;
+/// Bytes that stand for themselves in a name.
+const IN_NAME: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        byte += 1;
     }
-    Ok(expected)
-}
+    allowed
+};
 
 /// For an HTTP/1.0 request without a host: HTTP/1.1 demands the field, which may be empty (RFC 9112 §3.2).
 const NO_HOST: HeaderValue = HeaderValue::from_static("");
@@ -131,7 +126,8 @@ mod tests {
             request = request.header("host", *host);
         }
         let parts = request.body(()).unwrap().into_parts().0;
-        admit(&parts).map(|admitted| (admitted.host.to_str().unwrap().into(), admitted.target.to_string()))
+        let scan = Scan::of(&parts)?;
+        admit(&parts, &scan).map(|admitted| (admitted.host.to_str().unwrap().into(), admitted.target.to_string()))
     }
 
     #[test]
@@ -175,7 +171,7 @@ mod tests {
     fn only_the_one_expectation_is_known() {
         let expect = |value: &str| {
             let request = http::Request::builder().uri("/").header("host", "x").header("expect", value);
-            admit(&request.body(()).unwrap().into_parts().0).map(|admitted| admitted.expects_continue)
+            Scan::of(&request.body(()).unwrap().into_parts().0).map(|scan| scan.expects_continue)
         };
         assert_eq!(expect("100-Continue"), Ok(true));
         assert_eq!(expect("200-ok"), Err(Fault::ExpectationFailed));

@@ -5,6 +5,8 @@ use std::fmt;
 
 use http::StatusCode;
 
+use crate::listen::Wait;
+
 /// Why a request was not answered by a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -93,6 +95,17 @@ impl Fault {
             // Never sent; the number nginx logs for the same.
             Self::ClientGone => (Client, CLIENT_GONE, "client_gone"),
             Self::ClientStalled => (Client, CLIENT_GONE, "client_stalled"),
+        }
+    }
+
+    /// What it is when a wait has lasted too long.
+    pub(super) fn late(wait: Wait) -> Self {
+        match wait {
+            Wait::RequestBody => Self::SlowBody,
+            Wait::RequestTaken => Self::RequestStalled,
+            Wait::Response => Self::ResponseTimeout,
+            Wait::ResponseBody => Self::IdleTimeout,
+            Wait::Whole => Self::RequestTimeout,
         }
     }
 

@@ -2,20 +2,25 @@
 //!
 //! Strip first, then add: the request of the client stays as it came, and what goes to a worker is built from nothing.
 
+use std::cell::RefCell;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
+use super::scan::{Class, Named, Scan, TRACEPARENT, class};
 use crate::config::AmbiguousFields;
 
 /// What we say of a client in every request of its connection.
 #[derive(Debug)]
 pub struct ClientFields {
     /// Its address, for `X-Forwarded-For`.
-    pub forwarded_for: HeaderValue,
-    /// The `for=` part of `Forwarded`, quoted where RFC 7239 §6 asks for it.
-    pub forwarded: String,
+    forwarded_for: HeaderValue,
+    /// The `for=` part of `Forwarded`.
+    node: String,
     /// Whether its own statements are believed.
-    pub trusted: bool,
+    trusted: bool,
+    /// The `Forwarded` element of the last request, and the host it was for: nearly always that of the next.
+    element: RefCell<Option<(HeaderValue, HeaderValue)>>,
 }
 
 /// What we say of one request.
@@ -40,34 +45,82 @@ pub(super) enum Framing {
     Chunked,
 }
 
-/// Whether there is a name that a worker may read as another field's.
-pub(super) fn any_ambiguous(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| class(name) == Class::Ambiguous)
+/// What a worker's response said to us and not to the client.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    /// `Upgrade`.
+    pub(super) protocol: Option<HeaderValue>,
+    /// `Keep-Alive: timeout=`, seconds.
+    pub(super) keep_alive: Option<u32>,
+}
+
+impl ClientFields {
+    /// `address` is `None` for a client without one.
+    pub fn new(address: Option<std::net::IpAddr>, trusted: bool) -> Self {
+        let forwarded_for = address.and_then(|ip| HeaderValue::try_from(ip.to_string()).ok());
+        let node = match address {
+            // RFC 7239 §6: an IPv6 address stands in brackets and therefore in quotes.
+            Some(ip) if ip.is_ipv6() => format!("for=\"[{ip}]\""),
+            Some(ip) => format!("for={ip}"),
+            None => "for=unknown".to_owned(),
+        };
+        let forwarded_for = forwarded_for.unwrap_or(UNKNOWN);
+        Self { forwarded_for, node, trusted, element: RefCell::default() }
+    }
+
+    /// One element of `Forwarded` (RFC 7239 §4). A host that would need escaping inside the quotes is left out.
+    fn forwarded(&self, host: &HeaderValue) -> HeaderValue {
+        let mut kept = self.element.borrow_mut();
+        match &*kept {
+            Some((of, element)) if of == host => element.clone(),
+            _ => {
+                let element = self.forwarded_anew(host);
+                *kept = Some((host.clone(), element.clone()));
+                element
+            }
+        }
+    }
+
+    fn forwarded_anew(&self, host: &HeaderValue) -> HeaderValue {
+        let mut element = Vec::with_capacity(64);
+        element.extend_from_slice(self.node.as_bytes());
+        let quotable = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+        if !host.is_empty() && host.as_bytes().iter().all(quotable) {
+            element.extend_from_slice(b";host=\"");
+            element.extend_from_slice(host.as_bytes());
+            element.push(b'"');
+        }
+        element.extend_from_slice(b";proto=http");
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(element)).unwrap_or(UNKNOWN_NODE)
+    }
 }
 
 /// The header section for a worker.
 ///
-/// `host` is what stands in the target or in `Host`; `upgrade` whether the request asks for another protocol. Requests whose
-/// names the configuration refuses do not get here.
+/// `host` is what stands in the target or in `Host`. Requests whose names the configuration refuses do not get here.
 pub(super) fn to_worker(
     request: &Parts,
+    scan: &Scan<'_>,
     host: &HeaderValue,
     framing: Framing,
-    upgrade: bool,
     client: &ClientFields,
     own: &RequestFields,
     ambiguous: AmbiguousFields,
 ) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(request.headers.len() + OWN_FIELDS);
-    headers.insert(header::HOST, host.clone());
-    let named = Named::by(&request.headers);
-    for (name, value) in &request.headers {
-        let keep = match class(name) {
+    headers.append(header::HOST, host.clone());
+    let (named, mut te) = (scan.named(), false);
+    for (index, (name, value)) in request.headers.iter().enumerate() {
+        let keep = match scan.class(index, name) {
             Class::EndToEnd => !named.contains(name),
             Class::Identity => client.trusted && !named.contains(name),
             Class::Ambiguous => ambiguous == AmbiguousFields::Pass && !named.contains(name),
-            Class::Te => value.as_bytes().eq_ignore_ascii_case(b"trailers"),
-            Class::Upgrade => upgrade,
+            Class::Te => {
+                let trailers = value.as_bytes().eq_ignore_ascii_case(b"trailers");
+                te |= trailers;
+                trailers
+            }
+            Class::Upgrade => scan.upgrade,
             Class::HopByHop | Class::Framing => false,
         };
         if keep {
@@ -76,165 +129,96 @@ pub(super) fn to_worker(
     }
     match framing {
         Framing::None => {}
-        Framing::Length(length) => _ = headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
-        Framing::Chunked => _ = headers.insert(header::TRANSFER_ENCODING, CHUNKED),
+        Framing::Length(length) => _ = headers.append(header::CONTENT_LENGTH, HeaderValue::from(length)),
+        Framing::Chunked => _ = headers.append(header::TRANSFER_ENCODING, CHUNKED),
     }
-    if upgrade {
-        headers.insert(header::CONNECTION, UPGRADE);
-    } else if headers.contains_key(header::TE) {
-        headers.insert(header::CONNECTION, TE);
+    if scan.upgrade {
+        headers.append(header::CONNECTION, UPGRADE);
+    } else if te {
+        headers.append(header::CONNECTION, TE);
     }
-    add_own(&mut headers, host, client, own);
+    match client.trusted {
+        true => continue_statements(&mut headers, host, client, own),
+        false => make_statements(&mut headers, host, client, own),
+    }
+    if !scan.traced || !headers.contains_key(&TRACEPARENT) {
+        headers.append(TRACEPARENT, own.trace.clone());
+    }
+    headers.append(header::VIA, VIA);
     headers
 }
 
-/// Removes from a worker's response what is not for the client.
-pub(super) fn to_client(headers: &mut HeaderMap) {
-    let mut strip = 0_u32;
-    for name in headers.keys() {
-        strip |= u32::from(matches!(class(name), Class::HopByHop | Class::Te | Class::Upgrade));
-        strip |= u32::from(*name == header::TRANSFER_ENCODING);
+/// Removes from a worker's response what is not for the client, and says what it was.
+pub(super) fn to_client(headers: &mut HeaderMap) -> Said {
+    let mut said = Said::default();
+    let (mut connection, mut others) = (false, false);
+    for (name, value) in headers.iter() {
+        match class(name) {
+            Class::HopByHop if *name == header::CONNECTION => connection = true,
+            Class::HopByHop => {
+                others = true;
+                said.keep_alive = said.keep_alive.or_else(|| timeout(name, value));
+            }
+            Class::Upgrade => {
+                others = true;
+                said.protocol = Some(value.clone());
+            }
+            Class::Te => others = true,
+            Class::Framing => others |= *name == header::TRANSFER_ENCODING,
+            Class::EndToEnd | Class::Identity | Class::Ambiguous => {}
+        }
     }
-    if strip == 0 {
-        return;
+    if connection {
+        let named = Named::by(headers);
+        others |= headers.keys().any(|name| named.contains(name));
     }
-    let named = Named::by(headers);
-    let of_connection: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| match class(name) {
+    if others {
+        let named = Named::by(headers);
+        let of_connection = |name: &HeaderName| match class(name) {
             Class::HopByHop | Class::Te | Class::Upgrade => true,
-            Class::Framing => **name == header::TRANSFER_ENCODING,
+            Class::Framing => *name == header::TRANSFER_ENCODING,
             Class::EndToEnd | Class::Identity | Class::Ambiguous => named.contains(name),
-        })
-        .cloned()
-        .collect();
-    for name in of_connection {
-        headers.remove(name);
-    }
-}
-
-/// Whether a request asks for another protocol that we may pass on (RFC 9110 §7.8). `h2c` is none: the balancer would not
-/// see the requests in it.
-pub(super) fn wants_upgrade(request: &Parts) -> bool {
-    let mut protocols = request.headers.get_all(header::UPGRADE).iter().peekable();
-    request.version == http::Version::HTTP_11
-        && protocols.peek().is_some()
-        && protocols.all(|value| !value.as_bytes().to_ascii_lowercase().starts_with(b"h2c"))
-        && Named::by(&request.headers).contains(&header::UPGRADE)
-}
-
-fn add_own(headers: &mut HeaderMap, host: &HeaderValue, client: &ClientFields, own: &RequestFields) {
-    // Statements of a trusted peer are continued, those of others are not there any more.
-    let chain = client.trusted && headers.contains_key(&X_FORWARDED_FOR);
-    if chain {
-        let hops = headers.get_all(&X_FORWARDED_FOR).iter().chain([&client.forwarded_for]);
-        let joined = join(hops);
-        headers.insert(X_FORWARDED_FOR, joined.unwrap_or_else(|| client.forwarded_for.clone()));
-    } else {
-        headers.insert(X_FORWARDED_FOR, client.forwarded_for.clone());
-    }
-    if !client.trusted || !headers.contains_key(&X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HTTP);
-    }
-    if !client.trusted || !headers.contains_key(&X_FORWARDED_HOST) {
-        headers.insert(X_FORWARDED_HOST, host.clone());
-    }
-    if let Some(element) = forwarded_element(client, host) {
-        let joined = match client.trusted {
-            true => join(headers.get_all(header::FORWARDED).iter().chain([&element])),
-            false => None,
         };
-        headers.insert(header::FORWARDED, joined.unwrap_or(element));
+        let names: Vec<HeaderName> = headers.keys().filter(|name| of_connection(name)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    } else if connection {
+        headers.remove(header::CONNECTION);
     }
-    if !client.trusted || !headers.contains_key(&X_REQUEST_ID) {
-        headers.insert(X_REQUEST_ID, own.id.clone());
-    }
-    if !client.trusted || !headers.contains_key(&X_REQUEST_START) {
-        headers.insert(X_REQUEST_START, own.start.clone());
-    }
-    if !headers.contains_key(&TRACEPARENT) {
-        headers.insert(TRACEPARENT, own.trace.clone());
-    }
-    headers.append(header::VIA, VIA);
+    said
 }
 
-/// One element of `Forwarded` (RFC 7239 §4). A host that would need escaping inside the quotes is left out.
-fn forwarded_element(client: &ClientFields, host: &HeaderValue) -> Option<HeaderValue> {
-    let mut element = Vec::with_capacity(64);
-    element.extend_from_slice(client.forwarded.as_bytes());
-    let quotable = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
-    if !host.is_empty() && host.as_bytes().iter().all(quotable) {
-        element.extend_from_slice(b";host=\"");
-        element.extend_from_slice(host.as_bytes());
-        element.push(b'"');
+/// `timeout=SECONDS` of a `Keep-Alive` field.
+fn timeout(name: &HeaderName, value: &HeaderValue) -> Option<u32> {
+    if name != KEEP_ALIVE {
+        return None;
     }
-    element.extend_from_slice(b";proto=http");
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(element)).ok()
+    let mut parameters = value.to_str().ok()?.split(',');
+    parameters.find_map(|parameter| parameter.trim().strip_prefix("timeout=")?.parse().ok())
 }
 
-fn join<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Option<HeaderValue> {
-    let values: Vec<&[u8]> = values.map(HeaderValue::as_bytes).collect();
-    HeaderValue::from_bytes(&values.join(&b", "[..])).ok()
+/// Nothing of what a stranger says of itself is left, so these fields are new.
+fn make_statements(headers: &mut HeaderMap, host: &HeaderValue, client: &ClientFields, own: &RequestFields) {
+    headers.append(X_FORWARDED_FOR, client.forwarded_for.clone());
+    headers.append(X_FORWARDED_PROTO, HTTP);
+    headers.append(X_FORWARDED_HOST, host.clone());
+    headers.append(header::FORWARDED, client.forwarded(host));
+    headers.append(X_REQUEST_ID, own.id.clone());
+    headers.append(X_REQUEST_START, own.start.clone());
 }
 
-/// What a field is to an intermediary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    /// Forwarded, unless `Connection` names it.
-    EndToEnd,
-    /// For one connection only (RFC 9110 §7.6.1), or for us.
-    HopByHop,
-    /// Framing and routing: written anew by us, and not to be removed by naming it in `Connection`.
-    Framing,
-    /// Says who the client is: ours to say, unless the peer is trusted.
-    Identity,
-    /// `TE`: of this connection, but `trailers` is asked of the worker too.
-    Te,
-    /// `Upgrade`.
-    Upgrade,
-    /// A CGI-like worker may read it as another field.
-    Ambiguous,
-}
-
-fn class(name: &HeaderName) -> Class {
-    match *name {
-        header::CONNECTION | header::PROXY_AUTHENTICATE | header::PROXY_AUTHORIZATION => return Class::HopByHop,
-        header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::HOST => return Class::Framing,
-        header::TE => return Class::Te,
-        header::UPGRADE => return Class::Upgrade,
-        header::FORWARDED => return Class::Identity,
-        _ => {}
+/// What a trusted peer says is continued, and completed where it says nothing.
+fn continue_statements(headers: &mut HeaderMap, host: &HeaderValue, client: &ClientFields, own: &RequestFields) {
+    for (name, next) in [(X_FORWARDED_FOR, client.forwarded_for.clone()), (header::FORWARDED, client.forwarded(host))] {
+        let hops: Vec<&[u8]> = headers.get_all(&name).iter().chain([&next]).map(HeaderValue::as_bytes).collect();
+        let joined = HeaderValue::from_bytes(&hops.join(&b", "[..])).unwrap_or(next);
+        headers.insert(name, joined);
     }
-    match name.as_str() {
-        // `Proxy` becomes HTTP_PROXY in a CGI environment (CVE-2016-5385).
-        "keep-alive" | "proxy-connection" | "proxy" => Class::HopByHop,
-        "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" | "x-forwarded-server"
-        | "x-real-ip" | "x-request-id" | "x-request-start" => Class::Identity,
-        text if text.bytes().any(|byte| matches!(byte, b'_' | b'.')) => Class::Ambiguous,
-        _ => Class::EndToEnd,
-    }
-}
-
-/// The names in a message's `Connection` fields.
-struct Named<'a> {
-    headers: Option<&'a HeaderMap>,
-}
-
-impl<'a> Named<'a> {
-    fn by(headers: &'a HeaderMap) -> Self {
-        // The usual ones name nothing that is not hop-by-hop anyway.
-        let plain = |value: &HeaderValue| {
-            value.as_bytes().eq_ignore_ascii_case(b"keep-alive") || value.as_bytes().eq_ignore_ascii_case(b"close")
-        };
-        let names_some = headers.get_all(header::CONNECTION).iter().any(|value| !plain(value));
-        Self { headers: names_some.then_some(headers) }
-    }
-
-    fn contains(&self, name: &HeaderName) -> bool {
-        let Some(headers) = self.headers else { return false };
-        let fields = headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes);
-        let mut names = fields.flat_map(|field| field.split(|&byte| byte == b','));
-        names.any(|named| named.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
+    for (name, value) in
+        [(X_FORWARDED_PROTO, &HTTP), (X_FORWARDED_HOST, host), (X_REQUEST_ID, &own.id), (X_REQUEST_START, &own.start)]
+    {
+        headers.entry(name).or_insert_with(|| value.clone());
     }
 }
 
@@ -244,13 +228,15 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 const TE: HeaderValue = HeaderValue::from_static("te");
 const HTTP: HeaderValue = HeaderValue::from_static("http");
 const VIA: HeaderValue = HeaderValue::from_static("1.1 balancer");
-/// Fields we add at most, so that the map grows once.
+const UNKNOWN: HeaderValue = HeaderValue::from_static("unknown");
+const UNKNOWN_NODE: HeaderValue = HeaderValue::from_static("for=unknown");
+/// Fields we add at most, so that the map never grows.
 const OWN_FIELDS: usize = 12;
 
 #[cfg(test)]
@@ -266,18 +252,15 @@ mod tests {
     }
 
     fn sent(fields: &[(&str, &str)], framing: Framing, trusted: bool) -> HeaderMap {
-        let client = ClientFields {
-            forwarded_for: HeaderValue::from_static("192.0.2.1"),
-            forwarded: "for=192.0.2.1".into(),
-            trusted,
-        };
+        let client = ClientFields::new(Some([192, 0, 2, 1].into()), trusted);
         let own = RequestFields {
             id: HeaderValue::from_static("id-1"),
             start: HeaderValue::from_static("t=1.5"),
             trace: HeaderValue::from_static("00-a-b-00"),
         };
         let (request, host) = (request(fields), HeaderValue::from_static("app.test"));
-        to_worker(&request, &host, framing, wants_upgrade(&request), &client, &own, AmbiguousFields::Drop)
+        let scan = Scan::of(&request).unwrap();
+        to_worker(&request, &scan, &host, framing, &client, &own, AmbiguousFields::Drop)
     }
 
     fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
@@ -384,9 +367,27 @@ mod tests {
             ("content-length", "3"),
         ])
         .headers;
-        to_client(&mut headers);
+        let said = to_client(&mut headers);
+        assert_eq!(said, Said { protocol: None, keep_alive: Some(5) });
         let mut left: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         left.sort_unstable();
         assert_eq!(left, [("content-length", "3"), ("set-cookie", "a=1"), ("set-cookie", "b=2")]);
+    }
+
+    #[test]
+    fn the_usual_connection_field_of_a_response_goes_alone() {
+        let mut headers = request(&[("connection", "keep-alive"), ("x-hop", "1")]).headers;
+        assert_eq!(to_client(&mut headers), Said::default());
+        assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-hop"]);
+    }
+
+    #[test]
+    fn the_host_in_forwarded_is_that_of_the_request_not_of_the_last_one() {
+        let client = ClientFields::new(Some("2001:db8::1".parse().unwrap()), false);
+        for host in ["a.test", "a.test", "b.test:81", "a.test"] {
+            let element = client.forwarded(&HeaderValue::from_static(host));
+            assert_eq!(element, format!("for=\"[2001:db8::1]\";host=\"{host}\";proto=http"));
+        }
+        assert_eq!(client.forwarded(&HeaderValue::from_static("")), "for=\"[2001:db8::1]\";proto=http");
     }
 }

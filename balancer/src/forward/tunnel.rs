@@ -1,11 +1,10 @@
 //! Two sockets that have become one (RFC 9110 §7.8): bytes flow both ways until both sides have ended.
 
 use bytes::Bytes;
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt, copy_bidirectional_with_sizes};
 
 use super::error::Fault;
+use super::upstream::Upstream;
 use crate::endpoint::InFlight;
 use crate::listen::{Client, Socket};
 use crate::observe::Record;
@@ -23,9 +22,9 @@ impl Tunnel {
     ///
     /// # Errors
     /// [`Fault::ClosedEarly`] when the connection broke at that moment.
-    pub(super) fn of(upgraded: Upgraded, place: InFlight) -> Result<Self, Fault> {
-        let parts = upgraded.downcast::<TokioIo<Socket>>().map_err(|_| Fault::ClosedEarly)?;
-        Ok(Self { socket: parts.io.into_inner(), read: parts.read_buf, place })
+    pub(super) fn new(upstream: Upstream, place: InFlight) -> Result<Self, Fault> {
+        let (socket, read) = upstream.into_socket()?;
+        Ok(Self { socket, read, place })
     }
 
     /// Joins it to the client's socket once our own 101 is written.

@@ -133,7 +133,8 @@ impl Server {
                 spawn_local(async move {
                     if full {
                         service.refused(&Client::new(peer), Refusal::ConnectionsMax);
-                        close::with_answer(socket, Refusal::ConnectionsMax.status(), "connections_max").await;
+                        let refusal = Refusal::ConnectionsMax;
+                        Box::pin(close::with_answer(socket, refusal.status(), refusal.reason())).await;
                     } else {
                         connection::run(socket, peer, service, registry, http, header_bytes_max).await;
                     }

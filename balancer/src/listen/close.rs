@@ -15,7 +15,7 @@ use super::Socket;
 pub(super) async fn lingering(mut socket: Socket) {
     let read_to_end = async {
         socket.shutdown().await?;
-        let (mut buffer, mut left) = ([0; 4 * 1024], BYTES_MAX);
+        let (mut buffer, mut left) = (vec![0; 4 * 1024], BYTES_MAX);
         while left > 0 {
             match socket.read(&mut buffer).await? {
                 0 => break,

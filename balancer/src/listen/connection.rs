@@ -70,6 +70,7 @@ pub(super) async fn run<S: Service>(
     .await;
     let rest = connection.into_parts();
     let (socket, read) = (rest.io.into_inner().into_inner(), rest.read_buf);
+    // What is rarely waited for waits on the heap, so that the task of every connection stays small.
     match ended {
         // Between requests the parser takes a failed read for the end.
         End::Http(_) if client.line_is_too_long(header_bytes_max) => {
@@ -78,18 +79,19 @@ pub(super) async fn run<S: Service>(
         }
         End::Http(Ok(())) => match client.taken_over() {
             Some(takeover) => takeover(socket, read).await,
-            None if client.is_unread() => close::lingering(socket).await,
+            None if client.is_unread() => Box::pin(close::lingering(socket)).await,
             None => {}
         },
         End::Http(Err(error)) if error.is_parse() => {
             service.refused(&client, Refusal::of(&error));
-            close::lingering(socket).await;
+            Box::pin(close::lingering(socket)).await;
         }
         End::Http(Err(_)) if client.must_reset() => socket.reset_on_close(),
         End::Http(Err(_)) => {}
         End::Expired(Expired::Header) => {
             service.refused(&client, Refusal::SlowHeader);
-            close::with_answer(socket, StatusCode::REQUEST_TIMEOUT, Refusal::SlowHeader.reason()).await;
+            let refusal = Refusal::SlowHeader;
+            Box::pin(close::with_answer(socket, refusal.status(), refusal.reason())).await;
         }
         End::Expired(_) if client.must_reset() => socket.reset_on_close(),
         End::Expired(_) => {}

@@ -1,19 +1,21 @@
 //! Request ids and what else is written anew for every request.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
+use rand::random;
 
 use super::Clock;
 
 /// Makes ids for one thread, without a system call or an allocation for each.
 #[derive(Debug)]
 pub struct Ids {
-    rng: SmallRng,
     clock: Clock,
+    /// 16 digits that tell this thread from all others, in whatever process.
+    prefix: [u8; 16],
+    /// Counts on from a random number, so that a process tells nobody how many requests it has had.
+    counter: u64,
     buffer: BytesMut,
 }
 
@@ -31,48 +33,47 @@ pub struct RequestId {
 impl Ids {
     /// Ids that differ between threads and processes.
     pub fn new() -> Self {
-        Self { rng: SmallRng::from_rng(&mut rand::rng()), clock: Clock::new(), buffer: BytesMut::new() }
+        Self {
+            clock: Clock::new(),
+            // Of all zeros the trace would be invalid.
+            prefix: hex(random::<u64>() | 1),
+            counter: random(),
+            buffer: BytesMut::with_capacity(BUFFER),
+        }
     }
 
     /// The values of a request that began to arrive at `begun`.
     pub fn next(&mut self, begun: Instant) -> RequestId {
         self.clock.set(begun);
         let wall = self.clock.wall(begun);
-        self.buffer.reserve(LENGTH);
-        let id = self.digits(2);
-        self.buffer.put_slice(b"t=");
-        let mut number = itoa::Buffer::new();
-        self.buffer.put_slice(number.format(wall.as_secs()).as_bytes());
-        self.buffer.put_u8(b'.');
-        let micros = number.format(wall.subsec_micros());
-        self.buffer.put_bytes(b'0', 6 - micros.len());
-        self.buffer.put_slice(micros.as_bytes());
-        let start = self.buffer.split().freeze();
-        self.buffer.put_slice(b"00-");
-        self.buffer.put_slice(&id);
-        self.buffer.put_u8(b'-');
-        self.hex(1);
-        self.buffer.put_slice(b"-00");
-        let trace = self.buffer.split().freeze();
+        self.counter = self.counter.wrapping_add(1).max(1);
+        let number = hex(self.counter);
+        if self.buffer.capacity() < LENGTH {
+            self.buffer = BytesMut::with_capacity(BUFFER);
+        }
+        let prefix = self.prefix;
+        let id = self.put(&[&prefix, &number]);
+        let trace = self.put(&[b"00-", &prefix, &number, b"-", &number, b"-00"]);
+        let start = self.start(wall);
         RequestId { id: value(id), start: value(start), trace: value(trace) }
     }
 
-    fn digits(&mut self, words: usize) -> Bytes {
-        self.hex(words);
+    fn start(&mut self, wall: Duration) -> Bytes {
+        self.buffer.extend_from_slice(b"t=");
+        self.buffer.extend_from_slice(itoa::Buffer::new().format(wall.as_secs()).as_bytes());
+        let mut micros = *b".000000";
+        let mut rest = wall.subsec_micros();
+        for digit in micros[1..].iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.buffer.extend_from_slice(&micros);
         self.buffer.split().freeze()
     }
 
-    fn hex(&mut self, words: usize) {
-        for _ in 0..words {
-            // Of all zeros the trace would be invalid.
-            let mut word = self.rng.next_u64() | 1;
-            let mut digits = [0; 16];
-            for digit in digits.iter_mut().rev() {
-                *digit = HEX[(word & 0xF) as usize];
-                word >>= 4;
-            }
-            self.buffer.put_slice(&digits);
-        }
+    fn put(&mut self, parts: &[&[u8]]) -> Bytes {
+        parts.iter().for_each(|part| self.buffer.extend_from_slice(part));
+        self.buffer.split().freeze()
     }
 }
 
@@ -87,9 +88,21 @@ fn value(bytes: Bytes) -> HeaderValue {
     HeaderValue::from_maybe_shared(bytes).unwrap_or(HeaderValue::from_static("-"))
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-/// Of the three values together.
-const LENGTH: usize = 32 + 24 + 55;
+fn hex(mut number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    for pair in digits.chunks_exact_mut(2).rev() {
+        pair[0] = DIGITS[(number >> 4) as usize & 0xF];
+        pair[1] = DIGITS[number as usize & 0xF];
+        number >>= 8;
+    }
+    digits
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Of the three values together, at most.
+const LENGTH: usize = 32 + 55 + 32;
+/// The values of some seventy requests.
+const BUFFER: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -97,15 +110,25 @@ mod tests {
 
     #[test]
     fn values_are_well_formed_and_never_the_same() {
-        let mut ids = Ids::new();
-        let (first, second) = (ids.next(Instant::now()), ids.next(Instant::now()));
-        assert_ne!(first.id, second.id);
+        let (mut ids, mut others) = (Ids::new(), Ids::new());
         let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
-        assert_eq!(text(&first.id).len(), 32);
-        assert!(text(&first.trace).starts_with(&format!("00-{}-", text(&first.id))));
-        assert_eq!(text(&first.trace).len(), 55);
-        let seconds: f64 = text(&first.start).strip_prefix("t=").unwrap().parse().unwrap();
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..1_000 {
+            let first = ids.next(Instant::now());
+            assert!(seen.insert(text(&first.id)) && seen.insert(text(&others.next(Instant::now()).id)));
+            assert_eq!(text(&first.id).len(), 32);
+            assert!(text(&first.trace).starts_with(&format!("00-{}-", text(&first.id))));
+            assert_eq!(text(&first.trace).len(), 55);
+        }
+        let seconds: f64 = text(&ids.next(Instant::now()).start).strip_prefix("t=").unwrap().parse().unwrap();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
         assert!((now - seconds).abs() < 5.0);
+    }
+
+    #[test]
+    fn micros_keep_their_leading_zeros() {
+        let mut ids = Ids::new();
+        assert_eq!(ids.start(Duration::from_micros(1_700_000_000_000_042)), "t=1700000000.000042");
+        assert_eq!(ids.start(Duration::from_micros(1_700_000_000_999_999)), "t=1700000000.999999");
     }
 }

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::life::{Event, Life};
+use super::obituary::seconds;
 use super::ready::until_ready;
 use super::reconcile::Message;
 use super::spawn::{Offspring, Process};
@@ -79,7 +80,7 @@ impl WorkerHandle {
         self.process = Some(process);
     }
 
-    /// Its endpoint becomes a member of the pool.
+    /// Its endpoint becomes a member of the pool; said only afterwards, for whoever reads it may send a request.
     pub(super) fn join(&mut self, pool: &Pool) {
         let Some(process) = &self.process else { return };
         let address = process.address();
@@ -87,6 +88,8 @@ impl WorkerHandle {
         let endpoint = Endpoint::new(self.name.as_ref().to_owned(), place, 1, false);
         self.endpoint = Some(Arc::clone(&endpoint));
         pool.add(endpoint, BEHIND_FIXED_ENDPOINTS + self.index);
+        let (name, pid, lived) = (&self.name, process.pid(), seconds(process.started().elapsed()));
+        tracing::info!("{name} (pid {pid}) is ready at {address} after {lived}");
     }
 
     /// Its endpoint takes no new request; reports when it has none, or at `until`.

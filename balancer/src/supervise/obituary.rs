@@ -66,11 +66,11 @@ impl Obituary {
 
     /// Logs it.
     pub(super) fn tell(&self, last_lines: &[String]) {
-        let (text, pid, in_flight) = (self.with_last_lines(last_lines), self.pid, self.in_flight);
+        let text = self.with_last_lines(last_lines);
         if self.is_expected() {
-            tracing::info!(worker = &*self.name, pid, "{text}");
+            tracing::info!("{text}");
         } else {
-            tracing::warn!(worker = &*self.name, pid, in_flight, "{text}");
+            tracing::warn!("{text}");
         }
     }
 

@@ -138,13 +138,13 @@ impl Reconciler {
         match self.blueprint.spawn(worker.index, &mut self.rng) {
             Ok((process, offspring)) => {
                 let (pid, address) = (process.pid(), process.address());
-                tracing::info!(worker = &*name, pid, %address, "{name} (pid {pid}) started for {address}");
+                tracing::info!("{name} (pid {pid}) started for {address}");
                 worker.mind(process, offspring, &self.blueprint.workers);
             }
             Err(error) => {
                 let again_in = seconds(self.step(at, Event::SpawnFailed).unwrap_or_default());
                 let reason = format!("{name} could not be started: {error}; trying again in {again_in}");
-                tracing::error!(worker = &*name, "{reason}");
+                tracing::error!("{reason}");
                 self.workers[at].reason = Some(reason.into());
             }
         }
@@ -154,26 +154,18 @@ impl Reconciler {
     fn tell(&self, at: usize, event: Event) {
         let worker = &self.workers[at];
         let (name, Some(process)) = (&worker.name, &worker.process) else { return };
-        let (pid, address, lived) = (process.pid(), process.address(), seconds(process.started().elapsed()));
+        let (pid, lived) = (process.pid(), seconds(process.started().elapsed()));
         match (worker.life.state(), event) {
-            (State::Starting, Event::BecameReady) => {
-                tracing::info!(worker = &**name, pid, %address, "{name} (pid {pid}) is ready at {address} after {lived}");
-            }
             (State::Starting, Event::ReadyTimedOut) => {
-                tracing::warn!(worker = &**name, pid, "{name} (pid {pid}) is not ready after {lived}: stopping it");
+                tracing::warn!("{name} (pid {pid}) is not ready after {lived}: stopping it");
             }
             (State::Draining, Event::Drained) if worker.in_flight() > 0 => {
                 let left = worker.in_flight();
-                tracing::warn!(
-                    worker = &**name,
-                    pid,
-                    left,
-                    "{name} (pid {pid}) is stopped with requests in flight: {left}"
-                );
+                tracing::warn!("{name} (pid {pid}) is stopped with requests in flight: {left}");
             }
             (State::Stopping, Event::StopTimedOut) => {
                 let waited = seconds(worker.life.since().elapsed());
-                tracing::warn!(worker = &**name, pid, "{name} (pid {pid}) did not end within {waited}: killing it");
+                tracing::warn!("{name} (pid {pid}) did not end within {waited}: killing it");
             }
             _ => {}
         }

@@ -1,6 +1,10 @@
 //! Integration tests: real processes and sockets of this machine.
 
 mod access_log;
+mod cli;
+mod cli_serve;
+mod cli_workers;
+mod demo;
 mod drain;
 mod faults;
 mod fields;
@@ -9,8 +13,11 @@ mod framing;
 mod harness;
 mod limits;
 mod load;
+mod peers;
+mod peers_workers;
 mod persistence;
 mod policies;
+mod program;
 mod routing;
 mod streaming;
 mod supervise;

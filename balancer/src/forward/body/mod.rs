@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::error::Fault;
 pub(super) use relay::Lease;
 pub(super) use relay::Relay;
-pub(super) use upload::{Limits, Sending, Upload};
+pub(super) use upload::{Limits, Upload};
 
 /// The body of an upstream request.
 ///

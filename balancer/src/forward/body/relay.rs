@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
-use tokio::task::AbortHandle;
 
 use super::super::error::Fault;
-use super::super::upstream::Upstreams;
-use super::{RequestBody, Sending};
+use super::super::upstream::{Upstream, Upstreams};
+use super::Upload;
 use crate::endpoint::InFlight;
 use crate::listen::{Client, Wait};
 use crate::observe::Record;
@@ -25,6 +23,8 @@ pub struct Relay {
     client: Rc<Client>,
     idle_timeout: Duration,
     waiting: bool,
+    /// Why the rest does not come, told once what has come is on its way.
+    failed: Option<Fault>,
     /// Given back when the worker has sent everything; dropped, which closes the upstream connection, when not.
     lease: Option<Lease>,
     /// Written when it is dropped.
@@ -35,9 +35,8 @@ pub struct Relay {
 #[derive(Debug)]
 pub(in super::super) struct Lease {
     pub(in super::super) place: InFlight,
-    pub(in super::super) send: SendRequest<RequestBody>,
-    pub(in super::super) task: AbortHandle,
-    pub(in super::super) sending: Option<Sending>,
+    pub(in super::super) upstream: Box<Upstream>,
+    pub(in super::super) upload: Option<Rc<Upload>>,
     pub(in super::super) upstreams: Rc<Upstreams>,
     pub(in super::super) idle_max: usize,
     pub(in super::super) keep_alive: Duration,
@@ -51,7 +50,7 @@ impl Relay {
         lease: Lease,
         record: Option<Box<Record>>,
     ) -> Self {
-        Self { incoming, client, idle_timeout, waiting: false, lease: Some(lease), record }
+        Self { incoming, client, idle_timeout, waiting: false, failed: None, lease: Some(lease), record }
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
@@ -63,10 +62,18 @@ impl Relay {
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if let Some(wait) = self.client.service_expired() {
-            return Poll::Ready(Some(Err(self.fail(late(wait)))));
+        if let Some(fault) = self.failed {
+            return Poll::Ready(Some(Err(fault)));
         }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        if let Some(wait) = self.client.service_expired() {
+            return self.fail(Fault::late(wait), cx);
+        }
+        let incoming = &mut self.incoming;
+        let frame = match &mut self.lease {
+            Some(lease) => lease.upstream.drive(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx)),
+            None => Pin::new(incoming).poll_frame(cx),
+        };
+        match frame {
             Poll::Pending => {
                 self.wait();
                 Poll::Pending
@@ -84,7 +91,7 @@ impl Relay {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.fail(Fault::Truncated)))),
+            Poll::Ready(Some(Err(_))) => self.fail(Fault::Truncated, cx),
             Poll::Ready(None) => {
                 self.finish();
                 Poll::Ready(None)
@@ -110,12 +117,16 @@ impl Relay {
         }
     }
 
-    fn fail(&mut self, fault: Fault) -> Fault {
+    /// An error makes hyper drop what it has not written yet. So it is told at the next poll: what came before is written in
+    /// between, and the client sees a response that breaks off instead of none.
+    fn fail<T>(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<T> {
         self.lease = None;
+        self.failed = Some(fault);
         if let Some(record) = &mut self.record {
             record.failed(fault.reason());
         }
-        fault
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -136,19 +147,10 @@ impl Lease {
     /// Keeps the connection for the next request and frees the place. A request body that is still under way ends here: the
     /// worker has answered without it.
     pub(in super::super) fn give_back(self) {
-        if self.sending.is_some_and(|sending| !sending.complete()) {
-            return;
-        }
-        if self.idle_max > 0 && !self.keep_alive.is_zero() {
+        let complete = self.upload.is_none_or(|upload| upload.ended());
+        if complete && self.idle_max > 0 && !self.keep_alive.is_zero() {
             let until = Instant::now() + self.keep_alive;
-            self.upstreams.check_in(self.place.endpoint().id(), self.send, self.task, self.idle_max, until);
+            self.upstreams.check_in(self.place.endpoint().id(), self.upstream, self.idle_max, until);
         }
-    }
-}
-
-fn late(wait: Wait) -> Fault {
-    match wait {
-        Wait::Whole => Fault::RequestTimeout,
-        _ => Fault::IdleTimeout,
     }
 }

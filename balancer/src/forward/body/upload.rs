@@ -15,7 +15,6 @@ use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::super::error::Fault;
@@ -23,12 +22,11 @@ use crate::listen::{Client, Wait};
 
 /// A client's request body, and how far it has got.
 pub struct Upload {
+    /// None once nobody wants it any more.
     incoming: RefCell<Incoming>,
     client: Rc<Client>,
     limits: Limits,
     gate: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
-    /// The upstream connection that reads it.
-    carrier: RefCell<Option<AbortHandle>>,
     bytes: Cell<u64>,
     taken: Cell<bool>,
     answered: Cell<bool>,
@@ -37,11 +35,6 @@ pub struct Upload {
     silent: Cell<Duration>,
     fault: Cell<Option<Fault>>,
 }
-
-/// A request body that is on its way as long as the request is: when nobody waits for the answer any more, or the answer is
-/// over before the body is, its drop closes the upstream connection, and the client's body is not read any further.
-#[derive(Debug)]
-pub(in super::super) struct Sending(Rc<Upload>);
 
 /// What a request body may take.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +59,6 @@ impl Upload {
             client,
             limits,
             gate: RefCell::new(None),
-            carrier: RefCell::new(None),
             bytes: Cell::new(0),
             taken: Cell::new(false),
             answered: Cell::new(false),
@@ -116,11 +108,6 @@ impl Upload {
         self.ended.get()
     }
 
-    /// Notes the upstream connection that is about to read the body.
-    pub fn carried_by(&self, connection: AbortHandle) {
-        self.carrier.replace(Some(connection));
-    }
-
     pub(super) fn is_end_stream(&self) -> bool {
         self.incoming.borrow().is_end_stream()
     }
@@ -130,10 +117,7 @@ impl Upload {
     }
 
     pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if let Some(gate) = &mut *self.gate.borrow_mut() {
-            std::task::ready!(gate.as_mut().poll(cx));
-        }
-        self.gate.replace(None);
+        std::task::ready!(self.wait_at_gate(cx));
         let frame = {
             let mut incoming = self.incoming.borrow_mut();
             Pin::new(&mut *incoming).poll_frame(cx)
@@ -150,6 +134,15 @@ impl Upload {
                 Poll::Ready(None)
             }
         }
+    }
+
+    fn wait_at_gate(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut gate = self.gate.borrow_mut();
+        if let Some(closed) = &mut *gate {
+            std::task::ready!(closed.as_mut().poll(cx));
+            *gate = None;
+        }
+        Poll::Ready(())
     }
 
     fn pass(&self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Fault> {
@@ -207,39 +200,6 @@ impl Upload {
     }
 }
 
-impl Sending {
-    /// Takes charge of `upload`.
-    pub(in super::super) fn new(upload: Rc<Upload>) -> Self {
-        Self(upload)
-    }
-
-    /// The exchange is over. True if the body has ended too, so that its connection may carry another request.
-    pub(in super::super) fn complete(self) -> bool {
-        let ended = self.0.ended();
-        if ended {
-            self.0.carrier.replace(None);
-        }
-        ended
-    }
-}
-
-impl std::ops::Deref for Sending {
-    type Target = Rc<Upload>;
-
-    fn deref(&self) -> &Rc<Upload> {
-        &self.0
-    }
-}
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        // The connection may be in the middle of a write to a worker that does not read, and would wait for it.
-        if let Some(connection) = self.0.carrier.take() {
-            connection.abort();
-        }
-    }
-}
-
 impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upload").field("bytes", &self.bytes).field("fault", &self.fault).finish_non_exhaustive()
@@ -284,7 +244,7 @@ fn allowed(mut trailers: HeaderMap) -> HeaderMap {
     trailers
 }
 
-/// A worker that knows the expectation asks at once, and curl sends its body unasked after a second. Until then nothing is read
-/// of the client, whose leaving is noticed only afterwards.
+/// Half of what curl waits. Meanwhile nothing is read of the client, so that its leaving is not noticed either: that must
+/// not take longer than a second.
 const CONTINUE_PATIENCE: Duration = Duration::from_millis(500);
 const RATE_GRACE: Duration = Duration::from_secs(10);

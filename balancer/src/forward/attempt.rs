@@ -1,0 +1,150 @@
+//! One try at one endpoint.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::admit::Admitted;
+use super::body::{RequestBody, Upload};
+use super::error::Fault;
+use super::fields::{self, ClientFields, Framing, RequestFields};
+use super::retry::{Failed, may_retry};
+use super::scan::Scan;
+use super::upstream::{Upstream, Upstreams};
+use crate::config::AmbiguousFields;
+use crate::endpoint::Endpoint;
+use crate::listen::{Client, Wait};
+use crate::pool::Pool;
+
+/// What stays the same over all attempts at a request.
+pub(super) struct Outbound<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) head: &'a Parts,
+    pub(super) scan: &'a Scan<'a>,
+    pub(super) admitted: &'a Admitted,
+    pub(super) client: &'a Rc<Client>,
+    pub(super) client_fields: &'a ClientFields,
+    pub(super) own_fields: &'a RequestFields,
+    pub(super) upload: Option<Rc<Upload>>,
+    pub(super) framing: Framing,
+    pub(super) ambiguous: AmbiguousFields,
+}
+
+impl Outbound<'_> {
+    /// Sends the request to `endpoint` and waits for the head of its response. `attempts` counts this one too.
+    ///
+    /// A kept connection that turns out to be closed is replaced silently: it says nothing about the endpoint.
+    pub(super) async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        upstreams: &Upstreams,
+        attempts: u32,
+    ) -> Result<(Response<Incoming>, Box<Upstream>), Failed> {
+        let mut kept = upstreams.check_out(endpoint.id(), Instant::now());
+        loop {
+            let mut upstream = match kept.take() {
+                Some(upstream) => upstream,
+                None => {
+                    self.client.renew();
+                    // On the heap: opening is rare, and its state would be part of every request's.
+                    let mut opening = Box::pin(Upstream::open(endpoint, self.pool.timeouts().connect));
+                    let opened = self.unless_late(|cx| opening.as_mut().poll(cx)).await;
+                    let failed = |fault| Failed { fault, sent: false, held: self.held(), attempts };
+                    opened.unwrap_or_else(Err).map_err(failed)?
+                }
+            };
+            let was_used = upstream.was_used();
+            let failed = match self.send(&mut upstream).await {
+                Ok(response) => return Ok((response, upstream)),
+                Err((fault, sent)) => Failed { fault, sent, held: self.held(), attempts },
+            };
+            let stale = was_used && failed.fault == Fault::ClosedEarly;
+            if !(stale && may_retry(Failed { attempts: 0, ..failed }, &self.head.method, 1)) {
+                return Err(failed);
+            }
+        }
+    }
+
+    /// The error says too whether any of the request may have been seen.
+    async fn send(&self, upstream: &mut Upstream) -> Result<Response<Incoming>, (Fault, bool)> {
+        self.client.renew();
+        let (timeouts, now) = (self.pool.timeouts(), Instant::now());
+        match &self.upload {
+            None => self.client.wait(Wait::Response, now + timeouts.response),
+            Some(_) => self.client.wait(Wait::RequestTaken, now + timeouts.idle),
+        }
+        let mut sending = pin!(upstream.send(self.request()));
+        let sent = self.unless_late(|cx| upstream.drive(cx, |cx| sending.as_mut().poll(cx)));
+        match sent.await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(mut error)) => {
+                let sent = error.take_message().is_none();
+                Err((self.judge(error.error()), sent))
+            }
+            Err(fault) => Err((fault, true)),
+        }
+    }
+
+    /// Waits until it is too late for what is waited for.
+    async fn unless_late<T>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, Fault> {
+        poll_fn(|cx| match poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => {
+                self.client.service_expired().map_or(Poll::Pending, |wait| Poll::Ready(Err(Fault::late(wait))))
+            }
+        })
+        .await
+    }
+
+    fn request(&self) -> Request<RequestBody> {
+        let body = match &self.upload {
+            Some(upload) => RequestBody::Upload(Rc::clone(upload)),
+            None => RequestBody::Empty,
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.head.method.clone();
+        *request.uri_mut() = self.admitted.target.clone();
+        *request.headers_mut() = fields::to_worker(
+            self.head,
+            self.scan,
+            &self.admitted.host,
+            self.framing,
+            self.client_fields,
+            self.own_fields,
+            self.ambiguous,
+        );
+        if let Some(upload) = &self.upload
+            && self.scan.expects_continue
+        {
+            let asked = upload.wait_for_continue();
+            hyper::ext::on_informational(&mut request, move |response| {
+                if response.status() == StatusCode::CONTINUE {
+                    asked.notify_one();
+                }
+            });
+        }
+        request
+    }
+
+    /// Whether the request could be sent once more.
+    fn held(&self) -> bool {
+        self.upload.as_ref().is_none_or(|upload| !upload.taken())
+    }
+
+    fn judge(&self, error: &hyper::Error) -> Fault {
+        if let Some(fault) = self.upload.as_ref().and_then(|upload| upload.fault()) {
+            return fault;
+        }
+        if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
+            tracing::debug!(%error, "the endpoint's answer cannot be read");
+            return Fault::BadResponse;
+        }
+        Fault::ClosedEarly
+    }
+}

@@ -1,0 +1,169 @@
+//! One connection to an endpoint.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::super::body::RequestBody;
+use super::super::error::Fault;
+use super::driver::Driver;
+use crate::config::{Address, Host};
+use crate::endpoint::Endpoint;
+use crate::listen::Socket;
+
+/// An open connection to an endpoint, driven by whoever waits for its answer: no task of its own, so that dropping it
+/// closes it at once and a request costs no wake-up from task to task.
+pub(in super::super) struct Upstream {
+    send: SendRequest<RequestBody>,
+    /// Gone once it has ended and nobody expects anything of it.
+    connection: Option<Connection<TokioIo<Socket>, RequestBody>>,
+    ended: bool,
+    used: bool,
+    driver: Arc<Driver>,
+    waker: Waker,
+}
+
+impl Upstream {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// [`Fault::ConnectFailed`] or [`Fault::ConnectTimeout`].
+    pub(in super::super) async fn open(endpoint: &Endpoint, within: Duration) -> Result<Box<Self>, Fault> {
+        let socket = match timeout(within, connect(endpoint.address())).await {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) => {
+                tracing::debug!(endpoint = &**endpoint.name(), address = %endpoint.address(), %error, "cannot connect");
+                return Err(Fault::ConnectFailed);
+            }
+            Err(_) => return Err(Fault::ConnectTimeout),
+        };
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(READ_BUFFER);
+        let handshake = builder.handshake(TokioIo::new(socket)).await;
+        let (send, connection) = handshake.map_err(|_| Fault::ConnectFailed)?;
+        let driver = Arc::<Driver>::default();
+        let waker = Waker::from(Arc::clone(&driver));
+        Ok(Box::new(Self { send, connection: Some(connection), ended: false, used: false, driver, waker }))
+    }
+
+    /// Hands over a request; it goes out as the answer is polled for.
+    pub(in super::super) fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
+        self.used = true;
+        self.send.try_send_request(request)
+    }
+
+    /// Asks for what the connection brings, and drives it as long as that helps.
+    pub(in super::super) fn drive<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        ask: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.driver.begin(cx.waker());
+        let answer = self.drive_quietly(cx, ask);
+        self.driver.end();
+        answer
+    }
+
+    fn drive_quietly<T>(&mut self, cx: &mut Context<'_>, mut ask: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        let waker = self.waker.clone();
+        let mut inner = Context::from_waker(&waker);
+        for _ in 0..TURNS_MAX {
+            if let Poll::Ready(answer) = ask(&mut inner) {
+                return Poll::Ready(answer);
+            }
+            if self.poll_end(&mut inner) {
+                if let Poll::Ready(answer) = ask(&mut inner) {
+                    return Poll::Ready(answer);
+                }
+                // What has not come by now never will; whoever asks learns it when the connection is dropped.
+                self.connection = None;
+                return ask(&mut inner);
+            }
+            if !self.driver.was_woken() {
+                return Poll::Pending;
+            }
+        }
+        // A worker that sends faster than this must not keep the thread from its other connections.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Polls the connection; whether it has ended. Why is told to whoever asks for an answer.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.ended {
+            let ended =
+                self.connection.as_mut().is_none_or(|connection| connection.poll_without_shutdown(cx).is_ready());
+            self.ended = ended;
+        }
+        self.ended
+    }
+
+    /// Whether it has carried a request before: it may turn out to be closed.
+    pub(in super::super) fn was_used(&self) -> bool {
+        self.used
+    }
+
+    /// Whether it can carry a request, as far as is known. A close that has arrived since is seen when the request is to go
+    /// out, before any of it does, and the request comes back.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ended && self.send.is_ready()
+    }
+
+    /// Looks at the socket of an idle connection; whether it is still open.
+    pub(super) fn is_open(&mut self) -> bool {
+        let waker = self.waker.clone();
+        !self.poll_end(&mut Context::from_waker(&waker)) && self.is_ready()
+    }
+
+    /// Leaves the task that has driven it; whether it can be kept.
+    pub(super) fn rests(&mut self) -> bool {
+        self.driver.rest();
+        !self.ended && !self.send.is_closed()
+    }
+
+    /// Takes the socket after a 101, with what was read behind it.
+    ///
+    /// # Errors
+    /// [`Fault::ClosedEarly`] when the connection has not come to its end.
+    pub(in super::super) fn into_socket(mut self) -> Result<(Socket, Bytes), Fault> {
+        let waker = self.waker.clone();
+        let ended = self.poll_end(&mut Context::from_waker(&waker));
+        let parts = self.connection.filter(|_| ended).ok_or(Fault::ClosedEarly)?.into_parts();
+        Ok((parts.io.into_inner(), parts.read_buf))
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").field("ended", &self.ended).field("used", &self.used).finish_non_exhaustive()
+    }
+}
+
+async fn connect(address: &Address) -> io::Result<Socket> {
+    let stream = match address {
+        Address::Tcp { host: Host::Ip(ip), port } => TcpStream::connect((*ip, *port)).await?,
+        Address::Tcp { host: Host::Name(name), port } => TcpStream::connect((name.as_str(), *port)).await?,
+        Address::Unix(path) => return UnixStream::connect(path).await.map(Socket::Unix),
+    };
+    stream.set_nodelay(true)?;
+    Ok(Socket::Tcp(stream))
+}
+
+/// What is held of a worker's response at most while its client does not take it; also the bound of its header section.
+const READ_BUFFER: usize = 64 * 1024;
+/// How often a connection is looked at before others have their turn, as hyper does itself.
+const TURNS_MAX: usize = 16;

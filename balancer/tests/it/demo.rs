@@ -1,0 +1,90 @@
+//! What needs no file, or comes with the program: `demo`, `run`, and the files of `deploy/`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+use crate::program::{PROGRAM, Program, balancer, curl, file, get, has, repository, run, said};
+
+#[test]
+fn the_demo_answers_four_times_with_server_1_and_server_2_in_turn() {
+    if !has("curl") {
+        return;
+    }
+    let mut program = Program::start(&mut balancer(&["demo", "--listen", "127.0.0.1:0"]));
+    program.until_ready(2);
+    let answers: String = (0..4).map(|_| curl(&[&program.url("/")])).collect();
+    let first = &answers[..9];
+    let second = if first == "server 1\n" { "server 2\n" } else { "server 1\n" };
+    assert_eq!(answers, format!("{first}{second}{first}{second}"));
+    for line in ["demo.1 | server 1 listening on 127.0.0.1:", "] \"GET / HTTP/1.1\" 200 9 "] {
+        program.stdout.until(line);
+    }
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn run_starts_a_program_so_many_times_behind_one_address() {
+    let arguments = ["run", "-n", "3", "--listen", "127.0.0.1:0", "--", PROGRAM, "backend", "{port}"];
+    let mut program = Program::start(&mut balancer(&arguments));
+    let workers = program.until_ready(3);
+    let mut answers: Vec<_> = (0..3).map(|_| get(program.address(), "/").unwrap().1).collect();
+    answers.sort();
+    assert_eq!(answers, ["server 1\n", "server 2\n", "server 3\n"]);
+    let mut names: Vec<_> = workers.iter().map(|worker| worker.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["app.1", "app.2", "app.3"]);
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn run_passes_options_behind_the_command_on_to_it() {
+    let script = "echo got $0 $1 >&2; exec sleep 1000";
+    let program =
+        Program::start(&mut balancer(&["run", "-n", "1", "--listen", "127.0.0.1:0", "sh", "-c", script, "-n", "5"]));
+    program.stderr.until("app.1 | got -n 5");
+}
+
+#[test]
+fn run_without_a_command_says_so() {
+    let output = run(&["run", "-n", "3"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("<CMD>..."), "{}", said(&output));
+}
+
+#[test]
+fn the_example_configuration_starts_and_serves() {
+    let text = std::fs::read_to_string(repository("deploy/lb.example.toml")).unwrap();
+    let config = text
+        .replace("listen = \"127.0.0.1:8080\"", "listen = \"127.0.0.1:0\"")
+        .replace("\"balancer\", \"backend\"", &format!("\"{PROGRAM}\", \"backend\""));
+    let mut program = Program::serve_ready("example", &config, 1);
+    assert_eq!(get(program.address(), "/"), Some((200, "server 1\n".to_owned())));
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn every_configuration_that_is_shipped_is_correct() {
+    let mut found = 0;
+    let mut folders = vec![repository("deploy")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "toml") {
+                let output = run(&["check", "--config", path.to_str().unwrap()]);
+                assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 6, "{found}");
+}
+
+#[test]
+fn the_kubernetes_manifest_holds_a_correct_configuration() {
+    let text = std::fs::read_to_string(repository("deploy/kubernetes.yaml")).unwrap();
+    let (_, block) = text.split_once("lb.toml: |\n").unwrap();
+    let lines = block.lines().take_while(|line| *line != "---").map(|line| line.trim_start());
+    let config = file("kubernetes", &lines.collect::<Vec<_>>().join("\n"));
+    let output = run(&["check", "--config", config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}

@@ -1,0 +1,85 @@
+//! The workers of `deploy/examples/`, each started from its own folder with its own file.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+
+use crate::program::{PATIENCE, Program, balancer, curl, file, get, has, repository};
+
+#[test]
+fn the_sequential_python_server_answers_every_request_although_it_closes_after_each() {
+    let Some(mut program) = example("python3", "python-sequential") else { return };
+    program.until_ready(4);
+    let address = program.address();
+    let clients: Vec<_> = (0..8).map(|_| thread::spawn(move || (0..25).map(|_| get(address, "/")).collect())).collect();
+    let mut answers: BTreeMap<_, usize> = BTreeMap::new();
+    for client in clients {
+        let got: Vec<_> = client.join().unwrap();
+        got.into_iter().for_each(|answer| *answers.entry(answer).or_default() += 1);
+    }
+    assert_eq!(answers.values().sum::<usize>(), 200);
+    let servers: Vec<_> = (1..=4).map(|index| Some((200, format!("server {index}\n")))).collect();
+    assert!(answers.keys().eq(&servers), "{answers:?}");
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn pythons_http_server_answers_get_and_post() {
+    let Some(mut program) = example("python3", "python-http-server") else { return };
+    program.until_ready(2);
+    let mut answers: Vec<_> = (0..10).map(|_| get(program.address(), "/").unwrap()).collect();
+    answers.sort();
+    let expected = [1, 2].into_iter().flat_map(|index| vec![(200, format!("server {index}\n")); 5]);
+    assert!(answers.into_iter().eq(expected));
+    if has("curl") {
+        let sent = "z".repeat(100_000);
+        assert_eq!(curl(&["--data", &sent, &program.url("/")]), sent);
+    }
+    assert_eq!(program.stop(), Some(0));
+    assert!(program.stderr.now().contains("stopped: exit code 0"), "TERM ended the workers, not KILL");
+}
+
+#[test]
+fn a_node_worker_keeps_connections_streams_chunks_and_finishes_on_term() {
+    let Some(mut program) = example("node", "node") else { return };
+    program.until_ready(thread::available_parallelism().unwrap().get());
+    let address = program.address();
+    for _ in 0..50 {
+        let (status, body) = get(address, "/").unwrap();
+        assert!(status == 200 && body.starts_with("server "), "{status} {body}");
+    }
+    if has("curl") {
+        let echoed = curl(&["-i", "--data", "by chunks", &program.url("/")]);
+        let (head, body) = echoed.split_once("\r\n\r\n").unwrap();
+        assert!(head.to_lowercase().contains("\r\ntransfer-encoding: chunked"), "{head}");
+        assert_eq!(body, "by chunks");
+    }
+    let mut slow = TcpStream::connect(address).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    slow.write_all(b"GET /slow HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    while !answer.windows(7).any(|part| part == b"server ") {
+        let mut byte = [0];
+        slow.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    assert_eq!(program.stop(), Some(0));
+    slow.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.contains("is done\n") && answer.ends_with("\r\n0\r\n\r\n"), "{answer}");
+    assert!(!program.stderr.now().contains("killed"), "TERM ended the workers, not KILL");
+}
+
+/// The example with its own file, but for the address, from its own folder.
+fn example(language: &str, folder: &str) -> Option<Program> {
+    has(language).then(|| {
+        let folder = repository(&format!("deploy/examples/{folder}"));
+        let text = std::fs::read_to_string(folder.join("lb.toml")).unwrap();
+        let config = text.replace("listen = \"127.0.0.1:8080\"", "listen = \"127.0.0.1:0\"");
+        assert_ne!(text, config);
+        let file = file(&folder.file_name().unwrap().to_string_lossy(), &config);
+        Program::start(balancer(&["--config", file.to_str().unwrap()]).current_dir(folder))
+    })
+}

@@ -1,0 +1,208 @@
+//! The command line.
+//!
+//! Decides defaults and refuses what cannot be measured. Called by `main`. Never looks at the machine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::target::Target;
+
+/// Compares direct against proxied with ab (without -k) and wrk, in one run on one machine.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Kind>,
+    #[command(flatten)]
+    compare: Compare,
+}
+
+#[derive(Subcommand)]
+enum Kind {
+    /// Direct, balancer and nginx side by side (what runs when no command is given)
+    Compare(Compare),
+}
+
+#[derive(Args)]
+struct Compare {
+    /// Requests of one ab run [default: 50000; quick: 5000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    requests: Option<u32>,
+    /// Connections ab opens at once; each carries one request
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    concurrency: u32,
+    /// Length of one wrk run, whole seconds or minutes [default: 5s; quick: 1s]
+    #[arg(long, value_name = "TIME", value_parser = whole_seconds)]
+    duration: Option<Duration>,
+    /// Connections wrk keeps open
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    connections: u32,
+    /// Alternating rounds, of which the median is reported [default: 3; quick: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+    /// A look in under half a minute: one round, fewer requests
+    #[arg(long)]
+    quick: bool,
+    /// What to measure [default: direct,balancer,nginx]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    only: Vec<Target>,
+    /// Measure nginx without added fields too (no X-Forwarded-*, a bare proxy_pass)
+    #[arg(long)]
+    nginx_bare: bool,
+    /// Who answers behind the proxies [default: nginx where installed, else backend]
+    #[arg(long)]
+    origin: Option<OriginKind>,
+    /// Proxies write an access log (to a file)
+    #[arg(long)]
+    access_log: bool,
+    /// The balancer to measure [default: this workspace's, built when needed]
+    #[arg(long, value_name = "PATH")]
+    balancer: Option<PathBuf>,
+    /// The backend to use as origin [default: this workspace's, built when needed]
+    #[arg(long, value_name = "PATH")]
+    backend: Option<PathBuf>,
+    /// Write every single measurement to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// The program behind the proxies: two of them, or one with two ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OriginKind {
+    /// nginx that returns a constant, on two ports: the cheapest and steadiest origin.
+    Nginx,
+    /// Two processes of this workspace's `backend`.
+    Backend,
+}
+
+/// A command line that holds together.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) requests: u32,
+    pub(crate) concurrency: u32,
+    pub(crate) duration: Duration,
+    pub(crate) connections: u32,
+    pub(crate) rounds: u32,
+    /// In the order they are measured and printed; never empty, none twice.
+    pub(crate) targets: Vec<Target>,
+    /// Did the user name the targets? Then a missing program is a failure, not a column left out.
+    pub(crate) targets_named: bool,
+    pub(crate) origin: Option<OriginKind>,
+    pub(crate) access_log: bool,
+    pub(crate) balancer: Option<PathBuf>,
+    pub(crate) backend: Option<PathBuf>,
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl Plan {
+    /// Reads the process's arguments; prints help or the mistake and exits (0 or 2) where there is nothing to run.
+    pub(crate) fn from_command_line() -> Plan {
+        Plan::try_from_arguments(std::env::args_os()).unwrap_or_else(|e| e.exit())
+    }
+
+    fn try_from_arguments(
+        arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    ) -> Result<Plan, clap::Error> {
+        let line = CommandLine::try_parse_from(arguments)?;
+        let given = match line.command {
+            Some(Kind::Compare(given)) => given,
+            None => line.compare,
+        };
+        let (requests, seconds, rounds) = if given.quick { (5_000, 1, 1) } else { (50_000, 5, 3) };
+        let requests = given.requests.unwrap_or(requests);
+        if given.concurrency > requests {
+            let text = format!("--concurrency {} is more than --requests {requests}\n", given.concurrency);
+            return Err(clap::Error::raw(clap::error::ErrorKind::ValueValidation, text));
+        }
+        let wanted = |target| match given.only.as_slice() {
+            [] => target != Target::NginxBare || given.nginx_bare,
+            only => only.contains(&target) || (target == Target::NginxBare && given.nginx_bare),
+        };
+        Ok(Plan {
+            requests,
+            concurrency: given.concurrency,
+            duration: given.duration.unwrap_or(Duration::from_secs(seconds)),
+            connections: given.connections,
+            rounds: given.rounds.unwrap_or(rounds),
+            targets: Target::ALL.into_iter().filter(|target| wanted(*target)).collect(),
+            targets_named: !given.only.is_empty(),
+            origin: given.origin,
+            access_log: given.access_log,
+            balancer: given.balancer,
+            backend: given.backend,
+            json: given.json,
+        })
+    }
+}
+
+/// wrk takes whole numbers only: "5s", "2m", "5" (seconds).
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        _ => return Err("whole seconds or minutes, like 5s or 1m".to_owned()),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    match seconds {
+        Some(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        _ => Err("from 1s to 60m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(arguments: &str) -> Result<Plan, String> {
+        let words = std::iter::once("bench").chain(arguments.split_whitespace());
+        Plan::try_from_arguments(words).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_command_may_be_named_or_not() {
+        for line in ["", "compare"] {
+            let plan = plan(line).unwrap();
+            assert_eq!((plan.requests, plan.concurrency, plan.rounds), (50_000, 100, 3));
+            assert_eq!((plan.duration, plan.connections), (Duration::from_secs(5), 64));
+            assert_eq!(plan.targets, [Target::Direct, Target::Balancer, Target::Nginx]);
+        }
+    }
+
+    #[test]
+    fn quick_changes_only_what_was_not_given() {
+        let plan = plan("--quick --rounds 2").unwrap();
+        assert_eq!((plan.requests, plan.duration, plan.rounds), (5_000, Duration::from_secs(1), 2));
+    }
+
+    #[test]
+    fn targets_are_measured_in_one_order_and_once() {
+        let plan = plan("compare --only nginx,direct,nginx --nginx-bare").unwrap();
+        assert_eq!(plan.targets, [Target::Direct, Target::Nginx, Target::NginxBare]);
+        assert!(plan.targets_named);
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_refused_with_a_reason() {
+        for (line, reason) in [
+            ("--requests 200 --concurrency 300", "--concurrency 300 is more than --requests 200"),
+            ("--requests 0", "0 is not in 100..=10000000"),
+            ("--duration 1.5s", "whole seconds or minutes"),
+            ("--duration 0s", "from 1s to 60m"),
+            ("--duration 99999999999999999999m", "from 1s to 60m"),
+            ("--only apache", "[possible values: direct, balancer, nginx, nginx-bare]"),
+            ("--rounds 0", "0 is not in 1..=100"),
+        ] {
+            let message = plan(line).unwrap_err();
+            assert!(message.contains(reason), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn durations_are_whole_seconds() {
+        assert_eq!(whole_seconds("7"), Ok(Duration::from_secs(7)));
+        assert_eq!(whole_seconds("2m"), Ok(Duration::from_secs(120)));
+    }
+}

@@ -1,0 +1,108 @@
+//! Which core runs what.
+//!
+//! Decides the placement: the proxy on the first usable core, generator and origin on the second. Called by
+//! [`crate::target`] and [`crate::tool`] for every command they start. Never moves a running process: threads that exist
+//! already would stay where they are, so the pinning is done by `taskset` before the program starts.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
+
+use crate::programs;
+
+/// The two places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The proxy alone.
+    Proxy,
+    /// Load generator and origin together.
+    Generator,
+}
+
+/// Cores by number, and what pins to them.
+pub(crate) struct Cores {
+    pub(crate) proxy: usize,
+    pub(crate) generator: usize,
+    taskset: Option<PathBuf>,
+    /// Ends a child when we are killed so hard that no guard runs (`kill -9`, out of memory).
+    setpriv: Option<PathBuf>,
+}
+
+impl Cores {
+    /// Looks at the cores this process may use and at the tools that are installed.
+    pub(crate) fn find() -> Cores {
+        let usable = usable();
+        let proxy = usable.first().copied().unwrap_or(0);
+        let generator = usable.get(1).copied().unwrap_or(proxy);
+        let setpriv = programs::find("setpriv").filter(|path| {
+            let tried = Command::new(path).args(["--pdeathsig", "TERM", "true"]).output();
+            tried.is_ok_and(|output| output.status.success())
+        });
+        Cores { proxy, generator, taskset: programs::find("taskset"), setpriv }
+    }
+
+    /// Are programs held on their cores?
+    pub(crate) fn are_pinned(&self) -> bool {
+        self.taskset.is_some()
+    }
+
+    /// Does the proxy have a core of its own?
+    pub(crate) fn are_apart(&self) -> bool {
+        self.proxy != self.generator
+    }
+
+    /// The command that starts `program` at its place; arguments are added by the caller.
+    pub(crate) fn command(&self, place: Place, program: &std::path::Path) -> Command {
+        let mut words = Vec::new();
+        if let Some(setpriv) = &self.setpriv {
+            words.extend([setpriv.clone(), "--pdeathsig".into(), "TERM".into()]);
+        }
+        if let Some(taskset) = &self.taskset {
+            let core = if place == Place::Proxy { self.proxy } else { self.generator };
+            words.extend([taskset.clone(), "-c".into(), core.to_string().into()]);
+        }
+        words.push(program.to_owned());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// The placement in a sentence, for the head of the result.
+    pub(crate) fn describe(&self) -> String {
+        match (self.are_pinned(), self.are_apart()) {
+            (false, _) => {
+                "not pinned: `taskset` is missing (apt-get install util-linux); expect noisier figures".into()
+            }
+            (true, false) => format!("everything on core {}, the only one: throughput says nothing here", self.proxy),
+            (true, true) => {
+                format!("proxy on core {}, generator and origin on core {} (taskset -c)", self.proxy, self.generator)
+            }
+        }
+    }
+}
+
+fn usable() -> Vec<usize> {
+    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
+    (0..CpuSet::count()).filter(|&core| set.is_set(core).unwrap_or(false)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_runs_on_its_core() {
+        let cores = Cores::find();
+        if !cores.are_pinned() {
+            assert!(cores.describe().contains("apt-get install util-linux"));
+            return;
+        }
+        for (place, core) in [(Place::Proxy, cores.proxy), (Place::Generator, cores.generator)] {
+            let mut command = cores.command(place, "/bin/grep".as_ref());
+            let output = command.args(["Cpus_allowed_list", "/proc/self/status"]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("Cpus_allowed_list:\t{core}\n"));
+        }
+    }
+}
