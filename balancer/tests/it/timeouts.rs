@@ -44,7 +44,7 @@ fn a_slow_body_is_408_and_no_complete_request() {
     for (framing, part) in [("Content-Length: 9", "half"), ("Transfer-Encoding: chunked", "4\r\nhalf\r\n")] {
         let origin = Origin::start(|mut exchange| {
             exchange.request();
-            exchange.to_end();
+            exchange.read_to_end();
         });
         let balancer = Balancer::start("body_timeout = \"300ms\"", &pool_of(&[&origin]));
         let begun = Instant::now();
@@ -62,7 +62,7 @@ fn a_slow_body_is_408_and_no_complete_request() {
 fn a_body_below_the_rate_floor_is_cut_after_ten_seconds() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::before(&[&origin]);
     let begun = Instant::now();
@@ -96,7 +96,7 @@ fn a_client_that_reads_nothing_is_cut() {
         exchange.request();
         exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n");
         exchange.pour(67_108_864);
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::start("body_timeout = \"300ms\"", &pool_of(&[&origin]));
     let begun = Instant::now();
@@ -149,7 +149,7 @@ fn silence_in_the_middle_of_a_response_cuts_the_client_visibly() {
         let origin = Origin::start(move |mut exchange| {
             exchange.request();
             exchange.send(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{part}"));
-            exchange.to_end();
+            exchange.read_to_end();
         });
         let balancer = Balancer::start("", &format!("{}idle_timeout = \"300ms\"\n", pool_of(&[&origin])));
         let begun = Instant::now();

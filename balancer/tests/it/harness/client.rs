@@ -82,7 +82,7 @@ impl Client {
 
     /// Waits for the other side's end: what came before it and how it ended.
     pub(crate) fn rest(&mut self) -> (String, Ended) {
-        let ended = self.0.to_end();
+        let ended = self.0.read_to_end();
         (String::from_utf8_lossy(&self.0.take()).into_owned(), ended)
     }
 

@@ -87,7 +87,7 @@ impl Origin {
     pub(crate) fn silent() -> Self {
         Self::start(|mut exchange| {
             exchange.request();
-            exchange.to_end();
+            exchange.read_to_end();
         })
     }
 
@@ -239,8 +239,8 @@ impl Exchange {
     }
 
     /// Reads until the other side ends, which [`Origin::await_end`] is told.
-    pub(crate) fn to_end(&mut self) -> String {
-        let ended = self.wire.to_end();
+    pub(crate) fn read_to_end(&mut self) -> String {
+        let ended = self.wire.read_to_end();
         self.seen.ended.lock().unwrap().push(ended);
         String::from_utf8_lossy(&self.wire.take()).into_owned()
     }
