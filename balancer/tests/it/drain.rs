@@ -100,7 +100,7 @@ fn a_tunnel_is_bounded_by_the_drain() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();
         exchange.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let mut balancer = Balancer::start("drain_timeout = \"300ms\"", &pool_of(&[&origin]));
     let mut client = Client::of(&balancer);

@@ -232,7 +232,7 @@ fn an_unasked_answer_reaches_nobody() {
         if go.wait() {
             exchange.send(ok("unasked"));
         }
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::start("threads = 1", &format!("{}keep_alive_timeout = \"1m\"\n", pool_of(&[&origin])));
     let mut client = Client::of(&balancer);

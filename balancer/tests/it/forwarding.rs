@@ -231,7 +231,7 @@ fn a_final_answer_instead_of_continue_reaches_the_client_and_no_body_becomes_a_r
     let origin = Origin::start(|mut exchange| {
         exchange.head();
         exchange.send("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!");
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::before(&[&origin]);
     let mut client = Client::of(&balancer);

@@ -114,7 +114,7 @@ fn a_body_cut_short_by_the_client_is_no_complete_request() {
     for (framing, part) in [("Content-Length: 10", "hello"), ("Transfer-Encoding: chunked", "5\r\nhello\r\n")] {
         let origin = Origin::start(|mut exchange| {
             exchange.request();
-            exchange.to_end();
+            exchange.read_to_end();
         });
         let balancer = Balancer::before(&[&origin]);
         let mut client = Client::of(&balancer);
@@ -131,7 +131,7 @@ fn a_body_cut_short_by_the_client_is_no_complete_request() {
 fn a_malformed_chunk_is_the_clients_fault() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::before(&[&origin]);
     let mut client = Client::of(&balancer);

@@ -1,4 +1,5 @@
 //! Integration tests: real processes and sockets of this machine.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what stands outside of test functions fails as tests do")]
 
 mod access_log;
 mod cli;

@@ -139,7 +139,7 @@ fn a_kept_connection_that_breaks_with_the_next_request_is_replaced() {
             exchange.request();
             exchange.reset();
         } else {
-            exchange.to_end();
+            exchange.read_to_end();
         }
     });
     let balancer = Balancer::start("threads = 1", &format!("{}attempts_max = 1\n", pool_of(&[&origin])));

@@ -123,7 +123,7 @@ fn a_client_that_leaves_while_it_waits_cancels_the_upstream_request() {
 fn a_client_that_leaves_in_its_upload_cancels_the_upstream_request() {
     let origin = Origin::start(|mut exchange| {
         exchange.head();
-        exchange.to_end();
+        exchange.read_to_end();
     });
     cancelled_within_a_second(&origin, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf", 499);
 }
@@ -132,7 +132,7 @@ fn a_client_that_leaves_in_its_upload_cancels_the_upstream_request() {
 fn a_client_that_leaves_before_its_100_cancels_the_upstream_request() {
     let origin = Origin::start(|mut exchange| {
         exchange.head();
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let request = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
     cancelled_within_a_second(&origin, request, 499);
@@ -144,7 +144,7 @@ fn a_client_that_leaves_in_a_download_cancels_the_upstream_request() {
         exchange.request();
         exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n");
         exchange.pour(999_999_999);
-        exchange.to_end();
+        exchange.read_to_end();
     });
     cancelled_within_a_second(&origin, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 200);
 }
@@ -154,7 +154,7 @@ fn a_client_that_leaves_in_a_silent_stream_cancels_the_upstream_request() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();
         exchange.send("HTTP/1.1 200 OK\r\n\r\ndata: 1\n\n");
-        exchange.to_end();
+        exchange.read_to_end();
     });
     cancelled_within_a_second(&origin, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 200);
 }
@@ -168,7 +168,7 @@ fn an_early_answer_reaches_a_client_that_uploads() {
             exchange.send("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nno!");
             if reads_on {
                 exchange.half_close();
-                exchange.to_end();
+                exchange.read_to_end();
             }
         });
         let balancer = Balancer::before(&[&origin]);
@@ -191,7 +191,7 @@ fn a_response_may_be_complete_before_the_request_is() {
         exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
         let length = exchange.body(head).body.len();
         exchange.send(format!("4\r\n{length:04}\r\n0\r\n\r\n"));
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::before(&[&origin]);
     let mut client = Client::of(&balancer);

@@ -44,7 +44,7 @@ fn a_slow_body_is_408_and_no_complete_request() {
     for (framing, part) in [("Content-Length: 9", "half"), ("Transfer-Encoding: chunked", "4\r\nhalf\r\n")] {
         let origin = Origin::start(|mut exchange| {
             exchange.request();
-            exchange.to_end();
+            exchange.read_to_end();
         });
         let balancer = Balancer::start("body_timeout = \"300ms\"", &pool_of(&[&origin]));
         let begun = Instant::now();
@@ -56,6 +56,25 @@ fn a_slow_body_is_408_and_no_complete_request() {
         balancer.logged(&["\"status\":408", "\"reason\":\"slow_body\""]);
         assert_ne!(origin.request().ended, Ended::Framed);
     }
+}
+
+#[test]
+fn a_body_below_the_rate_floor_is_cut_after_ten_seconds() {
+    let origin = Origin::start(|mut exchange| {
+        exchange.request();
+        exchange.read_to_end();
+    });
+    let balancer = Balancer::before(&[&origin]);
+    let begun = Instant::now();
+    let mut client = Client::of(&balancer);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n");
+    // Never silent for long, and far below 500 bytes a second.
+    while begun.elapsed() < Duration::from_secs(14) && origin.ends() == 0 && client.try_send("x").is_ok() {
+        pause(SHORT);
+    }
+    assert_eq!(client.response().status(), 408);
+    in_time(begun, Duration::from_secs(10));
+    balancer.logged(&["\"status\":408", "\"reason\":\"slow_body\""]);
 }
 
 #[test]
@@ -77,11 +96,11 @@ fn a_client_that_reads_nothing_is_cut() {
         exchange.request();
         exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n");
         exchange.pour(67_108_864);
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::start("body_timeout = \"300ms\"", &pool_of(&[&origin]));
     let begun = Instant::now();
-    let mut client = Client::of(&balancer).small_buffer();
+    let mut client = Client::of(&balancer);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     origin.await_end();
     in_time(begun, SHORT);
@@ -130,7 +149,7 @@ fn silence_in_the_middle_of_a_response_cuts_the_client_visibly() {
         let origin = Origin::start(move |mut exchange| {
             exchange.request();
             exchange.send(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{part}"));
-            exchange.to_end();
+            exchange.read_to_end();
         });
         let balancer = Balancer::start("", &format!("{}idle_timeout = \"300ms\"\n", pool_of(&[&origin])));
         let begun = Instant::now();

@@ -35,7 +35,7 @@ fn a_client_s_half_close_is_passed_on_and_the_answer_still_comes() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();
         exchange.send(SWITCH);
-        let sent = exchange.to_end();
+        let sent = exchange.read_to_end();
         exchange.send(format!("after the end: {sent}"));
     });
     let balancer = Balancer::before(&[&origin]);
@@ -53,7 +53,7 @@ fn a_worker_s_half_close_is_passed_on_and_the_client_can_still_send() {
         exchange.send(SWITCH);
         exchange.send("goodbye");
         exchange.half_close();
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::before(&[&origin]);
     let mut client = tunnel(&balancer);
@@ -69,7 +69,7 @@ fn bytes_right_behind_the_101_are_not_lost() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();
         exchange.send(format!("{SWITCH}first words"));
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::before(&[&origin]);
     let mut client = tunnel(&balancer);
@@ -116,7 +116,7 @@ fn a_101_nobody_asked_for_is_a_bad_gateway() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();
         exchange.send(SWITCH);
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::before(&[&origin]);
     let mut client = Client::of(&balancer);
@@ -144,7 +144,7 @@ fn a_tunnel_whose_client_leaves_is_closed_at_the_worker() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();
         exchange.send(SWITCH);
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::before(&[&origin]);
     let client = tunnel(&balancer);

@@ -133,6 +133,7 @@ impl Balancer {
 }
 
 impl Drop for Balancer {
+    #[expect(clippy::print_stdout, reason = "the test's own report")]
     fn drop(&mut self) {
         // Workers of its own end with it.
         let _ = self.child.kill();

@@ -82,7 +82,7 @@ impl Client {
 
     /// Waits for the other side's end: what came before it and how it ended.
     pub(crate) fn rest(&mut self) -> (String, Ended) {
-        let ended = self.0.to_end();
+        let ended = self.0.read_to_end();
         (String::from_utf8_lossy(&self.0.take()).into_owned(), ended)
     }
 
@@ -97,11 +97,5 @@ impl Client {
 
     pub(crate) fn reset(self) {
         self.0.reset();
-    }
-
-    /// Lets the kernel take in as little as it can.
-    pub(crate) fn small_buffer(self) -> Self {
-        self.0.socket().set_recv_buffer_size(4 * 1024).unwrap();
-        self
     }
 }

@@ -47,6 +47,8 @@ impl Origin {
 
     pub(crate) fn start_at(address: &str, script: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(address).unwrap();
+        // The 128 of the standard library are few for a test with many connections at once: the kernel drops the others.
+        socket2::SockRef::from(&listener).listen(4_096).unwrap();
         let place = Place::Tcp(listener.local_addr().unwrap());
         Self::run(place, script, move || {
             let stream = listener.accept()?.0;
@@ -85,7 +87,7 @@ impl Origin {
     pub(crate) fn silent() -> Self {
         Self::start(|mut exchange| {
             exchange.request();
-            exchange.to_end();
+            exchange.read_to_end();
         })
     }
 
@@ -151,6 +153,11 @@ impl Origin {
     pub(crate) fn await_requests(&self, count: usize) {
         let arrived = || (self.requests().len() >= count).then_some(());
         eventually(|| format!("{count} requests, not {:?}", self.requests()), arrived);
+    }
+
+    /// Connections that scripts have read to their ends.
+    pub(crate) fn ends(&self) -> usize {
+        self.seen.ended.lock().unwrap().len()
     }
 
     /// How the first connection that a script read to its end has ended.
@@ -232,8 +239,8 @@ impl Exchange {
     }
 
     /// Reads until the other side ends, which [`Origin::await_end`] is told.
-    pub(crate) fn to_end(&mut self) -> String {
-        let ended = self.wire.to_end();
+    pub(crate) fn read_to_end(&mut self) -> String {
+        let ended = self.wire.read_to_end();
         self.seen.ended.lock().unwrap().push(ended);
         String::from_utf8_lossy(&self.wire.take()).into_owned()
     }

@@ -103,7 +103,7 @@ impl Wire {
         } else if let Some(length) = message.length() {
             self.counted(&mut message.body, length).err().unwrap_or(Ended::Framed)
         } else if until_close {
-            let ended = self.to_end();
+            let ended = self.read_to_end();
             message.body = self.take();
             ended
         } else {
@@ -113,7 +113,7 @@ impl Wire {
     }
 
     /// Reads until there is no more to come.
-    pub(super) fn to_end(&mut self) -> Ended {
+    pub(super) fn read_to_end(&mut self) -> Ended {
         loop {
             if let Err(ended) = self.more() {
                 return ended;
