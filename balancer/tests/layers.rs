@@ -1,5 +1,4 @@
 //! A room imports lower layers only; the picture is in `ARCHITECTURE.md`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
