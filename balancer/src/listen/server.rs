@@ -1,6 +1,7 @@
 //! One thread's part of all listeners: accept, serve, drain.
 
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,24 +110,19 @@ impl Server {
 
 /// Accepts until the drain begins; then what the kernel has accepted already, and closes.
 async fn accept<S: Service>(queue: Accepting, own: usize, serving: Rc<Serving<S>>, mut draining: Draining) {
-    let mut left = BACKLOG as usize;
-    while left > 0 {
+    let mut begins = pin!(draining.reached(Stage::Draining));
+    loop {
         let (socket, peer) = tokio::select! {
+            biased;
+            () = &mut begins => break,
             accepted = queue.accept() => accepted,
-            () = draining.reached(Stage::Draining) => match timeout(Duration::ZERO, queue.accept()).await {
-                Ok(accepted) => {
-                    // No more than were waiting, however fast others come.
-                    left -= 1;
-                    accepted
-                }
-                Err(_) => return,
-            },
         };
-        let counted = serving.threads.place(own);
-        match counted.thread() == own {
-            true => serving.serve(socket, peer, counted),
-            false => counted.hand_over(socket),
-        }
+        serving.place(own, socket, peer);
+    }
+    // No more than may have been waiting, however fast others come.
+    for _ in 0..BACKLOG {
+        let Ok((socket, peer)) = timeout(Duration::ZERO, queue.accept()).await else { break };
+        serving.place(own, socket, peer);
     }
 }
 
@@ -138,6 +134,15 @@ impl<S: Service> Serving<S> {
             .max_buf_size(header_bytes_max.max(READ_BUFFER))
             .header_read_timeout(None);
         Self { service, registry: Rc::clone(registry), threads: Arc::clone(threads), http, header_bytes_max }
+    }
+
+    /// Serves a connection that thread `own` has accepted, or has another thread serve it.
+    fn place(&self, own: usize, socket: Socket, peer: Peer) {
+        let counted = self.threads.place(own);
+        match counted.thread() == own {
+            true => self.serve(socket, peer, counted),
+            false => counted.hand_over(socket),
+        }
     }
 
     /// Serves a connection that another thread has accepted.
