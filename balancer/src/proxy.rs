@@ -81,6 +81,12 @@ impl Proxy {
         let answered = async {
             let scan = Scan::of(&head)?;
             let admitted = forward::admit(&head, &scan)?;
+            if scan.ends_here() {
+                if let Some(record) = &mut record {
+                    record.answered(StatusCode::OK);
+                }
+                return Ok(Response::new(ResponseBody::Empty));
+            }
             let table = self.shared.table.load();
             let pool = table.find(admitted.host.as_bytes(), admitted.target.path()).ok_or(Fault::NoRoute)?;
             let pool = Arc::clone(pool);
@@ -101,7 +107,7 @@ impl Proxy {
         };
         match answered.await {
             Ok(response) => response,
-            Err(fault) => explain(fault, &id, record),
+            Err(fault) => explain(fault, &id, connection.client.is_unread(), record),
         }
     }
 
@@ -159,7 +165,7 @@ impl Service for Proxy {
 }
 
 /// An answer of ours: what happened, in words, and the id under which the log has it.
-fn explain(fault: Fault, id: &HeaderValue, record: Option<Box<Record>>) -> Response<ResponseBody> {
+fn explain(fault: Fault, id: &HeaderValue, unread: bool, record: Option<Box<Record>>) -> Response<ResponseBody> {
     let (party, status, reason) = fault.explain();
     let text = format!("{status}: {reason}\nrequest id: {}\n", id.to_str().unwrap_or("-"));
     if let Some(mut record) = record {
@@ -175,8 +181,8 @@ fn explain(fault: Fault, id: &HeaderValue, record: Option<Box<Record>>) -> Respo
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    if party == Party::Client {
-        // What follows on the connection may be anything.
+    if party == Party::Client || unread {
+        // What follows on the connection may be anything, or the rest of a body nobody wants.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Config, ListenAddress};
 use crate::drain::drain;
-use crate::listen::{self, Listener, Threads};
+use crate::listen::{self, Listener, Server};
 use crate::observe::Writer;
 use crate::pool::Pool;
 use crate::proxy::Shared;
@@ -57,7 +57,7 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
     let (drain, draining) = drain();
     let connections_max = config.connections_max.unwrap_or_else(|| limits::connections_max(descriptors));
     let shortest = limits::shortest(config);
-    let servers = Threads::servers(config.threads, connections_max, &listeners, &config.client, shortest, &draining)
+    let servers = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, &draining)
         .map_err(|error| Failure::System("cannot share a listener among threads", error))?;
     start::announce(config, origin, &listeners, descriptors, connections_max);
     // Each thread has its own duplicate, and the last to close closes.

@@ -52,19 +52,20 @@ pub(super) fn thread(
 ) -> io::Result<()> {
     let (shared, writer) = (Arc::clone(shared), writer.clone());
     let body = move || {
-        let served =
-            Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()).and_then(
-                |runtime| {
-                    runtime.block_on(async {
-                        let proxy = Rc::new(Proxy::new(shared, &writer));
-                        let upstreams = Rc::clone(proxy.forwarder().upstreams());
-                        spawn_local(async move { upstreams.reap_for_ever().await });
-                        let served = server.run(Rc::clone(&proxy)).await;
-                        proxy.close_log();
-                        served
-                    })
-                },
-            );
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());
+        let served = runtime.and_then(|runtime| {
+            let served = runtime.block_on(async {
+                let proxy = Rc::new(Proxy::new(shared, &writer));
+                let upstreams = Rc::clone(proxy.forwarder().upstreams());
+                spawn_local(async move { upstreams.reap_for_ever().await });
+                let served = server.run(Rc::clone(&proxy)).await;
+                proxy.close_log();
+                served
+            });
+            // Not dropped, which would wait for the look-up of a name that nobody answers.
+            runtime.shutdown_background();
+            served
+        });
         // Nobody listens only when the process is about to end.
         let _ = ended.send(served);
     };

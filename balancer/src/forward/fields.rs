@@ -4,9 +4,11 @@
 
 use std::cell::RefCell;
 
+use http::Response;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
+use super::error::Fault;
 use super::scan::{Class, Named, Scan, TRACEPARENT, class};
 use crate::config::AmbiguousFields;
 
@@ -127,6 +129,9 @@ pub(super) fn to_worker(
             headers.append(name.clone(), value.clone());
         }
     }
+    if let Some(forwards) = scan.max_forwards {
+        headers.insert(header::MAX_FORWARDS, HeaderValue::from(forwards.saturating_sub(1)));
+    }
     match framing {
         Framing::None => {}
         Framing::Length(length) => _ = headers.append(header::CONTENT_LENGTH, HeaderValue::from(length)),
@@ -149,10 +154,15 @@ pub(super) fn to_worker(
 }
 
 /// Removes from a worker's response what is not for the client, and says what it was.
-pub(super) fn to_client(headers: &mut HeaderMap) -> Said {
+///
+/// # Errors
+/// [`Fault::BadResponse`] for a body that two readers would end in two places: a length beside a transfer coding, a coding
+/// other than `chunked`, a length that is no number or given more than once (RFC 9112 §6.3).
+pub(super) fn to_client<B>(response: &mut Response<B>) -> Result<Said, Fault> {
     let mut said = Said::default();
-    let (mut connection, mut others) = (false, false);
-    for (name, value) in headers.iter() {
+    let (mut connection, mut codings, mut lengths, mut others) = (false, 0, 0, false);
+    let headers = response.headers();
+    for (name, value) in headers {
         match class(name) {
             Class::HopByHop if *name == header::CONNECTION => connection = true,
             Class::HopByHop => {
@@ -164,29 +174,51 @@ pub(super) fn to_client(headers: &mut HeaderMap) -> Said {
                 said.protocol = Some(value.clone());
             }
             Class::Te => others = true,
-            Class::Framing => others |= *name == header::TRANSFER_ENCODING,
-            Class::EndToEnd | Class::Identity | Class::Ambiguous => {}
+            Class::Framing if *name == header::TRANSFER_ENCODING => {
+                codings += 1;
+                if !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                    return Err(Fault::BadResponse);
+                }
+            }
+            Class::Framing if *name == header::CONTENT_LENGTH => {
+                lengths += 1;
+                if !value.as_bytes().iter().all(u8::is_ascii_digit) {
+                    return Err(Fault::BadResponse);
+                }
+            }
+            Class::Framing | Class::EndToEnd | Class::Identity | Class::Ambiguous => {}
         }
     }
-    if connection {
-        let named = Named::by(headers);
-        others |= headers.keys().any(|name| named.contains(name));
+    if codings + lengths > 1 {
+        return Err(Fault::BadResponse);
     }
+    others |= connection && Named::by(headers).any_of(headers);
+    let headers = response.headers_mut();
     if others {
-        let named = Named::by(headers);
-        let of_connection = |name: &HeaderName| match class(name) {
-            Class::HopByHop | Class::Te | Class::Upgrade => true,
-            Class::Framing => *name == header::TRANSFER_ENCODING,
-            Class::EndToEnd | Class::Identity | Class::Ambiguous => named.contains(name),
-        };
-        let names: Vec<HeaderName> = headers.keys().filter(|name| of_connection(name)).cloned().collect();
-        for name in names {
-            headers.remove(name);
+        strip(headers);
+    } else {
+        if connection {
+            headers.remove(header::CONNECTION);
         }
-    } else if connection {
-        headers.remove(header::CONNECTION);
+        if codings > 0 {
+            headers.remove(header::TRANSFER_ENCODING);
+        }
     }
-    said
+    Ok(said)
+}
+
+/// Removes whatever is for one connection only.
+fn strip(headers: &mut HeaderMap) {
+    let named = Named::by(headers);
+    let of_connection = |name: &HeaderName| match class(name) {
+        Class::HopByHop | Class::Te | Class::Upgrade => true,
+        Class::Framing => *name == header::TRANSFER_ENCODING,
+        Class::EndToEnd | Class::Identity | Class::Ambiguous => named.contains(name),
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(|name| of_connection(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
 }
 
 /// `timeout=SECONDS` of a `Keep-Alive` field.
@@ -249,6 +281,12 @@ mod tests {
             request = request.header(*name, *value);
         }
         request.body(()).unwrap().into_parts().0
+    }
+
+    fn response(fields: &[(&str, &str)]) -> Response<()> {
+        let mut response = Response::new(());
+        *response.headers_mut() = request(fields).headers;
+        response
     }
 
     fn sent(fields: &[(&str, &str)], framing: Framing, trusted: bool) -> HeaderMap {
@@ -350,6 +388,19 @@ mod tests {
     }
 
     #[test]
+    fn an_options_request_passes_one_gateway_fewer() {
+        let mut request = request(&[("max-forwards", "3")]);
+        request.method = http::Method::OPTIONS;
+        let scan = Scan::of(&request).unwrap();
+        assert!(!scan.ends_here());
+        let (host, client) = (HeaderValue::from_static("a"), ClientFields::new(None, false));
+        let value = || HeaderValue::from_static("-");
+        let own = RequestFields { id: value(), start: value(), trace: value() };
+        let headers = to_worker(&request, &scan, &host, Framing::None, &client, &own, AmbiguousFields::Drop);
+        assert_eq!(all(&headers, "max-forwards"), ["2"]);
+    }
+
+    #[test]
     fn te_trailers_is_asked_of_the_worker_too() {
         let headers = sent(&[("te", "trailers"), ("connection", "te")], Framing::None, false);
         assert_eq!((all(&headers, "te"), all(&headers, "connection")), (vec!["trailers"], vec!["te"]));
@@ -357,18 +408,16 @@ mod tests {
 
     #[test]
     fn a_response_keeps_its_cookies_and_loses_what_was_for_us() {
-        let mut headers = request(&[
+        let mut response = response(&[
             ("connection", "keep-alive, x-hop, set-cookie2"),
             ("keep-alive", "timeout=5"),
             ("x-hop", "1"),
-            ("transfer-encoding", "chunked"),
             ("set-cookie", "a=1"),
             ("set-cookie", "b=2"),
             ("content-length", "3"),
-        ])
-        .headers;
-        let said = to_client(&mut headers);
-        assert_eq!(said, Said { protocol: None, keep_alive: Some(5) });
+        ]);
+        assert_eq!(to_client(&mut response), Ok(Said { protocol: None, keep_alive: Some(5) }));
+        let headers = response.headers();
         let mut left: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         left.sort_unstable();
         assert_eq!(left, [("content-length", "3"), ("set-cookie", "a=1"), ("set-cookie", "b=2")]);
@@ -376,9 +425,28 @@ mod tests {
 
     #[test]
     fn the_usual_connection_field_of_a_response_goes_alone() {
-        let mut headers = request(&[("connection", "keep-alive"), ("x-hop", "1")]).headers;
-        assert_eq!(to_client(&mut headers), Said::default());
-        assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-hop"]);
+        for fields in
+            [[("connection", "keep-alive"), ("x-hop", "1")], [("transfer-encoding", "Chunked "), ("x-hop", "1")]]
+        {
+            let mut response = response(&fields);
+            assert_eq!(to_client(&mut response), Ok(Said::default()));
+            assert_eq!(response.headers().keys().collect::<Vec<_>>(), ["x-hop"]);
+        }
+    }
+
+    #[test]
+    fn a_response_that_two_readers_would_end_in_two_places_is_none() {
+        for fields in [
+            &[("content-length", "5"), ("transfer-encoding", "chunked")][..],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[("transfer-encoding", "gzip")],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+            &[("content-length", "5, 5")],
+            &[("content-length", "5"), ("content-length", "5")],
+            &[("content-length", "+5")],
+        ] {
+            assert_eq!(to_client(&mut response(fields)), Err(Fault::BadResponse), "{fields:?}");
+        }
     }
 
     #[test]

@@ -168,7 +168,8 @@ impl Forwarder {
             upload.answered();
         }
         client.renew();
-        let said = fields::to_client(response.headers_mut());
+        let one_message_only = response.version() == Version::HTTP_10;
+        let said = fields::to_client(&mut response)?;
         if let Some(affinity) = pool.affinity()
             && wish.affinity != Some(affinity.tag(place.endpoint()))
             && let Some(cookie) = affinity.set_cookie(place.endpoint())
@@ -206,7 +207,8 @@ impl Forwarder {
             upload,
             upstreams: Rc::clone(&self.upstreams),
             idle_max: pool.idle_connections_max(),
-            keep_alive: keep_alive(&said, pool.timeouts().keep_alive),
+            // On a connection that has spoken HTTP/1.0 hyper would send the next request as 1.0 too, which has no chunks.
+            keep_alive: if one_message_only { Duration::ZERO } else { keep_alive(&said, pool.timeouts().keep_alive) },
         };
         if response.body().is_end_stream() {
             lease.give_back();

@@ -1,7 +1,8 @@
 //! One look at the fields of a message: what each is to an intermediary, and what the few say that we act on.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Version, request::Parts};
+use http::request::Parts;
+use http::{Method, Version};
 
 use super::error::Fault;
 
@@ -22,6 +23,8 @@ pub struct Scan<'a> {
     pub(super) upgrade: bool,
     /// Whether it brings a `traceparent`.
     pub(super) traced: bool,
+    /// How many more gateways an OPTIONS request may pass (RFC 9110 §7.6.2).
+    pub(super) max_forwards: Option<u64>,
     /// Whether it brings a name that a worker may read as another field's.
     pub(super) ambiguous: bool,
 }
@@ -66,6 +69,7 @@ impl<'a> Scan<'a> {
             expects_continue: false,
             upgrade: false,
             traced: false,
+            max_forwards: None,
             ambiguous: false,
         };
         let is_1_1 = request.version == Version::HTTP_11;
@@ -94,6 +98,9 @@ impl<'a> Scan<'a> {
                     scan.expects_continue = is_1_1;
                 }
                 header::EXPECT => return Err(Fault::ExpectationFailed),
+                header::MAX_FORWARDS if request.method == Method::OPTIONS => {
+                    scan.max_forwards = value.to_str().ok().and_then(|number| number.parse().ok());
+                }
                 header::UPGRADE => {
                     scan.upgrade = is_1_1;
                     h2c |= value.as_bytes().get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"));
@@ -103,6 +110,11 @@ impl<'a> Scan<'a> {
         }
         scan.upgrade &= !h2c && !has_body && scan.named.contains(&header::UPGRADE);
         Ok(scan)
+    }
+
+    /// Whether the request is for us and goes no further (RFC 9110 §7.6.2).
+    pub fn ends_here(&self) -> bool {
+        self.max_forwards == Some(0)
     }
 
     /// What the field at `index`, in the order of the map, is.
@@ -121,6 +133,11 @@ impl<'a> Named<'a> {
     pub(super) fn by(headers: &'a HeaderMap) -> Self {
         let names_some = headers.get_all(header::CONNECTION).iter().any(names_some);
         Self { headers: names_some.then_some(headers) }
+    }
+
+    /// Whether any of these fields is named.
+    pub(super) fn any_of(&self, headers: &HeaderMap) -> bool {
+        self.headers.is_some() && headers.keys().any(|name| self.contains(name))
     }
 
     pub(super) fn contains(&self, name: &HeaderName) -> bool {

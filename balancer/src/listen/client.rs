@@ -150,6 +150,11 @@ impl Client {
         self.unread.set(unread);
     }
 
+    /// Whether a request body has not been read to its end.
+    pub fn is_unread(&self) -> bool {
+        self.unread.get()
+    }
+
     /// Notes that only the close will end the response: should the response fail, the close must not look like its end.
     pub fn reset_on_failure(&self) {
         self.reset.set(true);
@@ -166,10 +171,6 @@ impl Client {
 
     pub(super) fn must_reset(&self) -> bool {
         self.reset.get()
-    }
-
-    pub(super) fn is_unread(&self) -> bool {
-        self.unread.get()
     }
 
     /// Notes what has come in.
@@ -205,7 +206,13 @@ impl Client {
 
     pub(super) fn writes(&self, ready: bool) {
         match (ready, self.stalled_since.get()) {
-            (true, Some(_)) => self.stalled_since.set(None),
+            (true, Some(_)) => {
+                self.stalled_since.set(None);
+                // The end of a response is being written still, though all of it has been handed over.
+                if self.phase.get() == Phase::Idle {
+                    self.since.set(Instant::now());
+                }
+            }
             (false, None) => self.stalled_since.set(Some(Instant::now())),
             _ => {}
         }
@@ -235,6 +242,7 @@ impl Client {
             Some(Expired::Stalled)
         } else {
             match self.phase.get() {
+                Phase::Idle if self.stalled_since.get().is_some() => None,
                 Phase::Idle => over(self.since.get(), limits.keep_alive_timeout).then_some(Expired::Idle),
                 Phase::Header => over(self.since.get(), limits.header_timeout).then_some(Expired::Header),
                 Phase::Busy => self.busy_expired(now).map(Expired::Service),
@@ -359,6 +367,18 @@ mod tests {
         client.writes(true);
         assert_eq!(expired_after(&client, 60), None);
         client.writes(false);
+        assert_eq!(expired_after(&client, 60), Some(Expired::Stalled));
+    }
+
+    #[test]
+    fn a_response_that_is_being_written_still_is_no_idle_time() {
+        let client = Client::new(Peer::Unix);
+        client.request_begins();
+        client.writes(false);
+        client.response_ends();
+        client.writes(true);
+        client.writes(false);
+        assert_eq!(expired_after(&client, 2), None);
         assert_eq!(expired_after(&client, 60), Some(Expired::Stalled));
     }
 

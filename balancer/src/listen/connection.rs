@@ -15,86 +15,95 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use super::client::{Client, Expired, Peer};
+use super::client::{Client, Expired};
 use super::close;
-use super::registry::Registry;
+use super::registry::{Registered, Registry};
+use super::threads::Counted;
 use super::watched::Watched;
 use super::{Service, Socket};
 
-/// Serves requests until one side ends the connection, and ends it so that the last answer arrives.
-pub(super) async fn run<S: Service>(
-    socket: Socket,
-    peer: Peer,
-    service: Rc<S>,
-    registry: Rc<Registry>,
-    http: http1::Builder,
-    header_bytes_max: usize,
-) {
-    let client = Rc::new(Client::new(peer));
-    let _registered = registry.enter(Rc::clone(&client));
-    let mut connection = {
-        let state = Rc::new(service.connected(&client));
-        let watched = Rc::clone(&client);
-        let (client, service) = (Rc::clone(&client), Rc::clone(&service));
-        let answer = move |request: Request<Incoming>| {
-            let (client, service, state) = (Rc::clone(&client), Rc::clone(&service), Rc::clone(&state));
-            client.request_begins();
-            client.set_unread(!request.body().is_end_stream());
-            async move {
-                let ending = Ending(client);
-                let response = service.answer(state, request).await;
-                Ok::<_, Infallible>(response.map(|body| Answer { body, _ending: ending }))
-            }
+/// One client connection, and what it shares with the others of its thread.
+pub(super) struct Connection<S: Service> {
+    pub(super) client: Rc<Client>,
+    pub(super) registered: Registered,
+    pub(super) counted: Counted,
+    pub(super) service: Rc<S>,
+    pub(super) registry: Rc<Registry>,
+    pub(super) http: http1::Builder,
+    pub(super) header_bytes_max: usize,
+}
+
+impl<S: Service> Connection<S> {
+    /// Serves requests until one side ends the connection, and ends it so that the last answer arrives.
+    pub(super) async fn run(self, socket: Socket) {
+        let client = &self.client;
+        let mut connection = {
+            let state = Rc::new(self.service.connected(client));
+            let watched = Rc::clone(client);
+            let (client, service) = (Rc::clone(client), Rc::clone(&self.service));
+            let answer = move |request: Request<Incoming>| {
+                let (client, service, state) = (Rc::clone(&client), Rc::clone(&service), Rc::clone(&state));
+                client.request_begins();
+                client.set_unread(!request.body().is_end_stream());
+                async move {
+                    let ending = Ending(client);
+                    let response = service.answer(state, request).await;
+                    Ok::<_, Infallible>(response.map(|body| Answer { body, _ending: ending }))
+                }
+            };
+            let io = TokioIo::new(Watched::new(socket, watched, self.header_bytes_max));
+            self.http.serve_connection(io, service_fn(answer))
         };
-        let io = TokioIo::new(Watched::new(socket, watched, header_bytes_max));
-        http.serve_connection(io, service_fn(answer))
-    };
-    let mut draining = false;
-    let ended = poll_fn(|cx| {
-        client.set_waker(cx.waker());
-        match client.expired() {
-            None | Some(Expired::Service(_)) => {}
-            Some(expired) => return Poll::Ready(End::Expired(expired)),
+        let mut draining = false;
+        let ended = poll_fn(|cx| {
+            client.set_waker(cx.waker());
+            match client.expired() {
+                None | Some(Expired::Service(_)) => {}
+                Some(expired) => return Poll::Ready(End::Expired(expired)),
+            }
+            if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+                return Poll::Ready(End::Http(result));
+            }
+            // Polled first, so that a request that is already here is served.
+            if self.registry.is_draining() && !draining {
+                draining = true;
+                Pin::new(&mut connection).graceful_shutdown();
+                return Pin::new(&mut connection).poll(cx).map(End::Http);
+            }
+            Poll::Pending
+        })
+        .await;
+        let rest = connection.into_parts();
+        let (socket, read) = (rest.io.into_inner().into_inner(), rest.read_buf);
+        // What is rarely waited for waits on the heap, so that the task of every connection stays small.
+        match ended {
+            // Between requests the parser takes a failed read for the end.
+            End::Http(_) if client.line_is_too_long(self.header_bytes_max) => {
+                self.service.refused(client, Refusal::TargetTooLong);
+                close::with_answer(socket, StatusCode::URI_TOO_LONG, Refusal::TargetTooLong.reason()).await;
+            }
+            End::Http(Ok(())) => match client.taken_over() {
+                Some(takeover) => takeover(socket, read).await,
+                None if client.is_unread() => Box::pin(close::lingering(socket)).await,
+                None => {}
+            },
+            End::Http(Err(error)) if error.is_parse() => {
+                self.service.refused(client, Refusal::of(&error));
+                Box::pin(close::lingering(socket)).await;
+            }
+            End::Http(Err(_)) if client.must_reset() => socket.reset_on_close(),
+            End::Http(Err(_)) => {}
+            End::Expired(Expired::Header) => {
+                self.service.refused(client, Refusal::SlowHeader);
+                let refusal = Refusal::SlowHeader;
+                Box::pin(close::with_answer(socket, refusal.status(), refusal.reason())).await;
+            }
+            // What the client did not take would fill the kernel's memory for as long as it likes.
+            End::Expired(Expired::Stalled) => socket.reset_on_close(),
+            End::Expired(_) if client.must_reset() => socket.reset_on_close(),
+            End::Expired(_) => {}
         }
-        if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
-            return Poll::Ready(End::Http(result));
-        }
-        // Polled first, so that a request that is already here is served.
-        if registry.is_draining() && !draining {
-            draining = true;
-            Pin::new(&mut connection).graceful_shutdown();
-            return Pin::new(&mut connection).poll(cx).map(End::Http);
-        }
-        Poll::Pending
-    })
-    .await;
-    let rest = connection.into_parts();
-    let (socket, read) = (rest.io.into_inner().into_inner(), rest.read_buf);
-    // What is rarely waited for waits on the heap, so that the task of every connection stays small.
-    match ended {
-        // Between requests the parser takes a failed read for the end.
-        End::Http(_) if client.line_is_too_long(header_bytes_max) => {
-            service.refused(&client, Refusal::TargetTooLong);
-            close::with_answer(socket, StatusCode::URI_TOO_LONG, Refusal::TargetTooLong.reason()).await;
-        }
-        End::Http(Ok(())) => match client.taken_over() {
-            Some(takeover) => takeover(socket, read).await,
-            None if client.is_unread() => Box::pin(close::lingering(socket)).await,
-            None => {}
-        },
-        End::Http(Err(error)) if error.is_parse() => {
-            service.refused(&client, Refusal::of(&error));
-            Box::pin(close::lingering(socket)).await;
-        }
-        End::Http(Err(_)) if client.must_reset() => socket.reset_on_close(),
-        End::Http(Err(_)) => {}
-        End::Expired(Expired::Header) => {
-            service.refused(&client, Refusal::SlowHeader);
-            let refusal = Refusal::SlowHeader;
-            Box::pin(close::with_answer(socket, refusal.status(), refusal.reason())).await;
-        }
-        End::Expired(_) if client.must_reset() => socket.reset_on_close(),
-        End::Expired(_) => {}
+        drop((self.registered, self.counted));
     }
 }
 

@@ -10,7 +10,9 @@ mod close;
 mod connection;
 mod open;
 mod registry;
+mod server;
 mod socket;
+mod threads;
 mod watched;
 
 use std::rc::Rc;
@@ -20,10 +22,10 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 
-pub use accept::{Server, Threads};
 pub use client::{Client, Peer, Takeover, Wait};
 pub use connection::Refusal;
 pub use open::{Listener, open};
+pub use server::Server;
 pub use socket::Socket;
 
 /// What answers requests.

@@ -104,4 +104,4 @@ impl Queue {
 }
 
 /// The kernel cuts it to `net.core.somaxconn`.
-const BACKLOG: i32 = 4_096;
+pub(super) const BACKLOG: i32 = 4_096;

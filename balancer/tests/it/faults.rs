@@ -244,3 +244,18 @@ fn an_unasked_answer_reaches_nobody() {
     assert_eq!(client.get("/").text(), "asked");
     assert_eq!(origin.connections(), 2);
 }
+
+#[test]
+fn an_answer_that_two_readers_would_end_in_two_places_is_502() {
+    for head in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: gzip",
+        "Content-Length: 5, 5",
+    ] {
+        let origin = Origin::once(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n5\r\n01234\r\n0\r\n\r\n"));
+        let balancer = Balancer::before(&[&origin]);
+        assert_eq!(Client::of(&balancer).get("/").status(), 502, "{head}");
+        balancer.logged(&["\"reason\":\"bad_response\"", "\"attempts\":1"]);
+    }
+}

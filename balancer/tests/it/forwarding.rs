@@ -308,3 +308,16 @@ fn curl(balancer: &Balancer, arguments: &[&str]) -> (String, Option<i32>) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     (String::from_utf8(output.stdout).unwrap(), output.status.code())
 }
+
+#[test]
+fn an_options_request_with_no_forwards_left_is_answered_here() {
+    let origin = Origin::named("1");
+    let balancer = Balancer::before(&[&origin]);
+    let mut client = Client::of(&balancer);
+    client.send("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
+    assert_eq!(client.response().status(), 200);
+    client.send("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\n\r\n");
+    assert_eq!(client.response().text(), "1");
+    assert_eq!(origin.request().all("max-forwards"), ["0"]);
+    assert_eq!(origin.requests().len(), 1);
+}

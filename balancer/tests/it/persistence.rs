@@ -1,6 +1,9 @@
 //! How long connections live, on both sides.
 
-use super::harness::{Balancer, Client, Ended, Origin, ok, pool_of};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::harness::{Balancer, Client, Ended, Origin, eventually, ok, pool_of};
 
 #[test]
 fn an_http_1_0_client_gets_a_close_by_default() {
@@ -160,4 +163,40 @@ fn bytes_after_a_response_reach_nobody() {
         assert_eq!(client.get("/").text(), "hi");
     }
     assert_eq!(origin.connections(), 3, "such a connection is not used again");
+}
+
+#[test]
+fn a_worker_that_closes_while_idle_does_not_hold_up_the_next_request() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&closed);
+    let origin = Origin::start(move |mut exchange| {
+        exchange.request();
+        exchange.send(ok("hi"));
+        exchange.half_close();
+        count.fetch_add(1, Ordering::SeqCst);
+        exchange.to_end();
+    });
+    let balancer = Balancer::start("threads = 1", &format!("{}keep_alive_timeout = \"30s\"\n", pool_of(&[&origin])));
+    let mut client = Client::of(&balancer);
+    for number in 1..=20 {
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+        assert_eq!(client.response().text(), "hi", "request {number}");
+        // The worker's close has arrived before the next request is sent.
+        eventually(|| format!("{number} closes"), || (closed.load(Ordering::SeqCst) == number).then_some(()));
+    }
+    assert_eq!(origin.requests().len(), 20, "each reached a worker once");
+}
+
+#[test]
+fn a_worker_that_speaks_http_1_0_gets_every_request_whole() {
+    let answer = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi";
+    let origin = Origin::answering(answer);
+    let balancer = Balancer::start("threads = 1", &pool_of(&[&origin]));
+    let mut client = Client::of(&balancer);
+    assert_eq!(client.get("/").text(), "hi");
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n");
+    assert_eq!(client.response().text(), "hi");
+    origin.await_requests(2);
+    let post = &origin.requests()[1];
+    assert_eq!((post.line.as_str(), post.text()), ("POST / HTTP/1.1", "body".into()));
 }

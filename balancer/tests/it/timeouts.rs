@@ -285,3 +285,18 @@ fn in_time(begun: Instant, limit: Duration) {
 fn pause(time: Duration) {
     std::thread::sleep(time);
 }
+
+#[test]
+fn an_answer_to_a_body_that_was_not_read_closes_the_connection() {
+    let balancer = Balancer::start(
+        "",
+        "[pool.app]\nendpoints = [\"unix:/nowhere/at.all\"]\n[[route]]\npath = \"/app\"\npool = \"app\"\n",
+    );
+    for (target, status) in [("/none", 404), ("/app", 502)] {
+        let mut client = Client::of(&balancer);
+        client.send(format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"));
+        let response = client.response();
+        assert_eq!((response.status(), response.field("connection")), (status, Some("close")));
+        client.assert_closed();
+    }
+}

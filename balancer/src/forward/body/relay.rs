@@ -65,8 +65,8 @@ impl Relay {
         if let Some(fault) = self.failed {
             return Poll::Ready(Some(Err(fault)));
         }
-        if let Some(wait) = self.client.service_expired() {
-            return self.fail(Fault::late(wait), cx);
+        if self.client.service_expired() == Some(Wait::Whole) {
+            return self.fail(Fault::RequestTimeout, cx);
         }
         let incoming = &mut self.incoming;
         let frame = match &mut self.lease {
@@ -74,10 +74,14 @@ impl Relay {
             None => Pin::new(incoming).poll_frame(cx),
         };
         match frame {
-            Poll::Pending => {
-                self.wait();
-                Poll::Pending
-            }
+            // Asked only now: after a pause of the whole machine the bytes may be there as well as the end of the wait.
+            Poll::Pending => match self.client.service_expired() {
+                Some(wait) => self.fail(Fault::late(wait), cx),
+                None => {
+                    self.wait();
+                    Poll::Pending
+                }
+            },
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(record), Some(data)) = (&mut self.record, frame.data_ref()) {
                     record.sent(data.len());

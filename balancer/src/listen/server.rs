@@ -1,0 +1,181 @@
+//! One thread's part of all listeners: accept, serve, drain.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::timeout;
+
+use super::accept::Accepting;
+use super::client::Peer;
+use super::connection::{Connection, Refusal};
+use super::open::{BACKLOG, Listener, Queue};
+use super::registry::{Registry, tick_for};
+use super::threads::{Counted, Handed, Threads};
+use super::{Client, Service, Socket, close};
+use crate::config::ClientLimits;
+use crate::drain::{Draining, Stage};
+
+/// Serves connections on one thread.
+#[derive(Debug)]
+pub struct Server {
+    index: usize,
+    threads: Arc<Threads>,
+    handed: mpsc::UnboundedReceiver<Handed>,
+    queues: Vec<Queue>,
+    limits: ClientLimits,
+    shortest: Duration,
+    draining: Draining,
+}
+
+/// What is the same for all connections of a thread.
+struct Serving<S> {
+    service: Rc<S>,
+    registry: Rc<Registry>,
+    threads: Arc<Threads>,
+    http: http1::Builder,
+    header_bytes_max: usize,
+}
+
+impl Server {
+    /// One for each of `count` threads, all for the same `listeners`. `shortest` is the shortest time limit a service may
+    /// wait for.
+    ///
+    /// # Errors
+    /// When a listener's descriptor cannot be duplicated.
+    pub fn for_threads(
+        count: usize,
+        connections_max: usize,
+        listeners: &[Listener],
+        limits: &ClientLimits,
+        shortest: Duration,
+        draining: &Draining,
+    ) -> io::Result<Vec<Self>> {
+        let (threads, receivers) = Threads::new(count, connections_max);
+        let server = |(index, handed)| {
+            let of_thread = listeners.iter().filter_map(|listener| listener.queues.get(index));
+            Ok(Self {
+                index,
+                threads: Arc::clone(&threads),
+                handed,
+                queues: of_thread.map(Queue::try_clone).collect::<io::Result<_>>()?,
+                limits: limits.clone(),
+                shortest,
+                draining: draining.clone(),
+            })
+        };
+        receivers.into_iter().enumerate().map(server).collect()
+    }
+
+    /// Accepts and serves until the drain has let the last request finish or its time is over.
+    ///
+    /// # Errors
+    /// When a listener cannot be registered with the thread's runtime.
+    pub async fn run<S: Service>(mut self, service: Rc<S>) -> io::Result<()> {
+        let registry = Rc::new(Registry::default());
+        let serving = Rc::new(Serving::new(service, &registry, &self.threads, &self.limits));
+        let mut accepting = JoinSet::new();
+        for queue in std::mem::take(&mut self.queues) {
+            let queue = Accepting::new(queue)?;
+            accepting.spawn_local(accept(queue, self.index, Rc::clone(&serving), self.draining.clone()));
+        }
+        let (limits, tick) = (self.limits.clone(), tick_for(self.shortest.min(shortest(&self.limits))));
+        let ticking = Rc::clone(&registry);
+        spawn_local(async move { ticking.tick(tick, &limits).await });
+        let mut draining = self.draining.clone();
+        loop {
+            tokio::select! {
+                Some(handed) = self.handed.recv() => serving.take(handed),
+                () = draining.reached(Stage::Draining) => break,
+            }
+        }
+        while accepting.join_next().await.is_some() {}
+        // What other threads accepted last may still be on its way; who comes later finds the listeners closed.
+        while let Ok(handed) = self.handed.try_recv() {
+            serving.take(handed);
+        }
+        registry.drain();
+        tokio::select! {
+            () = registry.emptied() => {}
+            () = draining.reached(Stage::Stopped) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Accepts until the drain begins; then what the kernel has accepted already, and closes.
+async fn accept<S: Service>(queue: Accepting, own: usize, serving: Rc<Serving<S>>, mut draining: Draining) {
+    let mut left = BACKLOG as usize;
+    while left > 0 {
+        let (socket, peer) = tokio::select! {
+            accepted = queue.accept() => accepted,
+            () = draining.reached(Stage::Draining) => match timeout(Duration::ZERO, queue.accept()).await {
+                Ok(accepted) => {
+                    // No more than were waiting, however fast others come.
+                    left -= 1;
+                    accepted
+                }
+                Err(_) => return,
+            },
+        };
+        let counted = serving.threads.place(own);
+        match counted.thread() == own {
+            true => serving.serve(socket, peer, counted),
+            false => counted.hand_over(socket),
+        }
+    }
+}
+
+impl<S: Service> Serving<S> {
+    fn new(service: Rc<S>, registry: &Rc<Registry>, threads: &Arc<Threads>, limits: &ClientLimits) -> Self {
+        let header_bytes_max = limits.header_bytes_max;
+        let mut http = http1::Builder::new();
+        http.max_header_size(header_bytes_max)
+            .max_buf_size(header_bytes_max.max(READ_BUFFER))
+            .header_read_timeout(None);
+        Self { service, registry: Rc::clone(registry), threads: Arc::clone(threads), http, header_bytes_max }
+    }
+
+    /// Serves a connection that another thread has accepted.
+    fn take(&self, handed: Handed) {
+        match handed.arrive() {
+            Ok((socket, peer, counted)) => self.serve(socket, peer, counted),
+            Err(error) => tracing::warn!(%error, "a connection was lost on its way to another thread"),
+        }
+    }
+
+    fn serve(&self, socket: Socket, peer: Peer, counted: Counted) {
+        let client = Rc::new(Client::new(peer));
+        if self.threads.are_full() {
+            let refusal = Refusal::ConnectionsMax;
+            self.service.refused(&client, refusal);
+            spawn_local(async move {
+                close::with_answer(socket, refusal.status(), refusal.reason()).await;
+                drop(counted);
+            });
+            return;
+        }
+        let connection = Connection {
+            // Before the task begins, so that a drain in between waits for it.
+            registered: self.registry.enter(Rc::clone(&client)),
+            client,
+            service: Rc::clone(&self.service),
+            registry: Rc::clone(&self.registry),
+            http: self.http.clone(),
+            header_bytes_max: self.header_bytes_max,
+            counted,
+        };
+        spawn_local(connection.run(socket));
+    }
+}
+
+fn shortest(limits: &ClientLimits) -> Duration {
+    limits.header_timeout.min(limits.keep_alive_timeout).min(limits.body_timeout)
+}
+
+/// What hyper reads at once and holds for a client at most, besides a header section of the greatest length.
+const READ_BUFFER: usize = 64 * 1024;

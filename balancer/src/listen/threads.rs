@@ -1,0 +1,133 @@
+//! The proxy threads among each other: how many connections each has, and how one gets from one to another.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc;
+
+use super::Socket;
+use super::client::Peer;
+
+/// What all threads share.
+#[derive(Debug)]
+pub(super) struct Threads {
+    open: Vec<AtomicUsize>,
+    hand_over: Vec<mpsc::UnboundedSender<Handed>>,
+    connections_max: usize,
+}
+
+/// A place among a thread's connections; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Counted {
+    threads: Arc<Threads>,
+    index: usize,
+}
+
+/// A connection on its way to another thread, taken out of the runtime it was accepted on and counted where it goes.
+#[derive(Debug)]
+pub(super) struct Handed {
+    stream: Stream,
+    counted: Counted,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(std::net::TcpStream, SocketAddr),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Threads {
+    /// For `count` threads; what is handed over to each arrives at its receiver.
+    pub(super) fn new(count: usize, connections_max: usize) -> (Arc<Self>, Vec<mpsc::UnboundedReceiver<Handed>>) {
+        // Bounded by `connections_max`: whatever is handed over has been counted.
+        let (hand_over, receivers) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let open = (0..count).map(|_| AtomicUsize::new(0)).collect();
+        (Arc::new(Self { open, hand_over, connections_max }), receivers)
+    }
+
+    /// Whether there are more connections than there may be.
+    pub(super) fn are_full(&self) -> bool {
+        self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum::<usize>() > self.connections_max
+    }
+
+    /// Counts a connection accepted by thread `own`, on the thread that shall serve it.
+    ///
+    /// The kernel spreads connections by a hash, which with few of them leaves a thread idle; handing over costs a wake-up,
+    /// which a connection per request would feel. So a connection moves only where the imbalance is worth it: two and an
+    /// eighth more than the least loaded thread.
+    pub(super) fn place(self: &Arc<Self>, own: usize) -> Counted {
+        let load = |index: usize| self.open[index].load(Ordering::Relaxed);
+        let least = (0..self.open.len()).min_by_key(|&index| load(index)).unwrap_or(own);
+        let slack = 2 + load(least) / 8;
+        let index = if load(own) > load(least) + slack { least } else { own };
+        self.open[index].fetch_add(1, Ordering::Relaxed);
+        Counted { threads: Arc::clone(self), index }
+    }
+}
+
+impl Counted {
+    /// The thread it is counted on.
+    pub(super) fn thread(&self) -> usize {
+        self.index
+    }
+
+    /// Sends the connection to that thread.
+    pub(super) fn hand_over(self, socket: Socket) {
+        let stream = match socket {
+            Socket::Tcp(stream) => stream.peer_addr().and_then(|peer| Ok(Stream::Tcp(stream.into_std()?, peer))),
+            Socket::Unix(stream) => stream.into_std().map(Stream::Unix),
+        };
+        // A client that is gone already, or a thread that ended with the process: nothing to serve either way.
+        if let Ok(stream) = stream {
+            let threads = Arc::clone(&self.threads);
+            let _ = threads.hand_over[self.index].send(Handed { stream, counted: self });
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.threads.open[self.index].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Handed {
+    /// Takes the connection into the runtime of this thread.
+    pub(super) fn arrive(self) -> io::Result<(Socket, Peer, Counted)> {
+        let (socket, peer) = match self.stream {
+            Stream::Tcp(stream, peer) => (Socket::Tcp(TcpStream::from_std(stream)?), Peer::Tcp(peer)),
+            Stream::Unix(stream) => (Socket::Unix(UnixStream::from_std(stream)?), Peer::Unix),
+        };
+        Ok((socket, peer, self.counted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixty_four_connections_are_shared_evenly_whichever_thread_accepts_them() {
+        let (threads, _receivers) = Threads::new(4, 100);
+        let counted: Vec<_> = (0..64).map(|_| threads.place(1)).collect();
+        for thread in 0..4 {
+            let share = counted.iter().filter(|counted| counted.thread() == thread).count();
+            assert!((13..=20).contains(&share), "thread {thread}: {share}");
+        }
+    }
+
+    #[test]
+    fn connections_are_counted_until_they_end() {
+        let (threads, _receivers) = Threads::new(2, 1);
+        let first = threads.place(0);
+        assert!(!threads.are_full());
+        let second = threads.place(0);
+        assert!(threads.are_full());
+        drop(second);
+        assert!(!threads.are_full());
+        drop(first);
+    }
+}
