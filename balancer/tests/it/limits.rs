@@ -88,8 +88,8 @@ fn a_client_that_still_sends_can_read_the_answer() {
     let malformed = "GET / HTTP/1.1\r\nHost a\r\n\r\n".to_owned();
     for (head, status) in [(head, 413), (malformed, 400)] {
         let mut client = Client::of(&balancer);
-        client.send(&head);
-        client.send(&body);
+        // In one piece, so that there is something to read behind the answer.
+        client.send([head.as_bytes(), &body].concat());
         let response = client.response();
         assert_eq!((response.status(), response.ended), (status, Ended::Framed));
         client.assert_closed();

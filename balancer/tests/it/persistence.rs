@@ -174,7 +174,7 @@ fn a_worker_that_closes_while_idle_does_not_hold_up_the_next_request() {
         exchange.send(ok("hi"));
         exchange.half_close();
         count.fetch_add(1, Ordering::SeqCst);
-        exchange.to_end();
+        exchange.read_to_end();
     });
     let balancer = Balancer::start("threads = 1", &format!("{}keep_alive_timeout = \"30s\"\n", pool_of(&[&origin])));
     let mut client = Client::of(&balancer);
