@@ -120,8 +120,9 @@ impl Forwarder {
             };
             let endpoint = &**place.endpoint().name();
             tracing::debug!(pool = &**pool.name(), endpoint, fault = %failed.fault, "attempt failed");
-            let again = may_retry(failed, &head.method, pool.attempts_max()) && pool.may_retry(Instant::now());
-            if !again {
+            // What never left cannot amplify an outage, so it draws on no budget.
+            let within_budget = || !failed.sent || pool.may_retry(Instant::now());
+            if !(may_retry(failed, &head.method, pool.attempts_max()) && within_budget()) {
                 return Err(failed.fault);
             }
             tried.push(place.endpoint().id());
