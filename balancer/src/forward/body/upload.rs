@@ -22,7 +22,6 @@ use crate::listen::{Client, Wait};
 
 /// A client's request body, and how far it has got.
 pub struct Upload {
-    /// None once nobody wants it any more.
     incoming: RefCell<Incoming>,
     client: Rc<Client>,
     limits: Limits,
