@@ -15,7 +15,7 @@ use super::{Identity, Ready, command, identity, ready};
 /// Processes the supervisor runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workers {
-    /// Program and arguments, with `{port}`, `{index}`, `{pool}`, `{socket}` not yet filled in; never empty.
+    /// Program and arguments, with `{port}`, `{index}`, `{pool}` not yet filled in; never empty.
     pub command: Vec<String>,
     /// How many; at least 1.
     pub count: usize,

@@ -1,6 +1,6 @@
 //! Whether a worker that starts can serve already.
 //!
-//! Decides by asking again and again, as the configuration says. Called as a task by `spawn`, which bounds it with
+//! Decides by asking again and again, as the configuration says. Called as a task by `handle`, which bounds it with
 //! `ready_timeout`. Never judges a worker that was ready once: that is what probes are for.
 
 use std::io;
