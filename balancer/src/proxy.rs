@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 use crate::config::{AccessLog as AccessLogConfig, ClientLimits};
 use crate::forward::{self, ClientFields, Fault, Forwarder, Inbound, Party, RequestFields, ResponseBody, Scan};
-use crate::listen::{Client, Refusal, Service};
+use crate::listen::{self, Client, Refusal, Service};
 use crate::observe::{AccessLog, Head, Ids, Record, RequestId, Writer};
 use crate::route::Table;
 
@@ -153,21 +153,23 @@ impl Service for Proxy {
         self.serve(&connection, request).await
     }
 
-    fn refused(&self, client: &Client, refusal: Refusal) {
-        let Some(log) = &self.log else { return };
+    fn refused(&self, client: &Client, refusal: Refusal) -> HeaderValue {
         let RequestId { id, .. } = self.ids.borrow_mut().next(client.begun());
-        let (begun, client) = (client.begun(), client.peer().ip());
-        let head = Head { begun, client, line: None, host: None, referer: None, agent: None, id };
-        let mut record = Record::new(log, head);
-        record.answered(refusal.status());
-        record.failed(refusal.reason());
+        if let Some(log) = &self.log {
+            let (begun, client, id) = (client.begun(), client.peer().ip(), id.clone());
+            let head = Head { begun, client, line: None, host: None, referer: None, agent: None, id };
+            let mut record = Record::new(log, head);
+            record.answered(refusal.status());
+            record.failed(refusal.reason());
+        }
+        id
     }
 }
 
 /// An answer of ours: what happened, in words, and the id under which the log has it.
 fn explain(fault: Fault, id: &HeaderValue, unread: bool, record: Option<Box<Record>>) -> Response<ResponseBody> {
     let (party, status, reason) = fault.explain();
-    let text = format!("{status}: {reason}\nrequest id: {}\n", id.to_str().unwrap_or("-"));
+    let text = listen::text(status, reason, id.to_str().unwrap_or_default());
     if let Some(mut record) = record {
         record.answered(status);
         record.failed(reason);

@@ -9,6 +9,14 @@ use super::{load, print, say};
 use crate::config::{Address, Config, Host, ListenAddress, Pool};
 use crate::supervise::{find_program, who_listens};
 
+/// Which file.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// The configuration [default: as without a command]
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
 pub(super) fn run(file: Option<PathBuf>) -> ExitCode {
     let (config, path) = match load(file) {
         Ok(loaded) => loaded,

@@ -26,7 +26,7 @@ use crate::supervise;
     Try it: balancer demo, then curl http://127.0.0.1:8080 a few times.")]
 struct Arguments {
     /// The configuration [default: ./lb.toml, else /etc/balancer/lb.toml]
-    #[arg(long, short, value_name = "FILE", env = "BALANCER_CONFIG", global = true)]
+    #[arg(long, short, value_name = "FILE", env = "BALANCER_CONFIG")]
     config: Option<PathBuf>,
 
     /// How much to tell on stderr: error, warn, info, debug, trace, or a filter as in RUST_LOG
@@ -48,7 +48,7 @@ enum Command {
     /// Run your own program N times behind one address, no file needed
     Run(run::Options),
     /// Check the configuration: every mistake, and what would go wrong at start
-    Check,
+    Check(check::Options),
     /// The built-in worker: the small HTTP server the demo starts
     Backend(backend::Options),
     /// Print completions for a shell
@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
         None => serve::run(arguments.config, log_level),
         Some(Command::Demo(options)) => demo::run(&options, log_level),
         Some(Command::Run(options)) => run::run(&options, log_level),
-        Some(Command::Check) => check::run(arguments.config),
+        Some(Command::Check(options)) => check::run(options.config.or(arguments.config)),
         Some(Command::Backend(options)) => match backend::run(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("balancer backend: {error}")),

@@ -75,7 +75,8 @@ impl Fault {
             Self::BadTarget => (Client, StatusCode::BAD_REQUEST, "bad_target"),
             Self::BadHost => (Client, StatusCode::BAD_REQUEST, "bad_host"),
             Self::AmbiguousField => (Client, StatusCode::BAD_REQUEST, "ambiguous_field"),
-            Self::MethodRefused => (Client, StatusCode::METHOD_NOT_ALLOWED, "method_refused"),
+            // RFC 9110 §15.6.2: not supported for any resource.
+            Self::MethodRefused => (Client, StatusCode::NOT_IMPLEMENTED, "method_refused"),
             Self::ExpectationFailed => (Client, StatusCode::EXPECTATION_FAILED, "bad_expectation"),
             Self::BodyTooLarge => (Client, StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BadBody => (Client, StatusCode::BAD_REQUEST, "bad_body"),

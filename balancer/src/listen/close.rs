@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::Socket;
+use super::{Refusal, Socket};
 
 /// Ends our side and reads what the client still sends, within bounds.
 ///
@@ -28,18 +28,25 @@ pub(super) async fn lingering(mut socket: Socket) {
     let _ = timeout(LINGER, read_to_end).await;
 }
 
-/// Answers without having read a request, then closes.
-pub(super) async fn with_answer(socket: Socket, status: StatusCode, reason: &str) {
+/// Answers without a request that could be answered, then closes. `id` is the one in the log.
+pub(super) async fn with_answer(socket: Socket, refusal: Refusal, id: HeaderValue) {
+    let (status, id) = (refusal.status(), id.to_str().unwrap_or_default());
     let retry = if status == StatusCode::SERVICE_UNAVAILABLE { "Retry-After: 1\r\n" } else { "" };
-    let body = format!("{status}: {reason}\n");
+    let body = text(status, refusal.reason(), id);
     let answer = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n{retry}Connection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
+         X-Request-Id: {id}\r\n{retry}Connection: close\r\n\r\n{body}",
         body.len()
     );
     // An answer smaller than any socket buffer; a client that does not even take this gets none.
     if socket.try_write(answer.as_bytes()).is_ok() {
         lingering(socket).await;
     }
+}
+
+/// The body of an answer of ours: what happened, in words, and the id under which the log has it.
+pub fn text(status: StatusCode, reason: &str, id: &str) -> String {
+    format!("{status}: {reason}\nrequest id: {id}\n")
 }
 
 const LINGER: Duration = Duration::from_secs(2);

@@ -79,8 +79,9 @@ impl<S: Service> Connection<S> {
         match ended {
             // Between requests the parser takes a failed read for the end.
             End::Http(_) if client.line_is_too_long(self.header_bytes_max) => {
-                self.service.refused(client, Refusal::TargetTooLong);
-                close::with_answer(socket, StatusCode::URI_TOO_LONG, Refusal::TargetTooLong.reason()).await;
+                let refusal = Refusal::TargetTooLong;
+                let id = self.service.refused(client, refusal);
+                Box::pin(close::with_answer(socket, refusal, id)).await;
             }
             End::Http(Ok(())) => match client.taken_over() {
                 Some(takeover) => takeover(socket, read).await,
@@ -94,9 +95,9 @@ impl<S: Service> Connection<S> {
             End::Http(Err(_)) if client.must_reset() => socket.reset_on_close(),
             End::Http(Err(_)) => {}
             End::Expired(Expired::Header) => {
-                self.service.refused(client, Refusal::SlowHeader);
                 let refusal = Refusal::SlowHeader;
-                Box::pin(close::with_answer(socket, refusal.status(), refusal.reason())).await;
+                let id = self.service.refused(client, refusal);
+                Box::pin(close::with_answer(socket, refusal, id)).await;
             }
             // What the client did not take would fill the kernel's memory for as long as it likes.
             End::Expired(Expired::Stalled) => socket.reset_on_close(),

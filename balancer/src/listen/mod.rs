@@ -18,11 +18,12 @@ mod watched;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 
 pub use client::{Client, Peer, Takeover, Wait};
+pub use close::text;
 pub use connection::Refusal;
 pub use open::{Listener, open};
 pub use server::Server;
@@ -45,6 +46,6 @@ pub trait Service: 'static {
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>>;
 
-    /// A request was refused before it got here.
-    fn refused(&self, client: &Client, refusal: Refusal);
+    /// A request was refused before it got here; the id under which the log has it.
+    fn refused(&self, client: &Client, refusal: Refusal) -> HeaderValue;
 }

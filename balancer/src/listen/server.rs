@@ -157,9 +157,9 @@ impl<S: Service> Serving<S> {
         let client = Rc::new(Client::new(peer));
         if self.threads.are_full() {
             let refusal = Refusal::ConnectionsMax;
-            self.service.refused(&client, refusal);
+            let id = self.service.refused(&client, refusal);
             spawn_local(async move {
-                close::with_answer(socket, refusal.status(), refusal.reason()).await;
+                close::with_answer(socket, refusal, id).await;
                 drop(counted);
             });
             return;

@@ -3,17 +3,25 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Hands lines to the writing thread. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
     queue: SyncSender<Order>,
-    dropped: Arc<AtomicU64>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    shared: Arc<Shared>,
+    ended: Arc<Mutex<Receiver<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Lines that found the queue full.
+    dropped: AtomicU64,
+    /// The file is to be opened again before the next line.
+    reopen: AtomicBool,
 }
 
 /// Where lines go.
@@ -30,7 +38,8 @@ pub enum Destination {
 #[derive(Debug)]
 enum Order {
     Write(Destination, Vec<u8>),
-    Reopen,
+    /// Look what else there is to do.
+    Look,
     Finish,
 }
 
@@ -41,10 +50,16 @@ impl Writer {
     /// When the file cannot be opened or the thread not be started.
     pub fn start(file: Option<PathBuf>) -> io::Result<Self> {
         let (queue, orders) = sync_channel(QUEUE_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let mut sink = Sink { file: file.as_deref().map(open).transpose()?, path: file, dropped: Arc::clone(&dropped) };
-        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || sink.run(&orders))?;
-        Ok(Self { queue, dropped, thread: Arc::new(Mutex::new(Some(thread))) })
+        let (end, ended) = sync_channel(1);
+        let shared = Arc::<Shared>::default();
+        let mut sink = Sink { file: file.as_deref().map(open).transpose()?, path: file, shared: Arc::clone(&shared) };
+        let body = move || {
+            sink.run(&orders);
+            // Nobody listens when the process ended without waiting.
+            let _ = end.send(());
+        };
+        std::thread::Builder::new().name("writer".into()).spawn(body)?;
+        Ok(Self { queue, shared, ended: Arc::new(Mutex::new(ended)) })
     }
 
     /// Queues whole lines; when the queue is full they are dropped and counted.
@@ -52,25 +67,29 @@ impl Writer {
         let order = Order::Write(destination, lines);
         if let Err(TrySendError::Full(Order::Write(_, lines))) = self.queue.try_send(order) {
             let count = lines.iter().filter(|&&byte| byte == b'\n').count() as u64;
-            self.dropped.fetch_add(count, Ordering::Relaxed);
+            self.shared.dropped.fetch_add(count, Ordering::Relaxed);
         }
     }
 
-    /// Opens the file again, after it was rotated away.
+    /// Opens the file again before the next line, after it was rotated away.
     pub fn reopen(&self) {
-        // Full or ended: there is nothing to reopen for.
-        let _ = self.queue.try_send(Order::Reopen);
+        self.shared.reopen.store(true, Ordering::Relaxed);
+        // Full: then there are lines to write, and the thread looks before each.
+        let _ = self.queue.try_send(Order::Look);
     }
 
-    /// Writes what is queued and ends the thread.
+    /// Writes what is queued and ends the thread; not longer than a second or two, for a pipe that nobody reads would keep
+    /// the process from ending.
     pub fn finish(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && self.queue.send(Order::Finish).is_ok()
-        {
-            // A panic of the writer has been reported by the panic hook already.
-            let _ = thread.join();
+        let until = Instant::now() + PATIENCE;
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Err(TrySendError::Full(_)) = self.queue.try_send(Order::Finish) {
+            // The thread is at work: look again in a while, or when it has ended.
+            if Instant::now() > until || ended.recv_timeout(PATIENCE / 100).is_ok() {
+                return;
+            }
         }
+        let _ = ended.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -78,18 +97,21 @@ impl Writer {
 struct Sink {
     file: Option<File>,
     path: Option<PathBuf>,
-    dropped: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
 
 impl Sink {
     fn run(&mut self, orders: &Receiver<Order>) {
         while let Ok(order) = orders.recv() {
+            if self.shared.reopen.swap(false, Ordering::Relaxed) {
+                self.reopen();
+            }
             match order {
                 Order::Write(destination, lines) => self.write(&destination, &lines),
-                Order::Reopen => self.reopen(),
+                Order::Look => {}
                 Order::Finish => break,
             }
-            match self.dropped.swap(0, Ordering::Relaxed) {
+            match self.shared.dropped.swap(0, Ordering::Relaxed) {
                 0 => {}
                 lines => tracing::warn!(lines, "log lines were dropped: they came faster than they could be written"),
             }
@@ -126,6 +148,7 @@ fn open(path: &std::path::Path) -> io::Result<File> {
 
 /// Orders, not lines: the access log hands over a buffer of many lines at once.
 const QUEUE_MAX: usize = 1_024;
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -138,6 +161,9 @@ mod tests {
         let (path, rotated) = (directory.join("access.log"), directory.join("access.log.1"));
         let writer = Writer::start(Some(path.clone())).unwrap();
         writer.write(Destination::File, b"one\n".to_vec());
+        while std::fs::read(&path).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
         std::fs::rename(&path, &rotated).unwrap();
         writer.reopen();
         writer.write(Destination::File, b"two\n".to_vec());

@@ -165,8 +165,8 @@ fn requests_a_gateway_must_not_forward_are_refused_with_a_reason() {
         ("GET http://a/ HTTP/1.1\r\n\r\n", 400, "bad_host"),
         ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_target"),
         ("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_target"),
-        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405, "method_refused"),
-        ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405, "method_refused"),
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 501, "method_refused"),
+        ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "method_refused"),
         ("GET / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n", 417, "bad_expectation"),
     ] {
         let mut client = Client::of(&balancer);
