@@ -21,8 +21,9 @@ pub struct ClientFields {
     node: String,
     /// Whether its own statements are believed.
     trusted: bool,
-    /// The `Forwarded` element of the last request, and the host it was for: nearly always that of the next.
-    element: RefCell<Option<(HeaderValue, HeaderValue)>>,
+    /// What was said in the last request, and the host it was for: nearly always that of the next. A copy costs a quarter
+    /// of what putting the same fields into a new map does.
+    last: RefCell<Option<(HeaderValue, HeaderMap)>>,
 }
 
 /// What we say of one request.
@@ -67,23 +68,40 @@ impl ClientFields {
             None => "for=unknown".to_owned(),
         };
         let forwarded_for = forwarded_for.unwrap_or(UNKNOWN);
-        Self { forwarded_for, node, trusted, element: RefCell::default() }
+        Self { forwarded_for, node, trusted, last: RefCell::default() }
+    }
+
+    /// Our fields for a request that brings none of its own: nothing of what a stranger says of itself goes on.
+    fn statements(&self, host: &HeaderValue, own: &RequestFields) -> HeaderMap {
+        let mut last = self.last.borrow_mut();
+        let kept = match &mut *last {
+            Some((of, kept)) if of == host => kept,
+            other => &mut other.insert((host.clone(), self.statements_anew(host))).1,
+        };
+        let mut headers = kept.clone();
+        // The first three, in the order they were put in.
+        for (value, new) in headers.values_mut().zip([&own.id, &own.start, &own.trace]) {
+            *value = new.clone();
+        }
+        headers
+    }
+
+    fn statements_anew(&self, host: &HeaderValue) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(OWN_FIELDS + CLIENT_FIELDS);
+        for name in [X_REQUEST_ID, X_REQUEST_START, TRACEPARENT] {
+            headers.append(name, UNKNOWN);
+        }
+        headers.append(header::HOST, host.clone());
+        headers.append(X_FORWARDED_FOR, self.forwarded_for.clone());
+        headers.append(X_FORWARDED_PROTO, HTTP);
+        headers.append(X_FORWARDED_HOST, host.clone());
+        headers.append(header::FORWARDED, self.forwarded(host));
+        headers.append(header::VIA, VIA);
+        headers
     }
 
     /// One element of `Forwarded` (RFC 7239 §4). A host that would need escaping inside the quotes is left out.
     fn forwarded(&self, host: &HeaderValue) -> HeaderValue {
-        let mut kept = self.element.borrow_mut();
-        match &*kept {
-            Some((of, element)) if of == host => element.clone(),
-            _ => {
-                let element = self.forwarded_anew(host);
-                *kept = Some((host.clone(), element.clone()));
-                element
-            }
-        }
-    }
-
-    fn forwarded_anew(&self, host: &HeaderValue) -> HeaderValue {
         let mut element = Vec::with_capacity(64);
         element.extend_from_slice(self.node.as_bytes());
         let quotable = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
@@ -109,8 +127,17 @@ pub(super) fn to_worker(
     own: &RequestFields,
     ambiguous: AmbiguousFields,
 ) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(request.headers.len() + OWN_FIELDS);
-    headers.append(header::HOST, host.clone());
+    let mut headers = match client.trusted {
+        false => client.statements(host, own),
+        true => HeaderMap::with_capacity(request.headers.len() + OWN_FIELDS),
+    };
+    if !client.trusted && scan.traced {
+        headers.remove(TRACEPARENT);
+    }
+    if scan.via {
+        // RFC 9110 §7.6.3: ours stands behind those of the gateways before us.
+        headers.remove(header::VIA);
+    }
     let (named, mut te) = (scan.named(), false);
     for (index, (name, value)) in request.headers.iter().enumerate() {
         let keep = match scan.class(index, name) {
@@ -142,14 +169,12 @@ pub(super) fn to_worker(
     } else if te {
         headers.append(header::CONNECTION, TE);
     }
-    match client.trusted {
-        true => continue_statements(&mut headers, host, client, own),
-        false => make_statements(&mut headers, host, client, own),
+    if client.trusted {
+        continue_statements(&mut headers, host, client, own);
     }
-    if !scan.traced || !headers.contains_key(&TRACEPARENT) {
-        headers.append(TRACEPARENT, own.trace.clone());
+    if scan.via || client.trusted {
+        headers.append(header::VIA, VIA);
     }
-    headers.append(header::VIA, VIA);
     headers
 }
 
@@ -230,26 +255,21 @@ fn timeout(name: &HeaderName, value: &HeaderValue) -> Option<u32> {
     parameters.find_map(|parameter| parameter.trim().strip_prefix("timeout=")?.parse().ok())
 }
 
-/// Nothing of what a stranger says of itself is left, so these fields are new.
-fn make_statements(headers: &mut HeaderMap, host: &HeaderValue, client: &ClientFields, own: &RequestFields) {
-    headers.append(X_FORWARDED_FOR, client.forwarded_for.clone());
-    headers.append(X_FORWARDED_PROTO, HTTP);
-    headers.append(X_FORWARDED_HOST, host.clone());
-    headers.append(header::FORWARDED, client.forwarded(host));
-    headers.append(X_REQUEST_ID, own.id.clone());
-    headers.append(X_REQUEST_START, own.start.clone());
-}
-
 /// What a trusted peer says is continued, and completed where it says nothing.
 fn continue_statements(headers: &mut HeaderMap, host: &HeaderValue, client: &ClientFields, own: &RequestFields) {
+    headers.append(header::HOST, host.clone());
     for (name, next) in [(X_FORWARDED_FOR, client.forwarded_for.clone()), (header::FORWARDED, client.forwarded(host))] {
         let hops: Vec<&[u8]> = headers.get_all(&name).iter().chain([&next]).map(HeaderValue::as_bytes).collect();
         let joined = HeaderValue::from_bytes(&hops.join(&b", "[..])).unwrap_or(next);
         headers.insert(name, joined);
     }
-    for (name, value) in
-        [(X_FORWARDED_PROTO, &HTTP), (X_FORWARDED_HOST, host), (X_REQUEST_ID, &own.id), (X_REQUEST_START, &own.start)]
-    {
+    for (name, value) in [
+        (X_FORWARDED_PROTO, &HTTP),
+        (X_FORWARDED_HOST, host),
+        (X_REQUEST_ID, &own.id),
+        (X_REQUEST_START, &own.start),
+        (TRACEPARENT, &own.trace),
+    ] {
         headers.entry(name).or_insert_with(|| value.clone());
     }
 }
@@ -268,8 +288,9 @@ const HTTP: HeaderValue = HeaderValue::from_static("http");
 const VIA: HeaderValue = HeaderValue::from_static("1.1 balancer");
 const UNKNOWN: HeaderValue = HeaderValue::from_static("unknown");
 const UNKNOWN_NODE: HeaderValue = HeaderValue::from_static("for=unknown");
-/// Fields we add at most, so that the map never grows.
+/// Fields we add at most, and those that most clients send, so that the map seldom grows.
 const OWN_FIELDS: usize = 12;
+const CLIENT_FIELDS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -385,6 +406,19 @@ mod tests {
         let headers = sent(&fields, Framing::None, false);
         assert_eq!(all(&headers, "cookie"), ["a=1", "b=2"]);
         assert!(!headers.contains_key("x_forwarded_for") && !headers.contains_key("content_length"));
+    }
+
+    #[test]
+    fn a_trace_goes_on_and_via_names_the_gateways_in_order() {
+        for trusted in [false, true] {
+            let fields = [("traceparent", "00-theirs"), ("via", "1.1 first"), ("via", "1.0 second")];
+            let headers = sent(&fields, Framing::None, trusted);
+            assert_eq!(all(&headers, "traceparent"), ["00-theirs"]);
+            assert_eq!(all(&headers, "via"), ["1.1 first", "1.0 second", "1.1 balancer"]);
+            let stripped = sent(&[("traceparent", "00-theirs"), ("connection", "traceparent")], Framing::None, trusted);
+            assert_eq!(all(&stripped, "traceparent"), ["00-a-b-00"]);
+            assert_eq!(all(&sent(&[], Framing::None, trusted), "x-request-start"), ["t=1.5"]);
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Scan<'a> {
     pub(super) upgrade: bool,
     /// Whether it brings a `traceparent`.
     pub(super) traced: bool,
+    /// Whether it has passed a gateway before us.
+    pub(super) via: bool,
     /// How many more gateways an OPTIONS request may pass (RFC 9110 §7.6.2).
     pub(super) max_forwards: Option<u64>,
     /// Whether it brings a name that a worker may read as another field's.
@@ -69,6 +71,7 @@ impl<'a> Scan<'a> {
             expects_continue: false,
             upgrade: false,
             traced: false,
+            via: false,
             max_forwards: None,
             ambiguous: false,
         };
@@ -98,6 +101,7 @@ impl<'a> Scan<'a> {
                     scan.expects_continue = is_1_1;
                 }
                 header::EXPECT => return Err(Fault::ExpectationFailed),
+                header::VIA => scan.via = true,
                 header::MAX_FORWARDS if request.method == Method::OPTIONS => {
                     scan.max_forwards = value.to_str().ok().and_then(|number| number.parse().ok());
                 }
@@ -108,6 +112,7 @@ impl<'a> Scan<'a> {
                 _ => scan.traced |= class == Class::EndToEnd && name == TRACEPARENT,
             }
         }
+        scan.traced &= !scan.named.contains(&TRACEPARENT);
         scan.upgrade &= !h2c && !has_body && scan.named.contains(&header::UPGRADE);
         Ok(scan)
     }
