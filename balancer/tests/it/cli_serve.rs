@@ -75,6 +75,20 @@ fn a_stdout_whose_reader_has_left_stops_nothing() {
 }
 
 #[test]
+fn a_stdout_that_nobody_reads_stops_neither_requests_nor_the_end() {
+    let path = file("unread-stdout", &workers(1));
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut program = Program::start_into(&mut balancer(&["--config", path.to_str().unwrap()]), writer);
+    program.until_ready(1);
+    // Lines of the access log beyond what a pipe holds (64 KiB).
+    for _ in 0..600 {
+        assert_eq!(get(program.address(), "/").unwrap().0, 200);
+    }
+    assert_eq!(program.stop(), Some(0));
+    drop(reader);
+}
+
+#[test]
 fn a_stdout_and_stderr_that_are_closed_stop_nothing() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
