@@ -9,7 +9,7 @@ use super::later;
 pub(super) fn read(item: &Item<'_>) -> Option<Vec<String>> {
     let example = "[\"julia\", \"server.jl\", \"{port}\"]";
     if let Some(text) = item.as_text() {
-        let words = text.split_whitespace().map(quote_toml).collect::<Vec<_>>().join(", ");
+        let words = text.split_whitespace().map(|word| quote_toml(filled_in(word))).collect::<Vec<_>>().join(", ");
         let help = if words.is_empty() { example.to_owned() } else { format!("[{words}]") };
         return item.mistyped("a list, the program and each argument apart", format!("write {help}"));
     }
@@ -26,12 +26,17 @@ pub(super) fn read(item: &Item<'_>) -> Option<Vec<String>> {
         let text = item.text("")?;
         placeholders(item, text);
         // With `-c` a shell reads what follows, and fills it in.
-        if matches!(text, "$PORT" | "${PORT}") && !command.iter().any(|known| known == "-c") {
+        if filled_in(text) != text && !command.iter().any(|known| known == "-c") {
             item.wrong(format!("no shell is there to fill in {}", quote(text)), "write \"{port}\"");
         }
         command.push(text.to_owned());
     }
     Some(command)
+}
+
+/// What we fill in where a shell would fill in `word`; else the word itself.
+fn filled_in(word: &str) -> &str {
+    if matches!(word, "$PORT" | "${PORT}") { "{port}" } else { word }
 }
 
 /// Notes every `{name}` that is not filled in. Braces around anything else, as in JSON, are left alone, and so are

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -7,20 +5,8 @@ use super::*;
 use crate::config::Address;
 
 fn pool(policy: config::Policy, affinity: bool) -> Arc<Pool> {
-    let second = Duration::from_secs(1);
-    let timeouts =
-        UpstreamTimeouts { connect: second, response: second, idle: second, request: None, keep_alive: second };
-    Pool::new(&config::Pool {
-        name: "app".into(),
-        policy,
-        affinity: affinity.then(|| config::Affinity { cookie: "lb".into() }),
-        endpoints: Vec::new(),
-        workers: None,
-        timeouts,
-        attempts_max: 3,
-        retry_budget: 0.2,
-        idle_connections_max: 8,
-    })
+    let affinity = affinity.then(|| config::Affinity { cookie: "lb".into() });
+    Pool::new(&config::Pool { policy, affinity, ..config::Pool::new("app") })
 }
 
 fn endpoint(index: usize, backup: bool) -> Arc<Endpoint> {

@@ -89,29 +89,11 @@ fn host_name(host: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
-    use crate::config::{Policy, UpstreamTimeouts};
 
     fn table(routes: &[(&str, &str, &str)]) -> Table {
-        let second = Duration::from_secs(1);
-        let timeouts =
-            UpstreamTimeouts { connect: second, response: second, idle: second, request: None, keep_alive: second };
-        let pool = |name: &str| {
-            Pool::new(&config::Pool {
-                name: name.into(),
-                policy: Policy::RoundRobin,
-                affinity: None,
-                endpoints: Vec::new(),
-                workers: None,
-                timeouts: timeouts.clone(),
-                attempts_max: 1,
-                retry_budget: 0.0,
-                idle_connections_max: 1,
-            })
-        };
-        let pools: Vec<_> = routes.iter().map(|(.., name)| pool(name)).collect();
+        let pools: Vec<_> = routes.iter().map(|(.., name)| Pool::new(&config::Pool::new(*name))).collect();
         let routes: Vec<_> = routes
             .iter()
             .map(|(host, path, pool)| config::Route {

@@ -125,20 +125,10 @@ pub(super) mod tests {
     pub(in crate::supervise) fn workers() -> Workers {
         let second = Duration::from_secs(1);
         Workers {
-            command: vec!["true".into()],
-            count: 1,
-            first_port: None,
-            directory: None,
-            env: BTreeMap::new(),
-            env_file: None,
-            env_clear: false,
-            identity: config::Identity::default(),
-            ready: config::Ready::Connect,
             ready_timeout: second,
-            stop_signal: config::StopSignal::Term,
             stop_timeout: second,
             backoff: config::Backoff { min: second, max: second },
-            output: config::Output::Prefix,
+            ..Workers::new(vec!["true".into()])
         }
     }
 

@@ -478,39 +478,17 @@ impl Write for Text {
 }
 
 fn pool() -> Arc<Pool> {
-    let second = Duration::from_secs(1);
-    let timeouts =
-        config::UpstreamTimeouts { connect: second, response: second, idle: second, request: None, keep_alive: second };
-    Pool::new(&config::Pool {
-        name: "app".into(),
-        policy: config::Policy::RoundRobin,
-        affinity: None,
-        endpoints: Vec::new(),
-        workers: None,
-        timeouts,
-        attempts_max: 3,
-        retry_budget: 0.2,
-        idle_connections_max: 8,
-    })
+    Pool::new(&config::Pool::new("app"))
 }
 
 /// A worker that is ready when it says so.
 fn shell(script: &str) -> config::Workers {
     config::Workers {
-        command: ["/bin/sh", "-c", script].map(Into::into).to_vec(),
-        count: 1,
-        first_port: None,
-        directory: None,
-        env: BTreeMap::new(),
-        env_file: None,
-        env_clear: false,
-        identity: config::Identity::default(),
         ready: config::Ready::Line("Listening".into()),
         ready_timeout: PATIENCE,
-        stop_signal: config::StopSignal::Term,
         stop_timeout: PATIENCE,
         backoff: config::Backoff { min: Duration::from_millis(100), max: Duration::from_secs(5) },
-        output: config::Output::Prefix,
+        ..config::Workers::new(["/bin/sh", "-c", script].map(Into::into).to_vec())
     }
 }
 
