@@ -25,7 +25,7 @@ pub struct Pool {
     pub timeouts: UpstreamTimeouts,
     /// Tries for one request; at least 1.
     pub attempts_max: u32,
-    /// Retries as a share of requests, 0.0 to 1.0 and above (ten a second are always allowed).
+    /// Retries of what was sent, as a share of requests, 0.0 to 1.0 and above (ten a second are always allowed).
     pub retry_budget: f64,
     /// Idle connections kept per endpoint and proxy thread.
     pub idle_connections_max: usize,

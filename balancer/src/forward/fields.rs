@@ -21,8 +21,8 @@ pub struct ClientFields {
     node: String,
     /// Whether its own statements are believed.
     trusted: bool,
-    /// What was said in the last request, and the host it was for: nearly always that of the next. A copy costs a quarter
-    /// of what putting the same fields into a new map does.
+    /// What was said in the last request, and the host it was for: nearly always that of the next. A copy is cheaper
+    /// than putting the same fields into a new map, each by its hash.
     last: RefCell<Option<(HeaderValue, HeaderMap)>>,
 }
 
