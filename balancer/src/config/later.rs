@@ -9,13 +9,6 @@ const KEYS: &[(&str, &[&str])] = &[
         &[
             "dns",
             "dns_interval",
-            "slots",
-            "queue_max",
-            "queue_timeout",
-            "slow_lane",
-            "shed",
-            "buffer_request",
-            "buffer_response",
             "eject_after",
             "eject_time",
             "panic_threshold",

@@ -6,7 +6,7 @@ use super::diagnostics::quote;
 use super::item::Item;
 use super::raw::{Placed, Section, Span};
 use super::top::{DURATION_MAX, DURATION_MIN};
-use super::{Affinity, Endpoint, Policy, Workers, endpoint, policy, workers};
+use super::{Affinity, Buffers, Endpoint, Policy, Slots, Workers, endpoint, policy, queue, workers};
 
 /// A named group of interchangeable endpoints.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,10 @@ pub struct Pool {
     pub endpoints: Vec<Endpoint>,
     /// Processes we start.
     pub workers: Option<Workers>,
+    /// At most so many requests at an endpoint, and the queue of the others; `None`: no limit and no queue.
+    pub slots: Option<Slots>,
+    /// What is held for a slow client.
+    pub buffers: Buffers,
     /// Time limits towards endpoints.
     pub timeouts: UpstreamTimeouts,
     /// Tries for one request; at least 1.
@@ -106,6 +110,7 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         );
     }
     let workers = workers_item.and_then(|item| workers::read(&item));
+    let (slots, buffers) = queue::read(&mut section);
     let timeouts = timeouts(&mut section, default.timeouts);
     let attempts_max = section.take("attempts_max").and_then(|item| item.integer(1..=ATTEMPTS_MAX));
     let retry_budget = section.take("retry_budget").and_then(|item| item.percent(RETRY_BUDGET_MAX));
@@ -121,6 +126,8 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         affinity,
         endpoints,
         workers,
+        slots,
+        buffers,
         timeouts,
         attempts_max: attempts_max.unwrap_or(default.attempts_max),
         retry_budget: retry_budget.unwrap_or(default.retry_budget),

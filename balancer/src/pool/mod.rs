@@ -4,8 +4,11 @@
 //! attempt, and by `supervise` and `app` when endpoints come and go. Never opens a connection and never judges one.
 
 mod affinity;
+mod forecast;
 mod key;
+mod lane;
 mod members;
+mod overload;
 mod retry_budget;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -151,3 +154,6 @@ impl Pool {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod simulation;
