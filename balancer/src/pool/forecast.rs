@@ -77,8 +77,8 @@ impl Forecast {
         let (value, age) = (seconds.ln(), self.age(now));
         let set = &mut self.sets[kind.0 as usize % SETS];
         let found = set.iter().position(|entry| entry.kind == kind);
-        let known = found.is_some_and(|at| set[at].mean.value >= value);
-        if !whole && known {
+        let known = found.map_or(self.typical.value, |at| set[at].mean.value.max(self.typical.value));
+        if !whole && value <= known {
             return;
         }
         self.typical.add(value, TYPICAL_OF);

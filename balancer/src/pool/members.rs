@@ -47,6 +47,41 @@ impl Members {
         self.first.pick(turn, available).or_else(|| self.backup.pick(turn, available))
     }
 
+    /// As [`Self::pick`], among those with fewer than `slots` requests. A backup's turn comes when no other accepts, not when
+    /// all others are busy; one of `tried` is taken when there is no other.
+    pub(super) fn pick_free<R: Rng>(
+        &self,
+        turn: &mut Turn<'_, R>,
+        tried: &[EndpointId],
+        slots: usize,
+    ) -> Option<&Arc<Endpoint>> {
+        let available = |endpoint: &Arc<Endpoint>| endpoint.accepts() && !tried.contains(&endpoint.id());
+        let free = |endpoint: &Arc<Endpoint>| available(endpoint) && endpoint.in_flight() < slots;
+        let part = [&self.first, &self.backup].into_iter().find(|part| part.endpoints().iter().any(available));
+        match part {
+            Some(part) => part.pick(turn, free),
+            None if tried.is_empty() => None,
+            None => self.pick_free(turn, &[], slots),
+        }
+    }
+
+    /// Whether any that accepts has fewer than `slots` requests.
+    pub(super) fn any_free(&self, slots: usize) -> bool {
+        self.endpoints().any(|endpoint| endpoint.accepts() && endpoint.in_flight() < slots)
+    }
+
+    /// Places there are with so many at each, free or not.
+    pub(super) fn places(&self, slots: usize) -> usize {
+        let accepting = |part: &Picker| part.endpoints().iter().filter(|endpoint| endpoint.accepts()).count();
+        let first = accepting(&self.first);
+        slots * if first > 0 { first } else { accepting(&self.backup) }
+    }
+
+    /// The one of that number.
+    pub(super) fn get(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
+        self.endpoints().find(|endpoint| endpoint.id() == id)
+    }
+
     /// The one whose affinity tag this is, unless it was tried.
     pub(super) fn tagged(&self, tag: u64, affinity: &Affinity, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
         self.endpoints().find(|endpoint| affinity.tag(endpoint) == tag).filter(|found| !tried.contains(&found.id()))

@@ -7,9 +7,15 @@ mod affinity;
 mod forecast;
 mod key;
 mod lane;
+mod line;
 mod members;
 mod overload;
+mod place;
+mod places;
+mod queue;
 mod retry_budget;
+mod slots;
+mod waiting;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,9 +28,15 @@ use crate::config::{self, UpstreamTimeouts};
 use crate::endpoint::{Endpoint, EndpointId, InFlight};
 use crate::pick::Turn;
 pub use affinity::Affinity;
+pub use forecast::Kind;
 pub use key::Wish;
 use members::Members;
+pub use place::{Kept, Place};
+use queue::Queue;
+pub use queue::{Ask, Figures, Reason, Refused};
 use retry_budget::RetryBudget;
+pub use slots::Claim;
+pub use waiting::Waiting;
 
 /// A pool and what is remembered of it between requests.
 #[derive(Debug)]
@@ -38,11 +50,20 @@ pub struct Pool {
     members: ArcSwap<Members>,
     /// Held by whoever changes the members; readers never wait.
     change: Mutex<()>,
-    cursor: AtomicUsize,
-    /// A retry takes nobody's turn: with one cursor and two endpoints, all first attempts would go to the one that fails.
-    retry_cursor: AtomicUsize,
+    cursors: Cursors,
+    /// With slots only.
+    queue: Option<Mutex<Queue>>,
+    buffers: config::Buffers,
     requests: AtomicUsize,
     retries: Mutex<RetryBudget>,
+}
+
+/// Whose turn it is, for all threads.
+#[derive(Debug, Default)]
+struct Cursors {
+    first: AtomicUsize,
+    /// A retry takes nobody's turn: with one cursor and two endpoints, all first attempts would go to the one that fails.
+    retry: AtomicUsize,
 }
 
 impl Pool {
@@ -61,8 +82,9 @@ impl Pool {
             attempts_max: pool.attempts_max,
             idle_connections_max: pool.idle_connections_max,
             change: Mutex::new(()),
-            cursor: AtomicUsize::new(0),
-            retry_cursor: AtomicUsize::new(0),
+            cursors: Cursors::default(),
+            queue: pool.slots.clone().map(|slots| Mutex::new(Queue::new(slots, Instant::now()))),
+            buffers: pool.buffers,
             requests: AtomicUsize::new(0),
             retries: Mutex::new(RetryBudget::new(pool.retry_budget)),
         })
@@ -72,22 +94,24 @@ impl Pool {
     /// first.
     pub fn add(&self, endpoint: Arc<Endpoint>, position: usize) {
         self.change_members(|members| members.with(&self.policy, endpoint, position));
+        self.available_changed();
     }
 
     /// Takes an endpoint out of the list. Its requests in flight go on; see [`Endpoint::drain`] for waiting for them.
     pub fn remove(&self, id: EndpointId) {
         self.change_members(|members| members.without(&self.policy, id));
+        self.tend(Instant::now());
     }
 
     /// Takes a place at an endpoint that is none of `tried`, or at one of these where there is no other; `None` when no
-    /// endpoint accepts requests.
+    /// endpoint accepts requests. For a pool without slots; see [`Self::claim_slot`].
     pub fn claim(&self, wish: &Wish, tried: &[EndpointId], rng: &mut impl Rng) -> Option<InFlight> {
         let members = self.members.load();
         if let Some(place) = wish.affinity.and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim())
         {
             return Some(place);
         }
-        let cursor = if tried.is_empty() { &self.cursor } else { &self.retry_cursor };
+        let cursor = if tried.is_empty() { &self.cursors.first } else { &self.cursors.retry };
         let mut turn = Turn { cursor, key: wish.key, rng };
         // An endpoint may begin to drain between the pick and the claim; then it is not picked again.
         for _ in 0..=members.len() {
@@ -128,6 +152,11 @@ impl Pool {
     /// Time limits towards its endpoints.
     pub fn timeouts(&self) -> &UpstreamTimeouts {
         &self.timeouts
+    }
+
+    /// What is held for a slow client.
+    pub fn buffers(&self) -> config::Buffers {
+        self.buffers
     }
 
     /// Tries for one request.
