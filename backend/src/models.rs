@@ -7,12 +7,14 @@
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 use tokio::sync::mpsc;
 
@@ -33,11 +35,16 @@ impl Server {
     /// The first threads could not be started.
     pub(crate) fn start(worker: Arc<Worker>, listener: Listener) -> io::Result<Server> {
         let (alive, ended) = mpsc::channel(1);
+        let worker_model = worker.options.model;
         let shared = Arc::new(Shared {
             worker,
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
             next: AtomicU64::new(0),
+            backlog: match worker_model {
+                Model::Sequential => Some(listener.socket.try_clone()?),
+                _ => None,
+            },
         });
         let accept = Accept { shared: shared.clone(), listener: listener.socket.try_clone()?, alive };
         let model = shared.worker.options.model;
@@ -71,6 +78,8 @@ struct Shared {
     /// The connections being served or waiting for a thread.
     open: Mutex<HashMap<u64, Socket>>,
     next: AtomicU64,
+    /// Where the next connections wait while one is served.
+    backlog: Option<Socket>,
 }
 
 impl Shared {
@@ -116,7 +125,8 @@ impl Shared {
         cpu::burn(Duration::from_micros(self.worker.options.work_us));
         pause(Duration::from_millis(self.worker.options.delay_ms));
         let keep_alive = keep_alive && head.keep_alive && !self.stopping.load(Ordering::SeqCst);
-        socket.write_all(&answer(&self.worker.greeting, head.method == "HEAD", keep_alive))?;
+        let waiting = self.backlog.as_ref().map(has_waiting);
+        socket.write_all(&answer(&self.worker.greeting, head.method == "HEAD", keep_alive, waiting))?;
         Ok(keep_alive)
     }
 }
@@ -195,11 +205,18 @@ fn next(queue: &Mutex<Receiver<Connection>>) -> Option<Connection> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-fn answer(greeting: &[u8], head_only: bool, keep_alive: bool) -> Vec<u8> {
+/// Whether somebody waits to be accepted: a proxy that knows of one connection at a time never lets that happen.
+fn has_waiting(listener: &Socket) -> bool {
+    let mut polled = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+fn answer(greeting: &[u8], head_only: bool, keep_alive: bool, waiting: Option<bool>) -> Vec<u8> {
     let connection = if keep_alive { "keep-alive" } else { "close" };
     let length = greeting.len();
+    let backlog = waiting.map_or(String::new(), |waiting| format!("X-Backlog: {}\r\n", u8::from(waiting)));
     let mut answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: {connection}\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n{backlog}Connection: {connection}\r\n\r\n"
     )
     .into_bytes();
     if !head_only {

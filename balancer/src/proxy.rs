@@ -180,8 +180,8 @@ fn explain(fault: Fault, id: &HeaderValue, unread: bool, record: Option<Box<Reco
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(forward::X_REQUEST_ID, id.clone());
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(seconds) = fault.retry_after() {
+        headers.insert(header::RETRY_AFTER, seconds.into());
     }
     if party == Party::Client || unread {
         // What follows on the connection may be anything, or the rest of a body nobody wants.

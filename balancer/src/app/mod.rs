@@ -67,6 +67,7 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
     let has_workers = config.pools.iter().any(|pool| pool.workers.is_some());
     // Dropped last: it is what ends the workers when this process is killed.
     let _guard = has_workers.then(|| Guard::start(own_program()));
+    let tending = tokio::spawn(start::tend(pools.iter().filter(|pool| pool.has_slots()).cloned().collect()));
     let supervisors = start::supervisors(config, &pools, writer);
     let (ended, mut ends) = mpsc::unbounded_channel();
     for (index, server) in servers.into_iter().enumerate() {
@@ -91,6 +92,7 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
         }
     };
     notifier.abort();
+    tending.abort();
     stop::everything(config.drain_timeout, &drain, &mut ends, &supervisors, &mut signals).await;
     outcome
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, LocalOptions};
@@ -85,6 +86,14 @@ pub(super) fn supervisors(config: &Config, pools: &[Arc<Pool>], writer: &Writer)
         .collect()
 }
 
+/// Looks after queues and idle connections that belong to no thread.
+pub(super) async fn tend(pools: Vec<Arc<Pool>>) {
+    while !pools.is_empty() {
+        tokio::time::sleep(TEND).await;
+        pools.iter().for_each(|pool| pool.tend(Instant::now()));
+    }
+}
+
 /// Tells systemd once every pool with workers has one that is ready.
 pub(super) async fn tell_when_ready(mut pools: Vec<watch::Receiver<Status>>) {
     for pool in &mut pools {
@@ -118,5 +127,6 @@ fn describe(pool: &PoolConfig) -> String {
     endpoints.into_iter().chain(workers).collect::<Vec<_>>().join(", ")
 }
 
+const TEND: Duration = Duration::from_millis(500);
 /// Below it a busy evening runs out of them.
 const DESCRIPTORS_FEW: u64 = 4_096;

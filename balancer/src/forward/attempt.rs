@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::admit::Admitted;
@@ -18,9 +18,8 @@ use super::retry::{Failed, may_retry};
 use super::scan::Scan;
 use super::upstream::{Upstream, Upstreams};
 use crate::config::AmbiguousFields;
-use crate::endpoint::Endpoint;
 use crate::listen::{Client, Wait};
-use crate::pool::Pool;
+use crate::pool::{Place, Pool};
 
 /// What stays the same over all attempts at a request.
 pub(super) struct Outbound<'a> {
@@ -37,16 +36,23 @@ pub(super) struct Outbound<'a> {
 }
 
 impl Outbound<'_> {
-    /// Sends the request to `endpoint` and waits for the head of its response. `attempts` counts this one too.
+    /// Sends the request to the endpoint of `place` and waits for the head of its response. `attempts` counts this one too.
     ///
     /// A kept connection that turns out to be closed is replaced silently: it says nothing about the endpoint.
     pub(super) async fn attempt(
         &self,
-        endpoint: &Endpoint,
+        place: &mut Place,
         upstreams: &Upstreams,
         attempts: u32,
     ) -> Result<(Response<Incoming>, Box<Upstream>), Failed> {
-        let mut kept = upstreams.check_out(endpoint.id(), Instant::now());
+        let now = Instant::now();
+        let idle = place.check_out(now);
+        let endpoint = place.endpoint();
+        let mut kept = match idle {
+            Some(idle) => Upstream::resume(idle, endpoint.address()).await.ok(),
+            None if place.owns_connection() => None,
+            None => upstreams.check_out(endpoint.id(), now),
+        };
         loop {
             let mut upstream = match kept.take() {
                 Some(upstream) => upstream,
@@ -120,6 +126,12 @@ impl Outbound<'_> {
             self.ambiguous,
         );
         if let Some(upload) = &self.upload
+            && upload.is_held()
+        {
+            // The client has been told to go on already.
+            upload.rewind();
+            request.headers_mut().remove(header::EXPECT);
+        } else if let Some(upload) = &self.upload
             && self.scan.expects_continue
         {
             let asked = upload.wait_for_continue();

@@ -71,6 +71,11 @@ impl ClientFields {
         Self { forwarded_for, node, trusted, last: RefCell::default() }
     }
 
+    /// Whether the client is a proxy of ours, so that others stand behind its address.
+    pub(super) fn are_trusted(&self) -> bool {
+        self.trusted
+    }
+
     /// Our fields for a request that brings none of its own: nothing of what a stranger says of itself goes on.
     fn statements(&self, host: &HeaderValue, own: &RequestFields) -> HeaderMap {
         let mut last = self.last.borrow_mut();

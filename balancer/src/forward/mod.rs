@@ -8,6 +8,7 @@ mod attempt;
 mod body;
 mod error;
 mod fields;
+mod queued;
 mod retry;
 mod scan;
 mod tunnel;
@@ -27,13 +28,13 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::config::{AmbiguousFields, ClientLimits};
-use crate::endpoint::{EndpointId, InFlight};
+use crate::endpoint::EndpointId;
 use crate::listen::Client;
 use crate::observe::Record;
-use crate::pool::{Pool, Wish};
+use crate::pool::{Place, Pool, Wish};
 pub use admit::{Admitted, admit};
 use attempt::Outbound;
-use body::{Lease, Limits, Relay, Upload};
+use body::{Ahead, Lease, Limits, Relay, Upload};
 pub use body::{RequestBody, ResponseBody};
 pub use error::{Fault, Party};
 pub use fields::{ClientFields, RequestFields, X_REQUEST_ID};
@@ -100,7 +101,16 @@ impl Forwarder {
         if scan.ambiguous && ambiguous == AmbiguousFields::Refuse {
             return Err(Fault::AmbiguousField);
         }
-        let (framing, upload) = self.frame(pool, scan, body, client)?;
+        let (mut framing, upload) = self.frame(pool, scan, body, client)?;
+        if let Some(upload) = &upload
+            && pool.buffers().request > 0
+        {
+            // A slow client is waited for before an endpoint is.
+            client.whole_until(pool.timeouts().request.map(|whole| client.begun() + whole));
+            if let Some(length) = Box::pin(upload.hold(pool.buffers().request)).await? {
+                framing = Framing::Length(length);
+            }
+        }
         let (admitted, own_fields) = (&admitted, &own_fields);
         let outbound =
             Outbound { pool, head, scan, admitted, client, client_fields, own_fields, upload, framing, ambiguous };
@@ -108,14 +118,20 @@ impl Forwarder {
         client.whole_until(pool.timeouts().request.map(|whole| client.begun() + whole));
         pool.count_request();
         let mut tried: Vec<EndpointId> = Vec::new();
+        let mut turn = 0;
         loop {
-            let place = pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?;
+            let mut place = if pool.has_slots() {
+                // On the heap: what a request in a queue needs would be part of every request's state.
+                Box::pin(queued::place(&outbound, pool, wish, &tried, turn, record)).await?
+            } else {
+                pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?.into()
+            };
             if let Some(record) = record {
                 record.claimed(place.endpoint().name());
             }
             let attempts = tried.len() as u32 + 1;
-            let failed = match outbound.attempt(place.endpoint(), &self.upstreams, attempts).await {
-                Ok((response, upstream)) => return self.answer(outbound, &wish, response, upstream, place, record),
+            let failed = match outbound.attempt(&mut place, &self.upstreams, attempts).await {
+                Ok((response, upstream)) => return self.answer(outbound, &wish, response, place, upstream, record),
                 Err(failed) => failed,
             };
             let endpoint = &**place.endpoint().name();
@@ -126,6 +142,7 @@ impl Forwarder {
                 return Err(failed.fault);
             }
             tried.push(place.endpoint().id());
+            turn = place.turn();
         }
     }
 
@@ -160,8 +177,9 @@ impl Forwarder {
         outbound: Outbound<'_>,
         wish: &Wish,
         mut response: Response<Incoming>,
+        // Before the upstream connection, so that it outlives that: parameters are dropped in reverse.
+        place: Place,
         upstream: Box<Upstream>,
-        place: InFlight,
         record: &mut Option<Box<Record>>,
     ) -> Result<Response<ResponseBody>, Fault> {
         let Outbound { pool, client, upload, .. } = outbound;
@@ -219,7 +237,11 @@ impl Forwarder {
             return Ok(response.map(|_| ResponseBody::Empty));
         }
         let (idle, client, record) = (pool.timeouts().idle, Rc::clone(client), record.take());
-        Ok(response.map(|incoming| ResponseBody::Relay(Relay::new(incoming, client, idle, lease, record))))
+        let ahead = pool.buffers().response;
+        Ok(response.map(|incoming| match ahead {
+            0 => ResponseBody::Relay(Relay::new(incoming, client, idle, lease, record)),
+            _ => ResponseBody::Ahead(Ahead::new(incoming, ahead, client, idle, lease, record)),
+        }))
     }
 }
 

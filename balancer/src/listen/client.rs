@@ -46,6 +46,8 @@ pub enum Peer {
 pub enum Wait {
     /// The client sends the next piece of its request body.
     RequestBody,
+    /// An endpoint has room.
+    Place,
     /// The endpoint takes the next piece of the request body.
     RequestTaken,
     /// The endpoint answers.

@@ -135,7 +135,11 @@ fn combined(out: &mut Vec<u8>, time: &str, record: &Record) {
     out.extend_from_slice(b"\" \"");
     escape_field(out, head.agent.as_ref());
     put(out, format_args!("\" rt={:.3}", head.begun.elapsed().as_secs_f64()));
-    out.extend_from_slice(b" qt=0.000 ut=");
+    match record.queued.is_zero() {
+        // Nearly always, and floats cost more than the rest of the line.
+        true => out.extend_from_slice(b" qt=0.000 ut="),
+        false => put(out, format_args!(" qt={:.3} ut=", record.queued.as_secs_f64())),
+    }
     match record.upstream {
         Some(upstream) => put(out, format_args!("{:.3}", upstream.as_secs_f64())),
         None => out.push(b'-'),
@@ -175,7 +179,11 @@ fn json(out: &mut Vec<u8>, time: &str, record: &Record) {
         }
     }
     put(out, format_args!(",\"status\":{},\"bytes\":{}", record.status.as_u16(), record.bytes));
-    put(out, format_args!(",\"rt\":{:.6},\"qt\":0", head.begun.elapsed().as_secs_f64()));
+    put(out, format_args!(",\"rt\":{:.6},\"qt\":", head.begun.elapsed().as_secs_f64()));
+    match record.queued.is_zero() {
+        true => out.push(b'0'),
+        false => put(out, format_args!("{:.6}", record.queued.as_secs_f64())),
+    }
     if let Some(upstream) = record.upstream {
         put(out, format_args!(",\"ut\":{:.6}", upstream.as_secs_f64()));
     }

@@ -20,6 +20,7 @@ pub struct Record {
     pub(super) attempts: u32,
     pub(super) reason: Option<&'static str>,
     pub(super) upstream: Option<Duration>,
+    pub(super) queued: Duration,
     claimed: Option<Instant>,
     log: Rc<AccessLog>,
 }
@@ -56,6 +57,7 @@ impl Record {
             attempts: 0,
             reason: None,
             upstream: None,
+            queued: Duration::ZERO,
             claimed: None,
             log: Rc::clone(log),
         }
@@ -73,6 +75,11 @@ impl Record {
         self.claimed = Some(Instant::now());
     }
 
+    /// It has waited for a place, perhaps not for the first time.
+    pub fn queued(&mut self, waited: Duration) {
+        self.queued += waited;
+    }
+
     /// The status the client gets.
     pub fn answered(&mut self, status: StatusCode) {
         self.status = status;
@@ -86,6 +93,11 @@ impl Record {
     /// The worker has sent its last byte.
     pub fn worker_done(&mut self) {
         self.upstream = self.claimed.map(|claimed| claimed.elapsed());
+    }
+
+    /// The worker sent its last byte at that time.
+    pub fn worker_done_at(&mut self, at: Instant) {
+        self.upstream = self.claimed.map(|claimed| at.saturating_duration_since(claimed));
     }
 
     /// Something went wrong; the first reason stays.

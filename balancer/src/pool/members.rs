@@ -48,20 +48,21 @@ impl Members {
     }
 
     /// As [`Self::pick`], among those with fewer than `slots` requests. A backup's turn comes when no other accepts, not when
-    /// all others are busy; one of `tried` is taken when there is no other.
+    /// all others are busy; with `again`, one of `tried` is taken when there is no other.
     pub(super) fn pick_free<R: Rng>(
         &self,
         turn: &mut Turn<'_, R>,
         tried: &[EndpointId],
         slots: usize,
+        again: bool,
     ) -> Option<&Arc<Endpoint>> {
         let available = |endpoint: &Arc<Endpoint>| endpoint.accepts() && !tried.contains(&endpoint.id());
         let free = |endpoint: &Arc<Endpoint>| available(endpoint) && endpoint.in_flight() < slots;
         let part = [&self.first, &self.backup].into_iter().find(|part| part.endpoints().iter().any(available));
         match part {
             Some(part) => part.pick(turn, free),
-            None if tried.is_empty() => None,
-            None => self.pick_free(turn, &[], slots),
+            None if again => self.pick_free(turn, &[], slots, false),
+            None => None,
         }
     }
 

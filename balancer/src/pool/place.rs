@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use socket2::{Socket, SockRef};
+use socket2::{SockRef, Socket};
 
 use super::Pool;
 use super::forecast::Kind;

@@ -4,7 +4,7 @@
 //! place without a connection may open one.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -40,8 +40,11 @@ impl Places {
         cursors: &Cursors,
         waiter: &Waiter,
         tried: &[EndpointId],
+        now: Instant,
     ) -> Option<Grant> {
         let slots = self.slots;
+        // At once, the endpoint would refuse it again; a moment later it may be another's place, or gone.
+        let again = !tried.is_empty() && now.saturating_duration_since(waiter.since) >= AGAIN;
         let is_free = |endpoint: &Endpoint| endpoint.in_flight() < slots;
         let only = waiter.only.filter(|id| !tried.contains(id)).and_then(|id| members.get(id));
         let in_flight = match only.filter(|only| only.accepts()) {
@@ -51,7 +54,7 @@ impl Places {
                 let cursor = if tried.is_empty() { &cursors.first } else { &cursors.retry };
                 let mut turn = Turn { cursor, key: waiter.wish.key, rng: &mut self.rng };
                 // An endpoint may begin to drain between the pick and the claim; then it is not picked again.
-                (0..=members.len()).find_map(|_| members.pick_free(&mut turn, tried, slots)?.claim())
+                (0..=members.len()).find_map(|_| members.pick_free(&mut turn, tried, slots, again)?.claim())
             }
         }?;
         let (lane, kept) = (waiter.lane(), self.kept.get_mut(&in_flight.endpoint().id()).and_then(Vec::pop));
@@ -86,3 +89,6 @@ impl Places {
         stale
     }
 }
+
+/// How long a request waits before it goes to an endpoint once more that has failed it, when there is no other.
+pub(super) const AGAIN: Duration = Duration::from_millis(100);

@@ -16,7 +16,7 @@ use super::line::{Line, Waiter};
 use super::members::Members;
 use super::overload::Overload;
 use super::place::Grant;
-use super::places::Places;
+use super::places::{AGAIN, Places};
 use super::{Cursors, Wish};
 use crate::config::{Shed, Slots};
 use crate::endpoint::EndpointId;
@@ -74,7 +74,7 @@ pub enum Reason {
 #[derive(Debug)]
 pub(super) enum Claimed {
     Place(Grant, u64),
-    /// A turn, how long it may wait, and how long it leaves places to faster ones.
+    /// A turn, how long it may wait, and after what time it may take what it may not take yet.
     Turn(u64, Duration, Option<Duration>),
     Refused(Refused),
 }
@@ -126,7 +126,7 @@ impl Queue {
         let mut waiter = Waiter { since, wish, only, tried, client, patience, waker: None };
         if self.line.is_empty()
             && self.may_go(members, patience)
-            && let Some(grant) = self.places.take(members, cursors, &waiter, ask.tried)
+            && let Some(grant) = self.places.take(members, cursors, &waiter, ask.tried, now)
         {
             return Claimed::Place(grant, self.turn_of(ask));
         }
@@ -142,7 +142,11 @@ impl Queue {
         match self.answers.remove(&turn) {
             Some(Ok(grant)) => Claimed::Place(grant, turn),
             Some(Err(refused)) => Claimed::Refused(refused),
-            None => Claimed::Turn(turn, self.slots.queue_timeout, patience.map(|patience| patience.reserve)),
+            None => {
+                let again = (!ask.tried.is_empty()).then_some(AGAIN);
+                let look = [again, patience.map(|patience| patience.reserve)].into_iter().flatten().min();
+                Claimed::Turn(turn, self.slots.queue_timeout, look)
+            }
         }
     }
 
@@ -156,8 +160,8 @@ impl Queue {
                 Lane::Fast => Lanes { fast: None, ..lanes },
                 Lane::Slow => Lanes { slow: None, ..lanes },
             };
-            let handed = self.hand_over(lane, members, cursors, wake)
-                || next(&other).is_some_and(|other| self.hand_over(other, members, cursors, wake));
+            let handed = self.hand_over(lane, (members, cursors), now, wake)
+                || next(&other).is_some_and(|other| self.hand_over(other, (members, cursors), now, wake));
             if !handed {
                 return;
             }
@@ -230,10 +234,16 @@ impl Queue {
     }
 
     /// Gives a free place to the first of a lane who may have it; whether anybody may.
-    fn hand_over(&mut self, lane: Lane, members: &Members, cursors: &Cursors, wake: &mut Vec<Waker>) -> bool {
+    fn hand_over(
+        &mut self,
+        lane: Lane,
+        (members, cursors): (&Members, &Cursors),
+        now: Instant,
+        wake: &mut Vec<Waker>,
+    ) -> bool {
         let newest_first = self.slots.shed == Shed::NewestFirst && self.overload.iter().any(Overload::is_standing);
         let places = &mut self.places;
-        let take = |waiter: &Waiter| places.take(members, cursors, waiter, &waiter.tried);
+        let take = |waiter: &Waiter| places.take(members, cursors, waiter, &waiter.tried, now);
         let Some((turn, waiter, grant)) = self.line.serve_first(lane, newest_first, take) else { return false };
         self.answers.insert(turn, Ok(grant));
         wake.extend(waiter.waker);
@@ -241,13 +251,7 @@ impl Queue {
     }
 
     /// Whether a request that would have to wait is refused instead. Under `newest_first`, the oldest goes for it.
-    fn refusal(
-        &mut self,
-        members: &Members,
-        waiter: &Waiter,
-        now: Instant,
-        wake: &mut Vec<Waker>,
-    ) -> Option<Refused> {
+    fn refusal(&mut self, members: &Members, waiter: &Waiter, now: Instant, wake: &mut Vec<Waker>) -> Option<Refused> {
         let (max, timeout) = (self.slots.queue_max, self.slots.queue_timeout);
         let of_one_client = waiter.client.map_or(0, |client| self.line.of_client(client));
         if max == 0 || of_one_client >= max.div_ceil(CLIENT_SHARE) {

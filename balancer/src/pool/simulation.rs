@@ -38,14 +38,8 @@ struct Request {
 }
 
 /// The supermarket: one request in twenty takes 1 s, the others 5 ms.
-const SHOP: Case = Case {
-    places: 4,
-    load: 0.7,
-    seconds: 600,
-    slow_lane: true,
-    queue_timeout: Duration::from_secs(30),
-    telling: true,
-};
+const SHOP: Case =
+    Case { places: 4, load: 0.7, seconds: 600, slow_lane: true, queue_timeout: Duration::from_secs(30), telling: true };
 const SLOW: Duration = Duration::from_secs(1);
 const FAST: Duration = Duration::from_millis(5);
 

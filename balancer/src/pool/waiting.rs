@@ -17,7 +17,7 @@ pub struct Waiting {
     since: Instant,
     /// When it gives up.
     until: Instant,
-    /// When it may begin to take what is kept free for others.
+    /// When it may begin to take what it may not take yet.
     patient_until: Option<Instant>,
     over: bool,
 }

@@ -20,6 +20,8 @@ mod persistence;
 mod policies;
 mod program;
 mod routing;
+mod slots;
+mod slots_faults;
 mod streaming;
 mod supervise;
 mod timeouts;

@@ -664,13 +664,7 @@ const POOL: &[Row] = &[
     ),
     (
         "slots = 1\nqueue_timeout = \"1ms\"",
-        &[(
-            5,
-            17,
-            "\"1ms\"",
-            r#"`queue_timeout` cannot be as small as "1ms""#,
-            r#""10ms" is the smallest"#,
-        )],
+        &[(5, 17, "\"1ms\"", r#"`queue_timeout` cannot be as small as "1ms""#, r#""10ms" is the smallest"#)],
     ),
     (
         "slots = 1\nslow_lane = 1",

@@ -12,9 +12,9 @@ use hyper::body::Incoming;
 use super::super::error::Fault;
 use super::super::upstream::{Upstream, Upstreams};
 use super::Upload;
-use crate::endpoint::InFlight;
 use crate::listen::{Client, Wait};
 use crate::observe::Record;
+use crate::pool::{Kept, Place};
 
 /// A worker's response body, with all that is held until its last byte.
 #[derive(Debug)]
@@ -34,8 +34,9 @@ pub struct Relay {
 /// A place at an endpoint and the connection to it.
 #[derive(Debug)]
 pub(in super::super) struct Lease {
-    pub(in super::super) place: InFlight,
+    /// Before the place: it is closed by the time somebody else gets that.
     pub(in super::super) upstream: Box<Upstream>,
+    pub(in super::super) place: Place,
     pub(in super::super) upload: Option<Rc<Upload>>,
     pub(in super::super) upstreams: Rc<Upstreams>,
     pub(in super::super) idle_max: usize,
@@ -151,10 +152,18 @@ impl Lease {
     /// Keeps the connection for the next request and frees the place. A request body that is still under way ends here: the
     /// worker has answered without it.
     pub(in super::super) fn give_back(self) {
+        let Self { upstream, mut place, .. } = self;
+        place.finished();
         let complete = self.upload.is_none_or(|upload| upload.ended());
-        if complete && self.idle_max > 0 && !self.keep_alive.is_zero() {
-            let until = Instant::now() + self.keep_alive;
-            self.upstreams.check_in(self.place.endpoint().id(), self.upstream, self.idle_max, until);
+        if !complete || self.idle_max == 0 || self.keep_alive.is_zero() {
+            drop(upstream);
+            return;
+        }
+        let until = Instant::now() + self.keep_alive;
+        if !place.owns_connection() {
+            self.upstreams.check_in(place.endpoint().id(), upstream, self.idle_max, until);
+        } else if let Some(socket) = upstream.into_idle() {
+            place.check_in(Kept { socket, until });
         }
     }
 }

@@ -48,13 +48,29 @@ impl Upstream {
             }
             Err(_) => return Err(Fault::ConnectTimeout),
         };
+        Self::over(socket, false).await
+    }
+
+    /// Goes on with a connection that rested without a thread, see [`Self::into_idle`].
+    ///
+    /// # Errors
+    /// [`Fault::ConnectFailed`] when it cannot be registered with this thread's runtime.
+    pub(in super::super) async fn resume(idle: socket2::Socket, address: &Address) -> Result<Box<Self>, Fault> {
+        let socket = match address {
+            Address::Tcp { .. } => TcpStream::from_std(idle.into()).map(Socket::Tcp),
+            Address::Unix(_) => UnixStream::from_std(idle.into()).map(Socket::Unix),
+        };
+        Self::over(socket.map_err(|_| Fault::ConnectFailed)?, true).await
+    }
+
+    async fn over(socket: Socket, used: bool) -> Result<Box<Self>, Fault> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(READ_BUFFER);
         let handshake = builder.handshake(TokioIo::new(socket)).await;
         let (send, connection) = handshake.map_err(|_| Fault::ConnectFailed)?;
         let driver = Arc::<Driver>::default();
         let waker = Waker::from(Arc::clone(&driver));
-        Ok(Box::new(Self { send, connection: Some(connection), ended: false, used: false, driver, waker }))
+        Ok(Box::new(Self { send, connection: Some(connection), ended: false, used, driver, waker }))
     }
 
     /// Hands over a request; it goes out as the answer is polled for.
@@ -133,6 +149,19 @@ impl Upstream {
     pub(super) fn rests(&mut self) -> bool {
         self.driver.rest();
         !self.ended && !self.send.is_closed()
+    }
+
+    /// Takes an idle connection apart, so that any thread can go on with it; `None` when it cannot carry another request.
+    pub(in super::super) fn into_idle(mut self) -> Option<socket2::Socket> {
+        self.driver.rest();
+        let parts = self.is_open().then_some(self.connection)??.into_parts();
+        // What a worker says unasked is no answer to the next request.
+        let socket = parts.read_buf.is_empty().then_some(parts.io.into_inner())?;
+        let idle = match socket {
+            Socket::Tcp(stream) => stream.into_std().map(socket2::Socket::from),
+            Socket::Unix(stream) => stream.into_std().map(socket2::Socket::from),
+        };
+        idle.ok()
     }
 
     /// Takes the socket after a 101, with what was read behind it.
