@@ -186,3 +186,6 @@ mod tests;
 
 #[cfg(test)]
 mod simulation;
+
+#[cfg(test)]
+mod slots_tests;
