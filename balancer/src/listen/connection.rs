@@ -150,6 +150,8 @@ pub enum Refusal {
     SlowHeader,
     /// There are `connections_max` connections already.
     ConnectionsMax,
+    /// There is no descriptor left for its connection.
+    DescriptorLimit,
 }
 
 impl Refusal {
@@ -160,7 +162,7 @@ impl Refusal {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::SlowHeader => StatusCode::REQUEST_TIMEOUT,
-            Self::ConnectionsMax => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectionsMax | Self::DescriptorLimit => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -172,6 +174,7 @@ impl Refusal {
             Self::HeaderTooLarge => "header_too_large",
             Self::SlowHeader => "slow_header",
             Self::ConnectionsMax => "connections_max",
+            Self::DescriptorLimit => "descriptor_limit",
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::timeout;
 
-use super::accept::Accepting;
+use super::accept::{Accepted, Accepting, Spares};
 use super::client::Peer;
 use super::connection::{Connection, Refusal};
 use super::open::{BACKLOG, Listener, Queue};
@@ -82,9 +82,9 @@ impl Server {
         let registry = Rc::new(Registry::default());
         let parked = Rc::new(Parked::new()?);
         let serving = Rc::new(Serving::new(service, &registry, &parked, &self.threads, &self.limits));
-        let mut accepting = JoinSet::new();
+        let (mut accepting, spares) = (JoinSet::new(), Rc::new(Spares::new()));
         for queue in std::mem::take(&mut self.queues) {
-            let queue = Accepting::new(queue)?;
+            let queue = Accepting::new(queue, &spares)?;
             accepting.spawn_local(accept(queue, self.index, Rc::clone(&serving), self.draining.clone()));
         }
         let (limits, tick) = (self.limits.clone(), tick_for(self.shortest.min(shortest(&self.limits))));
@@ -121,17 +121,17 @@ impl Server {
 async fn accept<S: Service>(queue: Accepting, own: usize, serving: Rc<Serving<S>>, mut draining: Draining) {
     let mut begins = pin!(draining.reached(Stage::Draining));
     loop {
-        let (socket, peer) = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             () = &mut begins => break,
             accepted = queue.accept() => accepted,
         };
-        serving.place(own, socket, peer);
+        serving.place(own, accepted);
     }
     // No more than may have been waiting, however fast others come.
     for _ in 0..BACKLOG {
-        let Ok((socket, peer)) = timeout(Duration::ZERO, queue.accept()).await else { break };
-        serving.place(own, socket, peer);
+        let Ok(accepted) = timeout(Duration::ZERO, queue.accept()).await else { break };
+        serving.place(own, accepted);
     }
 }
 
@@ -153,7 +153,16 @@ impl<S: Service> Serving<S> {
     }
 
     /// Serves a connection that thread `own` has accepted, or has another thread serve it.
-    fn place(&self, own: usize, socket: Socket, peer: Peer) {
+    fn place(&self, own: usize, accepted: Accepted) {
+        let Accepted { socket, peer, spare } = accepted;
+        if let Some(spare) = spare {
+            let id = self.service.refused(&Client::new(peer), Refusal::DescriptorLimit);
+            spawn_local(async move {
+                close::soon_with_answer(socket, Refusal::DescriptorLimit, id).await;
+                drop(spare);
+            });
+            return;
+        }
         let counted = self.threads.place(own);
         match counted.thread() == own {
             true => self.begin(socket, peer, counted),
@@ -171,13 +180,17 @@ impl<S: Service> Serving<S> {
 
     /// Serves a connection that is new to this thread, unless there are too many.
     fn begin(&self, socket: Socket, peer: Peer, counted: Counted) {
-        if !self.threads.are_full() {
+        if !self.threads.are_full(0) {
             return self.serve(socket, peer, counted);
         }
         let refusal = Refusal::ConnectionsMax;
         let id = self.service.refused(&Client::new(peer), refusal);
+        let crowded = self.threads.are_full(LINGERING_MAX);
         spawn_local(async move {
-            close::with_answer(socket, refusal, id).await;
+            match crowded {
+                true => close::soon_with_answer(socket, refusal, id).await,
+                false => close::with_answer(socket, refusal, id).await,
+            }
             drop(counted);
         });
     }
@@ -205,3 +218,6 @@ fn shortest(limits: &ClientLimits) -> Duration {
 
 /// What hyper reads at once and holds for a client at most, besides a header section of the greatest length.
 const READ_BUFFER: usize = 64 * 1024;
+/// Refused connections that may take their time to read the answer; those beyond have a tenth of a second, so that they do
+/// not use up the descriptors that the others need.
+const LINGERING_MAX: usize = 64;
