@@ -12,6 +12,7 @@ mod life;
 mod obituary;
 mod output;
 mod port;
+mod private;
 mod program;
 mod ready;
 mod reap;
