@@ -1,15 +1,13 @@
 //! The proxy threads among each other: how many connections each has, and how one gets from one to another.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 
-use super::Socket;
 use super::client::Peer;
+use super::socket::{Socket, Stream};
 
 /// What all threads share.
 #[derive(Debug)]
@@ -31,12 +29,6 @@ pub(super) struct Counted {
 pub(super) struct Handed {
     stream: Stream,
     counted: Counted,
-}
-
-#[derive(Debug)]
-enum Stream {
-    Tcp(std::net::TcpStream, SocketAddr),
-    Unix(std::os::unix::net::UnixStream),
 }
 
 impl Threads {
@@ -75,13 +67,9 @@ impl Counted {
     }
 
     /// Sends the connection to that thread.
-    pub(super) fn hand_over(self, socket: Socket) {
-        let stream = match socket {
-            Socket::Tcp(stream) => stream.peer_addr().and_then(|peer| Ok(Stream::Tcp(stream.into_std()?, peer))),
-            Socket::Unix(stream) => stream.into_std().map(Stream::Unix),
-        };
-        // A client that is gone already, or a thread that ended with the process: nothing to serve either way.
-        if let Ok(stream) = stream {
+    pub(super) fn hand_over(self, socket: Socket, peer: Peer) {
+        // A runtime or a thread that ended with the process: nothing to serve either way.
+        if let Ok(stream) = Stream::new(socket, peer) {
             let threads = Arc::clone(&self.threads);
             let _ = threads.hand_over[self.index].send(Handed { stream, counted: self });
         }
@@ -97,10 +85,7 @@ impl Drop for Counted {
 impl Handed {
     /// Takes the connection into the runtime of this thread.
     pub(super) fn arrive(self) -> io::Result<(Socket, Peer, Counted)> {
-        let (socket, peer) = match self.stream {
-            Stream::Tcp(stream, peer) => (Socket::Tcp(TcpStream::from_std(stream)?), Peer::Tcp(peer)),
-            Stream::Unix(stream) => (Socket::Unix(UnixStream::from_std(stream)?), Peer::Unix),
-        };
+        let (socket, peer) = self.stream.into_socket()?;
         Ok((socket, peer, self.counted))
     }
 }

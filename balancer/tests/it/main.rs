@@ -13,6 +13,7 @@ mod fields;
 mod forwarding;
 mod framing;
 mod harness;
+mod idle;
 mod limits;
 mod load;
 mod peers;
