@@ -4,6 +4,7 @@
 mod access_log;
 mod cli;
 mod cli_serve;
+mod cli_sockets;
 mod cli_workers;
 mod demo;
 mod drain;
