@@ -102,6 +102,7 @@ impl Workers {
             command,
             count: 1,
             first_port: None,
+            socket: false,
             directory: None,
             env: BTreeMap::new(),
             env_file: None,

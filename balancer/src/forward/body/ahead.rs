@@ -90,7 +90,7 @@ impl Ahead {
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
