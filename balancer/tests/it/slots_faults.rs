@@ -1,5 +1,7 @@
 //! What goes wrong around slots: workers that die, clients that leave or are slow.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -14,18 +16,20 @@ const MIB: usize = 1 << 20;
 fn a_client_that_leaves_the_queue_costs_nobody_anything() {
     let gate = Gate::default();
     let origin = held_by(&gate);
-    let balancer = Balancer::start("threads = 2", &slots_of(&[&origin], "slots = 1\nqueue_max = 10\n"));
+    let balancer =
+        Balancer::start("threads = 2", &slots_of(&[&origin], "slots = 1\nqueue_max = 10\nqueue_timeout = \"60s\"\n"));
     let mut serving = Client::of(&balancer);
     serving.send(GET);
     origin.await_requests(1);
-    let leaving: Vec<Client> = (0..5)
+    let leaving: Vec<Client> = (0..8)
         .map(|_| {
             let mut client = Client::of(&balancer);
             client.send("GET /left HTTP/1.1\r\nHost: a\r\n\r\n");
             client
         })
         .collect();
-    let full = || (Client::of(&balancer).get("/").status() == 503).then_some(());
+    // Half of the queue is one address's: five wait when three have been refused.
+    let full = || (count(&balancer, "\"reason\":\"queue_full\"") == 3).then_some(());
     eventually(|| "a share of the queue that is used up".into(), full);
     let mut staying = super::slots::from(&balancer, "127.0.0.2");
     staying.send(GET);
@@ -77,18 +81,32 @@ fn a_slow_upload_takes_no_slot_before_it_is_there_and_leaves_none_behind() {
 
 #[test]
 fn a_large_upload_streams_through_a_small_buffer() {
-    let length = 100 * MIB;
-    let origin = Origin::start(move |mut exchange| {
-        while let Some(request) = exchange.request() {
-            exchange.send(ok(&(request.body == super::streaming::pattern(length)).to_string()));
+    let piece = super::streaming::pattern(MIB);
+    let (listener, sent) = (TcpListener::bind("127.0.0.1:0").unwrap(), piece.clone());
+    let address = listener.local_addr().unwrap().to_string();
+    // Not one of the scripted origins, which keep every byte.
+    let worker = std::thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            stream.read_line(&mut line).unwrap();
         }
+        let mut got = vec![0; MIB];
+        (0..100).for_each(|_| {
+            stream.read_exact(&mut got).unwrap();
+            assert!(got == sent, "the bytes are others");
+        });
+        stream.get_mut().write_all(ok("whole").as_bytes()).unwrap();
     });
-    let balancer = Balancer::start("body_bytes_max = \"200MiB\"", &slots_of(&[&origin], ONE_SLOT));
+    let pool = format!("{}{ONE_SLOT}buffer_request = \"64KiB\"\n", super::harness::pool_at(&[address]));
+    let balancer = Balancer::start("", &pool);
     let before = balancer.memory("VmHWM");
     let mut client = Client::of(&balancer);
-    client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
-    client.send(super::streaming::pattern(length));
-    assert_eq!(client.response().text(), "true");
+    client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", 100 * MIB));
+    (0..100).for_each(|_| client.send(&piece));
+    assert_eq!(client.response().text(), "whole");
+    worker.join().unwrap();
     let grown = balancer.memory("VmHWM") - before;
     assert!(grown < 12 * 1024, "{grown} KiB");
 }
