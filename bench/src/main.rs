@@ -13,6 +13,7 @@ mod failure;
 mod json;
 mod machine;
 mod measurement;
+mod plot;
 mod process;
 mod programs;
 mod report;
