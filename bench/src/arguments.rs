@@ -19,10 +19,34 @@ struct CommandLine {
     compare: Compare,
 }
 
+/// A new command is a variant here, one in [`Command`] and a line in `main`.
 #[derive(Subcommand)]
 enum Kind {
     /// Direct, balancer and nginx side by side (what runs when no command is given)
     Compare(Compare),
+}
+
+/// What the user asked for, checked.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Compare(Plan),
+}
+
+impl Command {
+    /// Reads the process's arguments; prints help or the mistake and exits (0 or 2) where there is nothing to run.
+    pub(crate) fn from_command_line() -> Command {
+        Command::try_from_arguments(std::env::args_os()).unwrap_or_else(|e| e.exit())
+    }
+
+    fn try_from_arguments(
+        arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    ) -> Result<Command, clap::Error> {
+        let line = CommandLine::try_parse_from(arguments)?;
+        match line.command {
+            Some(Kind::Compare(given)) => given.plan().map(Command::Compare),
+            None => line.compare.plan().map(Command::Compare),
+        }
+    }
 }
 
 #[derive(Args)]
@@ -96,20 +120,9 @@ pub(crate) struct Plan {
     pub(crate) json: Option<PathBuf>,
 }
 
-impl Plan {
-    /// Reads the process's arguments; prints help or the mistake and exits (0 or 2) where there is nothing to run.
-    pub(crate) fn from_command_line() -> Plan {
-        Plan::try_from_arguments(std::env::args_os()).unwrap_or_else(|e| e.exit())
-    }
-
-    fn try_from_arguments(
-        arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
-    ) -> Result<Plan, clap::Error> {
-        let line = CommandLine::try_parse_from(arguments)?;
-        let given = match line.command {
-            Some(Kind::Compare(given)) => given,
-            None => line.compare,
-        };
+impl Compare {
+    fn plan(self) -> Result<Plan, clap::Error> {
+        let given = self;
         let (requests, seconds, rounds) = if given.quick { (5_000, 1, 1) } else { (50_000, 5, 3) };
         let requests = given.requests.unwrap_or(requests);
         if given.concurrency > requests {
@@ -158,7 +171,8 @@ mod tests {
 
     fn plan(arguments: &str) -> Result<Plan, String> {
         let words = std::iter::once("bench").chain(arguments.split_whitespace());
-        Plan::try_from_arguments(words).map_err(|e| e.to_string())
+        let Command::Compare(plan) = Command::try_from_arguments(words).map_err(|e| e.to_string())?;
+        Ok(plan)
     }
 
     #[test]

@@ -26,13 +26,15 @@ mod tool;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use arguments::Plan;
+use arguments::{Command, Plan};
 use events::Events;
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let plan = Plan::from_command_line();
-    match run(&plan) {
+    let outcome = match Command::from_command_line() {
+        Command::Compare(plan) => compare(&plan),
+    };
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 /// Measures and prints; `false` when requests failed, so that a script does not take such figures for good ones.
-fn run(plan: &Plan) -> Result<bool, Failure> {
+fn compare(plan: &Plan) -> Result<bool, Failure> {
     plan.json.as_deref().map_or(Ok(()), json::check)?;
     let events = Events::listen()?;
     let comparison = compare::compare(plan, &events)?;
