@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::guard;
 use crate::target::Target;
 
 /// Compares direct against proxied with ab (without -k) and wrk, in one run on one machine.
@@ -24,12 +25,15 @@ struct CommandLine {
 enum Kind {
     /// Direct, balancer and nginx side by side (what runs when no command is given)
     Compare(Compare),
+    /// The working tree against an earlier revision: CPU time and instructions per request
+    Guard(guard::Arguments),
 }
 
 /// What the user asked for, checked.
 #[derive(Debug)]
 pub(crate) enum Command {
     Compare(Plan),
+    Guard(guard::Plan),
 }
 
 impl Command {
@@ -44,6 +48,7 @@ impl Command {
         let line = CommandLine::try_parse_from(arguments)?;
         match line.command {
             Some(Kind::Compare(given)) => given.plan().map(Command::Compare),
+            Some(Kind::Guard(given)) => Ok(Command::Guard(given.plan())),
             None => line.compare.plan().map(Command::Compare),
         }
     }
@@ -151,7 +156,7 @@ impl Compare {
 }
 
 /// wrk takes whole numbers only: "5s", "2m", "5" (seconds).
-fn whole_seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn whole_seconds(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
         "" | "s" => 1,
@@ -171,8 +176,10 @@ mod tests {
 
     fn plan(arguments: &str) -> Result<Plan, String> {
         let words = std::iter::once("bench").chain(arguments.split_whitespace());
-        let Command::Compare(plan) = Command::try_from_arguments(words).map_err(|e| e.to_string())?;
-        Ok(plan)
+        match Command::try_from_arguments(words).map_err(|e| e.to_string())? {
+            Command::Compare(plan) => Ok(plan),
+            other => Err(format!("another command: {other:?}")),
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod cpu;
 mod events;
 mod exchange;
 mod failure;
+mod guard;
 mod json;
 mod machine;
 mod measurement;
@@ -18,6 +19,7 @@ mod process;
 mod programs;
 mod report;
 mod scratch;
+mod service;
 mod statistics;
 mod table;
 mod target;
@@ -33,6 +35,7 @@ use failure::Failure;
 fn main() -> ExitCode {
     let outcome = match Command::from_command_line() {
         Command::Compare(plan) => compare(&plan),
+        Command::Guard(plan) => guard(&plan),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -54,9 +57,20 @@ fn compare(plan: &Plan) -> Result<bool, Failure> {
     }
     // The text is whole before its first byte is written: an interrupted run leaves no half table.
     let text = report::render(&comparison);
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Failure::system("print the result", e))?;
+    print(&text)?;
     Ok(comparison.requests_failed() == 0)
+}
+
+/// Prints how the working tree stands against its base; slower is no failure.
+fn guard(plan: &guard::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    print(&guard::guard(plan, &events)?)?;
+    Ok(true)
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Failure::system("print the result", e))
 }
 
 /// One line of progress or complaint on stderr; a closed stderr is no reason to stop measuring.
