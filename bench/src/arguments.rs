@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::guard;
 use crate::scenario::Scenario;
 use crate::target::Target;
 
@@ -28,6 +29,8 @@ enum Kind {
     /// A load that does not wait for answers; started by compare
     #[command(hide = true)]
     OpenLoop(OpenLoop),
+    /// The working tree against an earlier revision: CPU time and instructions per request
+    Guard(guard::Arguments),
 }
 
 /// What the user asked for, checked.
@@ -37,6 +40,7 @@ pub(crate) enum Command {
     /// The scenarios' names are wanted, nothing else.
     List,
     OpenLoop(OpenLoop),
+    Guard(guard::Plan),
 }
 
 impl Command {
@@ -50,6 +54,7 @@ impl Command {
     ) -> Result<Command, clap::Error> {
         let line = CommandLine::try_parse_from(arguments)?;
         let given = match line.command {
+            Some(Kind::Guard(given)) => return Ok(Command::Guard(given.plan())),
             Some(Kind::OpenLoop(given)) => return Ok(Command::OpenLoop(given)),
             Some(Kind::Compare(given)) => given,
             None => line.compare,
@@ -222,7 +227,7 @@ fn default_output() -> PathBuf {
 }
 
 /// wrk takes whole numbers only: "5s", "2m", "5" (seconds).
-fn whole_seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn whole_seconds(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
         "" | "s" => 1,

@@ -12,17 +12,20 @@ mod events;
 mod exchange;
 mod failure;
 mod figure;
+mod guard;
 mod idle;
 mod machine;
 mod measurement;
 mod open_loop;
 mod output;
+mod plot;
 mod process;
 mod programs;
 mod progress;
 mod report;
 mod scenario;
 mod scratch;
+mod service;
 mod statistics;
 mod syscalls;
 mod table;
@@ -42,6 +45,7 @@ use scenario::Scenario;
 fn main() -> ExitCode {
     let outcome = match Command::from_command_line() {
         Command::Compare(plan) => compare(&plan),
+        Command::Guard(plan) => guard(&plan),
         Command::List => print(&list()).map(|()| true),
         Command::OpenLoop(given) => open_loop::run(&given).and_then(|report| print(&report.to_string())).map(|()| true),
     };
@@ -70,6 +74,13 @@ fn compare(plan: &Plan) -> Result<bool, Failure> {
 
 fn list() -> String {
     Scenario::ALL.iter().map(|scenario| format!("{:<12} {}\n", scenario.name(), scenario.title())).collect()
+}
+
+/// Prints how the working tree stands against its base; slower is no failure.
+fn guard(plan: &guard::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    print(&guard::guard(plan, &events)?)?;
+    Ok(true)
 }
 
 fn print(text: &str) -> Result<(), Failure> {

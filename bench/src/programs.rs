@@ -109,7 +109,7 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|path| is_executable(path))
 }
 
-fn missing_tools(ab: bool, wrk: bool) -> Failure {
+pub(crate) fn missing_tools(ab: bool, wrk: bool) -> Failure {
     let names = [(ab, "ab"), (wrk, "wrk")].into_iter().filter_map(|(missing, name)| missing.then_some(name));
     let names = names.collect::<Vec<_>>().join(" and ");
     Failure::Missing(format!("missing: {names}. Install with: apt-get install apache2-utils wrk"))

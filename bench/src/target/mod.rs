@@ -190,7 +190,7 @@ fn await_answer(process: &mut Process, endpoint: &Endpoint, path: &str, events: 
 }
 
 /// Different ports nobody listened on a moment ago; should somebody take one now, the target's own message says so.
-fn free_ports<const N: usize>() -> Result<[u16; N], Failure> {
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N], Failure> {
     let finding = |e| Failure::system("find a free port", e);
     // All are held until the last is found, or the same might be given twice.
     let mut held = Vec::new();
