@@ -37,7 +37,7 @@ pub(crate) enum Scenario {
     Open50,
     /// Open loop at 90 % of the measured capacity
     Open90,
-    /// Memory per idle keep-alive connection, 6,000 open
+    /// Memory per idle keep-alive connection
     Idle,
     /// Throughput beside 18,000 idle connections against none
     IdleLoad,

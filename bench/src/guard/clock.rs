@@ -52,7 +52,8 @@ pub(super) fn measure(
         ground.scratch.write(name, &text)?;
     }
     let seconds = u32::try_from(plan.duration.as_secs()).unwrap_or(u32::MAX);
-    let tools = [Tool::Wrk { connections: 64, seconds, upload: false }, Tool::Ab { requests: plan.requests, concurrency: 100 }];
+    let tools =
+        [Tool::Wrk { connections: 64, seconds, upload: false }, Tool::Ab { requests: plan.requests, concurrency: 100 }];
     for (tool, service) in tools.iter().flat_map(|tool| [(tool, 0), (tool, 1)]) {
         run(tool.warm_up(), generators, &mut services[service], ground)?;
     }
