@@ -22,6 +22,11 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// A program of Debian is not there.
+    pub(crate) fn missing(program: &str) -> Failure {
+        Failure::Missing(format!("{program} is missing: {}", crate::programs::how_to_install(program)))
+    }
+
     /// A refusal of the operating system; `doing` completes "cannot …".
     pub(crate) fn system(doing: impl Into<String>, source: io::Error) -> Failure {
         Failure::System { doing: doing.into(), source }

@@ -4,26 +4,34 @@
 //! for TERM). Called by whoever types `cargo run --release -p bench`. Never measures: that is [`compare`].
 
 mod arguments;
+mod bars;
 mod compare;
 mod cores;
 mod cpu;
 mod events;
 mod exchange;
 mod failure;
+mod figure;
 mod guard;
-mod json;
+mod idle;
 mod machine;
 mod measurement;
+mod open_loop;
+mod output;
 mod plot;
 mod process;
 mod programs;
+mod progress;
 mod report;
+mod scenario;
 mod scratch;
 mod service;
 mod statistics;
+mod syscalls;
 mod table;
 mod target;
 mod tool;
+mod usage;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -31,11 +39,15 @@ use std::process::ExitCode;
 use arguments::{Command, Plan};
 use events::Events;
 use failure::Failure;
+use output::Output;
+use scenario::Scenario;
 
 fn main() -> ExitCode {
     let outcome = match Command::from_command_line() {
         Command::Compare(plan) => compare(&plan),
         Command::Guard(plan) => guard(&plan),
+        Command::List => print(&list()).map(|()| true),
+        Command::OpenLoop(given) => open_loop::run(&given).and_then(|report| print(&report.to_string())).map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -47,17 +59,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures and prints; `false` when requests failed, so that a script does not take such figures for good ones.
+/// Measures, writes and prints; `false` when requests failed, so that a script does not take such figures for good ones.
 fn compare(plan: &Plan) -> Result<bool, Failure> {
-    plan.json.as_deref().map_or(Ok(()), json::check)?;
+    let output = Output::check(plan)?;
     let events = Events::listen()?;
     let comparison = compare::compare(plan, &events)?;
-    if let Some(path) = &plan.json {
-        json::write(path, &comparison)?;
-    }
+    let json = report::json(&comparison)?;
+    let written = output.write(&report::page(&comparison), &json, &report::csv(&comparison))?;
     // The text is whole before its first byte is written: an interrupted run leaves no half table.
-    let text = report::render(&comparison);
-    print(&text)?;
+    print(&report::render(&comparison))?;
+    written.iter().for_each(|path| say(&format!("written: {}", path.display())));
     Ok(comparison.requests_failed() == 0)
 }
 
@@ -68,6 +79,10 @@ fn guard(plan: &guard::Plan) -> Result<bool, Failure> {
     Ok(true)
 }
 
+fn list() -> String {
+    Scenario::ALL.iter().map(|scenario| format!("{:<12} {}\n", scenario.name(), scenario.title())).collect()
+}
+
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Failure::system("print the result", e))
@@ -75,5 +90,6 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// One line of progress or complaint on stderr; a closed stderr is no reason to stop measuring.
 pub(crate) fn say(line: &str) {
+    progress::clear();
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

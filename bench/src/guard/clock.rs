@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::Plan;
-use super::side::{Ground, Origin, Side};
+use super::side::{Ground, Origin, PATH, Side};
 use crate::cores::Place;
 use crate::cpu::{self, Cpu};
 use crate::failure::Failure;
@@ -15,7 +15,7 @@ use crate::programs;
 use crate::say;
 use crate::service::Service;
 use crate::statistics::three_digits;
-use crate::tool::Tool;
+use crate::tool::{CSV, Tool, scripts};
 
 /// The load generators.
 pub(super) struct Generators {
@@ -47,9 +47,13 @@ pub(super) fn measure(
     origin: &Origin,
     ground: &Ground<'_>,
 ) -> Result<Vec<Clock>, Failure> {
+    for (name, script) in scripts() {
+        ground.scratch.write(name, &script)?;
+    }
     let mut services = [sides[0].start(&[], origin, ground)?, sides[1].start(&[], origin, ground)?];
     let seconds = u32::try_from(plan.duration.as_secs()).unwrap_or(u32::MAX);
-    let tools = [Tool::Wrk { connections: 64, seconds }, Tool::Ab { requests: plan.requests, concurrency: 100 }];
+    let tools =
+        [Tool::Wrk { connections: 64, seconds, upload: false }, Tool::Ab { requests: plan.requests, concurrency: 100 }];
     for (tool, service) in tools.iter().flat_map(|tool| [(tool, 0), (tool, 1)]) {
         run(tool.warm_up(), generators, &mut services[service], ground)?;
     }
@@ -73,11 +77,9 @@ pub(super) fn measure(
 
 /// One run: CPU microseconds a request of the balancer (not seconds, as elsewhere in [`Cpu`]).
 fn run(tool: Tool, generators: &Generators, service: &mut Service, ground: &Ground<'_>) -> Result<Cpu, Failure> {
-    let csv = ground.scratch.path().join("percentiles.csv");
-    let url = format!("http://127.0.0.1:{}{}", service.port, crate::exchange::PATH);
     let program = if matches!(tool, Tool::Ab { .. }) { &generators.ab } else { &generators.wrk };
     let mut command = ground.cores.command(Place::Generator, program);
-    command.args(tool.arguments(&url, &csv));
+    command.args(tool.arguments(service.port, PATH, ground.scratch.path()));
     let before = cpu::of_tree(service.process.pid())?;
     let mut generator = Process::spawn(tool.name(), command, ground.scratch.path(), ground.events)?;
     let ended = ground.events.wait_any(&[generator.pid(), service.process.pid()], tool.time_max())?;
@@ -92,7 +94,7 @@ fn run(tool: Tool, generators: &Generators, service: &mut Service, ground: &Grou
         Some(status) => return Err(failed(format!("failed ({})", describe(status)))),
         None => return Err(failed(format!("did not end within {} s", tool.time_max().as_secs()))),
     }
-    let csv = std::fs::read_to_string(csv).unwrap_or_default();
+    let csv = std::fs::read_to_string(ground.scratch.path().join(CSV)).unwrap_or_default();
     let reading = tool.read(&generator.stdout()?, &csv, BODY_BYTES);
     let reading = reading.map_err(|what| failed(format!("cannot be understood: {what}")))?;
     if reading.failed > 0 || reading.requests == 0 {
