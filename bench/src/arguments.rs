@@ -26,21 +26,21 @@ struct CommandLine {
 enum Kind {
     /// Direct, balancer, nginx and HAProxy side by side (what runs when no command is given)
     Compare(Compare),
+    /// The working tree against an earlier revision: CPU time and instructions per request
+    Guard(guard::Arguments),
     /// A load that does not wait for answers; started by compare
     #[command(hide = true)]
     OpenLoop(OpenLoop),
-    /// The working tree against an earlier revision: CPU time and instructions per request
-    Guard(guard::Arguments),
 }
 
 /// What the user asked for, checked.
 #[derive(Debug)]
 pub(crate) enum Command {
     Compare(Plan),
+    Guard(guard::Plan),
     /// The scenarios' names are wanted, nothing else.
     List,
     OpenLoop(OpenLoop),
-    Guard(guard::Plan),
 }
 
 impl Command {

@@ -74,15 +74,15 @@ fn compare(plan: &Plan) -> Result<bool, Failure> {
     Ok(comparison.requests_failed() == 0)
 }
 
-fn list() -> String {
-    Scenario::ALL.iter().map(|scenario| format!("{:<12} {}\n", scenario.name(), scenario.title())).collect()
-}
-
 /// Prints how the working tree stands against its base; slower is no failure.
 fn guard(plan: &guard::Plan) -> Result<bool, Failure> {
     let events = Events::listen()?;
     print(&guard::guard(plan, &events)?)?;
     Ok(true)
+}
+
+fn list() -> String {
+    Scenario::ALL.iter().map(|scenario| format!("{:<12} {}\n", scenario.name(), scenario.title())).collect()
 }
 
 fn print(text: &str) -> Result<(), Failure> {

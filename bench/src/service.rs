@@ -12,8 +12,7 @@ use crate::events::Events;
 use crate::exchange;
 use crate::failure::Failure;
 use crate::process::Process;
-use crate::target::Endpoint;
-use crate::target::command_line;
+use crate::target::{Endpoint, command_line};
 
 /// A program that answers; it ends with this value.
 pub(crate) struct Service {
@@ -24,7 +23,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts `command`, which listens on `port`, and waits until it answers a request with any status.
+    /// Starts `command`, which listens on `port`, and waits until it answers a GET of `path` with any status.
     ///
     /// # Errors
     /// [`Failure::Target`] with its stderr when it ends or does not answer within `time`.
@@ -32,6 +31,7 @@ impl Service {
         name: &str,
         command: Command,
         port: u16,
+        path: &str,
         time: Duration,
         folder: &Path,
         events: &Arc<Events>,
@@ -41,7 +41,7 @@ impl Service {
         let mut service = Service { process, port, command: line };
         let until = Instant::now() + time;
         loop {
-            let answer = exchange::get(&Endpoint::Port(port), exchange::PATH);
+            let answer = exchange::get(&Endpoint::Port(port), path);
             // Looked at after the answer: if ours has ended, it was somebody else who answered.
             if events.wait_any(&[service.process.pid()], BETWEEN_TRIES)?.is_some() {
                 return Err(service.process.ended("instead of starting"));

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::Plan;
-use super::side::{Ground, Origin, Side};
+use super::side::{Ground, Origin, PATH, Side};
 use crate::cores::Place;
 use crate::cpu::{self, Cpu};
 use crate::failure::Failure;
@@ -47,10 +47,10 @@ pub(super) fn measure(
     origin: &Origin,
     ground: &Ground<'_>,
 ) -> Result<Vec<Clock>, Failure> {
-    let mut services = [sides[0].start(&[], origin, ground)?, sides[1].start(&[], origin, ground)?];
-    for (name, text) in scripts() {
-        ground.scratch.write(name, &text)?;
+    for (name, script) in scripts() {
+        ground.scratch.write(name, &script)?;
     }
+    let mut services = [sides[0].start(&[], origin, ground)?, sides[1].start(&[], origin, ground)?];
     let seconds = u32::try_from(plan.duration.as_secs()).unwrap_or(u32::MAX);
     let tools =
         [Tool::Wrk { connections: 64, seconds, upload: false }, Tool::Ab { requests: plan.requests, concurrency: 100 }];
@@ -79,7 +79,7 @@ pub(super) fn measure(
 fn run(tool: Tool, generators: &Generators, service: &mut Service, ground: &Ground<'_>) -> Result<Cpu, Failure> {
     let program = if matches!(tool, Tool::Ab { .. }) { &generators.ab } else { &generators.wrk };
     let mut command = ground.cores.command(Place::Generator, program);
-    command.args(tool.arguments(service.port, crate::exchange::PATH, ground.scratch.path()));
+    command.args(tool.arguments(service.port, PATH, ground.scratch.path()));
     let before = cpu::of_tree(service.process.pid())?;
     let mut generator = Process::spawn(tool.name(), command, ground.scratch.path(), ground.events)?;
     let ended = ground.events.wait_any(&[generator.pid(), service.process.pid()], tool.time_max())?;

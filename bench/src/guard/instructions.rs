@@ -10,8 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Plan;
-use super::side::{Ground, Origin, Side};
-use crate::exchange::PATH;
+use super::side::{Ground, Origin, PATH, Side};
 use crate::failure::Failure;
 use crate::process::describe;
 use crate::say;

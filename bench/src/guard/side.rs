@@ -37,7 +37,7 @@ impl Origin {
         let start = |name, port: u16| {
             let mut command = ground.cores.command(Place::Generator, program);
             command.env("HOST", "127.0.0.1").env("PORT", port.to_string());
-            Service::start(name, command, port, START_TIME, ground.scratch.path(), ground.events)
+            Service::start(name, command, port, PATH, START_TIME, ground.scratch.path(), ground.events)
         };
         let [first, second] = free_ports()?;
         Ok(Origin { services: [start("origin 1", first)?, start("origin 2", second)?] })
@@ -60,7 +60,7 @@ impl Side<'_> {
         };
         command.arg("--config").arg(file);
         let name = format!("balancer of {}", self.name);
-        Service::start(&name, command, port, START_TIME, ground.scratch.path(), ground.events)
+        Service::start(&name, command, port, PATH, START_TIME, ground.scratch.path(), ground.events)
     }
 }
 
@@ -71,5 +71,7 @@ fn configuration(port: u16, [first, second]: [u16; 2]) -> String {
     )
 }
 
+/// What is asked for: eleven bytes.
+pub(super) const PATH: &str = "/hello";
 /// Long enough for a program that valgrind runs on a busy machine.
 const START_TIME: Duration = Duration::from_secs(60);
