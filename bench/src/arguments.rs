@@ -191,7 +191,7 @@ impl Compare {
             (named, _) => named.contains(scenario),
         };
         let [many, idle, idle_load, work_requests] =
-            if given.quick { [2_000, 1_000, 4_000, 400] } else { [4_000, 6_000, 18_000, 2_000] };
+            [4_000, if given.quick { 1_000 } else { 6_000 }, 18_000, if given.quick { 400 } else { 2_000 }];
         let wanted = |target| match given.only.as_slice() {
             [] => target != Target::NginxBare || given.nginx_bare,
             only => only.contains(&target) || (target == Target::NginxBare && given.nginx_bare),

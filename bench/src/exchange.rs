@@ -64,6 +64,9 @@ fn exchange<S: Read + Write>(
     }
 }
 
+/// What is asked for where nothing else is said: eleven bytes.
+pub(crate) const PATH: &str = "/hello";
+
 fn parse(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;

@@ -18,6 +18,7 @@ mod machine;
 mod measurement;
 mod open_loop;
 mod output;
+mod pictures;
 mod plot;
 mod process;
 mod programs;
@@ -64,8 +65,9 @@ fn compare(plan: &Plan) -> Result<bool, Failure> {
     let output = Output::check(plan)?;
     let events = Events::listen()?;
     let comparison = compare::compare(plan, &events)?;
-    let json = report::json(&comparison)?;
-    let written = output.write(&report::page(&comparison), &json, &report::csv(&comparison))?;
+    let (json, drawings) = (report::json(&comparison)?, pictures::of(&comparison));
+    let page = report::page(&comparison, &drawings);
+    let written = output.write(&page, &json, &report::csv(&comparison), &drawings)?;
     // The text is whole before its first byte is written: an interrupted run leaves no half table.
     print(&report::render(&comparison))?;
     written.iter().for_each(|path| say(&format!("written: {}", path.display())));

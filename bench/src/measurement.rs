@@ -43,12 +43,22 @@ pub(crate) struct Measurement {
     pub(crate) idle_connections: u32,
     /// What each of them added to the proxy's memory, bytes; measured only in the scenario `idle`.
     pub(crate) bytes_per_idle_connection: Option<f64>,
+    /// Resident memory with none, some and all of them; measured only in the scenario `idle`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) memory_steps: Vec<MemoryStep>,
     /// Share of the run (0 to 1) the generator's core worked for the generator and the origin.
     pub(crate) generator_core_busy: f64,
     /// Share of the run (0 to 1) the proxy's core worked for the proxy.
     pub(crate) proxy_core_busy: Option<f64>,
     /// Share of the run (0 to 1) others used on the busier of the cores the run needs; `None` when nothing is pinned.
     pub(crate) core_taken: Option<f64>,
+}
+
+/// How much memory so many connections take.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct MemoryStep {
+    pub(crate) connections: u32,
+    pub(crate) rss_bytes: u64,
 }
 
 impl Measurement {
@@ -113,6 +123,7 @@ pub(crate) fn measure(
         rss_bytes: running.process.as_ref().map(|process| usage::rss_bytes(process.pid())).transpose()?,
         idle_connections,
         bytes_per_idle_connection: None,
+        memory_steps: Vec::new(),
         generator_core_busy: if apart { load_seconds / wall_seconds } else { 0.0 },
         proxy_core_busy: used.proxy.map(|cpu| cpu.seconds() / wall_seconds),
         core_taken: taken.max_by(f64::total_cmp),
@@ -133,21 +144,33 @@ pub(crate) fn measure_idle(
     // Buffers and upstream connections every process has once, however many clients come.
     drop(hold(FIRST_CONNECTIONS, running, origin, ground)?);
     let pid = running.process.as_ref().map_or(0, Process::pid);
-    let before_bytes = settled_rss(pid, ground.events)?;
-    let before = Clocks::read(running, origin, ground)?;
-    let started = Instant::now();
     let count = ground.setting.idle;
-    let idle = hold(count, running, origin, ground)?;
-    let wall_seconds = started.elapsed().as_secs_f64();
+    let look = |connections| {
+        let rss_bytes = settled_rss(pid, ground.events)?;
+        Ok::<_, Failure>(MemoryStep { connections, rss_bytes })
+    };
+    let mut memory_steps = vec![look(0)?];
+    let before = Clocks::read(running, origin, ground)?;
+    let (mut idle, mut wall_seconds) = (Vec::new(), 0.0);
+    for nth in 1..=STEPS {
+        let (held, wanted) = (count / STEPS * (nth - 1), if nth == STEPS { count } else { count / STEPS * nth });
+        let started = Instant::now();
+        idle.push(hold(wanted - held, running, origin, ground)?);
+        wall_seconds += started.elapsed().as_secs_f64();
+        memory_steps.push(look(wanted)?);
+    }
     let used = Clocks::read(running, origin, ground)?.since(&before);
-    let rss_bytes = settled_rss(pid, ground.events)?;
-    let growth = rss_bytes as f64 - before_bytes as f64;
+    let [first, .., last] = memory_steps.as_slice() else {
+        return Err(running.complaint("was not looked at".to_owned()));
+    };
+    let (rss_bytes, growth) = (last.rss_bytes, last.rss_bytes as f64 - first.rss_bytes as f64);
     let requests = u64::from(count);
     let reading = Reading {
         requests,
         requests_per_second: f64::from(count) / wall_seconds,
-        failed: idle.closed(),
+        failed: idle.iter().map(Idle::closed).sum(),
         percentiles: Vec::new(),
+        curve: Vec::new(),
     };
     Ok(Measurement {
         scenario: ground.setting.scenario,
@@ -164,6 +187,7 @@ pub(crate) fn measure_idle(
         rss_bytes: Some(rss_bytes),
         idle_connections: count,
         bytes_per_idle_connection: Some(growth / f64::from(count.max(1))),
+        memory_steps,
         generator_core_busy: 0.0,
         proxy_core_busy: used.proxy.map(|cpu| cpu.seconds() / wall_seconds),
         core_taken: None,
@@ -273,6 +297,8 @@ fn everyone(generator: &Process, running: &Running, origin: &Origin) -> Vec<u32>
     processes.map(Process::pid).collect()
 }
 
+/// How often the memory is read on the way to all connections.
+const STEPS: u32 = 4;
 /// Opened and closed again before the memory is read for the first time.
 const FIRST_CONNECTIONS: u32 = 64;
 /// How much later than its clients' errors the end of a process may be seen.

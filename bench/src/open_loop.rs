@@ -17,6 +17,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 
 use crate::arguments::OpenLoop;
 use crate::failure::Failure;
+use crate::plot;
 use crate::tool::OPEN_PERCENTS;
 
 /// What is printed; [`crate::tool`] reads it.
@@ -40,7 +41,8 @@ impl fmt::Display for Report {
                 writeln!(f, "percentile {percent}: {value} us")?;
             }
         }
-        Ok(())
+        let latencies: Vec<f64> = sorted.into_iter().map(f64::from).collect();
+        plot::curve(&latencies).into_iter().try_for_each(|(percent, value)| writeln!(f, "curve {percent} {value}"))
     }
 }
 
@@ -108,7 +110,8 @@ impl Generator<'_> {
             let waiting = self.connections.len() - self.idle.len() + self.due.len();
             if over && (waiting == 0 || now >= started + length + DRAIN) {
                 self.report.failed += waiting as u64;
-                self.report.seconds = length.as_secs_f64();
+                // Late answers take longer than the arrivals did, and the rate says so.
+                self.report.seconds = started.elapsed().as_secs_f64();
                 return Ok(self.report);
             }
             let next = arrivals.next.map_or(started + length, |offset| started + offset);
@@ -125,7 +128,8 @@ impl Generator<'_> {
     /// Sends what is due as long as there is a free connection.
     fn send(&mut self) {
         while let (Some(&nth), Some(&due)) = (self.idle.last(), self.due.front()) {
-            (self.idle.pop(), self.due.pop_front());
+            self.idle.pop();
+            self.due.pop_front();
             let connection = &mut self.connections[nth];
             connection.due = Some(due);
             connection.received.clear();

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::arguments::Plan;
 use crate::failure::Failure;
+use crate::pictures::Drawing;
 
 /// Where everything is written.
 pub(crate) struct Output {
@@ -45,7 +46,13 @@ impl Output {
     ///
     /// # Errors
     /// The disk is full, or somebody changed the folder meanwhile; files of an earlier run are then still whole.
-    pub(crate) fn write(&self, page: &str, json: &str, csv: &str) -> Result<Vec<PathBuf>, Failure> {
+    pub(crate) fn write(
+        &self,
+        page: &str,
+        json: &str,
+        csv: &str,
+        drawings: &[Drawing],
+    ) -> Result<Vec<PathBuf>, Failure> {
         let csv_path = self.folder.join("results.csv");
         let files = [(&self.results, page), (&self.json, json), (&csv_path, csv)];
         let mut parts = Parts(Vec::new());
@@ -58,12 +65,25 @@ impl Output {
             });
             written.map_err(|e| Failure::file("write", path, e))?;
         }
+        // Before the page that shows them.
+        let folder = self.results.with_file_name(PICTURES);
+        if !drawings.is_empty() {
+            fs::create_dir_all(&folder).map_err(|e| Failure::file("create", &folder, e))?;
+        }
+        let mut written = Vec::new();
+        for drawing in drawings {
+            written.extend(drawing.picture.write(&folder, &drawing.name)?);
+        }
         for ((path, _), part) in files.iter().zip(&parts.0) {
             fs::rename(part, path).map_err(|e| Failure::file("write", path, e))?;
         }
-        Ok(files.iter().map(|(path, _)| path.to_path_buf()).collect())
+        written.extend(files.iter().map(|(path, _)| path.to_path_buf()));
+        Ok(written)
     }
 }
+
+/// The pictures' folder, beside the page.
+pub(crate) const PICTURES: &str = "pictures";
 
 /// Removed where they were not renamed.
 struct Parts(Vec<PathBuf>);
@@ -100,7 +120,7 @@ mod tests {
     fn all_files_appear_and_nothing_else() {
         let scratch = Scratch::create().unwrap();
         scratch.write("R.md", "old").unwrap();
-        let written = output(scratch.path()).write("page", "{}", "a,b").unwrap();
+        let written = output(scratch.path()).write("page", "{}", "a,b", &[]).unwrap();
         assert_eq!(names(scratch.path()), ["R.md", "r.json", "results.csv"]);
         assert_eq!(fs::read_to_string(&written[0]).unwrap(), "page");
     }
@@ -111,7 +131,7 @@ mod tests {
         scratch.write("R.md", "old").unwrap();
         let mut output = output(scratch.path());
         output.json = scratch.path().join("no/such/r.json");
-        let text = output.write("page", "{}", "a,b").unwrap_err().to_string();
+        let text = output.write("page", "{}", "a,b", &[]).unwrap_err().to_string();
         assert!(text.starts_with("cannot write ") && text.contains("No such file"), "{text}");
         assert_eq!(names(scratch.path()), ["R.md"]);
         assert_eq!(fs::read_to_string(scratch.path().join("R.md")).unwrap(), "old");

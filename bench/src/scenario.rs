@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde::{Serialize, Serializer};
 
 use crate::arguments::{OriginKind, Plan};
+use crate::exchange;
 use crate::target::Target;
 use crate::tool::Tool;
 
@@ -36,7 +37,7 @@ pub(crate) enum Scenario {
     Open50,
     /// Open loop at 90 % of the measured capacity
     Open90,
-    /// Memory per idle keep-alive connection, 6,000 open
+    /// Memory per idle keep-alive connection
     Idle,
     /// Throughput beside 18,000 idle connections against none
     IdleLoad,
@@ -124,7 +125,7 @@ impl Scenario {
         let path = match self {
             Scenario::Kb100 => "/bytes?n=102400",
             Scenario::Mb1 => "/bytes?n=1048576",
-            _ => "/hello",
+            _ => exchange::PATH,
         };
         // nginx's `return` answers before it has read a request's body, and it cannot compute.
         let needs_backend = matches!(self, Scenario::Upload | Scenario::Work);

@@ -5,9 +5,11 @@
 
 use super::{bars_rows, body, configurations, rounds, without_folders};
 use crate::compare::Comparison;
+use crate::output::PICTURES;
+use crate::pictures::Drawing;
 
 /// The whole page.
-pub(crate) fn page(comparison: &Comparison) -> String {
+pub(crate) fn page(comparison: &Comparison, drawings: &[Drawing]) -> String {
     let machine = &comparison.machine;
     let command = without_folders(&comparison.command);
     let mut text = format!(
@@ -29,6 +31,9 @@ pub(crate) fn page(comparison: &Comparison) -> String {
             let verdict = if verdict == "MISSED" { "**missed**".to_owned() } else { verdict };
             text += &format!("| {what} | {measured} | {bar} | {verdict} | {reach} | {scenario} |\n");
         }
+    }
+    for Drawing { name, caption, .. } in drawings {
+        text += &format!("\n![{caption}]({PICTURES}/{name}.svg)\n");
     }
     for section in &comparison.sections {
         text += &format!("\n## {}\n\n{}.\n\n", section.scenario.name(), section.title);

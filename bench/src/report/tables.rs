@@ -17,13 +17,19 @@ use crate::target::Target;
 pub(super) fn figures(runs: Runs<'_>, section: &Section) -> Table {
     let mut sheet = Sheet { runs, columns: &section.columns, table: Table::default() };
     let first = section.columns.iter().find_map(|column| runs.of(*column).next());
-    let tool = first.map_or("", |run| run.tool);
-    sheet.head(&if tool == "bench" { "latency, ms".to_owned() } else { format!("{tool} latency, ms") });
+    let label = match first {
+        None => String::new(),
+        Some(run) if run.reading.percentiles.is_empty() => String::new(),
+        Some(run) => format!("{} latency, ms", run.tool),
+    };
+    sheet.head(&label);
     for found in first.iter().flat_map(|run| &run.reading.percentiles) {
         let label = if found.percent == 100.0 { "max".to_owned() } else { format!("{:>3} %", found.percent) };
         sheet.row(&label, three_digits, |run| run.reading.percentile(found.percent));
     }
-    sheet.table.gap();
+    if !label.is_empty() {
+        sheet.table.gap();
+    }
     let idle = section.scenario == Scenario::Idle;
     sheet.row(if idle { "connections/s" } else { "requests/s" }, whole, |run| Some(run.reading.requests_per_second));
     let part = |cpu: fn(Cpu) -> f64| move |run: &Measurement| Some(run.per_request(cpu(run.proxy_cpu?)));

@@ -12,7 +12,8 @@ use crate::tool::{Percentile, Reading};
 pub(crate) fn run(target: Target, round: u32) -> Measurement {
     let percentiles =
         vec![Percentile { percent: 50.0, milliseconds: 3.0 }, Percentile { percent: 99.0, milliseconds: 8.0 }];
-    let reading = Reading { requests: 100_000, requests_per_second: 10_000.0, failed: 0, percentiles };
+    let reading =
+        Reading { requests: 100_000, requests_per_second: 10_000.0, failed: 0, percentiles, curve: Vec::new() };
     let cpu = |user_seconds, system_seconds| Cpu { user_seconds, system_seconds };
     let proxied = target != Target::Direct;
     Measurement {
@@ -30,6 +31,7 @@ pub(crate) fn run(target: Target, round: u32) -> Measurement {
         rss_bytes: proxied.then_some(8_000_000),
         idle_connections: 0,
         bytes_per_idle_connection: None,
+        memory_steps: Vec::new(),
         generator_core_busy: 0.3,
         proxy_core_busy: proxied.then_some(0.4),
         core_taken: Some(0.0),
@@ -142,10 +144,12 @@ fn a_ratio_is_taken_within_its_round() {
 #[test]
 fn the_page_has_bars_tables_and_configurations_and_no_folder() {
     let ours = Measurement { column: Column::plain(Target::Balancer), ..run(Target::Nginx, 1) };
-    let text = page(&comparison(vec![run(Target::Direct, 1), run(Target::Nginx, 1), ours]));
+    let comparison = comparison(vec![run(Target::Direct, 1), run(Target::Nginx, 1), ours]);
+    let text = page(&comparison, &crate::pictures::of(&comparison));
     for part in [
         "Made by `cargo run --release -p bench -- compare --balancer balancer` on 2026-01-02 03:04 (UTC)",
         "| a connection per request (ab): CPU µs/request, nginx = 1 | 1.00 | ≤ 1.00 | met | ≤ 0.85 | connection |\n",
+        "![CPU time of the proxy per request, µs](pictures/cpu.svg)\n",
         "\n## connection\n\na connection per request.\n\n```text\nab -n 100000",
         "\nnginx: nginx -c x\n",
     ] {

@@ -30,6 +30,7 @@ pub(super) fn read(stdout: &str, csv: &str, body_bytes: u64) -> Result<Reading, 
         // One request may be counted under several heads; the largest is the least that failed.
         failed: unanswered.max(counted as u64),
         percentiles: PERCENTS.iter().map(|&percent| percentile(csv, percent)).collect::<Result<_, _>>()?,
+        curve: Vec::new(),
     })
 }
 

@@ -36,6 +36,9 @@ pub(crate) struct Reading {
     pub(crate) failed: u64,
     /// Latency, the least percentage first.
     pub(crate) percentiles: Vec<Percentile>,
+    /// The same in as many points as a picture needs, where the generator gives them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) curve: Vec<Percentile>,
 }
 
 impl Reading {

@@ -24,11 +24,18 @@ pub(super) fn read(stdout: &str) -> Result<Reading, String> {
         requests_per_second: requests as f64 / seconds.max(0.001),
         failed: number_in(stdout, "failed:")? as u64,
         percentiles: percentiles.iter().map(percentile).collect::<Result<_, _>>()?,
+        curve: stdout.lines().filter_map(point).collect(),
     })
 }
 
+/// `curve PERCENT MICROSECONDS`
+fn point(line: &str) -> Option<Percentile> {
+    let (percent, microseconds) = line.strip_prefix("curve ")?.split_once(' ')?;
+    Some(Percentile { percent: percent.parse().ok()?, milliseconds: microseconds.parse::<f64>().ok()? / 1e3 })
+}
+
 /// What the report has lines for.
-pub(crate) const PERCENTS: [f64; 6] = [50.0, 75.0, 90.0, 99.0, 99.9, 100.0];
+pub(crate) const PERCENTS: [f64; 8] = [50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 100.0];
 
 #[cfg(test)]
 mod tests {
@@ -40,8 +47,11 @@ mod tests {
         let reading = read(&text).unwrap();
         assert_eq!((reading.requests, reading.failed, reading.requests_per_second), (1000, 3, 500.0));
         let percentiles = reading.percentiles.iter().map(|p| (p.percent, p.milliseconds));
-        let expected = [(50.0, 0.5), (75.0, 0.75), (90.0, 0.9), (99.0, 0.99), (99.9, 0.999), (100.0, 1.0)];
-        assert_eq!(percentiles.collect::<Vec<_>>(), expected);
+        let expected = [(50.0, 0.5), (75.0, 0.75), (90.0, 0.9), (95.0, 0.95), (99.0, 0.99)];
+        assert_eq!(percentiles.take(5).collect::<Vec<_>>(), expected);
+        let last = reading.curve.last().unwrap();
+        assert!(last.percent > 99.8 && last.milliseconds == 1.0 && reading.curve.len() > 50, "{last:?}");
+        assert_eq!((reading.percentile(99.9), reading.percentile(100.0)), (Some(0.999), Some(1.0)));
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub(super) fn read(stdout: &str) -> Result<Reading, String> {
             .map(|&percent| percentile(stdout, percent))
             .chain(MORE_PERCENTS.iter().filter_map(|&percent| scripted(stdout, percent).map(Ok)))
             .collect::<Result<_, _>>()?,
+        curve: Vec::new(),
     })
 }
 
