@@ -102,6 +102,23 @@ pub(crate) fn ourselves() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|e| Failure::system("find our own executable", e))
 }
 
+/// Our own programs, in the order asked for: where their path says, else this workspace's, built when needed.
+///
+/// # Errors
+/// One is not where it should be, or does not build.
+pub(crate) fn ours<const N: usize>(
+    wanted: [(&str, Option<&Path>); N],
+    events: &Arc<Events>,
+) -> Result<[PathBuf; N], Failure> {
+    let to_build: Vec<&str> = wanted.iter().filter(|(_, given)| given.is_none()).map(|(name, _)| *name).collect();
+    build(&to_build, events)?;
+    let mut paths = [const { PathBuf::new() }; N];
+    for (path, (name, given)) in paths.iter_mut().zip(wanted) {
+        *path = own(name, given)?;
+    }
+    Ok(paths)
+}
+
 /// The first executable of this name on `PATH`, or where Debian keeps servers, which users' `PATH` leaves out.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

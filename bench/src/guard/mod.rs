@@ -13,7 +13,7 @@ mod side;
 mod worktree;
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arguments::Part;
@@ -43,16 +43,13 @@ pub(crate) fn guard(plan: &Plan, events: &Arc<Events>) -> Result<String, Failure
     let _lock = lock(&folder)?;
     say(&format!("base: {} {} ({})", base.short, base.subject, base.why));
 
-    let checkout = Worktree::add(&repository, &base.commit, &folder.join("checkout"))?;
     let ours = build::build(&repository.top, &folder.join("tree"), &["balancer", "backend"], events)?;
-    let theirs = build::build(checkout.path(), &folder.join("base"), &["balancer"], events)?;
-    // Nothing of the source is needed any more.
-    drop(checkout);
+    let theirs = build_base(&repository, &base.commit, &folder, events)?;
 
     let (cores, scratch) = (Cores::find(), Scratch::create()?);
     let ground = Ground { cores: &cores, scratch: &scratch, events };
     let origin = side::Origin::start(&ours[1], &ground)?;
-    let sides = [Side { name: "base", program: &theirs[0] }, Side { name: "tree", program: &ours[0] }];
+    let sides = [Side { name: "base", program: &theirs }, Side { name: "tree", program: &ours[0] }];
     let clock = match &tools.generators {
         Some(generators) => clock::measure(plan, generators, &sides, &origin, &ground)?,
         None => Vec::new(),
@@ -64,10 +61,27 @@ pub(crate) fn guard(plan: &Plan, events: &Arc<Events>) -> Result<String, Failure
     Ok(report::render(&repository.tree()?, &base, &cores.describe(), &clock, &instructions, tools.note.as_deref()))
 }
 
+/// The base's balancer; checked out and built unless the last run left it behind.
+fn build_base(repository: &Repository, commit: &str, folder: &Path, events: &Arc<Events>) -> Result<PathBuf, Failure> {
+    let (target, stamp) = (folder.join("base"), folder.join("base-is"));
+    // Another toolchain makes another program of the same source.
+    let toolchain = std::env::var("RUSTUP_TOOLCHAIN").unwrap_or_default();
+    let is = format!("{commit} {toolchain}\n");
+    let program = target.join("release/balancer");
+    if fs::read_to_string(&stamp).is_ok_and(|was| was == is) && program.exists() {
+        return Ok(program);
+    }
+    let checkout = Worktree::add(repository, commit, &folder.join("checkout"))?;
+    let _ = fs::remove_file(&stamp);
+    let mut built = build::build(checkout.path(), &target, &["balancer"], events)?;
+    fs::write(&stamp, is).map_err(|e| Failure::file("write", &stamp, e))?;
+    Ok(built.swap_remove(0))
+}
+
 /// What is installed of what the plan needs.
 struct Tools {
     generators: Option<clock::Generators>,
-    valgrind: Option<std::path::PathBuf>,
+    valgrind: Option<PathBuf>,
     /// What was left out and how to get it.
     note: Option<String>,
 }
