@@ -5,9 +5,11 @@
 
 mod arguments;
 mod bars;
+mod clocks;
 mod compare;
 mod cores;
 mod cpu;
+mod descriptors;
 mod events;
 mod exchange;
 mod failure;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::clocks::Clocks;
 use crate::cores::Place;
 use crate::cpu::{self, Cpu};
 use crate::failure::Failure;
@@ -212,41 +213,6 @@ fn hold(count: u32, running: &mut Running, origin: &mut Origin, ground: &Ground<
             Err(running.complaint(format!("did not let us {doing} ({source})")))
         }
         outcome => outcome,
-    }
-}
-
-/// The clocks that are read before and after, or what lies between two readings.
-struct Clocks {
-    proxy: Option<Cpu>,
-    switches: Option<u64>,
-    origin: Cpu,
-    /// Seconds the proxy's and the generator's core were busy for anybody; `None` for a core the run does not need.
-    cores: [Option<f64>; 2],
-}
-
-impl Clocks {
-    fn read(running: &Running, origin: &Origin, ground: &Ground<'_>) -> Result<Clocks, Failure> {
-        let process = running.process.as_ref();
-        let proxy = process.map(|process| cpu::of_tree(process.pid())).transpose()?;
-        let switches = process.map(|process| usage::context_switches(process.pid())).transpose()?;
-        let mut sum = Cpu::default();
-        for process in &origin.processes {
-            sum = sum + cpu::of_tree(process.pid())?;
-        }
-        let cores = ground.cores;
-        let busy = |core, needed: bool| (needed && cores.are_pinned()).then(|| cpu::core_busy_seconds(core)).flatten();
-        let cores = [busy(cores.proxy, proxy.is_some()), busy(cores.generator, true)];
-        Ok(Clocks { proxy, switches, origin: sum, cores })
-    }
-
-    fn since(&self, before: &Clocks) -> Clocks {
-        let [proxy, generator] = [0, 1].map(|nth: usize| Some(self.cores[nth]? - before.cores[nth]?));
-        Clocks {
-            proxy: self.proxy.zip(before.proxy).map(|(after, before)| after - before),
-            switches: self.switches.zip(before.switches).map(|(after, before)| after.saturating_sub(before)),
-            origin: self.origin - before.origin,
-            cores: [proxy, generator],
-        }
     }
 }
 
