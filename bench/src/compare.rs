@@ -241,7 +241,7 @@ impl Stage<'_> {
         ground: &Ground<'_>,
     ) -> Result<(), Failure> {
         for running in targets {
-            if !matches!(running.target, Target::Balancer | Target::Nginx | Target::Haproxy) {
+            if !matches!(running.target, Target::Balancer | Target::Nginx) {
                 continue;
             }
             self.progress.begin(&format!("{}: system calls of {}", section.scenario.name(), running.target.name()));

@@ -49,7 +49,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Interrupted(_) => write!(f, "interrupted; everything started has been ended, nothing is printed"),
+            Failure::Interrupted(_) => {
+                write!(f, "interrupted; everything started has been ended, nothing is printed or written")
+            }
             Failure::Missing(what) => write!(f, "{what}"),
             Failure::Target { name, what, stderr } => said(f, name, what, stderr),
             Failure::Generator { name, what, stderr } => said(f, name, what, stderr),

@@ -83,7 +83,7 @@ const TIME: Duration = Duration::from_secs(10);
 const SETTLE_TIME: Duration = Duration::from_secs(5);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// Looks in a row that must agree.
-const SAME: u32 = 5;
+const SAME: u32 = 3;
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ pub(crate) fn page(comparison: &Comparison, drawings: &[Drawing]) -> String {
         "# Results\n\n\
          Made by `cargo run --release -p bench -- {command}` on {} (UTC); made again, it is replaced.\n\n\
          Ratios are what carries over to another machine: both sides of one ran in the same minute. The absolute figures in \
-         the tables are those of this machine and this hour. How to read them: [README.md](README.md).\n\n",
+         the tables are those of this machine and this hour. How to read them is in `bench/README.md`.\n\n",
         machine.date
     );
     text += &format!("- {}, {} usable cores, Linux {}\n", machine.cpu, machine.cores, machine.kernel);
