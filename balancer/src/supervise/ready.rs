@@ -4,18 +4,18 @@
 //! `ready_timeout`. Never judges a worker that was ready once: that is what probes are for.
 
 use std::io;
-use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::config::Ready;
+use crate::config::{Address, Host, Ready};
 
 /// Returns when the worker at `address` can serve; `line` is notified when its output has the awaited text.
-pub(super) async fn until_ready(ready: &Ready, address: SocketAddr, line: &Notify) {
+pub(super) async fn until_ready(ready: &Ready, address: &Address, line: &Notify) {
     let mut pause = PAUSE_MIN;
     loop {
         let attempt = async {
@@ -24,8 +24,17 @@ pub(super) async fn until_ready(ready: &Ready, address: SocketAddr, line: &Notif
                     line.notified().await;
                     Ok(true)
                 }
-                Ready::Connect => connect(address).await.map(|_| true),
-                Ready::Path(path) => answers_well(address, path).await,
+                Ready::Connect => match address {
+                    Address::Tcp { host, port } => connect(host, *port).await.map(|_| true),
+                    Address::Unix(path) => UnixStream::connect(path).await.map(|_| true),
+                },
+                Ready::Path(target) => match address {
+                    Address::Tcp { host, port } => {
+                        answers_well(connect(host, *port).await?, &address.to_string(), target).await
+                    }
+                    // A path cannot stand in `Host`; this is what curl says.
+                    Address::Unix(path) => answers_well(UnixStream::connect(path).await?, "localhost", target).await,
+                },
             }
         };
         // Without a limit one lost answer would use up the whole `ready_timeout`.
@@ -37,8 +46,21 @@ pub(super) async fn until_ready(ready: &Ready, address: SocketAddr, line: &Notif
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+/// Returns when the socket at `path` is gone for good: no new connection can reach whoever listened there.
+pub(super) async fn until_gone(path: &Path) {
+    let mut missing = 0;
+    // Twice, for a worker may put a new one in its place.
+    while missing < 2 {
+        sleep(LOOK_AGAIN).await;
+        missing = if path.exists() { 0 } else { missing + 1 };
+    }
+}
+
+async fn connect(host: &Host, port: u16) -> io::Result<TcpStream> {
+    let stream = match host {
+        Host::Ip(ip) => TcpStream::connect((*ip, port)).await?,
+        Host::Name(name) => TcpStream::connect((name.as_str(), port)).await?,
+    };
     // The kernel may give the connection that very port on our side, and then connects it to itself: nobody listens.
     if stream.local_addr()? == stream.peer_addr()? {
         return Err(io::ErrorKind::ConnectionRefused.into());
@@ -47,10 +69,9 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Whether a plain GET is answered with 200 to 399. Only the status is looked at, so this is no HTTP client.
-async fn answers_well(address: SocketAddr, path: &str) -> io::Result<bool> {
-    let mut stream = connect(address).await?;
+async fn answers_well(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, target: &str) -> io::Result<bool> {
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: balancer\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: balancer\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
     let mut line = [0; STATUS_LINE_BYTES];
@@ -79,12 +100,18 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 const PAUSE_GROWTH: f64 = 1.5;
+/// Between two looks at a worker's socket.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    fn at(address: std::net::SocketAddr) -> Address {
+        Address::Tcp { host: Host::Ip(address.ip()), port: address.port() }
+    }
 
     #[test]
     fn only_a_status_line_has_a_status() {
@@ -103,7 +130,7 @@ mod tests {
     #[tokio::test]
     async fn a_worker_is_ready_with_its_first_good_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let address = at(listener.local_addr().unwrap());
         let worker = tokio::spawn(async move {
             let mut asked = Vec::new();
             for answer in ["", "rubbish, and more of it\r\n", "HTTP/1.1 503 no\r\n\r\n", "HTTP/1.1 204 yes\r\n\r\n"] {
@@ -115,7 +142,7 @@ mod tests {
             }
             asked
         });
-        until_ready(&Ready::Path("/up?x".into()), address, &Notify::new()).await;
+        until_ready(&Ready::Path("/up?x".into()), &address, &Notify::new()).await;
         let asked = worker.await.unwrap();
         assert_eq!(asked.len(), 4);
         assert!(asked[0].starts_with("GET /up?x HTTP/1.1\r\n"), "{}", asked[0]);
@@ -126,8 +153,8 @@ mod tests {
     async fn a_worker_that_accepts_nothing_is_never_ready() {
         let bound = tokio::net::TcpSocket::new_v4().unwrap();
         bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let deaf = bound.local_addr().unwrap();
-        let waited = timeout(Duration::from_secs(5), until_ready(&Ready::Connect, deaf, &Notify::new())).await;
+        let deaf = at(bound.local_addr().unwrap());
+        let waited = timeout(Duration::from_secs(5), until_ready(&Ready::Connect, &deaf, &Notify::new())).await;
         assert!(waited.is_err());
     }
 }

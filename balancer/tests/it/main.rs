@@ -4,6 +4,7 @@
 mod access_log;
 mod cli;
 mod cli_serve;
+mod cli_sockets;
 mod cli_workers;
 mod demo;
 mod drain;
@@ -12,6 +13,7 @@ mod fields;
 mod forwarding;
 mod framing;
 mod harness;
+mod idle;
 mod limits;
 mod load;
 mod peers;
