@@ -55,9 +55,9 @@ pub(crate) struct Section {
 }
 
 impl Comparison {
-    /// Over all runs; anything but 0 makes the figures worthless.
-    pub(crate) fn requests_failed(&self) -> u64 {
-        self.measurements.iter().map(|measurement| measurement.reading.failed).sum()
+    /// Did every run get answers, and none but good ones? If not, the figures are worthless.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.measurements.iter().all(|run| run.reading.failed == 0 && run.reading.requests > 0)
     }
 }
 

@@ -73,7 +73,7 @@ fn compare(plan: &Plan) -> Result<bool, Failure> {
     // The text is whole before its first byte is written: an interrupted run leaves no half table.
     print(&report::render(&comparison))?;
     written.iter().for_each(|path| say(&format!("written: {}", path.display())));
-    Ok(comparison.requests_failed() == 0)
+    Ok(comparison.is_sound())
 }
 
 /// Prints how the working tree stands against its base; slower is no failure.

@@ -194,6 +194,12 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_peer_is_named_with_its_package() {
+        assert_eq!(Failure::missing("nginx").to_string(), "nginx is missing: apt-get install nginx-light");
+        assert_eq!(Failure::missing("haproxy").to_string(), "haproxy is missing: apt-get install haproxy");
+    }
+
+    #[test]
     fn a_given_path_must_be_an_executable() {
         assert_eq!(own("balancer", Some("/bin/sh".as_ref())).unwrap(), PathBuf::from("/bin/sh"));
         let text = own("balancer", Some("/etc/passwd".as_ref())).unwrap_err().to_string();

@@ -102,7 +102,10 @@ impl Scenario {
             Scenario::Kb100 => wrk(32),
             Scenario::Mb1 | Scenario::Upload => wrk(8),
             Scenario::Latency => wrk(1),
-            Scenario::Many => wrk(plan.many),
+            Scenario::Many => {
+                // Opening thousands of connections takes its part of the run.
+                Tool::Wrk { connections: plan.many, seconds: seconds.max(MANY_SECONDS_MIN), upload: false }
+            }
             // As fast as answers come; the rate is known when the capacity has been measured.
             Scenario::Open50 | Scenario::Open90 => Tool::Open { connections: OPEN_CONNECTIONS, rate: 0, seconds },
             Scenario::Idle => return None,
@@ -223,6 +226,7 @@ impl Serialize for Column {
 
 /// A stall of 10 ms at 20,000 requests a second takes 200 connections; beyond, arrivals wait in the generator and count.
 const OPEN_CONNECTIONS: u32 = 256;
+const MANY_SECONDS_MIN: u32 = 5;
 /// A request that does real work.
 const WORK_US: u32 = 5_000;
 

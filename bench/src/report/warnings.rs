@@ -13,6 +13,11 @@ use crate::statistics::{Spread, percent, whole};
 pub(super) fn of(runs: Runs<'_>, section: &Section) -> Vec<String> {
     let runs = Warned { runs, columns: &section.columns };
     let mut warnings = runs.failures();
+    if let Some(names) = runs.names(|column| runs.runs.of(column).any(|run| run.reading.requests == 0)) {
+        warnings.push(format!(
+            "!!! {names}: a run in which NO REQUEST WAS ANSWERED in time. These figures compare nothing."
+        ));
+    }
     let busy = |run: &Measurement| Some(run.generator_core_busy);
     let has_room = |run: &Measurement| run.proxy_core_busy.unwrap_or(0.0) < SATURATED;
     // Direct is nearly always there, and in a table of ratios no news.
@@ -133,6 +138,12 @@ mod tests {
     fn failed_requests_are_said_loudly() {
         let text = warnings(|run| run.reading.failed = 7);
         assert_eq!(text, ["!!! nginx: 7 FAILED REQUESTS. These figures compare nothing."]);
+    }
+
+    #[test]
+    fn a_run_without_an_answer_is_said_loudly() {
+        let text = warnings(|run| run.reading.requests = 0);
+        assert!(text[0].starts_with("!!! nginx: a run in which NO REQUEST WAS ANSWERED"), "{text:?}");
     }
 
     #[test]
