@@ -15,17 +15,24 @@ use crate::usage::rss_bytes;
 pub(crate) struct Idle(Vec<TcpStream>);
 
 impl Idle {
-    /// Opens `count` connections one after the other, each with one request that is answered with `body`.
+    /// Opens `count` connections, each with one request that is answered with `body`; [`BATCH`] of them at a time, for one
+    /// by one they wait for a core each, and the first are closed as idle before the last are open.
     ///
     /// # Errors
     /// One is refused or not answered, in the words `NAME cannot hold …`; or a signal.
     pub(crate) fn open(count: u32, port: u16, path: &str, body: &[u8], events: &Events) -> Result<Idle, Failure> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
         let mut held = Vec::new();
-        for nth in 1..=count {
+        while held.len() < count as usize {
             events.wait_any(&[], Duration::ZERO)?;
-            let opened = open(port, request.as_bytes(), body);
-            held.push(opened.map_err(|e| Failure::system(format!("open idle connection {nth} of {count}"), e))?);
+            let (done, left) = (held.len(), count as usize - held.len());
+            let failed = |nth: usize, e| Failure::system(format!("open idle connection {} of {count}", nth + 1), e);
+            for nth in done..done + left.min(BATCH) {
+                held.push(ask(port, request.as_bytes()).map_err(|e| failed(nth, e))?);
+            }
+            for nth in done..held.len() {
+                answered(&mut held[nth], body).map_err(|e| failed(nth, e))?;
+            }
         }
         Ok(Idle(held))
     }
@@ -56,10 +63,14 @@ pub(crate) fn settled_rss(pid: u32, events: &Events) -> Result<u64, Failure> {
     Ok(last)
 }
 
-fn open(port: u16, request: &[u8], body: &[u8]) -> io::Result<TcpStream> {
+fn ask(port: u16, request: &[u8]) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), TIME)?;
     stream.set_read_timeout(Some(TIME))?;
     stream.write_all(request)?;
+    Ok(stream)
+}
+
+fn answered(stream: &mut TcpStream, body: &[u8]) -> io::Result<()> {
     let (mut received, mut piece) = (Vec::new(), [0; 4096]);
     loop {
         match stream.read(&mut piece)? {
@@ -69,16 +80,17 @@ fn open(port: u16, request: &[u8], body: &[u8]) -> io::Result<TcpStream> {
         if let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n")
             && received.len() >= end + 4 + body.len()
         {
-            return if received.starts_with(b"HTTP/1.1 200 ") && received[end + 4..] == *body {
-                Ok(stream)
-            } else {
-                let line = String::from_utf8_lossy(received.split(|byte| *byte == b'\r').next().unwrap_or_default());
-                Err(io::Error::other(format!("answered {line:?}")))
-            };
+            if received.starts_with(b"HTTP/1.1 200 ") && received[end + 4..] == *body {
+                return Ok(());
+            }
+            let line = String::from_utf8_lossy(received.split(|byte| *byte == b'\r').next().unwrap_or_default());
+            return Err(io::Error::other(format!("answered {line:?}")));
         }
     }
 }
 
+/// Connections that are opened at once.
+pub(crate) const BATCH: usize = 64;
 const TIME: Duration = Duration::from_secs(10);
 const SETTLE_TIME: Duration = Duration::from_secs(5);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);

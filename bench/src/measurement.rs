@@ -12,7 +12,7 @@ use crate::clocks::Clocks;
 use crate::cores::Place;
 use crate::cpu::{self, Cpu};
 use crate::failure::Failure;
-use crate::idle::{Idle, settled_rss};
+use crate::idle::{BATCH, Idle, settled_rss};
 use crate::process::{Process, describe};
 use crate::programs;
 use crate::scenario::{Column, Condition, Scenario};
@@ -143,7 +143,7 @@ pub(crate) fn measure_idle(
     ground: &Ground<'_>,
 ) -> Result<Measurement, Failure> {
     // Buffers and upstream connections every process has once, however many clients come.
-    drop(hold(FIRST_CONNECTIONS, running, origin, ground)?);
+    drop(hold(BATCH as u32, running, origin, ground)?);
     let pid = running.process.as_ref().map_or(0, Process::pid);
     let count = ground.setting.idle;
     let look = |connections| {
@@ -265,7 +265,5 @@ fn everyone(generator: &Process, running: &Running, origin: &Origin) -> Vec<u32>
 
 /// How often the memory is read on the way to all connections.
 const STEPS: u32 = 4;
-/// Opened and closed again before the memory is read for the first time.
-const FIRST_CONNECTIONS: u32 = 64;
 /// How much later than its clients' errors the end of a process may be seen.
 const DEATH_TIME: Duration = Duration::from_millis(500);
