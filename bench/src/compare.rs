@@ -314,7 +314,7 @@ fn have_descriptors(setting: &mut Setting, notes: &mut Vec<String>) -> bool {
 }
 
 /// The limit after the attempt; beyond the hard one only with the right to it.
-fn raise_descriptors(wanted: u64) -> u64 {
+pub(crate) fn raise_descriptors(wanted: u64) -> u64 {
     let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
     if hard < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
         return wanted;
