@@ -8,7 +8,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::guard;
+use crate::overload;
 use crate::scenario::Scenario;
+use crate::supermarket;
 use crate::target::Target;
 
 /// Compares direct against proxied, and proxies with each other, in one run on one machine.
@@ -28,6 +30,10 @@ enum Kind {
     Compare(Compare),
     /// The working tree against an earlier revision: CPU time and instructions per request
     Guard(guard::Arguments),
+    /// Short requests behind long ones: four workers that serve one request at a time, and a crowd
+    Supermarket(supermarket::Plan),
+    /// Goodput and latency when up to twenty times as much is asked for as can be done
+    Overload(overload::Plan),
     /// A load that does not wait for answers; started by compare
     #[command(hide = true)]
     OpenLoop(OpenLoop),
@@ -38,6 +44,8 @@ enum Kind {
 pub(crate) enum Command {
     Compare(Plan),
     Guard(guard::Plan),
+    Supermarket(supermarket::Plan),
+    Overload(overload::Plan),
     /// The scenarios' names are wanted, nothing else.
     List,
     OpenLoop(OpenLoop),
@@ -55,6 +63,8 @@ impl Command {
         let line = CommandLine::try_parse_from(arguments)?;
         let given = match line.command {
             Some(Kind::Guard(given)) => return Ok(Command::Guard(given.plan())),
+            Some(Kind::Supermarket(plan)) => return Ok(Command::Supermarket(plan)),
+            Some(Kind::Overload(plan)) => return Ok(Command::Overload(plan)),
             Some(Kind::OpenLoop(given)) => return Ok(Command::OpenLoop(given)),
             Some(Kind::Compare(given)) => given,
             None => line.compare,
@@ -221,7 +231,7 @@ impl Compare {
 }
 
 /// Beside this crate where cargo runs us, else where we are.
-fn default_output() -> PathBuf {
+pub(crate) fn default_output() -> PathBuf {
     let folder = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     folder.map_or_else(|| PathBuf::from("bench-results"), |folder| folder.join("results"))
 }

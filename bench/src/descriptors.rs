@@ -12,7 +12,7 @@ pub(crate) fn suffice(setting: &mut Setting, notes: &mut Vec<String>) -> bool {
     // A proxied request holds two, an idle connection one.
     let active = u64::from(setting.clients - setting.idle);
     let wanted = 2 * active + u64::from(setting.idle) + SPARE_DESCRIPTORS;
-    let limit = raise_descriptors(wanted);
+    let limit = raise(wanted);
     if limit >= wanted {
         return true;
     }
@@ -33,7 +33,7 @@ pub(crate) fn suffice(setting: &mut Setting, notes: &mut Vec<String>) -> bool {
 }
 
 /// The limit after the attempt; beyond the hard one only with the right to it.
-fn raise_descriptors(wanted: u64) -> u64 {
+pub(crate) fn raise(wanted: u64) -> u64 {
     let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
     if hard < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
         return wanted;

@@ -9,6 +9,7 @@ mod clocks;
 mod compare;
 mod cores;
 mod cpu;
+mod crowd;
 mod descriptors;
 mod events;
 mod exchange;
@@ -20,6 +21,7 @@ mod machine;
 mod measurement;
 mod open_loop;
 mod output;
+mod overload;
 mod pictures;
 mod plot;
 mod process;
@@ -30,6 +32,7 @@ mod scenario;
 mod scratch;
 mod service;
 mod statistics;
+mod supermarket;
 mod syscalls;
 mod table;
 mod target;
@@ -49,6 +52,8 @@ fn main() -> ExitCode {
     let outcome = match Command::from_command_line() {
         Command::Compare(plan) => compare(&plan),
         Command::Guard(plan) => guard(&plan),
+        Command::Supermarket(plan) => supermarket(&plan),
+        Command::Overload(plan) => overload(&plan),
         Command::List => print(&list()).map(|()| true),
         Command::OpenLoop(given) => open_loop::run(&given).and_then(|report| print(&report.to_string())).map(|()| true),
     };
@@ -81,6 +86,19 @@ fn guard(plan: &guard::Plan) -> Result<bool, Failure> {
     let events = Events::listen()?;
     print(&guard::guard(plan, &events)?)?;
     Ok(true)
+}
+
+/// Prints how long a crowd waited; `false` when somebody was not served.
+fn supermarket(plan: &supermarket::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    let (text, all_served) = supermarket::supermarket(plan, &events)?;
+    print(&text).map(|()| all_served)
+}
+
+/// Prints what was still done; that some are refused is what it is about.
+fn overload(plan: &overload::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    print(&overload::overload(plan, &events)?).map(|()| true)
 }
 
 fn list() -> String {

@@ -21,16 +21,21 @@ pub(super) fn png(svg: &str) -> Result<Vec<u8>, String> {
     pixmap.encode_png().map_err(|e| e.to_string())
 }
 
-/// Writes both under a passing name first: who looks meanwhile sees the old picture or the new one.
+/// Writes both.
 pub(super) fn write(folder: &Path, name: &str, svg: &str, png: &[u8]) -> Result<[PathBuf; 2], Failure> {
     let paths = ["svg", "png"].map(|end| folder.join(format!("{name}.{end}")));
     for (path, bytes) in paths.iter().zip([svg.as_bytes(), png]) {
-        let passing = path.with_added_extension(format!("{}.tmp", std::process::id()));
-        let written = fs::write(&passing, bytes).and_then(|()| fs::rename(&passing, path));
-        written.map_err(|e| {
-            let _ = fs::remove_file(&passing);
-            Failure::file("write", path, e)
-        })?;
+        write_whole(path, bytes)?;
     }
     Ok(paths)
+}
+
+/// Writes a file under a passing name first: who looks meanwhile sees the old one or the new one.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let passing = path.with_added_extension(format!("{}.tmp", std::process::id()));
+    let written = fs::write(&passing, bytes).and_then(|()| fs::rename(&passing, path));
+    written.map_err(|e| {
+        let _ = fs::remove_file(&passing);
+        Failure::file("write", path, e)
+    })
 }

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use axis::{Axis, Scale};
 pub(crate) use bars::{Bar, Bars, Panel};
+pub(crate) use files::write_whole;
 pub(crate) use lines::Lines;
 pub(crate) use percentiles::{curve, percentiles};
 
