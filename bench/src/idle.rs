@@ -30,8 +30,8 @@ impl Idle {
             for nth in done..done + left.min(BATCH) {
                 held.push(ask(port, request.as_bytes()).map_err(|e| failed(nth, e))?);
             }
-            for nth in done..held.len() {
-                answered(&mut held[nth], body).map_err(|e| failed(nth, e))?;
+            for (nth, stream) in held.iter_mut().enumerate().skip(done) {
+                answered(stream, body).map_err(|e| failed(nth, e))?;
             }
         }
         Ok(Idle(held))

@@ -143,7 +143,9 @@ pub(crate) fn measure_idle(
     ground: &Ground<'_>,
 ) -> Result<Measurement, Failure> {
     // Buffers and upstream connections every process has once, however many clients come.
-    drop(hold(BATCH as u32, running, origin, ground)?);
+    for _ in 0..FIRST_BATCHES {
+        drop(hold(BATCH as u32, running, origin, ground)?);
+    }
     let pid = running.process.as_ref().map_or(0, Process::pid);
     let count = ground.setting.idle;
     let look = |connections| {
@@ -263,6 +265,8 @@ fn everyone(generator: &Process, running: &Running, origin: &Origin) -> Vec<u32>
     processes.map(Process::pid).collect()
 }
 
+/// Batches opened and closed again before the memory is first read: in one alone not all need their buffers at once.
+const FIRST_BATCHES: u32 = 5;
 /// How often the memory is read on the way to all connections.
 const STEPS: u32 = 4;
 /// How much later than its clients' errors the end of a process may be seen.

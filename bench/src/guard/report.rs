@@ -29,7 +29,7 @@ pub(super) fn render(
     for clock in clocks {
         table.gap();
         table.row(clock.load.as_str(), []);
-        let parts: [(&str, fn(Cpu) -> f64); 3] = [
+        let parts: [(&str, Part); 3] = [
             ("  CPU µs/request", Cpu::seconds),
             ("    user", |cpu| cpu.user_seconds),
             ("    system", |cpu| cpu.system_seconds),
@@ -79,6 +79,9 @@ fn spread(values: impl Iterator<Item = f64>, number: fn(f64) -> String) -> Strin
 fn thousandths(value: f64) -> String {
     format!("{value:.3}")
 }
+
+/// Of a clock's reading, seconds.
+type Part = fn(Cpu) -> f64;
 
 #[cfg(test)]
 mod tests {
