@@ -33,6 +33,8 @@ pub enum Fault {
     NoEndpoint,
     /// No place at an endpoint came free for the request.
     NoPlace(Refused),
+    /// There is no descriptor left for a connection to an endpoint.
+    DescriptorLimit,
     /// The endpoint refused the connection.
     ConnectFailed,
     /// The endpoint did not accept a connection within `connect_timeout`.
@@ -94,6 +96,7 @@ impl Fault {
                 };
                 (Us, StatusCode::SERVICE_UNAVAILABLE, word)
             }
+            Self::DescriptorLimit => (Us, StatusCode::SERVICE_UNAVAILABLE, "descriptor_limit"),
             Self::ConnectFailed => (Endpoint, StatusCode::BAD_GATEWAY, "connect_failed"),
             Self::ConnectTimeout => (Endpoint, StatusCode::BAD_GATEWAY, "connect_timeout"),
             Self::ClosedEarly => (Endpoint, StatusCode::BAD_GATEWAY, "closed_early"),
