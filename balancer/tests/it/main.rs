@@ -12,6 +12,8 @@ mod fields;
 mod forwarding;
 mod framing;
 mod harness;
+mod health;
+mod idle_connections;
 mod limits;
 mod load;
 mod peers;
