@@ -16,7 +16,7 @@ use crate::observe::{Destination, Writer};
 use crate::pool::Pool;
 use crate::probe::{Permits, Prober};
 use crate::proxy::{Proxy, Shared};
-use crate::supervise::{OutputSink, Ports, Status, Stream, Supervisor, own_program};
+use crate::supervise::{OutputSink, Ports, Sockets, Status, Stream, Supervisor, own_program};
 
 /// Says what runs, from which file and within which limits.
 pub(super) fn announce(
@@ -74,14 +74,19 @@ pub(super) fn thread(
 }
 
 /// Starts the workers of every pool that has some.
-pub(super) fn supervisors(config: &Config, pools: &[Arc<Pool>], writer: &Writer) -> Vec<Supervisor> {
+pub(super) fn supervisors(
+    config: &Config,
+    pools: &[Arc<Pool>],
+    sockets: Option<&Sockets>,
+    writer: &Writer,
+) -> Vec<Supervisor> {
     let ports = Ports::default();
     let with_workers =
         config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.workers.as_ref()?, pool)));
     with_workers
         .map(|(workers, pool)| {
-            let (output, ports) = (output_to(writer), ports.clone());
-            Supervisor::start(Arc::clone(pool), workers.clone(), output, ports, own_program())
+            let places = (ports.clone(), sockets.cloned());
+            Supervisor::start(Arc::clone(pool), workers.clone(), output_to(writer), places, own_program())
         })
         .collect()
 }

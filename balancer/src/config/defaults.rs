@@ -111,6 +111,7 @@ impl Workers {
             command,
             count: 1,
             first_port: None,
+            socket: false,
             directory: None,
             env: BTreeMap::new(),
             env_file: None,

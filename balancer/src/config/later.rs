@@ -21,7 +21,6 @@ const KEYS: &[(&str, &[&str])] = &[
     (
         "pool.NAME.workers",
         &[
-            "socket",
             "warm_up",
             "requests_max",
             "memory_max",
@@ -35,7 +34,7 @@ const KEYS: &[(&str, &[&str])] = &[
 ];
 
 /// Values of keys that are supported.
-const VALUES: &[(&str, &[&str])] = &[("output", &["json", "file"]), ("command", &["{socket}"])];
+const VALUES: &[(&str, &[&str])] = &[("output", &["json", "file"])];
 
 /// The keys `table` will have.
 pub(super) fn keys(table: &str) -> &'static [&'static str] {

@@ -17,7 +17,7 @@ use super::error::{Fault, Party};
 use super::fields::{self, ClientFields, Framing, RequestFields};
 use super::retry::{Failed, may_retry};
 use super::scan::Scan;
-use super::upstream::{Upstream, Upstreams};
+use super::upstream::{self, Upstream, Upstreams};
 use crate::config::AmbiguousFields;
 use crate::endpoint::InFlight;
 use crate::listen::{Client, Wait};
@@ -72,7 +72,7 @@ impl Outbound<'_> {
             match failed.sent {
                 _ if !stale => self.blame(place, &failed),
                 // It was closed while nobody used it; otherwise the request may be the reason.
-                false => upstreams.closed(&endpoint, &upstream),
+                false => upstream::learn(&endpoint, &upstream),
                 true => {}
             }
             if !(stale && may_retry(Failed { attempts: 0, ..failed }, &self.head.method, 1)) {

@@ -27,6 +27,7 @@ pub struct Client {
     stalled_since: Cell<Option<Instant>>,
     expired: Cell<Option<Expired>>,
     waker: RefCell<Option<Waker>>,
+    restful: Cell<bool>,
     unread: Cell<bool>,
     reset: Cell<bool>,
     takeover: RefCell<Option<Takeover>>,
@@ -94,6 +95,7 @@ impl Client {
             stalled_since: Cell::new(None),
             expired: Cell::new(None),
             waker: RefCell::new(None),
+            restful: Cell::new(false),
             unread: Cell::new(false),
             reset: Cell::new(false),
             takeover: RefCell::new(None),
@@ -105,7 +107,7 @@ impl Client {
         self.peer
     }
 
-    /// When the request that is with the service began to arrive.
+    /// When the request that is with the service began to arrive; between requests, since when the connection is idle.
     pub fn begun(&self) -> Instant {
         self.since.get()
     }
@@ -231,6 +233,14 @@ impl Client {
         }
     }
 
+    /// Whether the connection has been idle for long enough to be taken apart: nothing in flight, unread or unwritten.
+    pub(super) fn may_be_parked(&self) -> bool {
+        self.restful.get()
+            && self.phase.get() == Phase::Idle
+            && self.stalled_since.get().is_none()
+            && !self.unread.get()
+    }
+
     pub(super) fn expired(&self) -> Option<Expired> {
         self.expired.get()
     }
@@ -248,6 +258,10 @@ impl Client {
                 Phase::Busy => self.busy_expired(now).map(Expired::Service),
             }
         };
+        if self.phase.get() == Phase::Idle && !self.restful.get() && over(self.since.get(), PARK_AFTER) {
+            self.restful.set(true);
+            self.wake();
+        }
         // Said once; what the service makes of it is its business.
         if expired.is_some() && self.expired.get() != expired {
             self.expired.set(expired);
@@ -264,6 +278,7 @@ impl Client {
 
     fn enter(&self, phase: Phase) {
         self.phase.set(phase);
+        self.restful.set(false);
         self.since.set(Instant::now());
     }
 }
@@ -292,6 +307,10 @@ impl Peer {
         }
     }
 }
+
+/// Who is silent for that long is hardly in the middle of a burst: taking a connection apart and building it again costs
+/// as much as one more request.
+const PARK_AFTER: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
@@ -380,6 +399,28 @@ mod tests {
         client.writes(false);
         assert_eq!(expired_after(&client, 2), None);
         assert_eq!(expired_after(&client, 60), Some(Expired::Stalled));
+    }
+
+    #[test]
+    fn only_a_connection_that_is_idle_for_a_while_is_parked() {
+        let client = Client::new(Peer::Unix);
+        let idle_for = |milliseconds| {
+            client.check(client.begun() + Duration::from_millis(milliseconds), &limits());
+            client.may_be_parked()
+        };
+        assert!(!idle_for(499));
+        assert!(idle_for(500));
+        client.bytes_read(b"G", 9);
+        assert!(!idle_for(500), "in a header section");
+        client.request_begins();
+        assert!(!idle_for(500), "in flight");
+        client.writes(false);
+        client.response_ends();
+        assert!(!idle_for(500), "unwritten");
+        client.writes(true);
+        assert!(idle_for(500));
+        client.set_unread(true);
+        assert!(!idle_for(500), "unread");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 
 use super::client::{Client, Expired};
 use super::close;
+use super::parked::Parked;
 use super::registry::{Registered, Registry};
 use super::threads::Counted;
 use super::watched::Watched;
@@ -29,18 +30,39 @@ pub(super) struct Connection<S: Service> {
     pub(super) counted: Counted,
     pub(super) service: Rc<S>,
     pub(super) registry: Rc<Registry>,
+    pub(super) parked: Rc<Parked>,
     pub(super) http: http1::Builder,
     pub(super) header_bytes_max: usize,
 }
 
 impl<S: Service> Connection<S> {
-    /// Serves requests until one side ends the connection, and ends it so that the last answer arrives.
+    /// Serves requests until one side ends the connection, and ends it so that the last answer arrives; or until it has been
+    /// idle for a while, and parks it.
     pub(super) async fn run(self, socket: Socket) {
+        let state = Rc::new(self.service.connected(&self.client));
+        let (mut socket, mut read) = (socket, Bytes::new());
+        loop {
+            let end;
+            (end, socket, read) = self.serve(&state, socket, read).await;
+            match end {
+                // The beginning of a request came with the one before: the parser goes on with it, and the time for it runs.
+                End::Parked if !read.is_empty() => {}
+                End::Parked => {
+                    drop(self.registered);
+                    return self.parked.enter(socket, self.client.peer(), self.client.begun(), self.counted);
+                }
+                end => break self.close(end, socket, read).await,
+            }
+        }
+        drop((self.registered, self.counted));
+    }
+
+    /// Serves requests until the connection ends; then there is its socket, and what has been read and not served.
+    async fn serve(&self, state: &Rc<S::Connection>, socket: Socket, read: Bytes) -> (End, Socket, Bytes) {
         let client = &self.client;
         let mut connection = {
-            let state = Rc::new(self.service.connected(client));
-            let watched = Rc::clone(client);
-            let (client, service) = (Rc::clone(client), Rc::clone(&self.service));
+            let watched = Watched::new(socket, Rc::clone(client), self.header_bytes_max, read);
+            let (client, service, state) = (Rc::clone(client), Rc::clone(&self.service), Rc::clone(state));
             let answer = move |request: Request<Incoming>| {
                 let (client, service, state) = (Rc::clone(&client), Rc::clone(&service), Rc::clone(&state));
                 client.request_begins();
@@ -51,11 +73,10 @@ impl<S: Service> Connection<S> {
                     Ok::<_, Infallible>(response.map(|body| Answer { body, _ending: ending }))
                 }
             };
-            let io = TokioIo::new(Watched::new(socket, watched, self.header_bytes_max));
-            self.http.serve_connection(io, service_fn(answer))
+            self.http.serve_connection(TokioIo::new(watched), service_fn(answer))
         };
         let mut draining = false;
-        let ended = poll_fn(|cx| {
+        let end = poll_fn(|cx| {
             client.set_waker(cx.waker());
             match client.expired() {
                 None | Some(Expired::Service(_)) => {}
@@ -70,13 +91,22 @@ impl<S: Service> Connection<S> {
                 Pin::new(&mut connection).graceful_shutdown();
                 return Pin::new(&mut connection).poll(cx).map(End::Http);
             }
+            if client.may_be_parked() {
+                return Poll::Ready(End::Parked);
+            }
             Poll::Pending
         })
         .await;
         let rest = connection.into_parts();
-        let (socket, read) = (rest.io.into_inner().into_inner(), rest.read_buf);
-        // What is rarely waited for waits on the heap, so that the task of every connection stays small.
-        match ended {
+        let (socket, unasked) = rest.io.into_inner().into_parts();
+        let read = if unasked.is_empty() { rest.read_buf } else { [rest.read_buf, unasked].concat().into() };
+        (end, socket, read)
+    }
+
+    /// What is rarely waited for waits on the heap, so that the task of every connection stays small.
+    async fn close(&self, end: End, socket: Socket, read: Bytes) {
+        let client = &self.client;
+        match end {
             // Between requests the parser takes a failed read for the end.
             End::Http(_) if client.line_is_too_long(self.header_bytes_max) => {
                 let refusal = Refusal::TargetTooLong;
@@ -102,9 +132,8 @@ impl<S: Service> Connection<S> {
             // What the client did not take would fill the kernel's memory for as long as it likes.
             End::Expired(Expired::Stalled) => socket.reset_on_close(),
             End::Expired(_) if client.must_reset() => socket.reset_on_close(),
-            End::Expired(_) => {}
+            End::Expired(_) | End::Parked => {}
         }
-        drop((self.registered, self.counted));
     }
 }
 
@@ -121,6 +150,8 @@ pub enum Refusal {
     SlowHeader,
     /// There are `connections_max` connections already.
     ConnectionsMax,
+    /// There is no descriptor left for its connection.
+    DescriptorLimit,
 }
 
 impl Refusal {
@@ -131,7 +162,7 @@ impl Refusal {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::SlowHeader => StatusCode::REQUEST_TIMEOUT,
-            Self::ConnectionsMax => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectionsMax | Self::DescriptorLimit => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -143,6 +174,7 @@ impl Refusal {
             Self::HeaderTooLarge => "header_too_large",
             Self::SlowHeader => "slow_header",
             Self::ConnectionsMax => "connections_max",
+            Self::DescriptorLimit => "descriptor_limit",
         }
     }
 
@@ -159,6 +191,8 @@ impl Refusal {
 enum End {
     Http(hyper::Result<()>),
     Expired(Expired),
+    /// Between requests, idle for a while.
+    Parked,
 }
 
 /// A service's response body, whose end is the end of the exchange.

@@ -9,6 +9,7 @@ mod client;
 mod close;
 mod connection;
 mod open;
+mod parked;
 mod registry;
 mod server;
 mod socket;

@@ -8,6 +8,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::Client;
+use super::parked::Parked;
 use crate::config::ClientLimits;
 
 /// All connections of a thread, for the tick and for the drain.
@@ -52,12 +53,15 @@ impl Registry {
     }
 
     /// Looks for expired waits as long as the thread lives, `tick` apart; sleeps while there is no connection.
-    pub(super) async fn tick(&self, tick: Duration, limits: &ClientLimits) {
+    pub(super) async fn tick(&self, tick: Duration, limits: &ClientLimits, parked: &Parked) {
         loop {
-            self.until(|clients| !clients.is_empty()).await;
+            if parked.is_empty() {
+                self.until(|clients| !clients.is_empty()).await;
+            }
             tokio::time::sleep(tick).await;
             let now = Instant::now();
             self.clients.borrow().iter().for_each(|(_, client)| client.check(now, limits));
+            parked.expire(now, limits.keep_alive_timeout);
         }
     }
 

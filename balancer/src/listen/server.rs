@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::timeout;
 
-use super::accept::Accepting;
+use super::accept::{Accepted, Accepting, Spares};
 use super::client::Peer;
 use super::connection::{Connection, Refusal};
 use super::open::{BACKLOG, Listener, Queue};
+use super::parked::Parked;
 use super::registry::{Registry, tick_for};
 use super::threads::{Counted, Handed, Threads};
 use super::{Client, Service, Socket, close};
@@ -37,6 +38,7 @@ pub struct Server {
 struct Serving<S> {
     service: Rc<S>,
     registry: Rc<Registry>,
+    parked: Rc<Parked>,
     threads: Arc<Threads>,
     http: http1::Builder,
     header_bytes_max: usize,
@@ -78,15 +80,21 @@ impl Server {
     /// When a listener cannot be registered with the thread's runtime.
     pub async fn run<S: Service>(mut self, service: Rc<S>) -> io::Result<()> {
         let registry = Rc::new(Registry::default());
-        let serving = Rc::new(Serving::new(service, &registry, &self.threads, &self.limits));
-        let mut accepting = JoinSet::new();
+        let parked = Rc::new(Parked::new()?);
+        let serving = Rc::new(Serving::new(service, &registry, &parked, &self.threads, &self.limits));
+        let (mut accepting, spares) = (JoinSet::new(), Rc::new(Spares::new()));
         for queue in std::mem::take(&mut self.queues) {
-            let queue = Accepting::new(queue)?;
+            let queue = Accepting::new(queue, &spares)?;
             accepting.spawn_local(accept(queue, self.index, Rc::clone(&serving), self.draining.clone()));
         }
         let (limits, tick) = (self.limits.clone(), tick_for(self.shortest.min(shortest(&self.limits))));
         let ticking = Rc::clone(&registry);
-        spawn_local(async move { ticking.tick(tick, &limits).await });
+        let resting = Rc::clone(&parked);
+        spawn_local(async move { ticking.tick(tick, &limits, &resting).await });
+        let (sleeping, waking) = (Rc::clone(&parked), Rc::clone(&serving));
+        spawn_local(async move {
+            sleeping.wake(|socket, peer, counted| waking.serve(socket, peer, counted)).await;
+        });
         let mut draining = self.draining.clone();
         loop {
             tokio::select! {
@@ -100,6 +108,7 @@ impl Server {
             serving.take(handed);
         }
         registry.drain();
+        parked.close();
         tokio::select! {
             () = registry.emptied() => {}
             () = draining.reached(Stage::Stopped) => {}
@@ -112,64 +121,89 @@ impl Server {
 async fn accept<S: Service>(queue: Accepting, own: usize, serving: Rc<Serving<S>>, mut draining: Draining) {
     let mut begins = pin!(draining.reached(Stage::Draining));
     loop {
-        let (socket, peer) = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             () = &mut begins => break,
             accepted = queue.accept() => accepted,
         };
-        serving.place(own, socket, peer);
+        serving.place(own, accepted);
     }
     // No more than may have been waiting, however fast others come.
     for _ in 0..BACKLOG {
-        let Ok((socket, peer)) = timeout(Duration::ZERO, queue.accept()).await else { break };
-        serving.place(own, socket, peer);
+        let Ok(accepted) = timeout(Duration::ZERO, queue.accept()).await else { break };
+        serving.place(own, accepted);
     }
 }
 
 impl<S: Service> Serving<S> {
-    fn new(service: Rc<S>, registry: &Rc<Registry>, threads: &Arc<Threads>, limits: &ClientLimits) -> Self {
+    fn new(
+        service: Rc<S>,
+        registry: &Rc<Registry>,
+        parked: &Rc<Parked>,
+        threads: &Arc<Threads>,
+        limits: &ClientLimits,
+    ) -> Self {
         let header_bytes_max = limits.header_bytes_max;
         let mut http = http1::Builder::new();
         http.max_header_size(header_bytes_max)
             .max_buf_size(header_bytes_max.max(READ_BUFFER))
             .header_read_timeout(None);
-        Self { service, registry: Rc::clone(registry), threads: Arc::clone(threads), http, header_bytes_max }
+        let (registry, parked, threads) = (Rc::clone(registry), Rc::clone(parked), Arc::clone(threads));
+        Self { service, registry, parked, threads, http, header_bytes_max }
     }
 
     /// Serves a connection that thread `own` has accepted, or has another thread serve it.
-    fn place(&self, own: usize, socket: Socket, peer: Peer) {
+    fn place(&self, own: usize, accepted: Accepted) {
+        let Accepted { socket, peer, spare } = accepted;
+        if let Some(spare) = spare {
+            let id = self.service.refused(&Client::new(peer), Refusal::DescriptorLimit);
+            spawn_local(async move {
+                close::soon_with_answer(socket, Refusal::DescriptorLimit, id).await;
+                drop(spare);
+            });
+            return;
+        }
         let counted = self.threads.place(own);
         match counted.thread() == own {
-            true => self.serve(socket, peer, counted),
-            false => counted.hand_over(socket),
+            true => self.begin(socket, peer, counted),
+            false => counted.hand_over(socket, peer),
         }
     }
 
     /// Serves a connection that another thread has accepted.
     fn take(&self, handed: Handed) {
         match handed.arrive() {
-            Ok((socket, peer, counted)) => self.serve(socket, peer, counted),
+            Ok((socket, peer, counted)) => self.begin(socket, peer, counted),
             Err(error) => tracing::warn!(%error, "a connection was lost on its way to another thread"),
         }
     }
 
+    /// Serves a connection that is new to this thread, unless there are too many.
+    fn begin(&self, socket: Socket, peer: Peer, counted: Counted) {
+        if !self.threads.are_full(0) {
+            return self.serve(socket, peer, counted);
+        }
+        let refusal = Refusal::ConnectionsMax;
+        let id = self.service.refused(&Client::new(peer), refusal);
+        let crowded = self.threads.are_full(LINGERING_MAX);
+        spawn_local(async move {
+            match crowded {
+                true => close::soon_with_answer(socket, refusal, id).await,
+                false => close::with_answer(socket, refusal, id).await,
+            }
+            drop(counted);
+        });
+    }
+
     fn serve(&self, socket: Socket, peer: Peer, counted: Counted) {
         let client = Rc::new(Client::new(peer));
-        if self.threads.are_full() {
-            let refusal = Refusal::ConnectionsMax;
-            let id = self.service.refused(&client, refusal);
-            spawn_local(async move {
-                close::with_answer(socket, refusal, id).await;
-                drop(counted);
-            });
-            return;
-        }
         let connection = Connection {
             // Before the task begins, so that a drain in between waits for it.
             registered: self.registry.enter(Rc::clone(&client)),
             client,
             service: Rc::clone(&self.service),
             registry: Rc::clone(&self.registry),
+            parked: Rc::clone(&self.parked),
             http: self.http.clone(),
             header_bytes_max: self.header_bytes_max,
             counted,
@@ -184,3 +218,6 @@ fn shortest(limits: &ClientLimits) -> Duration {
 
 /// What hyper reads at once and holds for a client at most, besides a header section of the greatest length.
 const READ_BUFFER: usize = 64 * 1024;
+/// Refused connections that may take their time to read the answer; those beyond have a tenth of a second, so that they do
+/// not use up the descriptors that the others need.
+const LINGERING_MAX: usize = 64;

@@ -1,12 +1,17 @@
 //! A connected socket, whatever its family.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use super::Peer;
 
 /// A connected stream socket, registered with the runtime of its thread.
 #[derive(Debug)]
@@ -22,7 +27,7 @@ impl Socket {
     pub fn reset_on_close(&self) {
         if let Self::Tcp(stream) = self {
             // Without the option the peer sees a FIN, which is what it would see on any other failure.
-            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
 
@@ -34,6 +39,60 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+}
+
+/// A connected stream socket that no runtime knows, and who is at its other end.
+#[derive(Debug)]
+pub(super) struct Stream {
+    socket: Unregistered,
+    peer: Peer,
+}
+
+#[derive(Debug)]
+enum Unregistered {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Stream {
+    /// Takes the socket out of the runtime of this thread.
+    ///
+    /// # Errors
+    /// When the runtime does not know it.
+    pub(super) fn new(socket: Socket, peer: Peer) -> io::Result<Self> {
+        let socket = match socket {
+            Socket::Tcp(stream) => Unregistered::Tcp(stream.into_std()?),
+            Socket::Unix(stream) => Unregistered::Unix(stream.into_std()?),
+        };
+        Ok(Self { socket, peer })
+    }
+
+    /// Registers it with the runtime of this thread.
+    ///
+    /// # Errors
+    /// When the runtime cannot take one more.
+    pub(super) fn into_socket(self) -> io::Result<(Socket, Peer)> {
+        let socket = match self.socket {
+            Unregistered::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
+            Unregistered::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
+        };
+        Ok((socket, self.peer))
+    }
+
+    /// Whether the peer has closed its side and nothing of it is left to be read.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        matches!(SockRef::from(self).peek(&mut byte), Ok(0) | Err(_))
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Unregistered::Tcp(stream) => stream.as_fd(),
+            Unregistered::Unix(stream) => stream.as_fd(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Client, Socket};
@@ -14,24 +15,34 @@ pub(super) struct Watched {
     socket: Socket,
     client: Rc<Client>,
     line_max: usize,
+    /// What was read before and comes first.
+    read: Bytes,
 }
 
 impl Watched {
-    /// A request line of `line_max` bytes is an error of the next read: the parser would take it for a header section that is
-    /// too long.
-    pub(super) fn new(socket: Socket, client: Rc<Client>, line_max: usize) -> Self {
-        Self { socket, client, line_max }
+    /// For a socket of which `read` has been read already. A request line of `line_max` bytes is an error of the next read: the
+    /// parser would take it for a header section that is too long.
+    pub(super) fn new(socket: Socket, client: Rc<Client>, line_max: usize, read: Bytes) -> Self {
+        Self { socket, client, line_max, read }
     }
 
-    pub(super) fn into_inner(self) -> Socket {
-        self.socket
+    /// The socket, and what of `read` the parser has not asked for.
+    pub(super) fn into_parts(self) -> (Socket, Bytes) {
+        (self.socket, self.read)
     }
 }
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        let read = match self.read.is_empty() {
+            true => Pin::new(&mut self.socket).poll_read(cx, buffer),
+            false => {
+                let length = self.read.len().min(buffer.remaining());
+                buffer.put_slice(&self.read.split_to(length));
+                Poll::Ready(Ok(()))
+            }
+        };
         if buffer.filled().len() > before {
             self.client.bytes_read(&buffer.filled()[before..], self.line_max);
             if self.client.line_is_too_long(self.line_max) {

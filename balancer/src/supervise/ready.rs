@@ -4,19 +4,18 @@
 //! `ready_timeout`. Never judges a worker that was ready once: that is what probes are for.
 
 use std::io;
-use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::config::{Address, Host, Ready};
+use crate::config::{Address, Ready};
 use crate::probe::{connect, get};
 
 /// Returns when the worker at `address` can serve; `line` is notified when its output has the awaited text.
-pub(super) async fn until_ready(ready: &Ready, address: SocketAddr, line: &Notify) {
+pub(super) async fn until_ready(ready: &Ready, address: &Address, line: &Notify) {
     let mut pause = PAUSE_MIN;
-    let address = Address::Tcp { host: Host::Ip(address.ip()), port: address.port() };
     loop {
         let attempt = async {
             match ready {
@@ -24,8 +23,8 @@ pub(super) async fn until_ready(ready: &Ready, address: SocketAddr, line: &Notif
                     line.notified().await;
                     Ok(true)
                 }
-                Ready::Connect => connect(&address).await.map(|_| true),
-                Ready::Path(path) => answers_well(&address, path).await,
+                Ready::Connect => connect(address).await.map(|_| true),
+                Ready::Path(path) => answers_well(address, path).await,
             }
         };
         // Without a limit one lost answer would use up the whole `ready_timeout`.
@@ -34,6 +33,16 @@ pub(super) async fn until_ready(ready: &Ready, address: SocketAddr, line: &Notif
         }
         sleep(pause).await;
         pause = pause.mul_f64(PAUSE_GROWTH).min(PAUSE_MAX);
+    }
+}
+
+/// Returns when the socket at `path` is gone for good: no new connection can reach whoever listened there.
+pub(super) async fn until_gone(path: &Path) {
+    let mut missing = 0;
+    // Twice, for a worker may put a new one in its place.
+    while missing < 2 {
+        sleep(LOOK_AGAIN).await;
+        missing = if path.exists() { 0 } else { missing + 1 };
     }
 }
 
@@ -50,6 +59,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 const PAUSE_GROWTH: f64 = 1.5;
+/// Between two looks at a worker's socket.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -57,11 +68,16 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::config::Host;
+
+    fn at(address: std::net::SocketAddr) -> Address {
+        Address::Tcp { host: Host::Ip(address.ip()), port: address.port() }
+    }
 
     #[tokio::test]
     async fn a_worker_is_ready_with_its_first_good_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let address = at(listener.local_addr().unwrap());
         let worker = tokio::spawn(async move {
             let mut asked = Vec::new();
             for answer in ["", "rubbish, and more of it\r\n", "HTTP/1.1 503 no\r\n\r\n", "HTTP/1.1 204 yes\r\n\r\n"] {
@@ -73,7 +89,7 @@ mod tests {
             }
             asked
         });
-        until_ready(&Ready::Path("/up?x".into()), address, &Notify::new()).await;
+        until_ready(&Ready::Path("/up?x".into()), &address, &Notify::new()).await;
         let asked = worker.await.unwrap();
         assert_eq!(asked.len(), 4);
         assert!(asked[0].starts_with("GET /up?x HTTP/1.1\r\n"), "{}", asked[0]);
@@ -84,8 +100,8 @@ mod tests {
     async fn a_worker_that_accepts_nothing_is_never_ready() {
         let bound = tokio::net::TcpSocket::new_v4().unwrap();
         bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let deaf = bound.local_addr().unwrap();
-        let waited = timeout(Duration::from_secs(5), until_ready(&Ready::Connect, deaf, &Notify::new())).await;
+        let deaf = at(bound.local_addr().unwrap());
+        let waited = timeout(Duration::from_secs(5), until_ready(&Ready::Connect, &deaf, &Notify::new())).await;
         assert!(waited.is_err());
     }
 }

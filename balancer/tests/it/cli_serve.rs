@@ -29,10 +29,10 @@ fn the_start_says_version_file_listeners_pools_and_workers_with_pid_and_port() {
     }
     for worker in program.until_ready(2) {
         assert!(is_alive(worker.pid));
-        let started = format!("{} (pid {}) started for {}", worker.name, worker.pid, worker.address);
+        let started = format!("{} (pid {}) started for {}", worker.name, worker.pid, worker.place);
         assert!(log.contains(&started), "no {started:?} in {log}");
         assert!(!log.contains("worker="), "facts are not repeated: {log}");
-        TcpStream::connect(worker.address).unwrap();
+        TcpStream::connect(worker.address()).unwrap();
     }
 }
 

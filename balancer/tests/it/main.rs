@@ -4,6 +4,7 @@
 mod access_log;
 mod cli;
 mod cli_serve;
+mod cli_sockets;
 mod cli_workers;
 mod demo;
 mod drain;
@@ -13,6 +14,7 @@ mod forwarding;
 mod framing;
 mod harness;
 mod health;
+mod idle;
 mod idle_connections;
 mod limits;
 mod load;

@@ -136,7 +136,7 @@ fn every_documented_key_that_is_to_come_is_refused_as_such() {
     let top = ["admin", "listener", "tls", "acme"].map(|key| (key, file(&format!("{key} = 1"), "", "")));
     let pool = "dns dns_interval slots queue_max queue_timeout slow_lane shed buffer_request buffer_response";
     let pool = pool.split_whitespace().map(|key| (key, file("", &format!("{key} = 1"), "")));
-    let workers = "socket warm_up requests_max memory_max age_max hang_timeout roll_parallel query_of_death output_dir";
+    let workers = "warm_up requests_max memory_max age_max hang_timeout roll_parallel query_of_death output_dir";
     let workers = workers.split_whitespace().map(|key| (key, file("", "", &format!("{key} = 1"))));
     for (key, text) in top.into_iter().chain(pool).chain(workers) {
         let diagnostics = parse(&text, "lb.toml").unwrap_err();
@@ -963,12 +963,34 @@ const COMMAND: &[Row] = &[
             17,
             r#""{name}""#,
             "nothing is known to fill in for `{name}`",
-            "{port}, {index} and {pool} are filled in",
+            "{port} or {socket}, {index} and {pool} are filled in",
         )],
     ),
     (
         r#"command = ["a", "{socket}"]"#,
-        &[(3, 17, r#""{socket}""#, r#""{socket}" is not supported yet"#, "leave it out for now")],
+        &[(
+            3,
+            17,
+            r#""{socket}""#,
+            "without `socket = true` a worker has no socket",
+            "write socket = true too, or {port}",
+        )],
+    ),
+    (
+        "command = [\"a\", \"{port}\"]\nsocket = true",
+        &[(3, 17, r#""{port}""#, "with `socket = true` a worker has no port", "write {socket}")],
+    ),
+    (
+        "command = [\"a\", \"{port}\"]\nsocket = \"yes\"",
+        &[(4, 10, r#""yes""#, "`socket` must be true or false, not a text", "write true, without quotation marks")],
+    ),
+    (
+        "command = [\"a\", \"{socket}\"]\nsockets = true",
+        &[(4, 1, "sockets", "unknown key `sockets`", "did you mean `socket`?")],
+    ),
+    (
+        "command = [\"a\", \"$SOCKET\"]\nsocket = true",
+        &[(3, 17, r#""$SOCKET""#, "no shell is there to fill in `$SOCKET`", r#"write "{socket}""#)],
     ),
     (
         r#"command = ["a", "$PORT"]"#,
@@ -1191,7 +1213,20 @@ const WORKERS: &[Row] = &[
         r#"output = "stdout""#,
         &[(4, 10, r#""stdout""#, "`output` cannot be `stdout`", r#"write one of "prefix", "null""#)],
     ),
-    ("socket = true", &[(4, 1, "socket", r#""socket" is not supported yet"#, "leave it out for now")]),
+    (
+        "socket = true\nfirst_port = 8000",
+        &[(5, 1, "first_port", "workers on Unix sockets have no ports", "leave out `first_port`, or `socket = true`")],
+    ),
+    (
+        "socket = true\nenv = { SOCKET = \"/a\" }",
+        &[(
+            5,
+            9,
+            "SOCKET",
+            "`SOCKET` is set for each worker by us",
+            "leave it out; paths are chosen by us, a new one at each start",
+        )],
+    ),
     (r#"memory_max = "1GB""#, &[(4, 1, "memory_max", r#""memory_max" is not supported yet"#, "leave it out for now")]),
     (
         r#"user = "nobody-here""#,

@@ -74,11 +74,6 @@ impl Upstreams {
         }
     }
 
-    /// A connection that was checked out had been closed before.
-    pub(super) fn closed(&self, endpoint: &Endpoint, upstream: &Upstream) {
-        learn(endpoint, upstream);
-    }
-
     /// Closes what has been idle for too long or has been closed by its worker, as long as the thread lives.
     pub async fn reap_for_ever(&self) {
         loop {
@@ -98,8 +93,8 @@ impl Upstreams {
     }
 }
 
-/// The endpoint has closed an idle connection: others are not kept for that long.
-fn learn(endpoint: &Endpoint, upstream: &Upstream) {
+/// The endpoint has closed a connection while nobody used it: others are not kept for that long.
+pub(super) fn learn(endpoint: &Endpoint, upstream: &Upstream) {
     let Some(idle) = upstream.idle_until_closed() else { return };
     if let Some(limit) = endpoint.idle_time().closed_after(idle, Instant::now()) {
         tracing::debug!(endpoint = &**endpoint.name(), "closes idle connections after {idle:?}: kept for {limit:?}");

@@ -1,5 +1,6 @@
 //! The real program.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -122,6 +123,30 @@ impl Balancer {
     /// Whether it has ended already.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// How many client connections are parked: what is in an epoll set that is itself in another.
+    pub(crate) fn parked(&self) -> usize {
+        let mut sets: HashMap<String, Vec<String>> = HashMap::new();
+        for entry in std::fs::read_dir(format!("/proc/{}/fdinfo", self.child.id())).unwrap().flatten() {
+            // A descriptor may be closed meanwhile.
+            let info = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            let members = info.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next());
+            let members: Vec<String> = members.map(str::to_owned).collect();
+            if !members.is_empty() {
+                sets.insert(entry.file_name().to_string_lossy().into_owned(), members);
+            }
+        }
+        let nested = |set: &String| sets.values().any(|members| members.contains(set));
+        sets.iter().filter(|(set, _)| nested(set)).map(|(_, members)| members.len()).sum()
+    }
+
+    /// Waits until so many client connections are parked.
+    pub(crate) fn await_parked(&self, count: usize) {
+        eventually(
+            || format!("{count} parked connections, not {}", self.parked()),
+            || (self.parked() == count).then_some(()),
+        );
     }
 
     /// Resident memory in KiB: `VmRSS`, or `VmHWM` for the most there ever was.

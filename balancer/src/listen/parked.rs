@@ -1,0 +1,125 @@
+//! Idle connections taken apart: of each, only its socket is left, in one epoll set per thread.
+//!
+//! A connection between two requests holds about 18 KB: the parser's buffers and the task. Most clients keep their
+//! connections for a minute after the last request, so that is where a proxy's memory would go. A parked connection is a
+//! descriptor and less than 100 bytes; a byte from its client has it built again.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use slab::Slab;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::Peer;
+use super::socket::{Socket, Stream};
+use super::threads::Counted;
+
+/// The parked connections of one thread.
+#[derive(Debug)]
+pub(super) struct Parked {
+    set: AsyncFd<Set>,
+    entries: RefCell<Slab<Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    stream: Stream,
+    since: Instant,
+    counted: Counted,
+}
+
+impl Parked {
+    /// None yet.
+    ///
+    /// # Errors
+    /// When there is no descriptor left for the set.
+    pub(super) fn new() -> io::Result<Self> {
+        let set = Set(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        // Its successor is `unsafe`: it wants a promise that the descriptor stays open and the same, which `Set` keeps.
+        #[expect(deprecated, reason = "the successor is unsafe, which is denied")]
+        let set = AsyncFd::with_interest(set, Interest::READABLE)?;
+        Ok(Self { set, entries: RefCell::default() })
+    }
+
+    /// Keeps a connection that is idle since `since`, of which nothing is unread or unwritten.
+    pub(super) fn enter(&self, socket: Socket, peer: Peer, since: Instant, counted: Counted) {
+        // What fails here is the runtime's end.
+        let Ok(stream) = Stream::new(socket, peer) else { return };
+        let mut entries = self.entries.borrow_mut();
+        let entry = entries.vacant_entry();
+        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
+        // Level-triggered: what came in since the last look wakes at once. Without memory for it in the kernel the
+        // connection is closed, as an idle one may be at any time.
+        if self.set.get_ref().0.add(&stream, EpollEvent::new(interest, entry.key() as u64)).is_ok() {
+            entry.insert(Entry { stream, since, counted });
+        }
+    }
+
+    /// Hands every connection whose client has sent something to `serve`, as long as the thread lives.
+    pub(super) async fn wake(&self, serve: impl Fn(Socket, Peer, Counted)) {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        // An error is the runtime's end.
+        while let Ok(mut ready) = self.set.readable().await {
+            let count = self.set.get_ref().0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+            if count < EVENTS {
+                ready.clear_ready();
+            }
+            for event in &events[..count] {
+                let key = usize::try_from(event.data()).unwrap_or(usize::MAX);
+                let Some(entry) = self.leave(key) else { continue };
+                // Most often it is the client's close, which needs no parser.
+                if event.events().contains(EpollFlags::EPOLLRDHUP) && entry.stream.has_ended() {
+                    continue;
+                }
+                if let Ok((socket, peer)) = entry.stream.into_socket() {
+                    serve(socket, peer, entry.counted);
+                }
+            }
+            // A thousand clients at once must not keep those waiting that are being served.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Closes those that have been idle for `limit`.
+    pub(super) fn expire(&self, now: Instant, limit: Duration) {
+        let mut entries = self.entries.borrow_mut();
+        // The close takes them out of the set.
+        entries.retain(|_, entry| now.saturating_duration_since(entry.since) < limit);
+        if entries.capacity() > 4 * entries.len().max(EVENTS) {
+            entries.shrink_to_fit();
+        }
+    }
+
+    /// Closes all.
+    pub(super) fn close(&self) {
+        self.entries.replace(Slab::new());
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.borrow().is_empty()
+    }
+
+    fn leave(&self, key: usize) -> Option<Entry> {
+        let entry = self.entries.borrow_mut().try_remove(key)?;
+        // It was added, so this fails only for a descriptor that is closed, which is out of the set as well.
+        let _ = self.set.get_ref().0.delete(&entry.stream);
+        Some(entry)
+    }
+}
+
+#[derive(Debug)]
+struct Set(Epoll);
+
+impl AsRawFd for Set {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.0.as_raw_fd()
+    }
+}
+
+/// Taken from the set at once.
+const EVENTS: usize = 64;
