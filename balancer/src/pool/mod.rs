@@ -74,7 +74,7 @@ impl Pool {
             cursor: AtomicUsize::new(0),
             retry_cursor: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
-            retries: Mutex::new(RetryBudget::new(pool.retry_budget)),
+            retries: Mutex::new(RetryBudget::new(pool.retry_budget, Instant::now())),
         })
     }
 
