@@ -3,7 +3,7 @@
 //! Whoever closes an idle connection first must be us: a request that crosses the endpoint's close is lost, and cannot
 //! always be sent again. An endpoint does not say its time, or lies; but it shows it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The idle time of one endpoint, shared by all threads.
@@ -16,9 +16,31 @@ pub struct IdleTime {
     /// When, in microseconds since `born`.
     learned: AtomicU64,
     born: Instant,
+    keeps: AtomicBool,
 }
 
 impl IdleTime {
+    /// Whether the endpoint has shown that it keeps connections at all. Some close after every answer and do not say so;
+    /// what crosses that close is lost as well.
+    pub fn keeps(&self) -> bool {
+        self.keeps.load(Ordering::Relaxed)
+    }
+
+    /// It has answered a second request on a connection.
+    pub fn reused(&self) {
+        if !self.keeps() {
+            self.keeps.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection that has been idle for so long is still open; whether that shows that it keeps connections.
+    pub fn open_after(&self, idle: Duration) -> bool {
+        if idle >= SHOWN {
+            self.reused();
+        }
+        self.keeps()
+    }
+
     /// How long a connection may be idle, at most `configured`.
     pub fn limit(&self, configured: Duration, now: Instant) -> Duration {
         match self.limit.load(Ordering::Relaxed) {
@@ -29,6 +51,9 @@ impl IdleTime {
 
     /// The endpoint has closed a connection after it had been idle for that long; the new limit, if that is one.
     pub fn closed_after(&self, idle: Duration, now: Instant) -> Option<Duration> {
+        if idle < SHOWN {
+            self.keeps.store(false, Ordering::Relaxed);
+        }
         let lesson = micros(idle.mul_f64(MARGIN));
         let limit = self.limit.load(Ordering::Relaxed);
         if limit != u64::MAX && micros(forgotten(limit, self.since_learned(now))) <= lesson {
@@ -47,7 +72,12 @@ impl IdleTime {
 
 impl Default for IdleTime {
     fn default() -> Self {
-        Self { limit: AtomicU64::new(u64::MAX), learned: AtomicU64::new(0), born: Instant::now() }
+        Self {
+            limit: AtomicU64::new(u64::MAX),
+            learned: AtomicU64::new(0),
+            born: Instant::now(),
+            keeps: AtomicBool::new(false),
+        }
     }
 }
 
@@ -68,6 +98,8 @@ fn micros(duration: Duration) -> u64 {
 
 /// Of the time after which a close was seen; the rest is for the way there and a busy machine.
 const MARGIN: f64 = 0.8;
+/// Nobody who closes after his answer takes that long to do it.
+const SHOWN: Duration = Duration::from_millis(100);
 const FORGETTING: Duration = Duration::from_secs(60);
 /// A year, which no configuration exceeds.
 const LIMIT_MAX_MICROS: f64 = 3.2e13;
@@ -107,6 +139,20 @@ mod tests {
         // Grown beyond the endpoint's time, it is learned anew.
         assert_eq!(time.closed_after(seconds(1.0), now + seconds(120.0)), Some(seconds(0.8)));
         assert_eq!(time.limit(CONFIGURED, now + seconds(121.0)), seconds(0.8));
+    }
+
+    #[test]
+    fn an_endpoint_keeps_connections_once_it_has_shown_it_and_until_it_closes_early() {
+        let (time, now) = (IdleTime::default(), Instant::now());
+        assert!(!time.keeps());
+        assert!(!time.open_after(seconds(0.099)));
+        assert!(time.open_after(seconds(0.1)) && time.keeps());
+        time.closed_after(seconds(2.0), now);
+        assert!(time.keeps());
+        time.closed_after(seconds(0.01), now);
+        assert!(!time.keeps());
+        time.reused();
+        assert!(time.keeps());
     }
 
     #[test]

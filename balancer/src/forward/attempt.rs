@@ -65,7 +65,12 @@ impl Outbound<'_> {
             };
             let was_used = upstream.was_used();
             let failed = match self.send(&mut upstream).await {
-                Ok(response) => return Ok((response, upstream)),
+                Ok(response) => {
+                    if was_used {
+                        endpoint.idle_time().reused();
+                    }
+                    return Ok((response, upstream));
+                }
                 Err((fault, sent)) => Failed { fault, sent, held: self.held(), attempts },
             };
             let stale = was_used && failed.fault == Fault::ClosedEarly;

@@ -37,11 +37,15 @@ struct Idle {
 impl Upstreams {
     /// The idle connection used last, if one is still open: the others may age out.
     ///
-    /// A request that is not `repeatable` gets one only in the first half of its time: however seldom the endpoint closes it
-    /// in the very moment in which the request is on its way, that request could not be sent again.
+    /// A request that is not `repeatable` gets one only in the first half of its time, and only where the endpoint has shown
+    /// that it keeps connections: however seldom that closes one in the very moment in which the request is on its way, it
+    /// could not be sent again.
     pub(super) fn check_out(&self, endpoint: &Endpoint, repeatable: bool, now: Instant) -> Option<Box<Upstream>> {
         let mut idle = self.idle.borrow_mut();
         let connections = &mut idle.get_mut(&endpoint.id())?.connections;
+        if !repeatable && !endpoint.idle_time().keeps() && !shows_to_keep(endpoint, connections.first_mut()?, now) {
+            return None;
+        }
         while let Some(last) = connections.pop_if(|last| repeatable || now < last.since + (last.until - last.since) / 2)
         {
             if !last.upstream.is_ready() {
@@ -91,6 +95,11 @@ impl Upstreams {
             });
         }
     }
+}
+
+/// Whether the connection that is idle for the longest time shows that the endpoint keeps connections.
+fn shows_to_keep(endpoint: &Endpoint, oldest: &mut Idle, now: Instant) -> bool {
+    oldest.upstream.is_open() && endpoint.idle_time().open_after(now.saturating_duration_since(oldest.since))
 }
 
 /// The endpoint has closed a connection while nobody used it: others are not kept for that long.
