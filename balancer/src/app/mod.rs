@@ -75,6 +75,7 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
     let _guard = has_workers.then(|| Guard::start(own_program()));
     let tending = tokio::spawn(start::tend(pools.iter().filter(|pool| pool.has_slots()).cloned().collect()));
     let supervisors = start::supervisors(config, &pools, sockets.as_ref(), writer);
+    let _probers = start::probers(config, &pools);
     let (ended, mut ends) = mpsc::unbounded_channel();
     for (index, server) in servers.into_iter().enumerate() {
         start::thread(index, server, &shared, writer, ended.clone())

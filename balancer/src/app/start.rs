@@ -15,6 +15,7 @@ use crate::config::{Config, Pool as PoolConfig};
 use crate::listen::{Listener, Server};
 use crate::observe::{Destination, Writer};
 use crate::pool::Pool;
+use crate::probe::{Permits, Prober};
 use crate::proxy::{Proxy, Shared};
 use crate::supervise::{OutputSink, Ports, Sockets, Status, Stream, Supervisor, own_program};
 
@@ -102,6 +103,14 @@ pub(super) async fn tend(pools: Vec<Arc<Pool>>) {
         tokio::time::sleep(TEND).await;
         pools.iter().for_each(|pool| pool.tend(Instant::now()));
     }
+}
+
+/// Starts the probes of every pool that has some.
+pub(super) fn probers(config: &Config, pools: &[Arc<Pool>]) -> Vec<Prober> {
+    let permits = Permits::default();
+    let with_probes =
+        config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.health.probe.clone()?, pool)));
+    with_probes.map(|(probe, pool)| Prober::start(Arc::clone(pool), probe, permits.clone())).collect()
 }
 
 /// Tells systemd once every pool with workers has one that is ready.

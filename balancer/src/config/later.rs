@@ -4,7 +4,7 @@
 /// Keys by table; a key leaves this list in the change that makes it work.
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["admin", "listener", "tls", "acme"]),
-    ("pool.NAME", &["dns", "dns_interval", "eject_after", "eject_time", "panic_threshold", "slow_start", "probe"]),
+    ("pool.NAME", &["dns", "dns_interval"]),
     (
         "pool.NAME.workers",
         &[

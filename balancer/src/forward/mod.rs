@@ -178,7 +178,7 @@ impl Forwarder {
         wish: &Wish,
         mut response: Response<Incoming>,
         // Before the upstream connection, so that it outlives that: parameters are dropped in reverse.
-        place: Place,
+        mut place: Place,
         upstream: Box<Upstream>,
         record: &mut Option<Box<Record>>,
     ) -> Result<Response<ResponseBody>, Fault> {
@@ -188,7 +188,8 @@ impl Forwarder {
         }
         client.renew();
         let one_message_only = response.version() == Version::HTTP_10;
-        let said = fields::to_client(&mut response)?;
+        let said = fields::to_client(&mut response).inspect_err(|fault| place.failed(fault))?;
+        judge(&mut place, response.status());
         if let Some(affinity) = pool.affinity()
             && wish.affinity != Some(affinity.tag(place.endpoint()))
             && let Some(cookie) = affinity.set_cookie(place.endpoint())
@@ -200,8 +201,10 @@ impl Forwarder {
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if !outbound.scan.upgrade {
+                place.failed(&Fault::UnaskedUpgrade);
                 return Err(Fault::UnaskedUpgrade);
             }
+            place.served();
             Tunnel::new(*upstream, place)?.join(client, record.take());
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             if let Some(protocol) = said.protocol {
@@ -242,6 +245,18 @@ impl Forwarder {
             0 => ResponseBody::Relay(Relay::new(incoming, client, idle, lease, record)),
             _ => ResponseBody::Ahead(Ahead::new(incoming, ahead, client, idle, lease, record)),
         }))
+    }
+}
+
+/// What a status tells of the endpoint.
+///
+/// 500, 502, 503 and 504 are failures of its own or of what is behind it; others of the class speak of the request (501, 505)
+/// and of what is stored (507). Answers that are the same everywhere, a broken page say, take out half of a pool at most:
+/// beyond that the panic threshold holds.
+fn judge(place: &mut Place, status: StatusCode) {
+    match status.as_u16() {
+        500 | 502 | 503 | 504 => place.failed(&format_args!("status {}", status.as_u16())),
+        _ => place.answered(),
     }
 }
 

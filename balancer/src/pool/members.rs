@@ -1,5 +1,6 @@
 //! The members of a pool at one moment: an immutable snapshot, swapped whole.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rand::Rng;
@@ -41,41 +42,59 @@ impl Members {
         Self::new(policy, rest.cloned().collect())
     }
 
-    /// Picks one that accepts requests and is none of `tried`; a backup only where there is no other.
-    pub(super) fn pick<R: Rng>(&self, turn: &mut Turn<'_, R>, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
-        let available = |endpoint: &Arc<Endpoint>| endpoint.accepts() && !tried.contains(&endpoint.id());
-        self.first.pick(turn, available).or_else(|| self.backup.pick(turn, available))
+    /// Picks one that accepts requests, is not out, and is none of `tried`; a backup only where there is no other.
+    ///
+    /// With `despite`, health is not asked; else the flag is set where it has kept an endpoint from being picked.
+    pub(super) fn pick<R: Rng>(
+        &self,
+        turn: &mut Turn<'_, R>,
+        tried: &[EndpointId],
+        despite: bool,
+    ) -> (Option<&Arc<Endpoint>>, bool) {
+        let kept_out = Cell::new(false);
+        let available = |endpoint: &Arc<Endpoint>| {
+            let takes = endpoint.accepts() && !tried.contains(&endpoint.id());
+            let out = takes && !despite && endpoint.is_out();
+            kept_out.set(kept_out.get() || out);
+            takes && !out
+        };
+        let picked = self.first.pick(turn, available).or_else(|| self.backup.pick(turn, available));
+        (picked, kept_out.get())
     }
 
-    /// As [`Self::pick`], among those with fewer than `slots` requests. A backup's turn comes when no other accepts, not when
-    /// all others are busy; with `again`, one of `tried` is taken when there is no other.
+    /// As [`Self::pick`], among those with fewer than `slots` requests. A backup's turn comes when no other is available, not
+    /// when all others are busy; with `again`, one of `tried` is taken when there is no other.
     pub(super) fn pick_free<R: Rng>(
         &self,
         turn: &mut Turn<'_, R>,
         tried: &[EndpointId],
-        slots: usize,
-        again: bool,
+        (slots, again, despite): (usize, bool, bool),
     ) -> Option<&Arc<Endpoint>> {
-        let available = |endpoint: &Arc<Endpoint>| endpoint.accepts() && !tried.contains(&endpoint.id());
+        let available = |endpoint: &Arc<Endpoint>| takes(endpoint, despite) && !tried.contains(&endpoint.id());
         let free = |endpoint: &Arc<Endpoint>| available(endpoint) && endpoint.in_flight() < slots;
         let part = [&self.first, &self.backup].into_iter().find(|part| part.endpoints().iter().any(available));
         match part {
             Some(part) => part.pick(turn, free),
-            None if again => self.pick_free(turn, &[], slots, false),
+            None if again => self.pick_free(turn, &[], (slots, false, despite)),
             None => None,
         }
     }
 
-    /// Whether any that accepts has fewer than `slots` requests.
-    pub(super) fn any_free(&self, slots: usize) -> bool {
-        self.endpoints().any(|endpoint| endpoint.accepts() && endpoint.in_flight() < slots)
+    /// Whether any that is available has fewer than `slots` requests; with `despite`, health is not asked.
+    pub(super) fn any_free(&self, slots: usize, despite: bool) -> bool {
+        self.endpoints().any(|endpoint| takes(endpoint, despite) && endpoint.in_flight() < slots)
     }
 
     /// Places there are with so many at each, free or not.
-    pub(super) fn places(&self, slots: usize) -> usize {
-        let accepting = |part: &Picker| part.endpoints().iter().filter(|endpoint| endpoint.accepts()).count();
-        let first = accepting(&self.first);
-        slots * if first > 0 { first } else { accepting(&self.backup) }
+    pub(super) fn places(&self, slots: usize, despite: bool) -> usize {
+        let available = |part: &Picker| part.endpoints().iter().filter(|endpoint| takes(endpoint, despite)).count();
+        let first = available(&self.first);
+        slots * if first > 0 { first } else { available(&self.backup) }
+    }
+
+    /// Whether the health of any that accepts keeps requests away.
+    pub(super) fn any_out(&self) -> bool {
+        self.endpoints().any(|endpoint| endpoint.accepts() && endpoint.is_out())
     }
 
     /// The one of that number.
@@ -83,9 +102,22 @@ impl Members {
         self.endpoints().find(|endpoint| endpoint.id() == id)
     }
 
-    /// The one whose affinity tag this is, unless it was tried.
+    /// The one whose affinity tag this is, unless it was tried or is out.
     pub(super) fn tagged(&self, tag: u64, affinity: &Affinity, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
-        self.endpoints().find(|endpoint| affinity.tag(endpoint) == tag).filter(|found| !tried.contains(&found.id()))
+        let found = self.endpoints().find(|endpoint| affinity.tag(endpoint) == tag);
+        found.filter(|found| !tried.contains(&found.id()) && !found.is_out())
+    }
+
+    /// How many of those that accept requests are not out, and how many there are; backups do not count. `None` when a
+    /// backup is available: it serves then.
+    pub(super) fn available(&self) -> Option<(usize, usize)> {
+        let takes = |endpoint: &Arc<Endpoint>| endpoint.accepts() && !endpoint.is_out();
+        if self.backup.endpoints().iter().any(takes) {
+            return None;
+        }
+        let first = self.first.endpoints();
+        let available = first.iter().filter(|endpoint| takes(endpoint)).count();
+        Some((available, first.iter().filter(|endpoint| endpoint.accepts()).count()))
     }
 
     /// All, in order.
@@ -97,4 +129,9 @@ impl Members {
     pub(super) fn len(&self) -> usize {
         self.positions.len()
     }
+}
+
+/// Whether it may be given requests; with `despite`, whatever its health is.
+fn takes(endpoint: &Endpoint, despite: bool) -> bool {
+    endpoint.accepts() && (despite || !endpoint.is_out())
 }

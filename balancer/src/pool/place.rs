@@ -1,7 +1,8 @@
 //! A request's place at an endpoint, and the connection that belongs to it.
 
+use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use socket2::{SockRef, Socket};
 
@@ -43,11 +44,12 @@ pub(super) struct Grant {
 
 /// An idle connection to an endpoint. It belongs to no thread's runtime, so that whoever gets the place can have it.
 #[derive(Debug)]
-pub struct Kept {
+pub(super) struct Kept {
     /// Connected, non-blocking.
-    pub socket: Socket,
+    pub(super) socket: Socket,
+    pub(super) since: Instant,
     /// When it is too old to be used again.
-    pub until: Instant,
+    pub(super) until: Instant,
 }
 
 impl Place {
@@ -71,25 +73,53 @@ impl Place {
     }
 
     /// The connection that comes with the place, if it can still be used. Without one, it is time to open one.
-    pub fn check_out(&mut self, now: Instant) -> Option<Socket> {
+    ///
+    /// A request that is not `repeatable` gets it only in the first half of its time, and only where the endpoint has shown
+    /// that it keeps connections: it could not be sent again.
+    pub fn check_out(&mut self, repeatable: bool, now: Instant) -> Option<Socket> {
         let Held::Slot(slot) = &mut self.0 else { return None };
         let kept = slot.grant.as_mut()?.kept.take()?;
-        (now < kept.until && kept.is_open()).then_some(kept.socket)
+        let idle = now.saturating_duration_since(kept.since);
+        let endpoint = &slot.endpoint;
+        let usable = kept.is_open(endpoint, now)
+            && now < kept.until
+            && (repeatable
+                || (endpoint.idle_time().open_after(idle) && now < kept.since + (kept.until - kept.since) / 2));
+        usable.then_some(kept.socket)
     }
 
-    /// Leaves a connection to whoever gets the place next.
-    pub fn check_in(&mut self, kept: Kept) {
+    /// Leaves a connection to whoever gets the place next, for `keep_alive` at most.
+    pub fn check_in(&mut self, socket: Socket, keep_alive: Duration, now: Instant) {
+        let until = now + self.endpoint().idle_time().limit(keep_alive, now);
         if let Held::Slot(slot) = &mut self.0
             && let Some(grant) = &mut slot.grant
+            && until > now
         {
-            grant.kept = Some(kept);
+            grant.kept = Some(Kept { socket, since: now, until });
+        }
+    }
+
+    /// The head of a good answer is there; see [`InFlight::answered`].
+    pub fn answered(&mut self) {
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.answered();
         }
     }
 
     /// The endpoint has finished its answer: how long that took is something to learn from.
-    pub fn finished(&mut self) {
+    pub fn served(&mut self) {
         if let Held::Slot(slot) = &mut self.0 {
             slot.whole = true;
+        }
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.served();
+        }
+    }
+
+    /// The request failed, and it is the endpoint's fault.
+    pub fn failed(&mut self, why: &dyn Display) {
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.failed(why);
         }
     }
 
@@ -98,6 +128,13 @@ impl Place {
         match &self.0 {
             Held::Free(_) => 0,
             Held::Slot(slot) => slot.turn,
+        }
+    }
+
+    fn in_flight(&mut self) -> Option<&mut InFlight> {
+        match &mut self.0 {
+            Held::Free(in_flight) => Some(in_flight),
+            Held::Slot(slot) => slot.grant.as_mut().map(|grant| &mut grant.in_flight),
         }
     }
 }
@@ -117,9 +154,14 @@ impl Drop for Slot {
 }
 
 impl Kept {
-    /// Whether the endpoint has neither closed it nor said something nobody asked for. One system call.
-    pub(super) fn is_open(&self) -> bool {
+    /// Whether the endpoint has neither closed it nor said something nobody asked for; if not, that is learned. One system
+    /// call.
+    pub(super) fn is_open(&self, endpoint: &Endpoint, now: Instant) -> bool {
         let peeked = SockRef::from(&self.socket).peek(&mut [std::mem::MaybeUninit::uninit()]);
-        peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+        let open = peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        if !open {
+            endpoint.idle_time().closed_after(now.saturating_duration_since(self.since), now);
+        }
+        open
     }
 }

@@ -26,11 +26,19 @@ pub(super) struct Places {
     /// Places that slow requests have.
     pub(super) slow_in_flight: usize,
     pub(super) rng: SmallRng,
+    /// Whether verdicts on endpoints are ignored at this moment.
+    pub(super) despite: bool,
 }
 
 impl Places {
     pub(super) fn new(slots: usize) -> Self {
-        Self { slots, kept: HashMap::new(), slow_in_flight: 0, rng: SmallRng::from_rng(&mut rand::rng()) }
+        Self {
+            slots,
+            kept: HashMap::new(),
+            slow_in_flight: 0,
+            rng: SmallRng::from_rng(&mut rand::rng()),
+            despite: false,
+        }
     }
 
     /// Takes a free place for a waiter who is not served at `tried`, with the connection that belongs to it.
@@ -42,19 +50,20 @@ impl Places {
         tried: &[EndpointId],
         now: Instant,
     ) -> Option<Grant> {
-        let slots = self.slots;
+        let (slots, despite) = (self.slots, self.despite);
         // At once, the endpoint would refuse it again; a moment later it may be another's place, or gone.
         let again = !tried.is_empty() && now.saturating_duration_since(waiter.since) >= AGAIN;
         let is_free = |endpoint: &Endpoint| endpoint.in_flight() < slots;
         let only = waiter.only.filter(|id| !tried.contains(id)).and_then(|id| members.get(id));
-        let in_flight = match only.filter(|only| only.accepts()) {
+        let in_flight = match only.filter(|only| only.accepts() && (despite || !only.is_out())) {
             Some(only) if is_free(only) => only.claim(),
             Some(_) => None,
             None => {
                 let cursor = if tried.is_empty() { &cursors.first } else { &cursors.retry };
                 let mut turn = Turn { cursor, key: waiter.wish.key, rng: &mut self.rng };
-                // An endpoint may begin to drain between the pick and the claim; then it is not picked again.
-                (0..=members.len()).find_map(|_| members.pick_free(&mut turn, tried, slots, again)?.claim())
+                // An endpoint may begin to drain between the pick and the claim, or another request be the one on
+                // probation; then it is not picked again.
+                (0..=members.len()).find_map(|_| members.pick_free(&mut turn, tried, (slots, again, despite))?.claim())
             }
         }?;
         let (lane, kept) = (waiter.lane(), self.kept.get_mut(&in_flight.endpoint().id()).and_then(Vec::pop));
@@ -80,10 +89,13 @@ impl Places {
     pub(super) fn take_stale(&mut self, members: &Members, now: Instant) -> Vec<Kept> {
         let (mut stale, slots) = (Vec::new(), self.slots);
         self.kept.retain(|&id, idle| {
-            let endpoint = members.get(id).filter(|endpoint| endpoint.accepts());
-            let room = endpoint.map_or(0, |endpoint| slots.saturating_sub(endpoint.in_flight()));
+            let Some(endpoint) = members.get(id).filter(|endpoint| endpoint.accepts()) else {
+                stale.append(idle);
+                return false;
+            };
+            let room = slots.saturating_sub(endpoint.in_flight());
             stale.extend(idle.drain(room.min(idle.len())..));
-            stale.extend(idle.extract_if(.., |kept| now >= kept.until || !kept.is_open()));
+            stale.extend(idle.extract_if(.., |kept| !kept.is_open(endpoint, now) || now >= kept.until));
             !idle.is_empty()
         });
         stale

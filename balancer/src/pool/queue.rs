@@ -152,7 +152,7 @@ impl Queue {
 
     /// Hands out places as long as there is one free for somebody who may have it.
     pub(super) fn dispatch(&mut self, members: &Members, cursors: &Cursors, now: Instant, wake: &mut Vec<Waker>) {
-        while !self.line.is_empty() && members.any_free(self.slots.count) {
+        while !self.line.is_empty() && members.any_free(self.slots.count, self.places.despite) {
             let lanes = self.lanes(members, now);
             let Some(lane) = next(&lanes) else { return };
             // Those of that lane may all have tried what is free; then it is the other's turn, if it has one by itself.
@@ -191,7 +191,7 @@ impl Queue {
     /// that they do not all come back at once.
     pub(super) fn refused(&mut self, reason: Reason, members: &Members) -> Refused {
         let service = self.forecast.mean().unwrap_or(Duration::from_secs(1));
-        let places = members.places(self.slots.count).max(1);
+        let places = members.places(self.slots.count, self.places.despite).max(1);
         let until_served = service.as_secs_f64() * (self.line.len() + 1) as f64 / places as f64;
         let seconds = until_served * self.places.rng.random_range(0.75..1.5);
         Refused { reason, retry_after: seconds.ceil().clamp(1.0, RETRY_AFTER_MAX) as u16 }
@@ -202,7 +202,7 @@ impl Queue {
             queued: self.line.len(),
             longest_wait: self.line.oldest().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             slots_used: members.endpoints().map(|endpoint| endpoint.in_flight()).sum(),
-            slots: members.places(self.slots.count),
+            slots: members.places(self.slots.count, self.places.despite),
         }
     }
 
@@ -217,7 +217,8 @@ impl Queue {
     /// Whether a request that meets an empty queue leaves enough to others.
     fn may_go(&self, members: &Members, patience: Option<Patience>) -> bool {
         let Some(patience) = patience else { return true };
-        let (places, slow_in_flight) = (members.places(self.slots.count), self.places.slow_in_flight);
+        let (places, slow_in_flight) =
+            (members.places(self.slots.count, self.places.despite), self.places.slow_in_flight);
         next(&Lanes { places, slow_in_flight, fast: None, slow: Some((Duration::ZERO, patience)) }).is_some()
     }
 
@@ -226,7 +227,7 @@ impl Queue {
         let slow = self.line.first(Lane::Slow);
         Lanes {
             // Counting the members is only worth it where somebody may have to leave a place.
-            places: slow.map_or(0, |_| members.places(self.slots.count)),
+            places: slow.map_or(0, |_| members.places(self.slots.count, self.places.despite)),
             slow_in_flight: self.places.slow_in_flight,
             fast: self.line.first(Lane::Fast).map(|first| waited(first.since)),
             slow: slow.and_then(|first| Some((waited(first.since), first.patience?))),

@@ -103,7 +103,10 @@ impl Pool {
         let mut wake = Vec::new();
         let done = {
             let mut queue = self.queue.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-            act(&mut queue, &self.members.load(), &mut wake)
+            let members = self.members.load();
+            // Counted only where one is out, or was.
+            queue.places.despite = (self.panic.holds() || members.any_out()) && self.panic.is_due(&self.name, &members);
+            act(&mut queue, &members, &mut wake)
         };
         wake.into_iter().for_each(Waker::wake);
         Some(done)

@@ -206,7 +206,7 @@ fn affinity_waits_for_its_endpoint_as_long_as_that_serves() {
 fn one_address_gets_half_of_the_queue_and_retry_after_grows_with_it() {
     let pool = pool(Slots { queue_max: 100, ..Slots::new(1) }, 1);
     let mut serving = placed(pool.claim_slot(&ask("/")));
-    serving.finished();
+    serving.served();
     let one: IpAddr = [192, 0, 2, 1].into();
     let of_one = || pool.claim_slot(&Ask { client: Some(one), ..ask("/") });
     let first: Vec<Waiting> = (0..50).map(|_| waiting(of_one())).collect();
@@ -311,17 +311,17 @@ fn a_connection_goes_with_its_place_and_never_makes_one_too_many() {
     let pair = || std::os::unix::net::UnixStream::pair().unwrap();
     let keep = |place: &mut Place, stream: std::os::unix::net::UnixStream| {
         stream.set_nonblocking(true).unwrap();
-        place.check_in(Kept { socket: stream.into(), until: Instant::now() + Duration::from_secs(60) });
+        place.check_in(stream.into(), Duration::from_secs(60), Instant::now());
     };
     let (mut one, mut two) = (placed(pool.claim_slot(&ask("/"))), placed(pool.claim_slot(&ask("/"))));
-    assert!(one.check_out(Instant::now()).is_none(), "time to open one");
+    assert!(one.check_out(true, Instant::now()).is_none(), "time to open one");
     let ((ours, theirs), (closed, other_end)) = (pair(), pair());
     keep(&mut one, ours);
     keep(&mut two, closed);
     drop((one, two));
     drop(other_end);
     let (mut one, mut two) = (placed(pool.claim_slot(&ask("/"))), placed(pool.claim_slot(&ask("/"))));
-    let found = [one.check_out(Instant::now()), two.check_out(Instant::now())];
+    let found = [one.check_out(true, Instant::now()), two.check_out(true, Instant::now())];
     assert_eq!(found.iter().flatten().count(), 1, "the one that was closed is not used again");
     keep(&mut one, found.into_iter().flatten().next().unwrap().into());
     drop(one);

@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::super::error::Fault;
+use super::super::error::{Fault, Party};
 use super::Lease;
 use super::held::Reserved;
 use crate::listen::{Client, Wait};
@@ -134,6 +134,8 @@ impl Ahead {
 
     /// An error makes hyper drop what it has not written yet. So it is told at the next poll, as a `Relay` does.
     fn fail<T>(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<T> {
+        // For the pump to say whose fault it is, when it is dropped.
+        self.flow.borrow_mut().end.get_or_insert((Err(fault), Instant::now()));
         self.stop();
         self.failed = Some(fault);
         if let Some(record) = &mut self.record {
@@ -223,6 +225,19 @@ impl Future for Pump {
     }
 }
 
+impl Drop for Pump {
+    fn drop(&mut self) {
+        if let Some((Err(fault), _)) = self.flow.borrow().end
+            && let Some(lease) = &mut self.lease
+            && fault.party() == Party::Endpoint
+            // Of the whole request a slow client may have taken the most.
+            && fault != Fault::RequestTimeout
+        {
+            lease.place.failed(&fault);
+        }
+    }
+}
+
 impl Pump {
     /// Whether another piece may be held. One always may, so that a body flows when there is no room at all.
     fn has_room(&mut self, cx: &Context<'_>) -> bool {
@@ -254,10 +269,10 @@ impl Pump {
 
     fn end(&mut self, how: Result<(), Fault>) -> Poll<()> {
         self.wait_over();
-        if let Some(lease) = self.lease.take()
-            && how.is_ok()
-        {
-            lease.give_back();
+        match (how, self.lease.take()) {
+            (Ok(()), Some(lease)) => lease.give_back(),
+            (Err(fault), Some(mut lease)) => lease.place.failed(&fault),
+            (_, None) => {}
         }
         let mut flow = self.flow.borrow_mut();
         flow.end = Some((how, Instant::now()));

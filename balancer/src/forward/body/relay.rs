@@ -9,12 +9,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::super::error::Fault;
+use super::super::error::{Fault, Party};
 use super::super::upstream::{Upstream, Upstreams};
 use super::Upload;
 use crate::listen::{Client, Wait};
 use crate::observe::Record;
-use crate::pool::{Kept, Place};
+use crate::pool::Place;
 
 /// A worker's response body, with all that is held until its last byte.
 #[derive(Debug)]
@@ -125,7 +125,13 @@ impl Relay {
     /// An error makes hyper drop what it has not written yet. So it is told at the next poll: what came before is written in
     /// between, and the client sees a response that breaks off instead of none.
     fn fail<T>(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<T> {
-        self.lease = None;
+        if let Some(mut lease) = self.lease.take()
+            && fault.party() == Party::Endpoint
+            // Of the whole request a slow client may have taken the most.
+            && fault != Fault::RequestTimeout
+        {
+            lease.place.failed(&fault);
+        }
         self.failed = Some(fault);
         if let Some(record) = &mut self.record {
             record.failed(fault.reason());
@@ -153,17 +159,16 @@ impl Lease {
     /// worker has answered without it.
     pub(in super::super) fn give_back(self) {
         let Self { upstream, mut place, .. } = self;
-        place.finished();
+        place.served();
         let complete = self.upload.is_none_or(|upload| upload.ended());
         if !complete || self.idle_max == 0 || self.keep_alive.is_zero() {
             drop(upstream);
             return;
         }
-        let until = Instant::now() + self.keep_alive;
         if !place.owns_connection() {
-            self.upstreams.check_in(place.endpoint().id(), upstream, self.idle_max, until);
+            self.upstreams.check_in(place.endpoint(), upstream, self.idle_max, self.keep_alive);
         } else if let Some(socket) = upstream.into_idle() {
-            place.check_in(Kept { socket, until });
+            place.check_in(socket, self.keep_alive, Instant::now());
         }
     }
 }
