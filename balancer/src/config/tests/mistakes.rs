@@ -55,7 +55,7 @@ header_timeout = 5
 
 [pool.app]
 policy = "roundrobin"
-slow_start = 1
+dns_interval = 1
 
 [pool.app.workers]
 command = ["julia", "server.jl", "{prt}"]
@@ -85,11 +85,11 @@ error: `policy` cannot be `roundrobin`
   |
   = help: did you mean "round_robin"? It is one of "round_robin", "least_connections", "two_choices", "random", "hash"
 
-error: "slow_start" is not supported yet
+error: "dns_interval" is not supported yet
  --> lb.toml:7:1
   |
-7 | slow_start = 1
-  | ^^^^^^^^^^
+7 | dns_interval = 1
+  | ^^^^^^^^^^^^
   |
   = help: leave it out for now
 
@@ -646,7 +646,7 @@ const POOL: &[Row] = &[
         "idle_connections_max = -1",
         &[(4, 24, "-1", "`idle_connections_max` cannot be `-1`", "write a whole number from 0 to 65536")],
     ),
-    ("slow_start = 1", &[(4, 1, "slow_start", r#""slow_start" is not supported yet"#, "leave it out for now")]),
+    ("dns = 1", &[(4, 1, "dns", r#""dns" is not supported yet"#, "leave it out for now")]),
     ("slots = -1", &[(4, 9, "-1", "`slots` cannot be `-1`", "write a whole number from 0 to 65536")]),
     (
         "queue_max = 5",
