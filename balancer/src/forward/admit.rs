@@ -26,6 +26,9 @@ pub fn admit(request: &Parts, scan: &Scan<'_>) -> Result<Admitted, Fault> {
         return Err(Fault::MethodRefused);
     }
     let field = host_field(request, scan)?;
+    if let Some(field) = &field {
+        valid_host(field.as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
+    }
     let (host, target) = match (request.uri.scheme_str(), request.uri.authority()) {
         (None, None) => (field, origin_form(request)?),
         (Some("http" | "https"), Some(authority)) => {
@@ -33,14 +36,12 @@ pub fn admit(request: &Parts, scan: &Scan<'_>) -> Result<Admitted, Fault> {
             if authority.as_str().contains('@') {
                 return Err(Fault::BadTarget);
             }
+            valid_host(authority.as_str().as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
             let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Fault::BadTarget)?;
             (Some(host), absolute_form(request))
         }
         _ => return Err(Fault::BadTarget),
     };
-    if let Some(host) = &host {
-        valid_host(host.as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
-    }
     Ok(Admitted { host: host.unwrap_or(NO_HOST), target })
 }
 
@@ -61,11 +62,13 @@ fn origin_form(request: &Parts) -> Result<Uri, Fault> {
     }
 }
 
-/// The parser has made `/` of an empty path, so that the `*` which RFC 9112 §3.2.4 asks for where OPTIONS has none cannot be
-/// told from it.
+/// RFC 9112 §3.2.4: an OPTIONS request whose target has neither path nor query is one for the whole server, `*`.
 fn absolute_form(request: &Parts) -> Uri {
-    let target = request.uri.path_and_query().cloned();
-    Uri::from(target.unwrap_or(PathAndQuery::from_static("/")))
+    const SLASH: PathAndQuery = PathAndQuery::from_static("/");
+    let target = request.uri.path_and_query().cloned().unwrap_or(SLASH);
+    // An empty path reads as `/` but is none.
+    let is_empty = target.as_str() == "/" && target != SLASH;
+    Uri::from(if is_empty && request.method == Method::OPTIONS { PathAndQuery::from_static("*") } else { target })
 }
 
 /// `uri-host [":" port]` (RFC 9110 §7.2), strictly: what two readers could read in two ways is refused.
@@ -137,6 +140,9 @@ mod tests {
         assert_eq!(admitted("GET", "http://y.test:81/a?b", &["x.test"]), ok("y.test:81", "/a?b"));
         assert_eq!(admitted("GET", "http://y.test", &["x.test"]), ok("y.test", "/"));
         assert_eq!(admitted("OPTIONS", "*", &["x.test"]), ok("x.test", "*"));
+        assert_eq!(admitted("OPTIONS", "http://y.test", &["x.test"]), ok("y.test", "*"));
+        assert_eq!(admitted("OPTIONS", "http://y.test/", &["x.test"]), ok("y.test", "/"));
+        assert_eq!(admitted("OPTIONS", "http://y.test?z", &["x.test"]), ok("y.test", "/?z"));
         assert_eq!(admitted("GET", "/a//../%2e", &["x.test"]), ok("x.test", "/a//../%2e"));
         for (method, target) in
             [("GET", "*"), ("GET", "ftp://y.test/"), ("GET", "http://u@y.test/"), ("GET", "y.test:80")]

@@ -129,6 +129,38 @@ fn a_client_that_leaves_in_its_upload_cancels_the_upstream_request() {
 }
 
 #[test]
+fn a_client_that_leaves_with_its_next_request_sent_cancels_the_upstream_request() {
+    let origin = Origin::silent();
+    let pipelined = "GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf";
+    cancelled_within_a_second(&origin, pipelined, 499);
+}
+
+#[test]
+fn a_client_that_leaves_while_the_worker_takes_nothing_cancels_the_upstream_request() {
+    for by_reset in [false, true] {
+        let gate = Gate::default();
+        let release = gate.clone();
+        let origin = Origin::start(move |mut exchange| {
+            exchange.head();
+            gate.wait();
+        });
+        let balancer = Balancer::before(&[&origin]);
+        let mut client = Client::of(&balancer);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n");
+        client.fill();
+        let left = Instant::now();
+        if by_reset {
+            client.reset()
+        } else {
+            drop(client)
+        }
+        balancer.logged(&["\"reason\":\"client_gone\"", "\"status\":499"]);
+        assert!(left.elapsed() < Duration::from_millis(1_500), "{:?}", left.elapsed());
+        release.open();
+    }
+}
+
+#[test]
 fn a_client_that_leaves_before_its_100_cancels_the_upstream_request() {
     let origin = Origin::start(|mut exchange| {
         exchange.head();
@@ -181,6 +213,27 @@ fn an_early_answer_reaches_a_client_that_uploads() {
         let _ = client.try_send(pattern(400_000));
         assert_eq!(client.rest(), (String::new(), Ended::Close));
         assert_eq!(origin.connections(), 1);
+    }
+}
+
+#[test]
+fn an_early_answer_is_not_lost_to_the_reset_behind_it() {
+    // Closes with most of the request unread, so that its kernel sends a reset after the answer.
+    let origin = Origin::start(|mut exchange| {
+        exchange.head();
+        exchange.send("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!");
+    });
+    let balancer = Balancer::before(&[&origin]);
+    for framing in ["Content-Length: 1000000", "Transfer-Encoding: chunked"] {
+        for round in 0..25 {
+            let mut client = Client::of(&balancer);
+            client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n"));
+            let chunk = [b"8000\r\n", &pattern(32_768)[..], b"\r\n"].concat();
+            let piece = if framing.contains("chunked") { chunk } else { pattern(32_768) };
+            let _ = (0..30).take_while(|_| client.try_send(&piece).is_ok()).count();
+            let response = client.response();
+            assert_eq!((response.status(), response.text()), (413, "no!".into()), "{framing}, round {round}");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Bodies on their way: counted, limited, never held back.
 
 mod relay;
+mod trailers;
 mod upload;
 
 use std::pin::Pin;
