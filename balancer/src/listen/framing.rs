@@ -21,6 +21,7 @@ pub(super) struct Framing {
     last: u8,
     length: Option<u64>,
     chunked: bool,
+    serverwide: bool,
 }
 
 /// How the body of a message is framed.
@@ -62,6 +63,12 @@ impl Framing {
     /// Whether bytes of a body come next.
     pub(super) fn is_in_body(&self) -> bool {
         matches!(self.state, State::Counted(_) | State::Chunked(_))
+    }
+
+    /// Whether the request is an OPTIONS one whose target has neither path nor query: for the whole server, which RFC 9112
+    /// §3.2.4 has us say as `*`. The parser makes `/` of it.
+    pub(super) fn is_serverwide(&self) -> bool {
+        self.serverwide
     }
 
     /// Goes on with the next message.
@@ -165,7 +172,8 @@ impl Framing {
         if matches!(self.state, State::RequestLine) {
             self.state = State::Fields;
             (self.length, self.chunked) = (None, false);
-            return request_line(line);
+            self.serverwide = line.strip_prefix(b"OPTIONS ").is_some_and(has_no_path);
+            return without_fragment(line);
         }
         match first | 0x20 {
             b'c' => self.content_length(line, cut),
@@ -220,12 +228,21 @@ impl Framing {
 }
 
 /// A target has no fragment (RFC 9112 §3.2); the parser would drop it.
-fn request_line(line: &[u8]) -> Result<(), Refusal> {
+fn without_fragment(line: &[u8]) -> Result<(), Refusal> {
     match memchr(b'#', line) {
         // In a method it is one of the bytes of a token.
         Some(at) if line[..at].contains(&b' ') => Err(Refusal::BadTarget),
         _ => Ok(()),
     }
+}
+
+/// Whether there is nothing behind the authority of a target in absolute-form.
+fn has_no_path(line: &[u8]) -> bool {
+    let target = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+    let scheme = memchr(b':', target).unwrap_or_default();
+    let is_http = [&b"http"[..], b"https"].iter().any(|name| target[..scheme].eq_ignore_ascii_case(name));
+    let authority = target[scheme..].strip_prefix(b"://").filter(|_| is_http);
+    authority.is_some_and(|authority| !authority.iter().any(|byte| matches!(byte, b'/' | b'?')))
 }
 
 /// The value of a field of that name, which ends in a colon.
@@ -321,6 +338,26 @@ mod tests {
         }
         assert_eq!(in_any_pieces("GET /a#b HTTP/1.1\r\n\r\n").1, Some(Refusal::BadTarget));
         assert_eq!(in_any_pieces("G#T /a HTTP/1.1\r\n\r\n").1, None);
+    }
+
+    #[test]
+    fn a_target_without_path_or_query_is_for_the_whole_server() {
+        let serverwide = |line: &str| {
+            let mut framing = Framing::default();
+            framing.advance(format!("{line} HTTP/1.1\r\n\r\n").as_bytes(), 8_192);
+            framing.is_serverwide()
+        };
+        assert!(serverwide("OPTIONS http://a:80") && serverwide("OPTIONS HTTPS://[::1]"));
+        for line in [
+            "OPTIONS http://a/",
+            "OPTIONS http://a?b",
+            "OPTIONS /",
+            "OPTIONS /?x=http://a",
+            "GET http://a",
+            "OPTIONS *",
+        ] {
+            assert!(!serverwide(line), "{line}");
+        }
     }
 
     #[test]

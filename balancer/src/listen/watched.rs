@@ -64,7 +64,7 @@ impl Watched {
         let seen = self.framing.advance(bytes, self.line_max);
         self.client.bytes_read();
         if let Some(body) = seen.body {
-            self.client.announce(body);
+            self.client.announce(body, self.framing.is_serverwide());
         }
         self.offence = seen.offence;
         // What is good of a body goes on, so that the request is known when the rest proves bad.

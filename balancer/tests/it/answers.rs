@@ -69,7 +69,7 @@ fn an_answer_that_is_not_strict_is_502_and_is_not_asked_for_again() {
             client.send(request);
             assert_eq!(client.response().status(), 502, "the client's connection goes on: {start:?}");
         }
-        assert_eq!(origin.requests().len(), 4, "once each");
+        assert_eq!(origin.requests().len(), 4, "once each: {:?}", answer.get(..60));
     }
 }
 

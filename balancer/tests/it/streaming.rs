@@ -146,7 +146,7 @@ fn a_client_that_leaves_while_the_worker_takes_nothing_cancels_the_upstream_requ
         });
         let balancer = Balancer::before(&[&origin]);
         let mut client = Client::of(&balancer);
-        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n");
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99000000\r\n\r\n");
         client.fill();
         let left = Instant::now();
         if by_reset {
