@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -16,6 +17,7 @@ use balancer::observe::Writer;
 use balancer::pool::Pool;
 use balancer::proxy::{Proxy, Shared};
 use balancer::route::Table;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, LocalOptions};
@@ -26,6 +28,8 @@ use crate::strict::{Not, Request, read};
 /// The program in front of its worker.
 pub(crate) struct Program {
     address: PathBuf,
+    /// The other listener, whose clients are strangers: who may open a Unix socket is believed.
+    tcp: SocketAddr,
     seen: Arc<Mutex<Seen>>,
     /// One input at a time.
     turn: Mutex<()>,
@@ -47,21 +51,39 @@ impl Program {
         PROGRAM.get_or_init(Self::start)
     }
 
-    /// Sends `input` on a connection of its own: what the worker saw, and what the client got.
-    pub(crate) fn exchange(&self, input: &[u8]) -> (Seen, Vec<u8>) {
+    /// Sends `input` on a connection of its own: what the worker saw.
+    pub(crate) fn exchange(&self, input: &[u8]) -> Seen {
+        let client = UnixStream::connect(&self.address).expect("a connection");
+        let socket = SockRef::from(&client);
+        socket.set_read_timeout(Some(QUIET)).and(socket.set_write_timeout(Some(QUIET))).expect("time-outs");
+        self.converse(client, input)
+    }
+
+    /// The same of a complete request and as a stranger, who waits for the answer; what came of it at first, too.
+    pub(crate) fn exchange_as_stranger(&self, input: &[u8]) -> (Seen, Vec<u8>) {
+        let mut client = TcpStream::connect(self.tcp).expect("a connection");
+        client.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        // Closed by a reset, which leaves nothing in the kernel: ports are few.
+        SockRef::from(&client).set_linger(Some(Duration::ZERO)).expect("an option");
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         *self.seen() = Seen::default();
-        let mut client = UnixStream::connect(&self.address).expect("a connection");
-        client.set_read_timeout(Some(QUIET)).expect("a time-out");
-        client.set_write_timeout(Some(QUIET)).expect("a time-out");
+        client.write_all(input).expect("a request");
+        let mut got = vec![0; 16 * 1024];
+        let length = client.read(&mut got).expect("an answer");
+        got.truncate(length);
+        (self.seen().clone(), got)
+    }
+
+    fn converse(&self, mut client: UnixStream, input: &[u8]) -> Seen {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.seen() = Seen::default();
         // Whoever is refused in the middle cannot send the rest.
         let _ = client.write_all(input);
-        let mut got = Vec::new();
         let mut buffer = [0; 16 * 1024];
         loop {
             match client.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(length) => got.extend_from_slice(&buffer[..length]),
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
@@ -69,13 +91,12 @@ impl Program {
         drop(client);
         // Behind this one's answer there is nothing on the way any more.
         self.barrier();
-        let seen = self.seen().clone();
-        (seen, got)
+        self.seen().clone()
     }
 
     fn barrier(&self) {
         let mut client = UnixStream::connect(&self.address).expect("a connection");
-        client.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
+        client.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         client.write_all(b"GET /barrier HTTP/1.1\r\nHost: barrier\r\nConnection: close\r\n\r\n").expect("a request");
         let mut got = Vec::new();
         let read = client.read_to_end(&mut got);
@@ -92,7 +113,7 @@ impl Program {
         std::fs::create_dir_all(&folder).expect("a folder");
         let (address, worker) = (folder.join("lb.sock"), folder.join("worker.sock"));
         let text = format!(
-            "listen = \"unix:{}\"\nthreads = 1\nheader_bytes_max = \"8KiB\"\nbody_bytes_max = \"1MiB\"\n[pool.app]\n\
+            "listen = [\"unix:{}\", \"127.0.0.1:0\"]\nthreads = 1\nheader_bytes_max = \"8KiB\"\nbody_bytes_max = \"1MiB\"\n[pool.app]\n\
              endpoints = [\"unix:{}\"]\n[access_log]\nformat = \"off\"\n",
             address.display(),
             worker.display()
@@ -101,13 +122,13 @@ impl Program {
         let (ready, wait) = mpsc::channel();
         let shared = Arc::clone(&seen);
         std::thread::spawn(move || serve(&text, &worker, shared, &ready));
-        wait.recv().expect("the program");
-        Self { address, seen, turn: Mutex::default() }
+        let tcp = wait.recv().expect("the program");
+        Self { address, tcp, seen, turn: Mutex::default() }
     }
 }
 
 /// Runs as long as the process.
-fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &mpsc::Sender<()>) {
+fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &mpsc::Sender<SocketAddr>) {
     let config = parse(text, "fuzz").expect("a configuration");
     let pools: Vec<Arc<Pool>> = config.pools.iter().map(Pool::new).collect();
     let shared = Arc::new(Shared {
@@ -118,7 +139,8 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
     });
     let writer = Writer::start(None).expect("a writer");
     let (_drain, draining) = drain();
-    let listeners = [listen::open(&config.listen[0], 1).expect("a listener")];
+    let listeners = [0, 1].map(|index| listen::open(&config.listen[index], 1).expect("a listener"));
+    let tcp = listeners[1].address.to_string().parse().expect("an address");
     let limit = Duration::from_secs(10);
     let mut servers = Server::for_threads(1, 1_000, &listeners, &config.client, limit, &draining).expect("a server");
     let server = servers.remove(0);
@@ -130,7 +152,7 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
                 spawn_local(work(socket, Arc::clone(&seen)));
             }
         });
-        ready.send(()).expect("somebody who waits");
+        ready.send(tcp).expect("somebody who waits");
         server.run(Rc::new(Proxy::new(shared, &writer))).await
     });
     panic!("the program has ended: {served:?}");
@@ -171,3 +193,5 @@ async fn work(mut socket: tokio::net::UnixStream, seen: Arc<Mutex<Seen>>) {
 
 /// After so long without a byte nothing more is expected.
 const QUIET: Duration = Duration::from_millis(4);
+/// Whoever sends what is complete is answered within this.
+const PATIENCE: Duration = Duration::from_secs(20);

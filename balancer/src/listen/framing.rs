@@ -229,10 +229,12 @@ impl Framing {
 
 /// A target has no fragment (RFC 9112 §3.2); the parser would drop it.
 fn without_fragment(line: &[u8]) -> Result<(), Refusal> {
-    match memchr(b'#', line) {
-        // In a method it is one of the bytes of a token.
-        Some(at) if line[..at].contains(&b' ') => Err(Refusal::BadTarget),
-        _ => Ok(()),
+    let Some(first) = memchr(b'#', line) else { return Ok(()) };
+    // In a method it is one of the bytes of a token.
+    let target = memchr(b' ', line).unwrap_or(line.len());
+    match first > target || memchr(b'#', &line[target..]).is_some() {
+        true => Err(Refusal::BadTarget),
+        false => Ok(()),
     }
 }
 
@@ -337,6 +339,7 @@ mod tests {
             assert_eq!(offence(fields), Some(Refusal::Malformed), "{fields:?}");
         }
         assert_eq!(in_any_pieces("GET /a#b HTTP/1.1\r\n\r\n").1, Some(Refusal::BadTarget));
+        assert_eq!(in_any_pieces("G#T /a#b HTTP/1.1\r\n\r\n").1, Some(Refusal::BadTarget));
         assert_eq!(in_any_pieces("G#T /a HTTP/1.1\r\n\r\n").1, None);
     }
 

@@ -81,6 +81,10 @@ fn names_another_version(read: &[u8]) -> bool {
     match version {
         b"HTTP/1.0" | b"HTTP/1.1" => false,
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] => major.is_ascii_digit() && minor.is_ascii_digit(),
+        // The parser does not wait for the rest of the line.
+        [b'H', b'T', b'T', b'P', b'/', major] | [b'H', b'T', b'T', b'P', b'/', major, b'.'] => {
+            major.is_ascii_digit() && !read.ends_with(b"\n")
+        }
         _ => false,
     }
 }
@@ -93,6 +97,9 @@ mod tests {
     fn a_version_is_another_one_only_where_all_else_is_a_request_line() {
         for line in ["GET / HTTP/2.0", "GET / HTTP/1.2", "\r\nPRI * HTTP/2.0", "GET / HTTP/0.9"] {
             assert!(names_another_version(format!("{line}\r\n\r\n").as_bytes()), "{line}");
+        }
+        for part in ["GET / HTTP/2", "GET / HTTP/3."] {
+            assert!(names_another_version(part.as_bytes()), "{part}");
         }
         for line in
             ["", "GET /", "GET / HTTP/1.1", "GET / HTTP/2", "GET / http/2.0", "GET  / HTTP/2.0", "GET / x HTTP/2.0"]

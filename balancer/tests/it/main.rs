@@ -23,6 +23,7 @@ mod policies;
 mod program;
 mod requests;
 mod routing;
+mod slow;
 mod streaming;
 mod supervise;
 mod timeouts;

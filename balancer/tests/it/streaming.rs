@@ -144,8 +144,11 @@ fn a_client_that_leaves_while_the_worker_takes_nothing_cancels_the_upstream_requ
             exchange.head();
             gate.wait();
         });
-        let balancer = Balancer::before(&[&origin]);
-        let mut client = Client::of(&balancer);
+        let path = super::harness::directory().join("lb.sock");
+        let top = format!("listen = [\"127.0.0.1:0\", \"unix:{}\"]", path.display());
+        let balancer = Balancer::start(&top, &super::harness::pool_of(&[&origin]));
+        // A TCP client's kernel would keep the end behind bytes that nobody takes; a reset it sends at once.
+        let mut client = if by_reset { Client::of(&balancer) } else { Client::unix(&path) };
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99000000\r\n\r\n");
         client.fill();
         let left = Instant::now();

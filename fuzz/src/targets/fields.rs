@@ -80,7 +80,7 @@ pub(crate) fn run(bytes: &[u8]) {
         _ => ("Content-Length: 0\r\n", ""),
     };
     request.push_str(&format!("{framing}\r\n{body}"));
-    let (seen, got) = Program::get().exchange(request.as_bytes());
+    let (seen, got) = Program::get().exchange_as_stranger(request.as_bytes());
     judge(method, &fields, framing, &seen, &got, &request);
 }
 
@@ -96,9 +96,10 @@ fn judge(method: &str, fields: &[(&str, &str)], framing: &str, seen: &Seen, got:
     let none = |name: &str| assert!(request.all(name).is_empty(), "{name} of {sent:?}: {request:?}");
     assert_eq!((&*request.method, &*request.target), (method, "/x?y"), "{sent:?}");
     one("host", "a.test");
+    one("x-forwarded-for", "127.0.0.1");
     one("x-forwarded-proto", "http");
     one("x-forwarded-host", "a.test");
-    one("forwarded", "for=unknown;host=\"a.test\";proto=http");
+    one("forwarded", "for=127.0.0.1;host=\"a.test\";proto=http");
     match framing {
         "" => (none("content-length"), none("transfer-encoding")),
         "Transfer-Encoding: chunked\r\n" => (one("transfer-encoding", "chunked"), none("content-length")),

@@ -56,7 +56,7 @@ pub(crate) const WORDS: &[&str] = &[
 ];
 
 pub(crate) fn run(bytes: &[u8]) {
-    let (seen, _) = Program::get().exchange(bytes);
+    let seen = Program::get().exchange(bytes);
     assert!(seen.violations.is_empty(), "{:?} of {:?}", seen.violations, String::from_utf8_lossy(bytes));
     let expected = requests(bytes);
     let same = |got: &Request, of: &Request| got.method == of.method && got.body == of.body;
