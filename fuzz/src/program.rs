@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use balancer::config::parse;
@@ -30,6 +30,7 @@ pub(crate) struct Program {
     address: PathBuf,
     /// The other listener, whose clients are strangers: who may open a Unix socket is believed.
     tcp: SocketAddr,
+    pool: Arc<Pool>,
     seen: Arc<Mutex<Seen>>,
     /// One input at a time.
     turn: Mutex<()>,
@@ -101,6 +102,12 @@ impl Program {
         let mut got = Vec::new();
         let read = client.read_to_end(&mut got);
         assert!(read.is_ok() && got.starts_with(b"HTTP/1.1 200"), "a good client is not served: {read:?}");
+        // A request with an expectation may be on its way for half a second after its client has left.
+        let begun = Instant::now();
+        while self.pool.endpoints().iter().any(|endpoint| endpoint.in_flight() > 0) {
+            assert!(begun.elapsed() < PATIENCE, "something stays in flight");
+            std::thread::yield_now();
+        }
         self.seen().requests.retain(|request| request.target != "/barrier");
     }
 
@@ -122,13 +129,13 @@ impl Program {
         let (ready, wait) = mpsc::channel();
         let shared = Arc::clone(&seen);
         std::thread::spawn(move || serve(&text, &worker, shared, &ready));
-        let tcp = wait.recv().expect("the program");
-        Self { address, tcp, seen, turn: Mutex::default() }
+        let (tcp, pool) = wait.recv().expect("the program");
+        Self { address, tcp, pool, seen, turn: Mutex::default() }
     }
 }
 
 /// Runs as long as the process.
-fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &mpsc::Sender<SocketAddr>) {
+fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &mpsc::Sender<(SocketAddr, Arc<Pool>)>) {
     let config = parse(text, "fuzz").expect("a configuration");
     let pools: Vec<Arc<Pool>> = config.pools.iter().map(Pool::new).collect();
     let shared = Arc::new(Shared {
@@ -152,7 +159,7 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
                 spawn_local(work(socket, Arc::clone(&seen)));
             }
         });
-        ready.send(tcp).expect("somebody who waits");
+        ready.send((tcp, Arc::clone(&pools[0]))).expect("somebody who waits");
         server.run(Rc::new(Proxy::new(shared, &writer))).await
     });
     panic!("the program has ended: {served:?}");
