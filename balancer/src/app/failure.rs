@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::config::ListenAddress;
+use crate::supervise::SocketError;
 
 /// Why the program could not start or go on.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub enum Failure {
     Listen(ListenAddress, io::Error, Option<(u32, String)>),
     /// The account to run as could not be taken on.
     Identity(String),
+    /// There is no place for the workers' sockets.
+    Sockets(SocketError),
     /// A call to the operating system failed.
     System(&'static str, io::Error),
     /// A proxy thread ended although nobody had asked it to.
@@ -32,6 +35,7 @@ impl fmt::Display for Failure {
                 }
             }
             Self::Identity(text) => f.write_str(text),
+            Self::Sockets(error) => error.fmt(f),
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::Thread(Some(error)) => write!(f, "a proxy thread has ended: {error}"),
             Self::Thread(None) => f.write_str("a proxy thread has ended"),
@@ -43,6 +47,7 @@ impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Listen(_, error, _) | Self::System(_, error) | Self::Thread(Some(error)) => Some(error),
+            Self::Sockets(error) => Some(error),
             Self::Identity(_) | Self::Thread(None) => None,
         }
     }

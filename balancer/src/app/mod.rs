@@ -23,7 +23,7 @@ use crate::observe::Writer;
 use crate::pool::Pool;
 use crate::proxy::Shared;
 use crate::route::Table;
-use crate::supervise::{Guard, Reaper, own_program, who_listens};
+use crate::supervise::{Guard, Reaper, Sockets, own_program, who_listens};
 pub use failure::Failure;
 use signals::{Order, Signals};
 
@@ -46,6 +46,8 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
     let descriptors = limits::raise_descriptors();
     let listeners = open(config)?;
     privileges::take_on(&config.identity).map_err(Failure::Identity)?;
+    // Of the account that uses it. Dropped behind the workers.
+    let sockets = Sockets::make(&config.pools).map_err(Failure::Sockets)?;
 
     let pools: Vec<Arc<Pool>> = config.pools.iter().map(Pool::new).collect();
     let shared = Arc::new(Shared {
@@ -55,11 +57,15 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
         access_log: config.access_log.clone(),
     });
     let (drain, draining) = drain();
-    let connections_max = config.connections_max.unwrap_or_else(|| limits::connections_max(descriptors));
+    let allowed = limits::connections_max(descriptors);
+    let connections_max = config.connections_max.map_or(allowed, |wanted| wanted.min(allowed));
     let shortest = limits::shortest(config);
     let servers = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, &draining)
         .map_err(|error| Failure::System("cannot share a listener among threads", error))?;
     start::announce(config, origin, &listeners, descriptors, connections_max);
+    if let Some(sockets) = &sockets {
+        tracing::info!("workers' sockets are in {}", sockets.path().display());
+    }
     // Each thread has its own duplicate, and the last to close closes.
     drop(listeners);
 
@@ -67,7 +73,8 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
     let has_workers = config.pools.iter().any(|pool| pool.workers.is_some());
     // Dropped last: it is what ends the workers when this process is killed.
     let _guard = has_workers.then(|| Guard::start(own_program()));
-    let supervisors = start::supervisors(config, &pools, writer);
+    let supervisors = start::supervisors(config, &pools, sockets.as_ref(), writer);
+    let _probers = start::probers(config, &pools);
     let (ended, mut ends) = mpsc::unbounded_channel();
     for (index, server) in servers.into_iter().enumerate() {
         start::thread(index, server, &shared, writer, ended.clone())

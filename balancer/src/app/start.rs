@@ -14,8 +14,9 @@ use crate::config::{Config, Pool as PoolConfig};
 use crate::listen::{Listener, Server};
 use crate::observe::{Destination, Writer};
 use crate::pool::Pool;
+use crate::probe::{Permits, Prober};
 use crate::proxy::{Proxy, Shared};
-use crate::supervise::{OutputSink, Ports, Status, Stream, Supervisor, own_program};
+use crate::supervise::{OutputSink, Ports, Sockets, Status, Stream, Supervisor, own_program};
 
 /// Says what runs, from which file and within which limits.
 pub(super) fn announce(
@@ -30,7 +31,12 @@ pub(super) fn announce(
         threads => format!("{threads} proxy threads"),
     };
     tracing::info!("balancer {} with {origin}, {threads}", env!("CARGO_PKG_VERSION"));
-    tracing::info!("{descriptors} descriptors allow {connections_max} client connections");
+    tracing::info!("{descriptors} descriptors; at most {connections_max} client connections");
+    if let Some(wanted) = config.connections_max.filter(|wanted| *wanted > connections_max) {
+        tracing::warn!(
+            "connections_max = {wanted} is more than {descriptors} descriptors allow, which is {connections_max}"
+        );
+    }
     if descriptors < DESCRIPTORS_FEW {
         tracing::warn!("few descriptors: raise the limit (ulimit -n, LimitNOFILE=) before there is much traffic");
     }
@@ -73,16 +79,29 @@ pub(super) fn thread(
 }
 
 /// Starts the workers of every pool that has some.
-pub(super) fn supervisors(config: &Config, pools: &[Arc<Pool>], writer: &Writer) -> Vec<Supervisor> {
+pub(super) fn supervisors(
+    config: &Config,
+    pools: &[Arc<Pool>],
+    sockets: Option<&Sockets>,
+    writer: &Writer,
+) -> Vec<Supervisor> {
     let ports = Ports::default();
     let with_workers =
         config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.workers.as_ref()?, pool)));
     with_workers
         .map(|(workers, pool)| {
-            let (output, ports) = (output_to(writer), ports.clone());
-            Supervisor::start(Arc::clone(pool), workers.clone(), output, ports, own_program())
+            let places = (ports.clone(), sockets.cloned());
+            Supervisor::start(Arc::clone(pool), workers.clone(), output_to(writer), places, own_program())
         })
         .collect()
+}
+
+/// Starts the probes of every pool that has some.
+pub(super) fn probers(config: &Config, pools: &[Arc<Pool>]) -> Vec<Prober> {
+    let permits = Permits::default();
+    let with_probes =
+        config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.health.probe.clone()?, pool)));
+    with_probes.map(|(probe, pool)| Prober::start(Arc::clone(pool), probe, permits.clone())).collect()
 }
 
 /// Tells systemd once every pool with workers has one that is ready.

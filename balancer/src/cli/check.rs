@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::{load, print, say};
 use crate::config::{Address, Config, Host, ListenAddress, Pool};
-use crate::supervise::{find_program, who_listens};
+use crate::supervise::{Sockets, find_program, who_listens};
 
 /// Which file.
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,9 @@ fn warnings(config: &Config) -> Vec<String> {
         ListenAddress::Tcp(address) => taken(*address).map(|holder| format!("cannot listen on {address}: {holder}")),
         ListenAddress::Unix(_) => None,
     });
-    listeners.chain(config.pools.iter().flat_map(of_pool)).collect()
+    // Made and removed again.
+    let sockets = Sockets::make(&config.pools).err().map(|error| error.to_string());
+    listeners.chain(sockets).chain(config.pools.iter().flat_map(of_pool)).collect()
 }
 
 fn of_pool(pool: &Pool) -> Vec<String> {

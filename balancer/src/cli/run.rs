@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::serve::serve;
+use super::say;
+use super::serve::{WRONG_ARGUMENTS, serve};
 use crate::config::{Config, ListenAddress, Policy, Pool, Workers};
 
 /// What to run, how often and where.
@@ -27,7 +28,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "PORT")]
     first_port: Option<u16>,
 
-    /// The program and its arguments; {port} and {index} are filled in, PORT and INSTANCE_ID are set too
+    /// The program and its arguments; {port} and {index} are filled in, PORT and INSTANCE_ID are set too. With {socket},
+    /// workers listen on Unix sockets instead, and SOCKET is set
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     command: Vec<String>,
 }
@@ -49,9 +51,16 @@ pub(super) fn run(options: &Options, log_level: &str) -> ExitCode {
         PolicyName::TwoChoices => Policy::TwoChoices,
         PolicyName::Random => Policy::Random,
     };
+    let has = |mark: &str| options.command.iter().any(|argument| argument.contains(mark));
+    let socket = has("{socket}");
+    if socket && (has("{port}") || options.first_port.is_some()) {
+        say("balancer run: workers listen on a {socket} or on a {port}, not on both");
+        return ExitCode::from(WRONG_ARGUMENTS);
+    }
     let workers = Workers {
         count: options.count.into(),
         first_port: options.first_port,
+        socket,
         ..Workers::new(options.command.clone())
     };
     let pool = Pool { policy, workers: Some(workers), ..Pool::new("app") };

@@ -41,4 +41,4 @@ pub(super) fn serve(config: &Config, origin: &str, log_level: &str) -> ExitCode 
 }
 
 /// As clap ends with.
-const WRONG_ARGUMENTS: u8 = 2;
+pub(super) const WRONG_ARGUMENTS: u8 = 2;

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::diagnostics::quote;
-use super::findings::Findings;
+use super::findings::{Findings, Missing};
 use super::raw::{Placed, Section, Span};
 use super::{later, units};
 
@@ -38,6 +38,12 @@ impl<'a> Item<'a> {
     /// Notes a mistake in the key.
     pub(super) fn key_wrong(&self, message: impl Into<String>, help: impl Into<String>) {
         self.findings.wrong(self.key_span.clone(), message.into(), help.into());
+    }
+
+    /// Notes that the value is wrong without `key`, which is not there.
+    pub(super) fn lacks(&self, key: &'static str, message: &str, help: &str) {
+        let (span, message, help) = (self.span.clone(), message.to_owned(), help.to_owned());
+        self.findings.missing(Missing { keys: vec![key], span, message, help });
     }
 
     /// Notes a value of the wrong type and returns nothing, for the end of a reader.
@@ -220,11 +226,6 @@ impl<'a> Item<'a> {
         }
         self.wrong(format!("`{}` cannot be {}", self.key, quote(text)), help);
         None
-    }
-
-    /// Notes that `name`, which stands in the value, is not supported yet.
-    pub(super) fn later(&self, name: &str) {
-        self.findings.later(self.span.clone(), name);
     }
 
     /// The elements of a list; they keep the key.

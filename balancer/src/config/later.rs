@@ -16,17 +16,11 @@ const KEYS: &[(&str, &[&str])] = &[
             "shed",
             "buffer_request",
             "buffer_response",
-            "eject_after",
-            "eject_time",
-            "panic_threshold",
-            "slow_start",
-            "probe",
         ],
     ),
     (
         "pool.NAME.workers",
         &[
-            "socket",
             "warm_up",
             "requests_max",
             "memory_max",
@@ -40,7 +34,7 @@ const KEYS: &[(&str, &[&str])] = &[
 ];
 
 /// Values of keys that are supported.
-const VALUES: &[(&str, &[&str])] = &[("output", &["json", "file"]), ("command", &["{socket}"])];
+const VALUES: &[(&str, &[&str])] = &[("output", &["json", "file"])];
 
 /// The keys `table` will have.
 pub(super) fn keys(table: &str) -> &'static [&'static str] {

@@ -15,12 +15,14 @@ use super::{Identity, Ready, command, identity, ready};
 /// Processes the supervisor runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workers {
-    /// Program and arguments, with `{port}`, `{index}`, `{pool}` not yet filled in; never empty.
+    /// Program and arguments, with `{port}` or `{socket}`, `{index}`, `{pool}` not yet filled in; never empty.
     pub command: Vec<String>,
     /// How many; at least 1.
     pub count: usize,
     /// Port of the first; the others follow. `None`: free ports.
     pub first_port: Option<u16>,
+    /// They listen on Unix sockets of ours instead of ports, a new path at each start; then there is no `first_port`.
+    pub socket: bool,
     /// Working directory.
     pub directory: Option<PathBuf>,
     /// Variables set for each.
@@ -87,13 +89,21 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
     let mut section = item.section("pool.NAME.workers", "[pool.app.workers], with single brackets")?;
     let command =
         section.require("command", "write the program and its arguments, as in [\"julia\", \"server.jl\", \"{port}\"]");
-    let default = Workers::new(command.and_then(|item| command::read(&item)).unwrap_or_default());
+    let socket_item = section.take("socket");
+    // `None`: it is there and cannot be read, so nothing is said of what does not go with it.
+    let socket = socket_item.map_or(Some(false), |item| item.flag());
+    let default = Workers::new(command.and_then(|item| command::read(&item, socket)).unwrap_or_default());
 
     let count = section.take("count").and_then(|item| count(&item)).unwrap_or(default.count);
-    let first_port = section.take("first_port").and_then(|item| Some((first_port(&item, count)?, item.span)));
-    let (first_port, span) = first_port.unzip();
+    let first_port = section.take("first_port").and_then(|item| {
+        if socket == Some(true) {
+            item.key_wrong("workers on Unix sockets have no ports", "leave out `first_port`, or `socket = true`");
+        }
+        Some((first_port(&item, count)?, item.span))
+    });
+    let (first_port, span) = first_port.filter(|_| socket != Some(true)).unzip();
     let directory = section.take("directory").and_then(|item| directory(&item));
-    let env = section.take("env").and_then(env);
+    let env = section.take("env").and_then(|item| env(item, socket == Some(true)));
     let env_file = section.take("env_file").and_then(|item| env_file(&item));
     let env_clear = section.take("env_clear").and_then(|item| item.flag());
     let identity = identity::read(&mut section);
@@ -109,6 +119,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
     let workers = Workers {
         count,
         first_port,
+        socket: socket.unwrap_or(default.socket),
         directory,
         env: env.unwrap_or_default(),
         env_file,
@@ -179,8 +190,12 @@ fn env_file(item: &Item<'_>) -> Option<PathBuf> {
     None
 }
 
-fn env(item: Item<'_>) -> Option<BTreeMap<String, String>> {
+fn env(item: Item<'_>, socket: bool) -> Option<BTreeMap<String, String>> {
     let mut env = BTreeMap::new();
+    let (place, chosen) = match socket {
+        true => ("SOCKET", "paths are chosen by us, a new one at each start"),
+        false => ("PORT", "ports are chosen by `first_port`"),
+    };
     for item in item.section("pool.NAME.workers.env", "{ NAME = \"value\" }")?.entries() {
         let name = item.key;
         if name.is_empty() || name.contains(['=', '\0']) {
@@ -188,11 +203,8 @@ fn env(item: Item<'_>) -> Option<BTreeMap<String, String>> {
                 format!("{} cannot be the name of a variable", quote(name)),
                 "write letters, digits and `_`",
             );
-        } else if matches!(name, "PORT" | "INSTANCE_ID") {
-            item.key_wrong(
-                format!("`{name}` is set for each worker by us"),
-                "leave it out; ports are chosen by `first_port`",
-            );
+        } else if name == place || name == "INSTANCE_ID" {
+            item.key_wrong(format!("`{name}` is set for each worker by us"), format!("leave it out; {chosen}"));
         } else if let Some(value) = item.text("") {
             env.insert(name.to_owned(), value.to_owned());
         }

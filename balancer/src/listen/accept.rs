@@ -1,8 +1,12 @@
 //! Accepts connections, whatever keeps them from being accepted for a while.
 
+use std::cell::RefCell;
+use std::fs::File;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Socket;
@@ -10,43 +14,121 @@ use super::client::Peer;
 use super::open::Queue;
 
 /// A listener registered with this thread's runtime.
-pub(super) enum Accepting {
+pub(super) struct Accepting {
+    listener: Registered,
+    spares: Rc<Spares>,
+}
+
+/// A connection, and whether there is a descriptor for it.
+pub(super) struct Accepted {
+    pub(super) socket: Socket,
+    pub(super) peer: Peer,
+    /// There was none but one kept for this: all that can be done is to say so, soon.
+    pub(super) spare: Option<Spare>,
+}
+
+/// Descriptors kept so that a client can be told that there are none.
+#[derive(Debug, Default)]
+pub(super) struct Spares(RefCell<Vec<File>>);
+
+/// A spare in use; when it is dropped, after the connection, its place is filled again.
+#[derive(Debug)]
+pub(super) struct Spare(Rc<Spares>);
+
+enum Registered {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
 impl Accepting {
-    pub(super) fn new(queue: Queue) -> io::Result<Self> {
-        Ok(match queue {
-            Queue::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
-            Queue::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
-        })
+    pub(super) fn new(queue: Queue, spares: &Rc<Spares>) -> io::Result<Self> {
+        let listener = match queue {
+            Queue::Tcp(listener) => Registered::Tcp(TcpListener::from_std(listener)?),
+            Queue::Unix(listener) => Registered::Unix(UnixListener::from_std(listener)?),
+        };
+        Ok(Self { listener, spares: Rc::clone(spares) })
     }
 
     /// The next connection; waits out what keeps connections from being accepted, such as a lack of descriptors.
-    pub(super) async fn accept(&self) -> (Socket, Peer) {
+    pub(super) async fn accept(&self) -> Accepted {
         let mut pause = PAUSE_MIN;
+        let mut spare = None;
         loop {
-            let accepted = match self {
-                Self::Tcp(listener) => {
-                    listener.accept().await.map(|(stream, peer)| (Socket::Tcp(stream), Peer::Tcp(peer)))
-                }
-                Self::Unix(listener) => listener.accept().await.map(|(stream, _)| (Socket::Unix(stream), Peer::Unix)),
-            };
-            match accepted {
-                Ok(connection) => return connection,
+            match self.listener.accept().await {
+                Ok((socket, peer)) => return Accepted { socket, peer, spare },
                 // The client left while it waited; the next one is not concerned.
                 Err(error)
                     if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection; trying again in {pause:?}");
+                    let exhausted = is_exhausted(&error);
+                    if exhausted && spare.is_none() {
+                        spare = Spares::take(&self.spares);
+                        if spare.is_some() {
+                            continue;
+                        }
+                    }
+                    // Whoever is being told so gives its descriptor back soon.
+                    let longest = if exhausted { PAUSE_EXHAUSTED } else { PAUSE_MAX };
+                    if !exhausted || pause >= longest {
+                        tracing::warn!(%error, "cannot accept a connection; trying again in {pause:?}");
+                    }
                     tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    pause = (pause * 2).min(longest);
                 }
             }
         }
     }
 }
 
+impl Registered {
+    async fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
+            }
+            Self::Unix(listener) => Ok((Socket::Unix(listener.accept().await?.0), Peer::Unix)),
+        }
+    }
+}
+
+impl Spares {
+    /// As many as can be had, at most [`SPARES`].
+    pub(super) fn new() -> Self {
+        let spares = Self::default();
+        spares.fill();
+        spares
+    }
+
+    fn take(this: &Rc<Self>) -> Option<Spare> {
+        let file = this.0.borrow_mut().pop()?;
+        drop(file);
+        Some(Spare(Rc::clone(this)))
+    }
+
+    fn fill(&self) {
+        let mut files = self.0.borrow_mut();
+        while files.len() < SPARES {
+            // Somebody else has taken it; one of those to come may be had.
+            let Ok(file) = File::open("/dev/null") else { break };
+            files.push(file);
+        }
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        self.0.fill();
+    }
+}
+
+/// Whether the process or the system has no descriptor left.
+fn is_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EMFILE | Errno::ENFILE))
+}
+
 const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_EXHAUSTED: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Clients that are told at the same time, per thread.
+const SPARES: usize = 8;

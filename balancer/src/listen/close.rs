@@ -12,7 +12,11 @@ use super::{Refusal, Socket};
 ///
 /// A close with unread bytes makes the kernel send a reset, at which the client's kernel drops an answer that the client
 /// has not read yet (RFC 9112 §9.6).
-pub(super) async fn lingering(mut socket: Socket) {
+pub(super) async fn lingering(socket: Socket) {
+    within(LINGER, socket).await;
+}
+
+async fn within(limit: Duration, mut socket: Socket) {
     let read_to_end = async {
         socket.shutdown().await?;
         let (mut buffer, mut left) = (vec![0; 4 * 1024], BYTES_MAX);
@@ -25,11 +29,28 @@ pub(super) async fn lingering(mut socket: Socket) {
         Ok::<_, std::io::Error>(())
     };
     // Too slow, too much, or gone: the close that follows is all that is left to do.
-    let _ = timeout(LINGER, read_to_end).await;
+    let _ = timeout(limit, read_to_end).await;
 }
 
 /// Answers without a request that could be answered, then closes. `id` is the one in the log.
-pub(super) async fn with_answer(socket: Socket, refusal: Refusal, id: HeaderValue) {
+pub(super) async fn with_answer(mut socket: Socket, refusal: Refusal, id: HeaderValue) {
+    if answer(&mut socket, refusal, &id).await {
+        lingering(socket).await;
+    }
+}
+
+/// The same when others wait for the place: with less patience for a client that reads slowly.
+pub(super) async fn soon_with_answer(mut socket: Socket, refusal: Refusal, id: HeaderValue) {
+    // Answered when its request has been read: who waited in the queue has sent it, and then the close resets nothing.
+    let mut buffer = vec![0; 4 * 1024];
+    let _ = timeout(SOON, socket.read(&mut buffer)).await;
+    if answer(&mut socket, refusal, &id).await {
+        within(SOON, socket).await;
+    }
+}
+
+/// Says it, as far as the client's kernel takes it.
+async fn answer(socket: &mut Socket, refusal: Refusal, id: &HeaderValue) -> bool {
     let (status, id) = (refusal.status(), id.to_str().unwrap_or_default());
     let retry = if status == StatusCode::SERVICE_UNAVAILABLE { "Retry-After: 1\r\n" } else { "" };
     let body = text(status, refusal.reason(), id);
@@ -38,10 +59,8 @@ pub(super) async fn with_answer(socket: Socket, refusal: Refusal, id: HeaderValu
          X-Request-Id: {id}\r\n{retry}Connection: close\r\n\r\n{body}",
         body.len()
     );
-    // An answer smaller than any socket buffer; a client that does not even take this gets none.
-    if socket.try_write(answer.as_bytes()).is_ok() {
-        lingering(socket).await;
-    }
+    // Smaller than any socket buffer; a client that does not even take this gets none.
+    matches!(timeout(SOON, socket.write_all(answer.as_bytes())).await, Ok(Ok(())))
 }
 
 /// The body of an answer of ours: what happened, in words, and the id under which the log has it.
@@ -50,4 +69,5 @@ pub fn text(status: StatusCode, reason: &str, id: &str) -> String {
 }
 
 const LINGER: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_millis(100);
 const BYTES_MAX: usize = 1024 * 1024;

@@ -13,6 +13,7 @@ mod framing;
 mod open;
 mod parked;
 mod refusal;
+mod refusing;
 mod registry;
 mod server;
 mod socket;

@@ -25,6 +25,8 @@ pub enum Refusal {
     SlowHeader,
     /// There are `connections_max` connections already.
     ConnectionsMax,
+    /// There is no descriptor left for its connection.
+    DescriptorLimit,
 }
 
 impl Refusal {
@@ -37,7 +39,7 @@ impl Refusal {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::SlowHeader => StatusCode::REQUEST_TIMEOUT,
-            Self::ConnectionsMax => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectionsMax | Self::DescriptorLimit => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -54,6 +56,7 @@ impl Refusal {
             Self::HeaderTooLarge => "header_too_large",
             Self::SlowHeader => "slow_header",
             Self::ConnectionsMax => "connections_max",
+            Self::DescriptorLimit => "descriptor_limit",
         }
     }
 

@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::timeout;
 
-use super::accept::Accepting;
+use super::accept::{Accepted, Accepting, Spares};
 use super::client::Peer;
 use super::connection::Connection;
 use super::open::{BACKLOG, Listener, Queue};
 use super::parked::Parked;
+use super::refusing::Refusing;
 use super::registry::{Registry, tick_for};
 use super::threads::{Counted, Handed, Threads};
 use super::{Client, Refusal, Service, Socket, close};
@@ -39,6 +40,7 @@ struct Serving<S> {
     service: Rc<S>,
     registry: Rc<Registry>,
     parked: Rc<Parked>,
+    refusing: Rc<Refusing>,
     threads: Arc<Threads>,
     http: http1::Builder,
     header_bytes_max: usize,
@@ -82,9 +84,9 @@ impl Server {
         let registry = Rc::new(Registry::default());
         let parked = Rc::new(Parked::new()?);
         let serving = Rc::new(Serving::new(service, &registry, &parked, &self.threads, &self.limits));
-        let mut accepting = JoinSet::new();
+        let (mut accepting, spares) = (JoinSet::new(), Rc::new(Spares::new()));
         for queue in std::mem::take(&mut self.queues) {
-            let queue = Accepting::new(queue)?;
+            let queue = Accepting::new(queue, &spares)?;
             accepting.spawn_local(accept(queue, self.index, Rc::clone(&serving), self.draining.clone()));
         }
         let (limits, tick) = (self.limits.clone(), tick_for(self.shortest.min(shortest(&self.limits))));
@@ -121,17 +123,20 @@ impl Server {
 async fn accept<S: Service>(queue: Accepting, own: usize, serving: Rc<Serving<S>>, mut draining: Draining) {
     let mut begins = pin!(draining.reached(Stage::Draining));
     loop {
-        let (socket, peer) = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             () = &mut begins => break,
-            accepted = queue.accept() => accepted,
+            accepted = async {
+                serving.refusing.room().await;
+                queue.accept().await
+            } => accepted,
         };
-        serving.place(own, socket, peer);
+        serving.place(own, accepted);
     }
     // No more than may have been waiting, however fast others come.
     for _ in 0..BACKLOG {
-        let Ok((socket, peer)) = timeout(Duration::ZERO, queue.accept()).await else { break };
-        serving.place(own, socket, peer);
+        let Ok(accepted) = timeout(Duration::ZERO, queue.accept()).await else { break };
+        serving.place(own, accepted);
     }
 }
 
@@ -149,11 +154,21 @@ impl<S: Service> Serving<S> {
             .max_buf_size(header_bytes_max.max(READ_BUFFER))
             .header_read_timeout(None);
         let (registry, parked, threads) = (Rc::clone(registry), Rc::clone(parked), Arc::clone(threads));
-        Self { service, registry, parked, threads, http, header_bytes_max }
+        let refusing = Rc::new(Refusing::for_threads(threads.count()));
+        Self { service, registry, parked, refusing, threads, http, header_bytes_max }
     }
 
     /// Serves a connection that thread `own` has accepted, or has another thread serve it.
-    fn place(&self, own: usize, socket: Socket, peer: Peer) {
+    fn place(&self, own: usize, accepted: Accepted) {
+        let Accepted { socket, peer, spare } = accepted;
+        if let Some(spare) = spare {
+            let id = self.service.refused(&Client::new(peer), Refusal::DescriptorLimit);
+            spawn_local(async move {
+                close::soon_with_answer(socket, Refusal::DescriptorLimit, id).await;
+                drop(spare);
+            });
+            return;
+        }
         let counted = self.threads.place(own);
         match counted.thread() == own {
             true => self.begin(socket, peer, counted),
@@ -176,9 +191,14 @@ impl<S: Service> Serving<S> {
         }
         let refusal = Refusal::ConnectionsMax;
         let id = self.service.refused(&Client::new(peer), refusal);
+        let refused = self.refusing.enter();
+        let many = self.refusing.are_many();
         spawn_local(async move {
-            close::with_answer(socket, refusal, id).await;
-            drop(counted);
+            match many {
+                true => close::soon_with_answer(socket, refusal, id).await,
+                false => close::with_answer(socket, refusal, id).await,
+            }
+            drop((counted, refused));
         });
     }
 

@@ -1,7 +1,15 @@
-//! Who holds a port: a look into `/proc`, for messages only.
+//! Who listens where: a look into `/proc`, for messages only.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Pid;
+
+use crate::config::{Address, Host};
+
+/// Everything that listens on this machine, at one moment.
+#[derive(Debug)]
+pub(super) struct Listeners(Vec<(String, Address)>);
 
 /// The process that listens where a bind to `address` fails, as `(pid, name)`.
 ///
@@ -24,19 +32,76 @@ pub fn who_listens(address: SocketAddr) -> Option<(u32, String)> {
     })
 }
 
+impl Listeners {
+    /// Reads the kernel's tables.
+    pub(super) fn look() -> Self {
+        let lines = |table: &str| std::fs::read_to_string(table).unwrap_or_default();
+        let [tcp, tcp6, unix] = ["/proc/net/tcp", "/proc/net/tcp6", "/proc/net/unix"].map(lines);
+        let tcp = tcp.lines().chain(tcp6.lines()).filter_map(listener);
+        let tcp =
+            tcp.map(|(address, inode)| (inode, Address::Tcp { host: Host::Ip(address.ip()), port: address.port() }));
+        let all = tcp.chain(unix.lines().filter_map(unix_listener));
+        Self(all.map(|(inode, address)| (format!("socket:[{inode}]"), address)).collect())
+    }
+
+    /// Their addresses.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Address> {
+        self.0.iter().map(|(_, address)| address)
+    }
+
+    /// Those of a process group, as far as we may look into its processes.
+    pub(super) fn of_group(&self, group: Pid) -> impl Iterator<Item = &Address> {
+        let processes: Vec<PathBuf> = std::fs::read_dir("/proc")
+            .map(|all| all.flatten().map(|it| it.path()).filter(|it| group_of(it) == Some(group.as_raw())).collect())
+            .unwrap_or_default();
+        let is_held = move |inode: &String| processes.iter().any(|process| holds(process, std::slice::from_ref(inode)));
+        self.0.iter().filter(move |(inode, _)| is_held(inode)).map(|(_, address)| address)
+    }
+}
+
+/// Whether connections to `wanted` end at a listener on `address`.
+pub(super) fn same_place(address: &Address, wanted: &Address) -> bool {
+    match (address, wanted) {
+        (Address::Tcp { host: Host::Ip(ip), port }, Address::Tcp { host: Host::Ip(wanted_ip), port: wanted_port }) => {
+            port == wanted_port && (ip.to_canonical() == *wanted_ip || ip.is_unspecified())
+        }
+        _ => address == wanted,
+    }
+}
+
+/// The process group in `/proc/PID/stat`: the third field behind the name, which may hold anything (proc_pid_stat(5)).
+fn group_of(process: &Path) -> Option<i32> {
+    let stat = std::fs::read_to_string(process.join("stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(2)?.parse().ok()
+}
+
 /// The inode of a listening socket that stands in the way of `address`, from a line of `/proc/net/tcp` or `tcp6`
 /// (proc_net_tcp.txt of the kernel's documentation).
 fn listening(line: &str, address: SocketAddr) -> Option<u64> {
+    let (other, inode) = listener(line)?;
+    let (theirs, ours) = (other.ip().to_canonical(), address.ip().to_canonical());
+    let in_the_way =
+        other.port() == address.port() && (theirs == ours || theirs.is_unspecified() || ours.is_unspecified());
+    in_the_way.then_some(inode)
+}
+
+/// Address and inode of a listening socket, from such a line.
+fn listener(line: &str) -> Option<(SocketAddr, u64)> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let local = fields.next()?;
-    let state = fields.nth(1)?;
-    let inode = fields.nth(5)?;
-    let (ip, port) = local.split_once(':')?;
-    let in_the_way = state == LISTEN && u16::from_str_radix(port, 16).ok()? == address.port() && {
-        let (theirs, ours) = (decode(ip)?.to_canonical(), address.ip().to_canonical());
-        theirs == ours || theirs.is_unspecified() || ours.is_unspecified()
-    };
-    in_the_way.then(|| inode.parse().ok())?
+    let is_listening = fields.nth(1)? == LISTEN;
+    let inode = fields.nth(5)?.parse().ok()?;
+    let (ip, port) = local.split_once(':').filter(|_| is_listening)?;
+    Some((SocketAddr::new(decode(ip)?, u16::from_str_radix(port, 16).ok()?), inode))
+}
+
+/// The same from a line of `/proc/net/unix` (proc_net(5)); abstract names are left out.
+fn unix_listener(line: &str) -> Option<(u64, Address)> {
+    let mut fields = line.split_ascii_whitespace().skip(3);
+    let is_listening = fields.next()? == UNIX_LISTEN;
+    let inode = fields.nth(2)?.parse().ok()?;
+    let path = fields.next().filter(|path| is_listening && path.starts_with('/'))?;
+    Some((inode, Address::Unix(path.into())))
 }
 
 /// An address as these tables have it: words of 32 bits in hexadecimal, each in the byte order of the machine.
@@ -69,6 +134,8 @@ fn name(process: &Path) -> String {
 
 /// TCP_LISTEN in these tables.
 const LISTEN: &str = "0A";
+/// __SO_ACCEPTCON among the flags of a Unix socket.
+const UNIX_LISTEN: &str = "00010000";
 
 #[cfg(test)]
 mod tests {
@@ -89,6 +156,21 @@ mod tests {
             drop(listener);
             assert_eq!(who_listens(address), None);
         }
+    }
+
+    #[test]
+    fn the_listeners_of_a_process_group_are_found() {
+        let path = std::env::temp_dir().join(format!("clash-{}.sock", std::process::id()));
+        let (tcp, unix) =
+            (TcpListener::bind("127.0.0.1:0").unwrap(), std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let listeners = Listeners::look();
+        let own: Vec<_> = listeners.of_group(nix::unistd::getpgrp()).map(ToString::to_string).collect();
+        for expected in [tcp.local_addr().unwrap().to_string(), format!("unix:{}", path.display())] {
+            assert!(own.contains(&expected), "no {expected} in {own:?}");
+        }
+        assert_eq!(listeners.of_group(Pid::from_raw(1 << 30)).count(), 0);
+        drop(unix);
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

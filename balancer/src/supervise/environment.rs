@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::config::Workers;
+use crate::config::{Address, Workers};
 
 /// What tells one worker from its fellows.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +19,7 @@ pub(super) struct Place<'a> {
     /// Its index, from 1.
     pub(super) index: usize,
     /// Where it has to listen.
-    pub(super) address: SocketAddr,
+    pub(super) address: &'a Address,
 }
 
 /// A mistake in the `env_file`.
@@ -32,18 +31,21 @@ pub(super) enum EnvFileError {
     Line(PathBuf, usize),
 }
 
-/// `argument` with `{port}`, `{index}` and `{pool}` filled in; other braces stay as they are.
+/// `argument` with `{port}` or `{socket}`, `{index}` and `{pool}` filled in; other braces stay as they are.
 pub(super) fn fill_in(argument: &str, place: Place<'_>) -> String {
-    argument
-        .replace("{port}", &place.address.port().to_string())
-        .replace("{index}", &place.index.to_string())
-        .replace("{pool}", place.pool)
+    let argument = match place.address {
+        Address::Tcp { port, .. } => argument.replace("{port}", &port.to_string()),
+        Address::Unix(path) => argument.replace("{socket}", &path.display().to_string()),
+    };
+    argument.replace("{index}", &place.index.to_string()).replace("{pool}", place.pool)
 }
 
 /// All variables of a worker.
 ///
 /// What a later one sets wins: ours (`inherited`, with `env_clear` only a small safe set of it) without what is meant for us
-/// alone; `account`, the variables of the user it runs as; the `env_file`; `PORT`, `HOST`, `INSTANCE_ID`; `env`.
+/// alone; `account`, the variables of the user it runs as; the `env_file`; `PORT`, `HOST`, `INSTANCE_ID`; `env`. With a
+/// Unix socket it is `SOCKET` instead of `PORT` and `HOST`, which then are not passed on either: a program that finds a port
+/// listens on it.
 pub(super) fn variables(
     workers: &Workers,
     place: Place<'_>,
@@ -58,8 +60,16 @@ pub(super) fn variables(
         let read = parse(&text).map_err(|line| EnvFileError::Line(file.clone(), line))?;
         variables.extend(read.into_iter().map(|(name, value)| (name.into(), value.into())));
     }
-    variables.insert("PORT".into(), place.address.port().to_string().into());
-    variables.insert("HOST".into(), place.address.ip().to_string().into());
+    match place.address {
+        Address::Tcp { host, port } => {
+            variables.insert("PORT".into(), port.to_string().into());
+            variables.insert("HOST".into(), host.to_string().into());
+        }
+        Address::Unix(path) => {
+            variables.retain(|name, _| name != "PORT" && name != "HOST");
+            variables.insert("SOCKET".into(), path.into());
+        }
+    }
     variables.insert("INSTANCE_ID".into(), place.index.to_string().into());
     variables.extend(workers.env.iter().map(|(name, value)| (name.into(), value.into())));
     Ok(variables)
@@ -133,7 +143,9 @@ pub(super) mod tests {
     }
 
     fn place() -> Place<'static> {
-        Place { pool: "app", index: 2, address: "127.0.0.1:8001".parse().unwrap() }
+        let host = config::Host::Ip([127, 0, 0, 1].into());
+        let address = Box::leak(Box::new(Address::Tcp { host, port: 8001 }));
+        Place { pool: "app", index: 2, address }
     }
 
     fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
@@ -150,6 +162,18 @@ pub(super) mod tests {
     fn templates_are_filled_in_wherever_they_stand() {
         assert_eq!(fill_in("--bind=h:{port}/{pool}.{index}-{port}", place()), "--bind=h:8001/app.2-8001");
         assert_eq!(fill_in("{ports} {} {{index}", place()), "{ports} {} {2");
+    }
+
+    #[test]
+    fn a_worker_with_a_socket_is_told_its_path_and_no_port() {
+        let address = Address::Unix("/run/s".into());
+        let place = Place { address: &address, ..place() };
+        assert_eq!(fill_in("--bind=unix:{socket}.{index} {port}", place), "--bind=unix:/run/s.2 {port}");
+        let mut workers = workers();
+        workers.env.insert("HOST".into(), "example.com".into());
+        let inherited = ["PORT", "HOST", "SOCKET"].map(|name| (name.into(), "ours".into()));
+        let variables = variables(&workers, place, inherited.into_iter(), Vec::new()).unwrap();
+        assert_eq!(lines(variables), ["HOST=example.com", "INSTANCE_ID=2", "SOCKET=/run/s"]);
     }
 
     #[test]

@@ -9,11 +9,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::life::{Event, Life};
 use super::obituary::seconds;
-use super::ready::until_ready;
+use super::ready::{until_gone, until_ready};
 use super::reconcile::Message;
 use super::spawn::{Offspring, Process};
 use super::status::WorkerStatus;
-use crate::config::{Address, Host, Workers};
+use crate::config::{Address, Workers};
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 
@@ -70,11 +70,15 @@ impl WorkerHandle {
         let (address, line_seen, outbox) = (process.address(), process.line_seen(), self.outbox.clone());
         let (ready, limit) = (workers.ready.clone(), workers.ready_timeout);
         self.minders.spawn(async move {
-            let event = match timeout(limit, until_ready(&ready, address, &line_seen)).await {
+            let event = match timeout(limit, until_ready(&ready, &address, &line_seen)).await {
                 Ok(()) => Event::BecameReady,
                 Err(_) => Event::ReadyTimedOut,
             };
             let _ = outbox.send(Message::Worker { index, run, event }).await;
+            if let (Address::Unix(path), Event::BecameReady) = (address, event) {
+                until_gone(&path).await;
+                let _ = outbox.send(Message::Worker { index, run, event: Event::SocketGone }).await;
+            }
         });
         self.endpoint = None;
         self.process = Some(process);
@@ -84,8 +88,7 @@ impl WorkerHandle {
     pub(super) fn join(&mut self, pool: &Pool) {
         let Some(process) = &self.process else { return };
         let address = process.address();
-        let place = Address::Tcp { host: Host::Ip(address.ip()), port: address.port() };
-        let endpoint = Endpoint::new(self.name.as_ref().to_owned(), place, 1, false);
+        let endpoint = Endpoint::new(self.name.as_ref().to_owned(), address.clone(), 1, false);
         self.endpoint = Some(Arc::clone(&endpoint));
         pool.add(endpoint, BEHIND_FIXED_ENDPOINTS + self.index);
         let (name, pid, lived) = (&self.name, process.pid(), seconds(process.started().elapsed()));

@@ -50,6 +50,8 @@ pub(super) enum Event {
     BecameReady,
     /// It did not in time.
     ReadyTimedOut,
+    /// Its Unix socket was removed while it ran.
+    SocketGone,
     /// Its process ended.
     Exited,
     /// It waited long enough to be started again.
@@ -130,6 +132,11 @@ impl Life {
                 self.enter(State::Ready, now);
                 self.ready_since = Some(now);
                 vec![Action::Join]
+            }
+            // Connections that are open still work.
+            (State::Ready, Event::SocketGone) => {
+                self.enter(State::Draining, now);
+                vec![Action::Drain { until: now + self.stop_timeout }]
             }
             (State::Starting, Event::ReadyTimedOut) => vec![self.terminate(self.stop_timeout, now)],
             (State::Starting | State::Ready | State::Draining | State::Stopping, Event::Exited) => {
@@ -289,6 +296,10 @@ mod tests {
             (&[Start, ReadyTimedOut, drain], State::Stopping, &[]),
             (&[Start, ReadyTimedOut, drain, Exited], State::Exited, &["leave", "sweep"]),
             (&[Start, BecameReady, drain], State::Draining, &["drain"]),
+            (&[Start, BecameReady, SocketGone], State::Draining, &["drain"]),
+            (&[Start, BecameReady, SocketGone, Drained], State::Stopping, &["terminate"]),
+            (&[Start, BecameReady, SocketGone, Drained, Exited], State::Backoff, &["leave", "sweep", "restart"]),
+            (&[Start, BecameReady, drain, SocketGone], State::Draining, &[]),
             (&[Start, BecameReady, drain, drain], State::Draining, &[]),
             (&[Start, BecameReady, drain, Exited], State::Exited, &["leave", "sweep"]),
             (&[Start, BecameReady, drain, Drained], State::Stopping, &["terminate"]),

@@ -12,13 +12,17 @@ mod life;
 mod obituary;
 mod output;
 mod port;
+mod private;
 mod program;
 mod ready;
 mod reap;
 mod reconcile;
+mod reservation;
 mod shim;
+mod socket;
 mod spawn;
 mod status;
+mod unready;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +40,7 @@ pub use port::Ports;
 pub use program::{ProgramError, find_program};
 pub use reap::Reaper;
 pub use shim::{SHIM_COMMAND, exec_shim};
+pub use socket::{SocketError, Sockets};
 pub use status::{Status, WorkerStatus};
 
 use reconcile::{Message, Reconciler};
@@ -55,12 +60,19 @@ impl Supervisor {
     /// Must be called on the thread that lives as long as the process, inside its current-thread runtime: workers are
     /// killed when the *thread* that started them ends (PR_SET_PDEATHSIG(2const)).
     ///
-    /// `output` takes the lines of all workers, `ports` knows the ports of those of other pools, `shim` is a program that
+    /// `output` takes the lines of all workers, `ports` knows the ports of those of other pools, `sockets` is what
+    /// [`Sockets::make`] made for all pools, `shim` is a program that
     /// hands its arguments to [`exec_shim`] when the first is [`SHIM_COMMAND`]: [`own_program`], except in tests.
-    pub fn start(pool: Arc<Pool>, workers: Workers, output: OutputSink, ports: Ports, shim: PathBuf) -> Self {
+    pub fn start(
+        pool: Arc<Pool>,
+        workers: Workers,
+        output: OutputSink,
+        (ports, sockets): (Ports, Option<Sockets>),
+        shim: PathBuf,
+    ) -> Self {
         let (commands, inbox) = mpsc::channel(MESSAGES_MAX);
         let (publish, status) = watch::channel(Status { pool: Arc::clone(pool.name()), workers: Vec::new() });
-        let blueprint = Blueprint { pool: pool.name().to_string(), workers, shim, sink: output, ports };
+        let blueprint = Blueprint { pool: pool.name().to_string(), workers, shim, sink: output, ports, sockets };
         let reconciler = Reconciler::new(pool, blueprint, (commands.clone(), inbox), publish);
         let reconciling = tokio::spawn(reconciler.run()).abort_handle();
         Self { commands, status, reconciling }

@@ -50,6 +50,7 @@ impl Obituary {
                 let limit = seconds(self.ready_timeout);
                 format!("{name} (pid {pid}) was not ready within {limit} and was stopped: {how} after {lived}")
             }
+            (State::Stopping, true) => format!("{name} (pid {pid}) was stopped: {how} after {lived}"),
             (_, false) => format!("{name} (pid {pid}) died before it was ready: {how} after {lived}"),
             (_, true) => format!("{name} (pid {pid}) died: {how} after {lived}"),
         };
@@ -144,6 +145,8 @@ mod tests {
         );
         let told = Obituary { state: State::Stopping, again_in: None, in_flight: 0, status: exit(0), ..base.clone() };
         assert_eq!(told.sentence(), "app.2 (pid 123) stopped: exit code 0 after 3.2 s");
+        let ill = Obituary { state: State::Stopping, in_flight: 0, status: exit(0), ..base.clone() };
+        assert_eq!(ill.sentence(), "app.2 (pid 123) was stopped: exit code 0 after 3.2 s; starting again in 0.1 s");
         let drained = Obituary { state: State::Draining, again_in: None, in_flight: 1, ..base.clone() };
         assert_eq!(
             drained.sentence(),

@@ -19,6 +19,7 @@ use super::life::{Action, Event, Life, State, Stop};
 use super::obituary::{Obituary, seconds};
 use super::spawn::{Blueprint, signal_of};
 use super::status::Status;
+use super::unready::explain;
 use crate::pool::Pool;
 
 /// What the loop receives. `run` is the start that the news belongs to, so that late news of one run is not taken for news
@@ -157,7 +158,12 @@ impl Reconciler {
         let (pid, lived) = (process.pid(), seconds(process.started().elapsed()));
         match (worker.life.state(), event) {
             (State::Starting, Event::ReadyTimedOut) => {
-                tracing::warn!("{name} (pid {pid}) is not ready after {lived}: stopping it");
+                let explained = explain(&process.address(), process.group());
+                tracing::warn!("{name} (pid {pid}) is not ready after {lived}{explained}: stopping it");
+            }
+            (State::Ready, Event::SocketGone) => {
+                let address = process.address();
+                tracing::warn!("{address} of {name} (pid {pid}) was removed, nobody can connect any more: stopping it");
             }
             (State::Draining, Event::Drained) if worker.in_flight() > 0 => {
                 let left = worker.in_flight();

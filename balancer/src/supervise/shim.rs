@@ -144,6 +144,11 @@ impl Account {
         }
     }
 
+    /// The user to become, if it is another than `user`.
+    pub(super) fn other_than(&self, user: Uid) -> Option<Uid> {
+        self.user.as_ref().map(|(uid, _)| *uid).filter(|uid| *uid != user)
+    }
+
     /// Groups first, user last: afterwards the right to change is gone.
     fn become_it(&self) -> Result<(), String> {
         let say = |what: &dyn fmt::Display| {

@@ -1,13 +1,12 @@
 //! Starts a worker's process and ends it.
 //!
-//! Decides how a process is made: its port, environment, arguments, pipes and process group, through the shim. Called by
+//! Decides how a process is made: its port or socket, environment, arguments, pipes and process group, through the shim. Called by
 //! `reconcile` on the control thread, whose end would be the workers' end (PR_SET_PDEATHSIG looks at the thread that
 //! forked). Never waits for the process and never starts it again.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -22,11 +21,13 @@ use tokio::time::Instant;
 use super::environment::{self, EnvFileError, Place};
 use super::guard::Guarded;
 use super::output::{Capture, Lines, OutputSink};
-use super::port::{Port, PortError, Ports};
+use super::port::{PortError, Ports};
 use super::program::{ProgramError, find_program};
 use super::reap::Registered;
+use super::reservation::Reservation;
 use super::shim::{Account, Order};
-use crate::config::{Output, Ready, StopSignal, Workers};
+use super::socket::{SocketError, Sockets};
+use crate::config::{Address, Output, Ready, StopSignal, Workers};
 
 /// What all starts of one pool's workers share.
 pub(super) struct Blueprint {
@@ -40,13 +41,15 @@ pub(super) struct Blueprint {
     pub(super) sink: OutputSink,
     /// Ports given so far.
     pub(super) ports: Ports,
+    /// Where sockets are, if there is need of any.
+    pub(super) sockets: Option<Sockets>,
 }
 
 /// A running worker. Dropping it kills its whole process group, unless [`Self::sweep`] did already.
 #[derive(Debug)]
 pub(super) struct Process {
     group: Pid,
-    port: Port,
+    reservation: Reservation,
     started: Instant,
     capture: Option<Capture>,
     line_seen: Arc<Notify>,
@@ -66,6 +69,8 @@ pub(super) struct Offspring {
 pub(super) enum SpawnError {
     /// No port for it.
     Port(PortError),
+    /// No socket for it.
+    Socket(SocketError),
     /// Its user or group does not exist.
     Account(String),
     /// Its `env_file` is wrong.
@@ -79,14 +84,12 @@ pub(super) enum SpawnError {
 impl Blueprint {
     /// Starts worker `index` (from 1).
     pub(super) fn spawn(&self, index: usize, rng: &mut impl Rng) -> Result<(Process, Offspring), SpawnError> {
-        let port = self
-            .ports
-            .choose(self.workers.first_port, index, rng)
-            .map_err(|error| SpawnError::Port(error.with_holder()))?;
-        let place = Place { pool: &self.pool, index, address: (Ipv4Addr::LOCALHOST, port.number()).into() };
-        let account = account_variables(&self.workers).map_err(SpawnError::Account)?;
-        let variables =
-            environment::variables(&self.workers, place, std::env::vars_os(), account).map_err(SpawnError::EnvFile)?;
+        let account = Account::find(&self.workers.identity).map_err(SpawnError::Account)?;
+        let reservation = self.reserve(index, &account, rng)?;
+        let address = reservation.address();
+        let place = Place { pool: &self.pool, index, address: &address };
+        let variables = environment::variables(&self.workers, place, std::env::vars_os(), account_variables(account))
+            .map_err(SpawnError::EnvFile)?;
         let order = self.order(place, variables.get(OsStr::new("PATH")))?;
 
         let line_seen = Arc::new(Notify::new());
@@ -111,7 +114,7 @@ impl Blueprint {
         let capture = Capture::start(child.stdout.take(), child.stderr.take(), &lines);
         let process = Process {
             group,
-            port,
+            reservation,
             started: Instant::now(),
             capture: Some(capture),
             line_seen,
@@ -119,6 +122,19 @@ impl Blueprint {
             _guarded: Guarded::new(group),
         };
         Ok((process, Offspring { child, _registered: registered }))
+    }
+
+    fn reserve(&self, index: usize, account: &Account, rng: &mut impl Rng) -> Result<Reservation, SpawnError> {
+        match &self.sockets {
+            Some(sockets) if self.workers.socket => {
+                let socket = sockets.choose(&self.pool, index, &self.workers, account);
+                socket.map(Reservation::Socket).map_err(SpawnError::Socket)
+            }
+            _ => {
+                let port = self.ports.choose(self.workers.first_port, index, rng);
+                port.map(Reservation::Port).map_err(|error| SpawnError::Port(error.with_holder()))
+            }
+        }
     }
 
     fn order(&self, place: Place<'_>, search_path: Option<&OsString>) -> Result<Order, SpawnError> {
@@ -154,8 +170,13 @@ impl Process {
     }
 
     /// Where it has to listen.
-    pub(super) fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port.number()).into()
+    pub(super) fn address(&self) -> Address {
+        self.reservation.address()
+    }
+
+    /// Its process group.
+    pub(super) fn group(&self) -> Pid {
+        self.group
     }
 
     /// When it was started.
@@ -217,15 +238,16 @@ pub(super) fn signal_of(stop_signal: StopSignal) -> Signal {
 }
 
 /// What login programs set for a user: a worker that is not us must not look for its files in our home.
-fn account_variables(workers: &Workers) -> Result<Vec<(&'static str, OsString)>, String> {
-    let Some((_, Some(User { name, dir, .. }))) = Account::find(&workers.identity)?.user else { return Ok(Vec::new()) };
-    Ok(vec![("HOME", dir.into()), ("USER", name.clone().into()), ("LOGNAME", name.into())])
+fn account_variables(account: Account) -> Vec<(&'static str, OsString)> {
+    let Some((_, Some(User { name, dir, .. }))) = account.user else { return Vec::new() };
+    vec![("HOME", dir.into()), ("USER", name.clone().into()), ("LOGNAME", name.into())]
 }
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Port(error) => error.fmt(f),
+            Self::Socket(error) => error.fmt(f),
             Self::Account(error) => error.fmt(f),
             Self::EnvFile(error) => error.fmt(f),
             Self::Program(error) => error.fmt(f),
@@ -238,6 +260,7 @@ impl std::error::Error for SpawnError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Port(_) | Self::Account(_) => None,
+            Self::Socket(error) => Some(error),
             Self::EnvFile(error) => Some(error),
             Self::Program(error) => Some(error),
             Self::System(error) => Some(error),

@@ -1,10 +1,10 @@
 //! What is to be seen of a pool's workers at one moment.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::life::State;
+use crate::config::Address;
 
 /// One pool's workers at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct WorkerStatus {
     /// Its process, while it has one.
     pub pid: Option<i32>,
     /// Where it listens, or will, while it has a process.
-    pub address: Option<SocketAddr>,
+    pub address: Option<Address>,
     /// How often it was started again, failed starts included.
     pub restarts: u64,
     /// A sentence: why it ended, or could not be started, the last time.

@@ -23,16 +23,16 @@ fn the_start_says_version_file_listeners_pools_and_workers_with_pid_and_port() {
         &format!("pool app: 2 × {PROGRAM} backend {{port}}"),
         "pool other: 127.0.0.1:1",
         &format!("listening on {}", program.address()),
-        " descriptors allow ",
+        " descriptors; at most ",
     ] {
         assert!(log.contains(part), "no {part:?} in {log}");
     }
     for worker in program.until_ready(2) {
         assert!(is_alive(worker.pid));
-        let started = format!("{} (pid {}) started for {}", worker.name, worker.pid, worker.address);
+        let started = format!("{} (pid {}) started for {}", worker.name, worker.pid, worker.place);
         assert!(log.contains(&started), "no {started:?} in {log}");
         assert!(!log.contains("worker="), "facts are not repeated: {log}");
-        TcpStream::connect(worker.address).unwrap();
+        TcpStream::connect(worker.address()).unwrap();
     }
 }
 

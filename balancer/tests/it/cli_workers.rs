@@ -70,7 +70,7 @@ fn workers_killed_while_serving_cost_no_get() {
         eventually("traffic", || answered.load(Ordering::Relaxed) > before + 10);
         let victim = program.until_ready(3 + round).pop().unwrap();
         let serves = |info: &str| !info.contains("in_flight: 0\n");
-        eventually("it serves", || serves(&get(victim.address, "/info").unwrap().1));
+        eventually("it serves", || serves(&get(victim.address(), "/info").unwrap().1));
         kill(Pid::from_raw(victim.pid), Signal::SIGKILL).unwrap();
         program.until_ready(4 + round);
     }

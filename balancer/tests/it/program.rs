@@ -24,7 +24,14 @@ pub(crate) struct Program {
 pub(crate) struct Worker {
     pub(crate) name: String,
     pub(crate) pid: i32,
-    pub(crate) address: SocketAddr,
+    /// As the log has it, `unix:/path` where it is a socket.
+    pub(crate) place: String,
+}
+
+impl Worker {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.place.parse().unwrap()
+    }
 }
 
 impl Program {
@@ -266,7 +273,7 @@ fn worker(sentence: &str) -> Worker {
     Worker {
         name: words[0].to_owned(),
         pid: words[2].trim_end_matches(')').parse().unwrap(),
-        address: words[6].parse().unwrap(),
+        place: words[6].to_owned(),
     }
 }
 

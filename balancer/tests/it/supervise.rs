@@ -26,7 +26,7 @@ async fn a_worker_is_a_member_once_it_accepts_connections() {
     assert!(room.pool.endpoints().is_empty());
     let status = room.until_ready().await;
     for worker in &status.workers {
-        std::net::TcpStream::connect(worker.address.unwrap()).unwrap();
+        std::net::TcpStream::connect(worker.address.as_ref().unwrap().to_string()).unwrap();
     }
     assert_eq!(room.members(), ["app.1", "app.2"]);
     room.assert_members_follow(&status);
@@ -224,7 +224,7 @@ async fn a_taken_port_names_its_holder_and_is_tried_again() {
     assert!(reason.contains(&format!("(pid {})", std::process::id())), "{reason}");
     drop(taken);
     let status = room.until_ready().await;
-    assert_eq!(status.workers[0].address.unwrap().port(), port);
+    assert_eq!(port_of(&status), port);
 }
 
 #[tokio::test]
@@ -263,7 +263,7 @@ async fn arguments_environment_and_directory_arrive() {
         env_clear: true,
         ..shell("")
     });
-    let port = room.until_ready().await.workers[0].address.unwrap().port();
+    let port = port_of(&room.until_ready().await);
     let text = room.output.until("Listening").await;
     assert!(text.contains(&format!("app.1 | --port={port} app.1 two words \n")), "{text}");
     let run = directory.join("run.sh");
@@ -402,7 +402,8 @@ impl Room {
         });
         let pool = pool();
         let shim = PathBuf::from(env!("CARGO_BIN_EXE_balancer"));
-        let supervisor = Supervisor::start(Arc::clone(&pool), workers, sink, PORTS.clone(), shim);
+        let places = (PORTS.clone(), None);
+        let supervisor = Supervisor::start(Arc::clone(&pool), workers, sink, places, shim);
         Self { pool, supervisor, output, log, _logging: logging }
     }
 
@@ -433,7 +434,8 @@ impl Room {
 
     fn assert_members_follow(&self, status: &Status) {
         let members: Vec<_> = self.pool.endpoints().iter().map(|endpoint| endpoint.address().to_string()).collect();
-        let workers: Vec<_> = status.workers.iter().map(|worker| worker.address.unwrap().to_string()).collect();
+        let workers: Vec<_> =
+            status.workers.iter().map(|worker| worker.address.as_ref().unwrap().to_string()).collect();
         assert_eq!(members, workers);
     }
 }
@@ -474,6 +476,14 @@ impl Write for Text {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+/// The port of the first worker.
+fn port_of(status: &Status) -> u16 {
+    match status.workers[0].address {
+        Some(config::Address::Tcp { port, .. }) => port,
+        ref other => panic!("no port: {other:?}"),
     }
 }
 

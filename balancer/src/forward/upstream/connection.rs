@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
+use nix::errno::Errno;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
@@ -35,6 +36,8 @@ pub(in super::super) struct Upstream {
     interim: Rc<Cell<Interim>>,
     ended: bool,
     used: bool,
+    /// Since when it is idle, or was before it was used the last time.
+    idle_since: Option<Instant>,
     driver: Arc<Driver>,
     waker: Waker,
 }
@@ -43,13 +46,16 @@ impl Upstream {
     /// Opens a connection.
     ///
     /// # Errors
-    /// [`Fault::ConnectFailed`] or [`Fault::ConnectTimeout`].
+    /// [`Fault::ConnectFailed`], [`Fault::ConnectTimeout`] or [`Fault::DescriptorLimit`].
     pub(in super::super) async fn open(endpoint: &Endpoint, within: Duration) -> Result<Box<Self>, Fault> {
         let socket = match timeout(within, connect(endpoint.address())).await {
             Ok(Ok(socket)) => socket,
             Ok(Err(error)) => {
                 tracing::debug!(endpoint = &**endpoint.name(), address = %endpoint.address(), %error, "cannot connect");
-                return Err(Fault::ConnectFailed);
+                return Err(match error.raw_os_error().map(Errno::from_raw) {
+                    Some(Errno::EMFILE | Errno::ENFILE) => Fault::DescriptorLimit,
+                    _ => Fault::ConnectFailed,
+                });
             }
             Err(_) => return Err(Fault::ConnectTimeout),
         };
@@ -60,7 +66,16 @@ impl Upstream {
         let (send, connection) = handshake.map_err(|_| Fault::ConnectFailed)?;
         let driver = Arc::<Driver>::default();
         let waker = Waker::from(Arc::clone(&driver));
-        Ok(Box::new(Self { send, connection: Some(connection), interim, ended: false, used: false, driver, waker }))
+        Ok(Box::new(Self {
+            send,
+            connection: Some(connection),
+            interim,
+            ended: false,
+            used: false,
+            idle_since: None,
+            driver,
+            waker,
+        }))
     }
 
     /// Hands over a request; it goes out as the answer is polled for.
@@ -137,9 +152,16 @@ impl Upstream {
     }
 
     /// Leaves the task that has driven it; whether it can be kept.
-    pub(super) fn rests(&mut self) -> bool {
+    pub(super) fn rests(&mut self, since: Instant) -> bool {
+        self.idle_since = Some(since);
         self.driver.rest();
         !self.ended && !self.send.is_closed()
+    }
+
+    /// For how long it had been idle when something came, which can be nothing but its close; until now where nothing woke it.
+    pub(super) fn idle_until_closed(&self) -> Option<Duration> {
+        let closed = self.driver.woken_at_rest().unwrap_or_else(Instant::now);
+        Some(closed.saturating_duration_since(self.idle_since?))
     }
 
     /// Takes the socket after a 101, with what was read behind it.

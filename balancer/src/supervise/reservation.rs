@@ -1,0 +1,26 @@
+//! What is kept for one run of a worker to listen on: a port or a Unix socket. Decides nothing; called by `spawn`.
+
+use std::net::Ipv4Addr;
+
+use super::port::Port;
+use super::socket::Socket;
+use crate::config::{Address, Host};
+
+/// A port or a path that no other worker has; dropping it gives it back.
+#[derive(Debug)]
+pub(super) enum Reservation {
+    /// Of 127.0.0.1.
+    Port(Port),
+    /// In our directory.
+    Socket(Socket),
+}
+
+impl Reservation {
+    /// Where the worker has to listen.
+    pub(super) fn address(&self) -> Address {
+        match self {
+            Self::Port(port) => Address::Tcp { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port: port.number() },
+            Self::Socket(socket) => Address::Unix(socket.path().to_owned()),
+        }
+    }
+}

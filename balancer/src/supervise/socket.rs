@@ -1,0 +1,352 @@
+//! Where workers with `socket = true` listen: paths in a directory of ours.
+//!
+//! Decides on the directory, once, and on a new path in it at each start of a worker, so that what was meant for the last
+//! run never reaches the next. Called by `app` at the start and by `spawn`. Never connects to a socket.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::unistd::{chown, geteuid};
+
+use super::private::{MODE_PASSABLE, MODE_PRIVATE, NAME, clean, closed_to_others, make_locked};
+use super::shim::Account;
+use crate::config::{self, Workers};
+
+/// The private directory of all pools' sockets; removed when the last of its clones is dropped.
+///
+/// It is locked (flock(2)) as long as it is ours: the lock ends with the process however that ends, so the next instance knows
+/// what it may remove, and cleaners of temporary directories (tmpfiles.d(5)) leave it alone.
+#[derive(Debug, Clone)]
+pub struct Sockets(Arc<Directory>);
+
+/// Where one run of a worker listens; dropping it removes whatever the worker left there.
+#[derive(Debug)]
+pub(super) struct Socket {
+    path: PathBuf,
+    /// Holds it and nothing else.
+    folder: PathBuf,
+    _sockets: Sockets,
+}
+
+/// Why there is no place for a socket.
+#[derive(Debug)]
+pub enum SocketError {
+    /// No directory will do; each with its reason.
+    NoDirectory(Vec<(PathBuf, String)>),
+    /// A directory that was there is gone, full, or not ours any more.
+    Folder(PathBuf, io::Error),
+    /// The path would be longer than the kernel takes.
+    TooLong(PathBuf),
+    /// The directory cannot be given to the worker's user.
+    Owner(PathBuf, String, io::Error),
+}
+
+#[derive(Debug)]
+struct Directory {
+    path: PathBuf,
+    mode: u32,
+    lock: Mutex<File>,
+    next: AtomicU64,
+}
+
+/// What the workers of a configuration need of the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Need {
+    /// Bytes behind the directory's own path.
+    bytes: usize,
+    /// Users other than ours have to find their way through it.
+    others: bool,
+}
+
+impl Sockets {
+    /// Makes the directory, in the first of `$XDG_RUNTIME_DIR`, `$RUNTIME_DIRECTORY` (systemd's; else `/run/balancer` where it
+    /// is there) and the temporary directory that will do, and removes what killed instances left in these. `None` if no
+    /// worker of `pools` needs one.
+    ///
+    /// # Errors
+    /// [`SocketError::NoDirectory`].
+    pub fn make(pools: &[config::Pool]) -> Result<Option<Self>, SocketError> {
+        let Some(need) = Need::of(pools) else { return Ok(None) };
+        Self::make_in(bases(|name| std::env::var_os(name)), need).map(Some)
+    }
+
+    fn make_in(bases: Vec<PathBuf>, need: Need) -> Result<Self, SocketError> {
+        bases.iter().for_each(|base| clean(base));
+        let mut reasons = Vec::new();
+        for base in bases {
+            match Directory::make(&base, need) {
+                Ok(directory) => return Ok(Self(Arc::new(directory))),
+                Err(reason) => reasons.push((base, reason)),
+            }
+        }
+        Err(SocketError::NoDirectory(reasons))
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// A new path for a start of worker `index` (from 1) of `pool`, in a folder of its own that only its user can enter.
+    pub(super) fn choose(
+        &self,
+        pool: &str,
+        index: usize,
+        workers: &Workers,
+        account: &Account,
+    ) -> Result<Socket, SocketError> {
+        let directory = &*self.0;
+        let number = directory.next.fetch_add(1, Ordering::Relaxed);
+        let folder = directory.path.join(format!("{pool}.{index}-{number}"));
+        let path = folder.join(SOCKET);
+        if path.as_os_str().len() > PATH_BYTES_MAX {
+            return Err(SocketError::TooLong(path));
+        }
+        directory.add(&folder).map_err(|error| SocketError::Folder(folder.clone(), error))?;
+        // From here on dropping it removes the folder.
+        let socket = Socket { path, folder, _sockets: self.clone() };
+        if let Some(user) = account.other_than(geteuid()) {
+            let given = chown(&socket.folder, Some(user), account.group);
+            let name = || workers.identity.user.clone().unwrap_or_default();
+            given.map_err(|error| SocketError::Owner(socket.folder.clone(), name(), error.into()))?;
+        }
+        Ok(socket)
+    }
+}
+
+impl Socket {
+    /// Its path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // A worker may have put more there than its socket; what cannot be removed is left to the next start.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Directory {
+    /// In `base`; the error says why not.
+    fn make(base: &Path, need: Need) -> Result<Self, String> {
+        if base.to_str().is_none() {
+            return Err("its name is not UTF-8".to_owned());
+        }
+        if let Some(closed) = closed_to_others(base).filter(|_| need.others) {
+            return Err(format!("the workers' user cannot enter {}", closed.display()));
+        }
+        let mode = if need.others { MODE_PASSABLE } else { MODE_PRIVATE };
+        for attempt in 0..ATTEMPTS {
+            let mut name = format!("{NAME}{}", std::process::id());
+            if attempt > 0 {
+                name.push_str(&format!("-{attempt}"));
+            }
+            let path = base.join(name);
+            let longest = path.as_os_str().len() + need.bytes;
+            if longest > PATH_BYTES_MAX {
+                return Err(format!(
+                    "paths there would have {longest} bytes, {PATH_BYTES_MAX} are the most of a socket"
+                ));
+            }
+            if let Some(lock) = make_locked(&path, mode).map_err(|error| error.to_string())? {
+                return Ok(Self { path, mode, lock: Mutex::new(lock), next: AtomicU64::new(1) });
+            }
+        }
+        Err(format!("there are too many {NAME}{}", std::process::id()))
+    }
+
+    /// Makes `folder` in it; makes it anew should somebody have removed it.
+    fn add(&self, folder: &Path) -> io::Result<()> {
+        match DirBuilder::new().mode(MODE_PRIVATE).create(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let lock = make_locked(&self.path, self.mode)?.ok_or(io::ErrorKind::AlreadyExists)?;
+                *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock;
+                DirBuilder::new().mode(MODE_PRIVATE).create(folder)
+            }
+            made => made,
+        }
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What cannot be removed now is left to the next start.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+impl Need {
+    fn of(pools: &[config::Pool]) -> Option<Self> {
+        let with_sockets = pools.iter().filter_map(|pool| Some((pool, pool.workers.as_ref()?)));
+        let needs = with_sockets.filter(|(_, workers)| workers.socket).map(|(pool, workers)| {
+            let folder = format!("/{}.{}-{NUMBER_LARGE}/{SOCKET}", pool.name, workers.count);
+            // An account that cannot be found is told of when a worker is started.
+            let others = Account::find(&workers.identity).is_ok_and(|account| account.other_than(geteuid()).is_some());
+            Self { bytes: folder.len(), others }
+        });
+        needs.reduce(|one, other| Self { bytes: one.bytes.max(other.bytes), others: one.others || other.others })
+    }
+}
+
+/// Where the directory may be made, the best place first.
+fn bases(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    let of_session = variable("XDG_RUNTIME_DIR").and_then(absolute);
+    // More than one directory is separated by colons, systemd.exec(5).
+    let first = |all: OsString| Some(all.to_str()?.split(':').next()?.into());
+    let of_service = match variable("RUNTIME_DIRECTORY") {
+        Some(all) => first(all).and_then(absolute),
+        None => Some(PathBuf::from("/run/balancer")).filter(|path| path.is_dir()),
+    };
+    of_session.into_iter().chain(of_service).chain([std::env::temp_dir()]).collect()
+}
+
+impl fmt::Display for SocketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDirectory(reasons) => {
+                f.write_str("cannot make a directory for the workers' sockets")?;
+                for (at, (base, reason)) in reasons.iter().enumerate() {
+                    write!(f, "{} in {}: {reason}", if at == 0 { "" } else { "," }, base.display())?;
+                }
+                f.write_str("; XDG_RUNTIME_DIR may name a better place")
+            }
+            Self::Folder(folder, error) => write!(f, "cannot make {} for its socket: {error}", folder.display()),
+            Self::TooLong(path) => {
+                write!(f, "{} has more than the {PATH_BYTES_MAX} bytes of a socket's path", path.display())
+            }
+            Self::Owner(folder, user, error) => write!(f, "cannot give {} to user {user}: {error}", folder.display()),
+        }
+    }
+}
+
+impl std::error::Error for SocketError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Folder(_, error) | Self::Owner(_, _, error) => Some(error),
+            Self::NoDirectory(_) | Self::TooLong(_) => None,
+        }
+    }
+}
+
+/// Short, for `sun_path` is.
+const SOCKET: &str = "sock";
+/// `sun_path` holds 108 bytes, the last a NUL; see unix(7).
+const PATH_BYTES_MAX: usize = 107;
+/// Starts of workers that a path must have room for.
+const NUMBER_LARGE: u64 = 9_999_999;
+/// Names tried in one place; more are taken only by instances with our pid in other namespaces.
+const ATTEMPTS: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::private::lock;
+    use super::*;
+
+    const NEED: Need = Need { bytes: 20, others: false };
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("sockets-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn choose(sockets: &Sockets) -> Socket {
+        sockets.choose("app", 1, &Workers::new(Vec::new()), &Account { user: None, group: None }).unwrap()
+    }
+
+    #[test]
+    fn every_start_has_a_new_path_and_nothing_is_left_of_the_last() {
+        let base = scratch("paths");
+        let sockets = Sockets::make_in(vec![base.clone()], NEED).unwrap();
+        let (first, second) = (choose(&sockets), choose(&sockets));
+        assert_ne!(first.path(), second.path());
+        for private in [sockets.path(), first.path().parent().unwrap()] {
+            assert_eq!(fs::metadata(private).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        fs::write(first.path(), "").unwrap();
+        fs::write(first.path().with_file_name("lock"), "").unwrap();
+        let folder = first.path().parent().unwrap().to_owned();
+        drop(first);
+        assert!(!folder.exists());
+        // Somebody cleaned up too eagerly.
+        fs::remove_dir_all(sockets.path()).unwrap();
+        assert!(choose(&sockets).path().starts_with(sockets.path()));
+        drop((second, sockets));
+        assert_eq!(fs::read_dir(&base).unwrap().count(), 0);
+        fs::remove_dir(&base).unwrap();
+    }
+
+    #[test]
+    fn only_what_a_dead_instance_left_is_removed() {
+        let base = scratch("clean");
+        let (stale, alive) = (base.join("balancer-1"), base.join("balancer-2-1"));
+        let others = ["balancer-3", "balancer-it-4", "balancer-", "balancer-5-", "other"].map(|name| base.join(name));
+        for path in [&stale, &alive].into_iter().chain(&others) {
+            DirBuilder::new().mode(0o700).create(path).unwrap();
+            DirBuilder::new().mode(0o700).create(path.join("app.1-7")).unwrap();
+        }
+        fs::write(others[0].join("notes"), "").unwrap();
+        let held = lock(&alive).unwrap().unwrap();
+        let sockets = Sockets::make_in(vec![base.clone()], NEED).unwrap();
+        assert!(!stale.exists());
+        assert!(alive.exists() && others.iter().all(|path| path.exists()));
+        drop(held);
+        drop(sockets);
+        drop(Sockets::make_in(vec![base.clone()], NEED).unwrap());
+        assert!(!alive.exists());
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn a_place_that_will_not_do_is_passed_over_and_none_at_all_is_explained() {
+        let base = scratch("bases");
+        let deep = base.join("x".repeat(100));
+        fs::create_dir_all(&deep).unwrap();
+        let bad = vec![PathBuf::from("/proc"), deep.clone(), PathBuf::from("/nowhere")];
+        let error = Sockets::make_in(bad.clone(), NEED).unwrap_err().to_string();
+        for part in [" in /proc: ", " bytes, 107 are the most of a socket, in /nowhere: No such file or directory"] {
+            assert!(error.contains(part), "{error}");
+        }
+        let good = Sockets::make_in(bad.into_iter().chain([base.clone()]).collect(), NEED).unwrap();
+        assert_eq!(good.path().parent(), Some(&*base));
+        drop(good);
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn another_user_is_not_sent_through_a_closed_door() {
+        let base = scratch("closed");
+        fs::set_permissions(&base, Permissions::from_mode(0o700)).unwrap();
+        let need = Need { others: true, ..NEED };
+        let error = Sockets::make_in(vec![base.clone()], need).unwrap_err().to_string();
+        assert!(error.contains(&format!("the workers' user cannot enter {}", base.display())), "{error}");
+        fs::set_permissions(&base, Permissions::from_mode(0o755)).unwrap();
+        let sockets = Sockets::make_in(vec![base.clone()], need).unwrap();
+        assert_eq!(fs::metadata(sockets.path()).unwrap().permissions().mode() & 0o777, 0o711);
+        drop(sockets);
+        fs::remove_dir(base).unwrap();
+    }
+
+    #[test]
+    fn places_are_taken_from_the_environment() {
+        let of = |session: Option<&str>, service: Option<&str>| {
+            let all = bases(|name| if name == "XDG_RUNTIME_DIR" { session } else { service }.map(Into::into));
+            all.into_iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
+        };
+        let temporary = std::env::temp_dir().display().to_string();
+        assert_eq!(of(Some("/run/user/7"), Some("/run/a:/run/b")), ["/run/user/7", "/run/a", &temporary]);
+        assert_eq!(of(Some(""), Some("")), [&*temporary]);
+    }
+}
