@@ -80,7 +80,7 @@ impl Proxy {
         let mut record = self.begin_record(connection, &head, &id);
         let answered = async {
             let scan = Scan::of(&head)?;
-            let admitted = forward::admit(&head, &scan)?;
+            let admitted = forward::admit(&head, &scan, connection.client.is_serverwide())?;
             if scan.ends_here() {
                 if let Some(record) = &mut record {
                     record.answered(StatusCode::OK);

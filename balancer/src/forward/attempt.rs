@@ -1,6 +1,8 @@
 //! One try at one endpoint.
 
+use std::error::Error;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -173,7 +175,9 @@ impl Outbound<'_> {
         if let Some(fault) = self.upload.as_ref().and_then(|upload| upload.fault()) {
             return fault;
         }
-        if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
+        let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        let too_much = io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData);
+        if too_much || error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
             tracing::debug!(%error, "the endpoint's answer cannot be read");
             return Fault::BadResponse;
         }

@@ -423,6 +423,8 @@ mod tests {
             let stripped = sent(&[("traceparent", "00-theirs"), ("connection", "traceparent")], Framing::None, trusted);
             assert_eq!(all(&stripped, "traceparent"), ["00-a-b-00"]);
             assert_eq!(all(&sent(&[], Framing::None, trusted), "x-request-start"), ["t=1.5"]);
+            let several = [("traceparent", "00-theirs"), ("traceparent", "00-others")];
+            assert_eq!(all(&sent(&several, Framing::None, trusted), "traceparent"), ["00-a-b-00"], "of several none");
         }
     }
 

@@ -5,11 +5,14 @@
 //! Never looks at what a request wants.
 
 mod accept;
+mod chunks;
 mod client;
 mod close;
 mod connection;
+mod framing;
 mod open;
 mod parked;
+mod refusal;
 mod refusing;
 mod registry;
 mod server;
@@ -26,8 +29,8 @@ use hyper::body::Incoming;
 
 pub use client::{Client, Peer, Takeover, Wait};
 pub use close::text;
-pub use connection::Refusal;
 pub use open::{Listener, open};
+pub use refusal::Refusal;
 pub use server::Server;
 pub use socket::Socket;
 

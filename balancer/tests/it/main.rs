@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what stands outside of test functions fails as tests do")]
 
 mod access_log;
+mod answers;
 mod cli;
 mod cli_serve;
 mod cli_sockets;
@@ -23,9 +24,11 @@ mod peers_workers;
 mod persistence;
 mod policies;
 mod program;
+mod requests;
 mod routing;
 mod slots;
 mod slots_faults;
+mod slow;
 mod streaming;
 mod supervise;
 mod timeouts;

@@ -4,6 +4,7 @@ mod ahead;
 mod held;
 mod held_upload;
 mod relay;
+mod trailers;
 mod upload;
 
 use std::pin::Pin;

@@ -1,5 +1,6 @@
 //! A response body on its way from a worker to a client.
 
+use std::convert::identity;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,6 +13,7 @@ use hyper::body::Incoming;
 use super::super::error::{Fault, Party};
 use super::super::upstream::{Upstream, Upstreams};
 use super::Upload;
+use super::trailers::allowed;
 use crate::listen::{Client, Wait};
 use crate::observe::Record;
 use crate::pool::Place;
@@ -94,7 +96,7 @@ impl Relay {
                 if self.incoming.is_end_stream() {
                     self.finish();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(frame.into_trailers().map_or_else(identity, |all| Frame::trailers(allowed(all))))))
             }
             Poll::Ready(Some(Err(_))) => self.fail(Fault::Truncated, cx),
             Poll::Ready(None) => {

@@ -55,6 +55,13 @@ impl Client {
         self.0.send(bytes.as_ref())
     }
 
+    /// Sends until nobody takes any more for a moment.
+    pub(crate) fn fill(&mut self) {
+        self.0.socket().set_write_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+        let piece = [b'a'; 64 * 1024];
+        while self.0.send(&piece).is_ok() {}
+    }
+
     /// A `GET` that keeps the connection, and its response.
     pub(crate) fn get(&mut self, target: &str) -> Message {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: app.test\r\n\r\n"));
