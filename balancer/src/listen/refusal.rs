@@ -86,7 +86,7 @@ fn names_another_version(read: &[u8]) -> bool {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] => major.is_ascii_digit() && minor.is_ascii_digit(),
         // The parser does not wait for the rest of the line.
         [b'H', b'T', b'T', b'P', b'/', major] | [b'H', b'T', b'T', b'P', b'/', major, b'.'] => {
-            major.is_ascii_digit() && !read.ends_with(b"\n")
+            major.is_ascii_digit() && *major != b'1' && !read.ends_with(b"\n")
         }
         _ => false,
     }
@@ -104,6 +104,7 @@ mod tests {
         for part in ["GET / HTTP/2", "GET / HTTP/3."] {
             assert!(names_another_version(part.as_bytes()), "{part}");
         }
+        assert!(!names_another_version(b"GET /\x7f HTTP/1"), "it may become any");
         for line in
             ["", "GET /", "GET / HTTP/1.1", "GET / HTTP/2", "GET / http/2.0", "GET  / HTTP/2.0", "GET / x HTTP/2.0"]
         {
