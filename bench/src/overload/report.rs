@@ -17,8 +17,18 @@ pub(super) fn render(all: &Overload) -> String {
     let _ = writeln!(text, "{}; seed {}", description(all), all.seed);
     let _ = writeln!(text, "{}\n", all.placement);
     let mut table = Table::default();
-    let head =
-        ["offered", "goodput", "of capacity", "200 p50", "200 p99", "503 p99", "503 max", "Retry-After", "overlaps"];
+    let head = [
+        "capacity",
+        "offered",
+        "goodput",
+        "of capacity",
+        "200 p50",
+        "200 p99",
+        "503 p99",
+        "503 max",
+        "Retry-After",
+        "overlaps",
+    ];
     table.row("requests/s, latency in ms", head.map(str::to_owned));
     let mut contender = None;
     for row in &all.rows {
@@ -206,6 +216,14 @@ mod tests {
         ] {
             assert!(lines.iter().any(|found| found == line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn every_column_has_a_head() {
+        let text = render(&all());
+        let ends = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().chars().count();
+        assert_eq!(ends("requests/s, latency in ms"), ends("balancer, slow lane × 20"), "{text}");
+        assert!(text.contains("   capacity   offered   goodput   of capacity"), "{text}");
     }
 
     #[test]
