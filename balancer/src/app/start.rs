@@ -30,7 +30,12 @@ pub(super) fn announce(
         threads => format!("{threads} proxy threads"),
     };
     tracing::info!("balancer {} with {origin}, {threads}", env!("CARGO_PKG_VERSION"));
-    tracing::info!("{descriptors} descriptors allow {connections_max} client connections");
+    tracing::info!("{descriptors} descriptors; at most {connections_max} client connections");
+    if let Some(wanted) = config.connections_max.filter(|wanted| *wanted > connections_max) {
+        tracing::warn!(
+            "connections_max = {wanted} is more than {descriptors} descriptors allow, which is {connections_max}"
+        );
+    }
     if descriptors < DESCRIPTORS_FEW {
         tracing::warn!("few descriptors: raise the limit (ulimit -n, LimitNOFILE=) before there is much traffic");
     }

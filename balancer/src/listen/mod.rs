@@ -10,6 +10,7 @@ mod close;
 mod connection;
 mod open;
 mod parked;
+mod refusing;
 mod registry;
 mod server;
 mod socket;

@@ -40,10 +40,14 @@ impl Threads {
         (Arc::new(Self { open, hand_over, connections_max }), receivers)
     }
 
-    /// Whether there are more connections than there may be and `beyond`.
-    pub(super) fn are_full(&self, beyond: usize) -> bool {
-        self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum::<usize>()
-            > self.connections_max.saturating_add(beyond)
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether there are more connections than there may be.
+    pub(super) fn are_full(&self) -> bool {
+        self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum::<usize>() > self.connections_max
     }
 
     /// Counts a connection accepted by thread `own`, on the thread that shall serve it.
@@ -119,11 +123,11 @@ mod tests {
     fn connections_are_counted_until_they_end() {
         let (threads, _receivers) = Threads::new(2, 1);
         let first = threads.place(0);
-        assert!(!threads.are_full(0));
+        assert!(!threads.are_full());
         let second = threads.place(0);
-        assert!(threads.are_full(0));
+        assert!(threads.are_full());
         drop(second);
-        assert!(!threads.are_full(0));
+        assert!(!threads.are_full());
         drop(first);
     }
 }
