@@ -15,7 +15,7 @@ use crate::listen::{Listener, Server};
 use crate::observe::{Destination, Writer};
 use crate::pool::Pool;
 use crate::proxy::{Proxy, Shared};
-use crate::supervise::{OutputSink, Ports, Sockets, Status, Stream, Supervisor, Surroundings, own_program};
+use crate::supervise::{Files, OutputSink, Ports, Sockets, Status, Stream, Supervisor, Surroundings, own_program};
 
 /// Says what runs, from which file and within which limits.
 pub(super) fn announce(
@@ -87,6 +87,7 @@ pub(super) fn supervisors(
     let surroundings = Surroundings {
         output: output_to(writer),
         events: Arc::new(|_| {}),
+        files: Files::default(),
         ports: Ports::default(),
         sockets: sockets.cloned(),
         shim: own_program(),

@@ -37,17 +37,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Ready> {
             true => Some(Ready::Connect),
             false => wrong(item, "a worker must become ready by something".to_owned(), format!("write {choices}")),
         },
-        (_, Some(item), _) => {
-            let text = item.text("\"/health\"")?;
-            // A query may stand behind the path of a probe.
-            match path_mistake(text.split('?').next().unwrap_or_default()) {
-                Some((message, help)) => wrong(item, message, help),
-                None if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                    wrong(item, format!("{} is not written as it travels", quote(text)), "percent-encode it".to_owned())
-                }
-                None => Some(Ready::Path(text.to_owned())),
-            }
-        }
+        (_, Some(item), _) => target(&item).map(Ready::Path),
         (_, _, Some(item)) => {
             let text = item.text("\"Listening\"")?;
             if text.trim().is_empty() || text.contains(['\n', '\r']) {
@@ -57,5 +47,21 @@ pub(super) fn read(item: &Item<'_>) -> Option<Ready> {
             Some(Ready::Line(text.to_owned()))
         }
         _ => None,
+    }
+}
+
+/// A path as it travels, perhaps with a query.
+pub(super) fn target(item: &Item<'_>) -> Option<String> {
+    let text = item.text("\"/health\"")?;
+    let wrong = |message: String, help: String| {
+        item.wrong(message, help);
+        None
+    };
+    match path_mistake(text.split('?').next().unwrap_or_default()) {
+        Some((message, help)) => wrong(message, help),
+        None if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            wrong(format!("{} is not written as it travels", quote(text)), "percent-encode it".to_owned())
+        }
+        None => Some(text.to_owned()),
     }
 }

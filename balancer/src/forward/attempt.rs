@@ -18,7 +18,7 @@ use super::retry::{Failed, may_retry};
 use super::scan::Scan;
 use super::upstream::{Upstream, Upstreams};
 use crate::config::AmbiguousFields;
-use crate::endpoint::Endpoint;
+use crate::endpoint::InFlight;
 use crate::listen::{Client, Wait};
 use crate::pool::Pool;
 
@@ -37,15 +37,16 @@ pub(super) struct Outbound<'a> {
 }
 
 impl Outbound<'_> {
-    /// Sends the request to `endpoint` and waits for the head of its response. `attempts` counts this one too.
+    /// Sends the request to the endpoint of `place` and waits for the head of its response. `attempts` counts this one too.
     ///
     /// A kept connection that turns out to be closed is replaced silently: it says nothing about the endpoint.
     pub(super) async fn attempt(
         &self,
-        endpoint: &Endpoint,
+        place: &InFlight,
         upstreams: &Upstreams,
         attempts: u32,
     ) -> Result<(Response<Incoming>, Box<Upstream>), Failed> {
+        let endpoint = place.endpoint();
         let mut kept = upstreams.check_out(endpoint.id(), Instant::now());
         loop {
             let mut upstream = match kept.take() {
@@ -64,6 +65,9 @@ impl Outbound<'_> {
                 Ok(response) => return Ok((response, upstream)),
                 Err((fault, sent)) => Failed { fault, sent, held: self.held(), attempts },
             };
+            if failed.fault == Fault::ClosedEarly && failed.sent {
+                place.cut();
+            }
             let stale = was_used && failed.fault == Fault::ClosedEarly;
             if !(stale && may_retry(Failed { attempts: 0, ..failed }, &self.head.method, 1)) {
                 return Err(failed);

@@ -27,7 +27,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::config::{AmbiguousFields, ClientLimits};
-use crate::endpoint::{EndpointId, InFlight};
+use crate::endpoint::{EndpointId, InFlight, Noted};
 use crate::listen::Client;
 use crate::observe::Record;
 use crate::pool::{Pool, Wish};
@@ -109,17 +109,29 @@ impl Forwarder {
         pool.count_request();
         let mut tried: Vec<EndpointId> = Vec::new();
         loop {
-            let place = pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?;
+            // Asked before each attempt: the last one may have been what killed a worker.
+            if pool.refuses(&head.method, admitted.target.path()) {
+                return Err(Fault::QueryOfDeath);
+            }
+            let mut place = pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?;
+            if let Some(target) = admitted.target.path_and_query() {
+                let (method, id) = (&head.method, &own_fields.id);
+                let begun = client.begun();
+                place.note(|| Noted { method: method.clone(), target: target.clone(), id: id.clone(), begun });
+            }
             if let Some(record) = record {
                 record.claimed(place.endpoint().name());
             }
             let attempts = tried.len() as u32 + 1;
-            let failed = match outbound.attempt(place.endpoint(), &self.upstreams, attempts).await {
+            let failed = match outbound.attempt(&place, &self.upstreams, attempts).await {
                 Ok((response, upstream)) => return self.answer(outbound, &wish, response, upstream, place, record),
                 Err(failed) => failed,
             };
             let endpoint = &**place.endpoint().name();
             tracing::debug!(pool = &**pool.name(), endpoint, fault = %failed.fault, "attempt failed");
+            if failed.fault == Fault::ResponseTimeout && pool.hangs() && place.endpoint().report_hang() {
+                return Err(Fault::WorkerHung);
+            }
             // What never left cannot amplify an outage, so it draws on no budget.
             let within_budget = || !failed.sent || pool.may_retry(Instant::now());
             if !(may_retry(failed, &head.method, pool.attempts_max()) && within_budget()) {
@@ -169,6 +181,7 @@ impl Forwarder {
             upload.answered();
         }
         client.renew();
+        pool.answered(&outbound.head.method, outbound.admitted.target.path());
         let one_message_only = response.version() == Version::HTTP_10;
         let said = fields::to_client(&mut response)?;
         if let Some(affinity) = pool.affinity()

@@ -6,6 +6,7 @@
 mod affinity;
 mod key;
 mod members;
+mod query_of_death;
 mod retry_budget;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,14 +14,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use http::Method;
 use rand::Rng;
 
 use crate::config::{self, UpstreamTimeouts};
-use crate::endpoint::{Endpoint, EndpointId, InFlight};
+use crate::endpoint::{Endpoint, EndpointId, InFlight, Noted};
 use crate::pick::Turn;
 pub use affinity::Affinity;
 pub use key::Wish;
 use members::Members;
+use query_of_death::QueryOfDeath;
 use retry_budget::RetryBudget;
 
 /// A pool and what is remembered of it between requests.
@@ -40,6 +43,9 @@ pub struct Pool {
     retry_cursor: AtomicUsize,
     requests: AtomicUsize,
     retries: Mutex<RetryBudget>,
+    query_of_death: QueryOfDeath,
+    /// The limit of a response's header is `hang_timeout`.
+    hangs: bool,
 }
 
 impl Pool {
@@ -49,12 +55,15 @@ impl Pool {
             let name = fixed.address.to_string();
             Endpoint::new(name, fixed.address.clone(), fixed.weight, fixed.backup)
         });
+        let mut timeouts = pool.timeouts.clone();
+        let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
+        timeouts.response = hang_timeout.unwrap_or(timeouts.response).min(timeouts.response);
         Arc::new(Self {
             name: pool.name.as_str().into(),
             members: ArcSwap::from_pointee(Members::new(&pool.policy, fixed.enumerate().collect())),
             policy: pool.policy.clone(),
             affinity: pool.affinity.as_ref().map(Affinity::new),
-            timeouts: pool.timeouts.clone(),
+            timeouts,
             attempts_max: pool.attempts_max,
             idle_connections_max: pool.idle_connections_max,
             change: Mutex::new(()),
@@ -62,6 +71,8 @@ impl Pool {
             retry_cursor: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             retries: Mutex::new(RetryBudget::new(pool.retry_budget)),
+            query_of_death: QueryOfDeath::default(),
+            hangs: hang_timeout.is_some(),
         })
     }
 
@@ -105,6 +116,28 @@ impl Pool {
     pub fn may_retry(&self, now: Instant) -> bool {
         let requests = self.requests.load(Ordering::Relaxed);
         self.retries.lock().unwrap_or_else(PoisonError::into_inner).withdraw(requests, now)
+    }
+
+    /// Whether requests like this have killed too many workers within the last minute.
+    pub fn refuses(&self, method: &Method, path: &str) -> bool {
+        self.query_of_death.refuses(method, path, Instant::now)
+    }
+
+    /// A worker has answered such a request.
+    pub fn answered(&self, method: &Method, path: &str) {
+        self.query_of_death.answered(method, path);
+    }
+
+    /// A worker has died with these requests in flight; returns the methods and paths that are refused from now on, after
+    /// `deaths_max` deaths.
+    pub fn worker_died(&self, requests: &[Noted], deaths_max: u32) -> Vec<(Method, String)> {
+        let requests: Vec<_> = requests.iter().map(|noted| (noted.method.clone(), noted.target.path())).collect();
+        self.query_of_death.died(&requests, deaths_max, Instant::now())
+    }
+
+    /// Whether a worker that does not answer within the time for that is to be replaced.
+    pub fn hangs(&self) -> bool {
+        self.hangs
     }
 
     /// Its name.

@@ -28,13 +28,7 @@ pub(super) async fn until_ready(ready: &Ready, address: &Address, line: &Notify)
                     Address::Tcp { host, port } => connect(host, *port).await.map(|_| true),
                     Address::Unix(path) => UnixStream::connect(path).await.map(|_| true),
                 },
-                Ready::Path(target) => match address {
-                    Address::Tcp { host, port } => {
-                        answers_well(connect(host, *port).await?, &address.to_string(), target).await
-                    }
-                    // A path cannot stand in `Host`; this is what curl says.
-                    Address::Unix(path) => answers_well(UnixStream::connect(path).await?, "localhost", target).await,
-                },
+                Ready::Path(target) => ask(address, target).await.map(|status| (200..400).contains(&status)),
             }
         };
         // Without a limit one lost answer would use up the whole `ready_timeout`.
@@ -43,6 +37,18 @@ pub(super) async fn until_ready(ready: &Ready, address: &Address, line: &Notify)
         }
         sleep(pause).await;
         pause = pause.mul_f64(PAUSE_GROWTH).min(PAUSE_MAX);
+    }
+}
+
+/// The status that a plain GET of `target` is answered with.
+///
+/// # Errors
+/// Those of connecting and of the connection, and an answer that is not HTTP/1.
+pub(super) async fn ask(address: &Address, target: &str) -> io::Result<u16> {
+    match address {
+        Address::Tcp { host, port } => ask_on(connect(host, *port).await?, &address.to_string(), target).await,
+        // A path cannot stand in `Host`; this is what curl says.
+        Address::Unix(path) => ask_on(UnixStream::connect(path).await?, "localhost", target).await,
     }
 }
 
@@ -69,18 +75,19 @@ async fn connect(host: &Host, port: u16) -> io::Result<TcpStream> {
 }
 
 /// Whether a plain GET is answered with 200 to 399. Only the status is looked at, so this is no HTTP client.
-async fn answers_well(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, target: &str) -> io::Result<bool> {
+async fn ask_on(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, target: &str) -> io::Result<u16> {
     let request = format!(
         "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: balancer\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
     let mut line = [0; STATUS_LINE_BYTES];
     stream.read_exact(&mut line).await?;
-    let well = status(&line).is_some_and(|status| (200..400).contains(&status));
+    let no_http = || io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1");
+    let status = status(&line).ok_or_else(no_http)?;
     // A worker whose answer is refused halfway may take that for an error, so it is read to its end, within reason.
     let mut rest = stream.take(ANSWER_BYTES_MAX);
     let _ = timeout(ANSWER_REST_TIMEOUT, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
-    Ok(well)
+    Ok(status)
 }
 
 /// The status code of a status line (RFC 9112 section 4), up to the byte behind the code.
@@ -97,9 +104,10 @@ const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 const ANSWER_REST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Long enough for a worker that compiles at its first request.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// A look at a port costs little, and a worker that is replaced in a hurry is found soon after it listens.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
-const PAUSE_GROWTH: f64 = 1.5;
+const PAUSE_GROWTH: f64 = 1.3;
 /// Between two looks at a worker's socket.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 

@@ -4,6 +4,7 @@
 //! follows, and does it. Called by [`super::Supervisor`], one loop a pool. Never waits for anything but its channel: tasks do
 //! that and report.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use nix::sys::signal::Signal;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::backoff::RestartDelay;
 use super::command::{Changes, Command, Reconfigured, Reply, RollError};
@@ -20,13 +21,16 @@ use super::event::{EventKind, WorkerEvent};
 use super::handle::WorkerHandle;
 use super::jobs::{Answer, Failures, Jobs, Roll, Scaling};
 use super::life::{Action, Event, State, Stop};
-use super::obituary::{Obituary, seconds};
+use super::obituary::{Obituary, megabytes, seconds};
+use super::oom::OomKills;
 use super::plan::{Step, Wanted, plan};
+use super::recycle::Limits;
 use super::socket::Sockets;
 use super::spawn::{Blueprint, signal_of};
 use super::status::{RestartReason, Status};
 use super::unready::explain;
 use crate::config::{self, Workers};
+use crate::endpoint::Alarm;
 use crate::pool::Pool;
 
 /// What the loop receives. `run` is the start that the news belongs to, so that late news of one run is not taken for news
@@ -37,6 +41,10 @@ pub(super) enum Message {
     Worker { id: u64, run: u64, event: Event },
     /// A worker's process ended.
     Ended { id: u64, run: u64, status: Option<ExitStatus> },
+    /// It has not become ready: why, or that its time is over.
+    NotReady { id: u64, run: u64, why: Option<String> },
+    /// Its endpoint asks for its replacement.
+    Alarm { id: u64, run: u64, alarm: Alarm },
     /// Something is to be changed.
     Command(Command),
     /// All workers have to end.
@@ -59,6 +67,7 @@ pub(super) struct Reconciler {
     outbox: mpsc::Sender<Message>,
     status: watch::Sender<Status>,
     rng: SmallRng,
+    oom_kills: OomKills,
     /// Wait for the last output of workers that ended.
     obituaries: JoinSet<()>,
 }
@@ -86,6 +95,7 @@ impl Reconciler {
             outbox,
             status,
             rng: rand::make_rng(),
+            oom_kills: OomKills::watch(),
             obituaries: JoinSet::new(),
         }
     }
@@ -93,9 +103,16 @@ impl Reconciler {
     /// Starts the workers and runs until all of them were told to end and did.
     pub(super) async fn run(mut self) {
         self.settle();
+        let mut ticks = interval(SAMPLE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !(self.stopping && self.workers.iter().all(|worker| worker.life.state() == State::Exited)) {
-            let Some(message) = self.inbox.recv().await else { break };
-            self.receive(message);
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.receive(message),
+                    None => break,
+                },
+                _ = ticks.tick() => self.workers.iter_mut().for_each(|worker| worker.sample(Instant::now())),
+            }
             self.settle();
             while self.obituaries.try_join_next().is_some() {}
         }
@@ -109,6 +126,21 @@ impl Reconciler {
                     self.tell(at, event);
                     self.workers[at].proven |= event == Event::Proven;
                     self.step(at, event);
+                }
+            }
+            Message::NotReady { id, run, why } => {
+                if let Some(at) = self.position(id, run) {
+                    self.workers[at].not_ready = why;
+                    self.tell(at, Event::ReadyTimedOut);
+                    self.step(at, Event::ReadyTimedOut);
+                }
+            }
+            Message::Alarm { id, run, alarm } => {
+                if let Some(at) = self.position(id, run) {
+                    match alarm {
+                        Alarm::Hung => self.replace_hung(at),
+                        Alarm::RequestsMax => self.workers[at].over = Some(RestartReason::RequestsMax),
+                    }
                 }
             }
             Message::Ended { id, run, status } => {
@@ -134,6 +166,7 @@ impl Reconciler {
         while !self.stopping {
             self.workers.retain(|worker| !worker.is_over());
             self.progress();
+            self.recycle();
             let settings = self.settings.borrow().clone();
             let wanted = Wanted { count: self.count, parallel: settings.roll_parallel };
             let seen: Vec<_> = self.workers.iter().map(WorkerHandle::seen).collect();
@@ -219,6 +252,47 @@ impl Reconciler {
         }
     }
 
+    /// Marks the next worker that has used up what it may, unless another is being replaced.
+    fn recycle(&mut self) {
+        let busy = |worker: &WorkerHandle| worker.stale.is_some() || worker.life.on_trial();
+        if self.jobs.roll.is_some() || self.workers.iter().any(busy) {
+            return;
+        }
+        let now = Instant::now();
+        let is_due = |worker: &WorkerHandle| {
+            let may = worker.life.state() == State::Ready && worker.recycle_after.is_none_or(|after| after <= now);
+            worker.over.filter(|_| may)
+        };
+        let due = self.workers.iter().enumerate().find_map(|(at, worker)| Some((at, is_due(worker)?)));
+        if let Some((at, why)) = due {
+            let worker = &mut self.workers[at];
+            worker.stale = Some(why);
+            let (name, used) = (worker.title(), megabytes(worker.usage.rss_bytes));
+            let age = worker.process.as_ref().map_or(Duration::ZERO, |process| process.started().elapsed());
+            let text = format!("{name} is to be replaced: {} ({used}, {} old)", why.as_str(), seconds(age));
+            self.announce(at, EventKind::Recycled, text);
+        }
+    }
+
+    /// It is of no use any more, so nobody waits for its replacement.
+    fn replace_hung(&mut self, at: usize) {
+        let worker = &mut self.workers[at];
+        if !matches!(worker.life.state(), State::Ready | State::Draining) {
+            return;
+        }
+        let limit = worker.settings.recycle.hang_timeout.unwrap_or_default();
+        let (name, wanted) = (worker.title(), !worker.life.is_leaving());
+        let again = if wanted { " and another started" } else { "" };
+        let text = format!("{name} has not answered a request within {}: it is stopped{again}", seconds(limit));
+        tracing::warn!("{text}");
+        worker.hung = true;
+        if wanted {
+            worker.count_restart(RestartReason::Hung);
+        }
+        self.emit(at, EventKind::Hung, text);
+        self.step(at, Event::Hung);
+    }
+
     fn begin_roll(&mut self, before: Option<Arc<Workers>>, answer: Answer) {
         for at in 0..self.workers.len() {
             if self.workers[at].life.on_trial() {
@@ -284,8 +358,9 @@ impl Reconciler {
                 failures
             }
             None => {
-                let of_index = self.workers.iter_mut().filter(|worker| worker.index == index);
-                of_index.for_each(|worker| worker.stale = None);
+                for worker in self.workers.iter_mut().filter(|worker| worker.index == index) {
+                    (worker.stale, worker.recycle_after) = (None, Some(Instant::now() + RECYCLE_AGAIN_AFTER));
+                }
                 Failures::default()
             }
         }
@@ -335,7 +410,8 @@ impl Reconciler {
         match self.blueprint.spawn(&worker.settings, (worker.index, self.count), &mut self.rng) {
             Ok((process, offspring)) => {
                 let text = format!("{} (pid {}) started for {}", worker.name, process.pid(), process.address());
-                worker.mind(process, offspring);
+                let limits = Limits::draw(&worker.settings.recycle, &mut self.rng);
+                worker.mind(process, offspring, limits);
                 self.announce(at, EventKind::Started, text);
             }
             Err(error) => {
@@ -362,7 +438,10 @@ impl Reconciler {
         let (name, lived) = (worker.title(), seconds(process.started().elapsed()));
         match (worker.life.state(), event) {
             (State::Starting, Event::ReadyTimedOut) => {
-                let explained = explain(&process.address(), process.group());
+                let explained = match &worker.not_ready {
+                    Some(why) => format!("; {why}"),
+                    None => explain(&process.address(), process.group()),
+                };
                 tracing::warn!("{name} is not ready after {lived}{explained}: stopping it");
             }
             (State::Ready, Event::SocketGone) => {
@@ -385,6 +464,9 @@ impl Reconciler {
         let worker = &mut self.workers[at];
         let Some(process) = &mut worker.process else { return };
         let capture = process.take_capture();
+        let killed = status.is_some_and(|status| status.signal() == Some(Signal::SIGKILL as i32));
+        // Asked each time, so that the next death is not taken for this one's.
+        let oom = if killed { self.oom_kills.more() } else { None };
         let was_wanted = !worker.life.is_leaving();
         let mut obituary = Obituary {
             name: Arc::clone(&worker.name),
@@ -395,11 +477,19 @@ impl Reconciler {
             was_wanted,
             was_ready: worker.life.ready_since().is_some(),
             ready_timeout: worker.settings.ready_timeout,
+            not_ready: worker.not_ready.take(),
+            hung: worker.hung,
+            oom: oom == Some(true) && worker.life.state() != State::Stopping,
+            oom_unknown: killed && oom.is_none() && worker.life.state() != State::Stopping,
+            rss_bytes: worker.usage.rss_bytes,
             in_flight: worker.in_flight(),
+            requests: worker.requests(),
+            at: Instant::now().into_std(),
             again_in: None,
         };
         let (id, index, on_trial) = (worker.id, worker.index, worker.life.on_trial());
         obituary.again_in = self.step(at, Event::Exited);
+        self.judge_requests(at, &obituary);
         let sentence = obituary.sentence();
         let worker = &mut self.workers[at];
         worker.reason = Some(sentence.as_str().into());
@@ -424,6 +514,21 @@ impl Reconciler {
             events(&event);
             failures.give(&sentence, &last_lines);
         });
+    }
+
+    /// What was in flight when a worker died may be why.
+    fn judge_requests(&self, at: usize, obituary: &Obituary) {
+        if !obituary.was_ready || obituary.state == State::Stopping {
+            return;
+        }
+        let deaths_max = self.workers[at].settings.query_of_death;
+        for (method, path) in self.pool.worker_died(&obituary.requests, deaths_max) {
+            let text = format!(
+                "{method} {path} was in flight when workers died, {deaths_max} times within a minute: it is answered 503 for a minute"
+            );
+            tracing::error!("{text}");
+            self.emit(at, EventKind::QueryOfDeath, text);
+        }
     }
 
     /// Logs and emits something about a worker.
@@ -459,3 +564,7 @@ impl Reconciler {
         });
     }
 }
+
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// A worker whose replacement failed serves on so long before the next is tried.
+const RECYCLE_AGAIN_AFTER: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use balancer::config;
 use balancer::pool::Pool;
-use balancer::supervise::{Guard, OutputSink, Ports, Reaper, State, Status, Stop, Supervisor, Surroundings};
+use balancer::supervise::{Files, Guard, OutputSink, Ports, Reaper, State, Status, Stop, Supervisor, Surroundings};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -398,13 +398,18 @@ impl Room {
         let logging = tracing::subscriber::set_default(subscriber.finish());
         let sink: OutputSink = Arc::new({
             let output = output.clone();
-            move |stream, line| output.append(&format!("{}{}", stream as u8 + 1, String::from_utf8_lossy(line)))
+            move |stream, lines: &[u8]| {
+                for line in String::from_utf8_lossy(lines).split_inclusive('\n') {
+                    output.append(&format!("{}{line}", stream as u8 + 1));
+                }
+            }
         });
         let pool = pool();
         let shim = PathBuf::from(env!("CARGO_BIN_EXE_balancer"));
         let surroundings = Surroundings {
             output: sink,
             events: Arc::new(|_| {}),
+            files: Files::default(),
             ports: PORTS.clone(),
             sockets: None,
             shim,

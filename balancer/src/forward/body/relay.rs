@@ -124,6 +124,9 @@ impl Relay {
     /// An error makes hyper drop what it has not written yet. So it is told at the next poll: what came before is written in
     /// between, and the client sees a response that breaks off instead of none.
     fn fail<T>(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<T> {
+        if let (Some(lease), Fault::Truncated) = (&self.lease, fault) {
+            lease.place.cut();
+        }
         self.lease = None;
         self.failed = Some(fault);
         if let Some(record) = &mut self.record {
