@@ -19,7 +19,7 @@ pub enum Output {
     Null,
 }
 
-/// Both keys; `directory` reads the path of one that is there.
+/// Both keys, of which the second may stay when it is not needed; `directory` reads the path of one that is there.
 pub(super) fn read(
     section: &mut Section<'_>,
     directory: impl Fn(&Item<'_>) -> Option<PathBuf>,
@@ -45,16 +45,9 @@ pub(super) fn read(
             default
         }
         (Some(Kind::File), Some(_)) => path.map_or(default, Output::File),
-        (kind, Some(directory)) => {
-            // Of a value that cannot be read enough is said.
-            if kind.is_some() || item.is_none() {
-                directory.key_wrong("`output_dir` is of no use here", "add `output = \"file\"`, or leave it out");
-            }
-            default
-        }
-        (Some(Kind::Prefix), None) => Output::Prefix,
-        (Some(Kind::Json), None) => Output::Json,
-        (Some(Kind::Null), None) => Output::Null,
-        (None, None) => default,
+        (Some(Kind::Prefix), _) => Output::Prefix,
+        (Some(Kind::Json), _) => Output::Json,
+        (Some(Kind::Null), _) => Output::Null,
+        (None, _) => default,
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what stands outside of test functions fails as tests do")]
 
 mod access_log;
+mod care;
 mod cli;
 mod cli_serve;
 mod cli_sockets;
@@ -21,6 +22,7 @@ mod peers_workers;
 mod persistence;
 mod policies;
 mod program;
+mod roll;
 mod routing;
 mod streaming;
 mod supervise;

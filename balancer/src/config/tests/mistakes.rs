@@ -1142,7 +1142,6 @@ const WORKERS: &[Row] = &[
         r#"backoff = "1s""#,
         &[(4, 11, r#""1s""#, "`backoff` must be a table, not a text", r#"write { min = "100ms", max = "30s" }"#)],
     ),
-    (r#"output = "json""#, &[(4, 10, r#""json""#, r#""json" is not supported yet"#, "leave it out for now")]),
     (
         r#"output = "stdout""#,
         &[(4, 10, r#""stdout""#, "`output` cannot be `stdout`", r#"write one of "prefix", "json", "file", "null""#)],
@@ -1150,10 +1149,6 @@ const WORKERS: &[Row] = &[
     (
         "output = \"file\"",
         &[(4, 10, r#""file""#, "files need a directory", "add `output_dir`, the path of one that is there")],
-    ),
-    (
-        "output_dir = \"/tmp\"",
-        &[(4, 1, "output_dir", "`output_dir` is of no use here", r#"add `output = "file"`, or leave it out"#)],
     ),
     (
         "output = \"file\"\noutput_dir = \"/nowhere\"",
@@ -1165,7 +1160,7 @@ const WORKERS: &[Row] = &[
     ),
     (
         "memory_max = 100",
-        &[(4, 14, "100", "`memory_max` must be a size with its unit, not an integer", r#"write "100B""#)],
+        &[(4, 14, "100", "`memory_max` must be a size with its unit, not a number", r#"write "100B""#)],
     ),
     (
         "warm_up = { path = \"up\", requests = 0 }",
