@@ -74,6 +74,7 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
     // Dropped last: it is what ends the workers when this process is killed.
     let _guard = has_workers.then(|| Guard::start(own_program()));
     let supervisors = start::supervisors(config, &pools, sockets.as_ref(), writer);
+    let _probers = start::probers(config, &pools);
     let (ended, mut ends) = mpsc::unbounded_channel();
     for (index, server) in servers.into_iter().enumerate() {
         start::thread(index, server, &shared, writer, ended.clone())

@@ -14,6 +14,7 @@ use crate::config::{Config, Pool as PoolConfig};
 use crate::listen::{Listener, Server};
 use crate::observe::{Destination, Writer};
 use crate::pool::Pool;
+use crate::probe::{Permits, Prober};
 use crate::proxy::{Proxy, Shared};
 use crate::supervise::{Files, OutputSink, Ports, Sockets, Status, Stream, Supervisor, Surroundings, own_program};
 
@@ -98,6 +99,14 @@ pub(super) fn supervisors(
     with_workers
         .map(|(workers, pool)| Supervisor::start(Arc::clone(pool), workers.clone(), surroundings.clone()))
         .collect()
+}
+
+/// Starts the probes of every pool that has some.
+pub(super) fn probers(config: &Config, pools: &[Arc<Pool>]) -> Vec<Prober> {
+    let permits = Permits::default();
+    let with_probes =
+        config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.health.probe.clone()?, pool)));
+    with_probes.map(|(probe, pool)| Prober::start(Arc::clone(pool), probe, permits.clone())).collect()
 }
 
 /// Tells systemd once every pool with workers has one that is ready.

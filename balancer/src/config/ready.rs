@@ -37,7 +37,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Ready> {
             true => Some(Ready::Connect),
             false => wrong(item, "a worker must become ready by something".to_owned(), format!("write {choices}")),
         },
-        (_, Some(item), _) => target(&item).map(Ready::Path),
+        (_, Some(item), _) => path_to_ask(&item).map(Ready::Path),
         (_, _, Some(item)) => {
             let text = item.text("\"Listening\"")?;
             if text.trim().is_empty() || text.contains(['\n', '\r']) {
@@ -50,18 +50,15 @@ pub(super) fn read(item: &Item<'_>) -> Option<Ready> {
     }
 }
 
-/// A path as it travels, perhaps with a query.
-pub(super) fn target(item: &Item<'_>) -> Option<String> {
+/// The path of a question; a query may stand behind it.
+pub(super) fn path_to_ask(item: &Item<'_>) -> Option<String> {
     let text = item.text("\"/health\"")?;
-    let wrong = |message: String, help: String| {
-        item.wrong(message, help);
-        None
-    };
     match path_mistake(text.split('?').next().unwrap_or_default()) {
-        Some((message, help)) => wrong(message, help),
+        Some((message, help)) => item.wrong(message, help),
         None if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            wrong(format!("{} is not written as it travels", quote(text)), "percent-encode it".to_owned())
+            item.wrong(format!("{} is not written as it travels", quote(text)), "percent-encode it");
         }
-        None => Some(text.to_owned()),
+        None => return Some(text.to_owned()),
     }
+    None
 }

@@ -45,7 +45,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Recycle {
 pub(super) fn warm_up(item: &Item<'_>) -> Option<WarmUp> {
     let example = "{ path = \"/\", requests = 20, settle = \"200ms\" }";
     let mut section = item.section("pool.NAME.workers.warm_up", example)?;
-    let path = section.take("path").map_or(Some("/".to_owned()), |item| ready::target(&item));
+    let path = section.take("path").map_or(Some("/".to_owned()), |item| ready::path_to_ask(&item));
     let requests = section.take("requests").map_or(Some(REQUESTS), |item| item.integer(1..=REQUESTS_MAX));
     let settle = section.take("settle").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX));
     section.finish();

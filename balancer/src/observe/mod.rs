@@ -6,6 +6,7 @@
 mod access_log;
 mod clock;
 mod ids;
+mod line;
 mod record;
 mod writer;
 

@@ -1,5 +1,6 @@
 //! The members of a pool at one moment: an immutable snapshot, swapped whole.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rand::Rng;
@@ -41,17 +42,43 @@ impl Members {
         Self::new(policy, rest.cloned().collect())
     }
 
-    /// Picks one that accepts requests and is none of `tried`; a backup only where there is no other.
-    pub(super) fn pick<R: Rng>(&self, turn: &mut Turn<'_, R>, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
-        let available = |endpoint: &Arc<Endpoint>| endpoint.accepts() && !tried.contains(&endpoint.id());
-        self.first.pick(turn, available).or_else(|| self.backup.pick(turn, available))
+    /// Picks one that accepts requests, is not out, and is none of `tried`; a backup only where there is no other.
+    ///
+    /// With `despite`, health is not asked; else the flag is set where it has kept an endpoint from being picked.
+    pub(super) fn pick<R: Rng>(
+        &self,
+        turn: &mut Turn<'_, R>,
+        tried: &[EndpointId],
+        despite: bool,
+    ) -> (Option<&Arc<Endpoint>>, bool) {
+        let kept_out = Cell::new(false);
+        let available = |endpoint: &Arc<Endpoint>| {
+            let takes = endpoint.accepts() && !tried.contains(&endpoint.id());
+            let out = takes && !despite && endpoint.is_out();
+            kept_out.set(kept_out.get() || out);
+            takes && !out
+        };
+        let picked = self.first.pick(turn, available).or_else(|| self.backup.pick(turn, available));
+        (picked, kept_out.get())
     }
 
-    /// The one whose affinity tag this is, unless it was tried.
+    /// The one whose affinity tag this is, unless it was tried or is out.
     pub(super) fn tagged(&self, tag: u64, affinity: &Affinity, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
         // A worker that drains and its replacement have one name, and so one tag.
-        let wanted = |endpoint: &&Arc<Endpoint>| affinity.tag(endpoint) == tag && endpoint.accepts();
-        self.endpoints().find(wanted).filter(|found| !tried.contains(&found.id()))
+        let found = self.endpoints().find(|endpoint| affinity.tag(endpoint) == tag && endpoint.accepts());
+        found.filter(|found| !tried.contains(&found.id()) && !found.is_out())
+    }
+
+    /// How many of those that accept requests are not out, and how many there are; backups do not count. `None` when a
+    /// backup is available: it serves then.
+    pub(super) fn available(&self) -> Option<(usize, usize)> {
+        let takes = |endpoint: &Arc<Endpoint>| endpoint.accepts() && !endpoint.is_out();
+        if self.backup.endpoints().iter().any(takes) {
+            return None;
+        }
+        let first = self.first.endpoints();
+        let available = first.iter().filter(|endpoint| takes(endpoint)).count();
+        Some((available, first.iter().filter(|endpoint| endpoint.accepts()).count()))
     }
 
     /// All, in order.

@@ -6,6 +6,7 @@
 mod affinity;
 mod key;
 mod members;
+mod panic;
 mod query_of_death;
 mod retry_budget;
 
@@ -16,6 +17,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use http::Method;
 use rand::Rng;
+use tokio::sync::Notify;
 
 use crate::config::{self, UpstreamTimeouts};
 use crate::endpoint::{Endpoint, EndpointId, InFlight, Noted};
@@ -23,6 +25,7 @@ use crate::pick::Turn;
 pub use affinity::Affinity;
 pub use key::Wish;
 use members::Members;
+use panic::Panic;
 use query_of_death::QueryOfDeath;
 use retry_budget::RetryBudget;
 
@@ -35,7 +38,11 @@ pub struct Pool {
     timeouts: UpstreamTimeouts,
     attempts_max: u32,
     idle_connections_max: usize,
+    health: config::Health,
+    panic: Panic,
     members: ArcSwap<Members>,
+    /// Told of every change of the members.
+    changed: Notify,
     /// Held by whoever changes the members; readers never wait.
     change: Mutex<()>,
     cursor: AtomicUsize,
@@ -51,26 +58,32 @@ pub struct Pool {
 impl Pool {
     /// A pool with its fixed endpoints; workers are added as they become ready.
     pub fn new(pool: &config::Pool) -> Arc<Self> {
+        let pool_name: Arc<str> = pool.name.as_str().into();
         let fixed = pool.endpoints.iter().map(|fixed| {
             let name = fixed.address.to_string();
-            Endpoint::new(name, fixed.address.clone(), fixed.weight, fixed.backup)
+            let endpoint = Endpoint::new(name, fixed.address.clone(), fixed.weight, fixed.backup);
+            endpoint.judged_by(&pool_name, &pool.health);
+            endpoint
         });
         let mut timeouts = pool.timeouts.clone();
         let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
         timeouts.response = hang_timeout.unwrap_or(timeouts.response).min(timeouts.response);
         Arc::new(Self {
-            name: pool.name.as_str().into(),
             members: ArcSwap::from_pointee(Members::new(&pool.policy, fixed.enumerate().collect())),
+            name: Arc::clone(&pool_name),
             policy: pool.policy.clone(),
             affinity: pool.affinity.as_ref().map(Affinity::new),
             timeouts,
             attempts_max: pool.attempts_max,
             idle_connections_max: pool.idle_connections_max,
+            panic: Panic::new(pool.health.panic_threshold),
+            health: pool.health.clone(),
+            changed: Notify::new(),
             change: Mutex::new(()),
             cursor: AtomicUsize::new(0),
             retry_cursor: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
-            retries: Mutex::new(RetryBudget::new(pool.retry_budget)),
+            retries: Mutex::new(RetryBudget::new(pool.retry_budget, Instant::now())),
             query_of_death: QueryOfDeath::default(),
             hangs: hang_timeout.is_some(),
         })
@@ -79,6 +92,7 @@ impl Pool {
     /// Adds an endpoint; `position` orders the members (a worker's index), so that turns do not depend on who was ready
     /// first.
     pub fn add(&self, endpoint: Arc<Endpoint>, position: usize) {
+        endpoint.judged_by(&self.name, &self.health);
         self.change_members(|members| members.with(&self.policy, endpoint, position));
     }
 
@@ -87,8 +101,8 @@ impl Pool {
         self.change_members(|members| members.without(&self.policy, id));
     }
 
-    /// Takes a place at an endpoint that is none of `tried`, or at one of these where there is no other; `None` when no
-    /// endpoint accepts requests.
+    /// Takes a place at an available endpoint that is none of `tried`, or at one of these where there is no other; `None`
+    /// when no endpoint accepts requests.
     pub fn claim(&self, wish: &Wish, tried: &[EndpointId], rng: &mut impl Rng) -> Option<InFlight> {
         let members = self.members.load();
         if let Some(place) = wish.affinity.and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim())
@@ -97,9 +111,10 @@ impl Pool {
         }
         let cursor = if tried.is_empty() { &self.cursor } else { &self.retry_cursor };
         let mut turn = Turn { cursor, key: wish.key, rng };
-        // An endpoint may begin to drain between the pick and the claim; then it is not picked again.
+        // An endpoint may begin to drain between the pick and the claim, or another request be the one on probation; then it
+        // is not picked again.
         for _ in 0..=members.len() {
-            let Some(endpoint) = members.pick(&mut turn, tried) else { break };
+            let Some(endpoint) = self.pick(&members, &mut turn, tried) else { break };
             if let Some(place) = endpoint.claim() {
                 return Some(place);
             }
@@ -175,12 +190,36 @@ impl Pool {
         self.members.load().endpoints().cloned().collect()
     }
 
+    /// Returns when the members have changed since it returned the last time; for one caller at a time.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn pick<'m, R: Rng>(
+        &self,
+        members: &'m Members,
+        turn: &mut Turn<'_, R>,
+        tried: &[EndpointId],
+    ) -> Option<&'m Arc<Endpoint>> {
+        let mut despite = self.panic.holds() && self.panic.is_due(&self.name, members);
+        loop {
+            let (picked, kept_out) = members.pick(turn, tried, despite);
+            if despite || !kept_out || !self.panic.is_due(&self.name, members) {
+                return picked;
+            }
+            despite = true;
+        }
+    }
+
     fn change_members(&self, change: impl FnOnce(&Members) -> Members) {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&self.members.load());
         self.members.store(Arc::new(changed));
+        self.changed.notify_one();
     }
 }
 
+#[cfg(test)]
+mod health_tests;
 #[cfg(test)]
 mod tests;
