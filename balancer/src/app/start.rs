@@ -17,7 +17,7 @@ use crate::observe::{Destination, Writer};
 use crate::pool::Pool;
 use crate::probe::{Permits, Prober};
 use crate::proxy::{Proxy, Shared};
-use crate::supervise::{OutputSink, Ports, Sockets, Status, Stream, Supervisor, own_program};
+use crate::supervise::{Files, OutputSink, Ports, Sockets, Status, Stream, Supervisor, Surroundings, own_program};
 
 /// Says what runs, from which file and within which limits.
 pub(super) fn announce(
@@ -86,14 +86,19 @@ pub(super) fn supervisors(
     sockets: Option<&Sockets>,
     writer: &Writer,
 ) -> Vec<Supervisor> {
-    let ports = Ports::default();
+    let surroundings = Surroundings {
+        output: output_to(writer),
+        events: Arc::new(|_| {}),
+        files: Files::default(),
+        ports: Ports::default(),
+        sockets: sockets.cloned(),
+        shim: own_program(),
+        drain_timeout: config.drain_timeout,
+    };
     let with_workers =
         config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.workers.as_ref()?, pool)));
     with_workers
-        .map(|(workers, pool)| {
-            let places = (ports.clone(), sockets.cloned());
-            Supervisor::start(Arc::clone(pool), workers.clone(), output_to(writer), places, own_program())
-        })
+        .map(|(workers, pool)| Supervisor::start(Arc::clone(pool), workers.clone(), surroundings.clone()))
         .collect()
 }
 

@@ -2,26 +2,11 @@
 //! unknown; called by [`super::raw`]; never reads a value.
 
 /// Keys by table; a key leaves this list in the change that makes it work.
-const KEYS: &[(&str, &[&str])] = &[
-    ("", &["admin", "listener", "tls", "acme"]),
-    ("pool.NAME", &["dns", "dns_interval"]),
-    (
-        "pool.NAME.workers",
-        &[
-            "warm_up",
-            "requests_max",
-            "memory_max",
-            "age_max",
-            "hang_timeout",
-            "roll_parallel",
-            "query_of_death",
-            "output_dir",
-        ],
-    ),
-];
+const KEYS: &[(&str, &[&str])] =
+    &[("", &["admin", "listener", "tls", "acme"]), ("pool.NAME", &["dns", "dns_interval"])];
 
 /// Values of keys that are supported.
-const VALUES: &[(&str, &[&str])] = &[("output", &["json", "file"])];
+const VALUES: &[(&str, &[&str])] = &[];
 
 /// The keys `table` will have.
 pub(super) fn keys(table: &str) -> &'static [&'static str] {

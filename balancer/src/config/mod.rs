@@ -18,11 +18,13 @@ mod item;
 mod later;
 mod listen;
 mod load;
+mod output;
 mod policy;
 mod pool;
 mod queue;
 mod raw;
 mod ready;
+mod recycle;
 mod route;
 mod syntax;
 mod top;
@@ -41,12 +43,14 @@ pub use health::{EJECT_TIME_MAX, Health, Probe, StatusSet};
 pub use identity::Identity;
 pub use listen::ListenAddress;
 pub use load::{LoadError, load};
+pub use output::Output;
 pub use policy::{Affinity, HashKey, Policy};
 pub use pool::{Pool, UpstreamTimeouts};
 pub use queue::{Buffers, Shed, Slots};
 pub use ready::Ready;
+pub use recycle::{Recycle, WarmUp};
 pub use route::{HostPattern, Route};
-pub use workers::{Backoff, Output, StopSignal, Workers};
+pub use workers::{Backoff, StopSignal, Workers};
 
 /// The whole of a checked file.
 #[derive(Debug, Clone, PartialEq)]

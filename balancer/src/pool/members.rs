@@ -104,7 +104,8 @@ impl Members {
 
     /// The one whose affinity tag this is, unless it was tried or is out.
     pub(super) fn tagged(&self, tag: u64, affinity: &Affinity, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
-        let found = self.endpoints().find(|endpoint| affinity.tag(endpoint) == tag);
+        // A worker that drains and its replacement have one name, and so one tag.
+        let found = self.endpoints().find(|endpoint| affinity.tag(endpoint) == tag && endpoint.accepts());
         found.filter(|found| !tried.contains(&found.id()) && !found.is_out())
     }
 

@@ -13,6 +13,7 @@ mod overload;
 mod panic;
 mod place;
 mod places;
+mod query_of_death;
 mod queue;
 mod retry_budget;
 mod slots;
@@ -23,11 +24,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use http::Method;
 use rand::Rng;
 use tokio::sync::Notify;
 
 use crate::config::{self, UpstreamTimeouts};
-use crate::endpoint::{Endpoint, EndpointId, InFlight};
+use crate::endpoint::{Endpoint, EndpointId, InFlight, Noted};
 use crate::pick::Turn;
 pub use affinity::Affinity;
 pub use forecast::Kind;
@@ -35,6 +37,7 @@ pub use key::Wish;
 use members::Members;
 use panic::Panic;
 pub use place::Place;
+use query_of_death::QueryOfDeath;
 use queue::Queue;
 pub use queue::{Ask, Figures, Reason, Refused};
 use retry_budget::RetryBudget;
@@ -63,6 +66,9 @@ pub struct Pool {
     buffers: config::Buffers,
     requests: AtomicUsize,
     retries: Mutex<RetryBudget>,
+    query_of_death: QueryOfDeath,
+    /// The limit of a response's header is `hang_timeout`.
+    hangs: bool,
 }
 
 /// Whose turn it is, for all threads.
@@ -83,12 +89,15 @@ impl Pool {
             endpoint.judged_by(&pool_name, &pool.health);
             endpoint
         });
+        let mut timeouts = pool.timeouts.clone();
+        let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
+        timeouts.response = hang_timeout.unwrap_or(timeouts.response).min(timeouts.response);
         Arc::new(Self {
             members: ArcSwap::from_pointee(Members::new(&pool.policy, fixed.enumerate().collect())),
             name: Arc::clone(&pool_name),
             policy: pool.policy.clone(),
             affinity: pool.affinity.as_ref().map(Affinity::new),
-            timeouts: pool.timeouts.clone(),
+            timeouts,
             attempts_max: pool.attempts_max,
             idle_connections_max: pool.idle_connections_max,
             panic: Panic::new(pool.health.panic_threshold),
@@ -100,6 +109,8 @@ impl Pool {
             buffers: pool.buffers,
             requests: AtomicUsize::new(0),
             retries: Mutex::new(RetryBudget::new(pool.retry_budget, Instant::now())),
+            query_of_death: QueryOfDeath::default(),
+            hangs: hang_timeout.is_some(),
         })
     }
 
@@ -147,6 +158,28 @@ impl Pool {
     pub fn may_retry(&self, now: Instant) -> bool {
         let requests = self.requests.load(Ordering::Relaxed);
         self.retries.lock().unwrap_or_else(PoisonError::into_inner).withdraw(requests, now)
+    }
+
+    /// Whether requests like this have killed too many workers within the last minute.
+    pub fn refuses(&self, method: &Method, path: &str) -> bool {
+        self.query_of_death.refuses(method, path, Instant::now)
+    }
+
+    /// A worker has answered such a request.
+    pub fn answered(&self, method: &Method, path: &str) {
+        self.query_of_death.answered(method, path);
+    }
+
+    /// A worker has died with these requests in flight; returns the methods and paths that are refused from now on, after
+    /// `deaths_max` deaths.
+    pub fn worker_died(&self, requests: &[Noted], deaths_max: u32) -> Vec<(Method, String)> {
+        let requests: Vec<_> = requests.iter().map(|noted| (noted.method.clone(), noted.target.path())).collect();
+        self.query_of_death.died(&requests, deaths_max, Instant::now())
+    }
+
+    /// Whether a worker that does not answer within the time for that is to be replaced.
+    pub fn hangs(&self) -> bool {
+        self.hangs
     }
 
     /// Its name.

@@ -9,7 +9,7 @@ use socket2::{SockRef, Socket};
 use super::Pool;
 use super::forecast::Kind;
 use super::lane::Lane;
-use crate::endpoint::{Endpoint, InFlight};
+use crate::endpoint::{Endpoint, InFlight, Noted};
 
 /// A place at an endpoint; dropping it gives it back, in a pool with slots to the first who waits.
 #[derive(Debug)]
@@ -120,6 +120,20 @@ impl Place {
     pub fn failed(&mut self, why: &dyn Display) {
         if let Some(in_flight) = self.in_flight() {
             in_flight.failed(why);
+        }
+    }
+
+    /// Puts the request down, where the endpoint is a worker's.
+    pub fn note(&mut self, noted: impl FnOnce() -> Noted) {
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.note(noted);
+        }
+    }
+
+    /// The endpoint has closed the connection without an answer, or in the middle of one: it may be dying.
+    pub fn cut(&mut self) {
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.cut();
         }
     }
 

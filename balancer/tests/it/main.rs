@@ -3,6 +3,7 @@
 
 mod access_log;
 mod answers;
+mod care;
 mod cli;
 mod cli_serve;
 mod cli_sockets;
@@ -25,6 +26,7 @@ mod persistence;
 mod policies;
 mod program;
 mod requests;
+mod roll;
 mod routing;
 mod slots;
 mod slots_faults;

@@ -1,0 +1,302 @@
+//! The loop that keeps a pool's workers as they are wanted.
+//!
+//! Receives everything that happens to the workers and every command through one channel, asks `life` and `plan` what
+//! follows, and does it. Called by [`super::Supervisor`], one loop a pool. Never waits for anything but its channel: tasks do
+//! that and report.
+
+mod orders;
+mod recycling;
+mod telling;
+
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use rand::rngs::SmallRng;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use crate::config::Workers;
+use crate::endpoint::Alarm;
+use crate::pool::Pool;
+use crate::supervise::command::Command;
+use crate::supervise::event::EventKind;
+use crate::supervise::handle::WorkerHandle;
+use crate::supervise::jobs::{Failures, Jobs};
+use crate::supervise::life::{Action, Event, State, Stop};
+use crate::supervise::obituary::seconds;
+use crate::supervise::oom::OomKills;
+use crate::supervise::plan::{Step, Wanted, plan};
+use crate::supervise::recycle::Limits;
+use crate::supervise::spawn::{Blueprint, signal_of};
+use crate::supervise::status::{RestartReason, Status};
+
+/// What the loop receives. `run` is the start that the news belongs to, so that late news of one run is not taken for news
+/// of the next.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Something happened to a worker.
+    Worker { id: u64, run: u64, event: Event },
+    /// A worker's process ended.
+    Ended { id: u64, run: u64, status: Option<ExitStatus> },
+    /// It has not become ready: why, or that its time is over.
+    NotReady { id: u64, run: u64, why: Option<String> },
+    /// Its endpoint asks for its replacement.
+    Alarm { id: u64, run: u64, alarm: Alarm },
+    /// Something is to be changed.
+    Command(Command),
+    /// All workers have to end.
+    Stop(Stop),
+}
+
+/// The loop and all it knows.
+pub(super) struct Reconciler {
+    pool: Arc<Pool>,
+    blueprint: Blueprint,
+    settings: watch::Sender<Arc<Workers>>,
+    /// Wanted now; that in the settings is what was wanted at the start.
+    count: usize,
+    /// By index, then by number.
+    workers: Vec<WorkerHandle>,
+    next_id: u64,
+    jobs: Jobs,
+    stopping: bool,
+    inbox: mpsc::Receiver<Message>,
+    outbox: mpsc::Sender<Message>,
+    status: watch::Sender<Status>,
+    rng: SmallRng,
+    oom_kills: OomKills,
+    /// Wait for the last output of workers that ended.
+    obituaries: JoinSet<()>,
+}
+
+impl Reconciler {
+    /// A loop with no worker yet.
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        blueprint: Blueprint,
+        (outbox, inbox): (mpsc::Sender<Message>, mpsc::Receiver<Message>),
+        status: watch::Sender<Status>,
+        settings: watch::Sender<Arc<Workers>>,
+    ) -> Self {
+        let count = settings.borrow().count.max(1);
+        Self {
+            pool,
+            blueprint,
+            settings,
+            count,
+            workers: Vec::new(),
+            next_id: 0,
+            jobs: Jobs::default(),
+            stopping: false,
+            inbox,
+            outbox,
+            status,
+            rng: rand::make_rng(),
+            oom_kills: OomKills::watch(),
+            obituaries: JoinSet::new(),
+        }
+    }
+
+    /// Starts the workers and runs until all of them were told to end and did.
+    pub(super) async fn run(mut self) {
+        self.settle();
+        let mut ticks = interval(SAMPLE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !(self.stopping && self.workers.iter().all(|worker| worker.life.state() == State::Exited)) {
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.receive(message),
+                    None => break,
+                },
+                _ = ticks.tick() => self.workers.iter_mut().for_each(|worker| worker.sample(Instant::now())),
+            }
+            self.settle();
+            while self.obituaries.try_join_next().is_some() {}
+        }
+        while self.obituaries.join_next().await.is_some() {}
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Worker { id, run, event } => {
+                if let Some(at) = self.position(id, run) {
+                    self.tell(at, event);
+                    self.workers[at].proven |= event == Event::Proven;
+                    self.step(at, event);
+                }
+            }
+            Message::NotReady { id, run, why } => {
+                if let Some(at) = self.position(id, run) {
+                    self.workers[at].not_ready = why;
+                    self.tell(at, Event::ReadyTimedOut);
+                    self.step(at, Event::ReadyTimedOut);
+                }
+            }
+            Message::Alarm { id, run, alarm } => {
+                if let Some(at) = self.position(id, run) {
+                    match alarm {
+                        Alarm::Hung => self.replace_hung(at),
+                        Alarm::RequestsMax => self.workers[at].over = Some(RestartReason::RequestsMax),
+                    }
+                }
+            }
+            Message::Ended { id, run, status } => {
+                if let Some(at) = self.position(id, run) {
+                    self.bury(at, status);
+                }
+            }
+            Message::Command(command) if self.stopping => command.refuse(),
+            Message::Command(Command::Scale(count, reply)) => self.scale(count, reply),
+            Message::Command(command) => self.jobs.waiting.push_back(command),
+            Message::Stop(stop) => {
+                self.stopping = true;
+                self.jobs.stop();
+                for at in 0..self.workers.len() {
+                    self.step(at, Event::Stop(stop));
+                }
+            }
+        }
+    }
+
+    /// Does all that is due now.
+    fn settle(&mut self) {
+        while !self.stopping {
+            self.workers.retain(|worker| !worker.is_over());
+            self.progress();
+            self.recycle();
+            let settings = self.settings.borrow().clone();
+            let wanted = Wanted { count: self.count, parallel: settings.roll_parallel };
+            let seen: Vec<_> = self.workers.iter().map(WorkerHandle::seen).collect();
+            let steps = plan(wanted, &seen);
+            if steps.is_empty() {
+                break;
+            }
+            for step in steps {
+                self.carry_out(step, &settings);
+            }
+        }
+        self.publish();
+    }
+
+    fn carry_out(&mut self, step: Step, settings: &Arc<Workers>) {
+        let position = |workers: &[WorkerHandle], id| workers.iter().position(|worker| worker.id == id);
+        match step {
+            Step::Start { index, on_trial } => {
+                self.next_id += 1;
+                let (name, numbers) = (format!("{}.{index}", self.blueprint.pool), (self.next_id, index));
+                let mut worker = WorkerHandle::new(name, numbers, Arc::clone(settings), on_trial, self.outbox.clone());
+                if let Some(old) = self.workers.iter().rfind(|old| old.index == index) {
+                    worker.follow(old);
+                } else if let Some(scaling) = &mut self.jobs.scaling {
+                    scaling.started.push(worker.id);
+                }
+                let at = self.workers.partition_point(|other| other.index <= index);
+                self.workers.insert(at, worker);
+                self.step(at, Event::Start);
+            }
+            Step::Adopt { id } => {
+                let Some(at) = position(&self.workers, id) else { return };
+                let (index, pid) = (self.workers[at].index, self.workers[at].pid());
+                let is_old = |old: &&WorkerHandle| old.index == index && old.id != id && old.stale.is_some();
+                let why = self.workers.iter().find(is_old).and_then(|old| old.stale);
+                let new = &mut self.workers[at];
+                new.life.adopt();
+                if let Some(why) = why {
+                    new.count_restart(why);
+                    let text = format!("{} is pid {} from now on", new.name, pid.unwrap_or_default());
+                    self.announce(at, EventKind::Replaced, text);
+                }
+            }
+            Step::Retire { id } => {
+                let Some(at) = position(&self.workers, id) else { return };
+                if let (Some(roll), true) = (&mut self.jobs.roll, self.workers[at].stale.is_some()) {
+                    roll.replaced.push(Arc::clone(&self.workers[at].name));
+                }
+                let until = Instant::now() + self.blueprint.surroundings.drain_timeout;
+                let in_flight = self.workers[at].in_flight();
+                let text = format!("{} is drained, requests in flight: {in_flight}", self.workers[at].title());
+                self.announce(at, EventKind::Draining, text);
+                self.step(at, Event::Stop(Stop::Drain { until }));
+            }
+        }
+    }
+
+    /// The worker that the news is about, unless it is old news.
+    fn position(&self, id: u64, run: u64) -> Option<usize> {
+        self.workers.iter().position(|worker| worker.id == id && worker.run == run)
+    }
+
+    /// Lets the event happen and does what follows; returns the time until the next start, if there will be one.
+    fn step(&mut self, at: usize, event: Event) -> Option<Duration> {
+        let mut again_in = None;
+        for action in self.workers[at].life.step(event, Instant::now(), &mut self.rng) {
+            let worker = &mut self.workers[at];
+            match action {
+                Action::Spawn => self.spawn(at),
+                Action::Join => {
+                    if let Some(text) = worker.join(&self.pool) {
+                        self.announce(at, EventKind::Ready, text);
+                    }
+                }
+                Action::Drain { until } => worker.drain(until),
+                Action::Leave => worker.leave(&self.pool),
+                Action::Terminate { grace } => {
+                    worker.signal(signal_of(worker.settings.stop_signal));
+                    worker.set_timer(sleep(grace), Event::StopTimedOut);
+                }
+                Action::Kill { grace } => {
+                    worker.signal(Signal::SIGKILL);
+                    worker.set_timer(sleep(grace), Event::StopTimedOut);
+                }
+                Action::Sweep => worker.sweep(),
+                Action::Restart { after } => {
+                    worker.set_timer(sleep(after), Event::BackoffOver);
+                    again_in = Some(after);
+                }
+            }
+        }
+        again_in
+    }
+
+    fn spawn(&mut self, at: usize) {
+        let worker = &mut self.workers[at];
+        worker.run += 1;
+        worker.restarts += u64::from(worker.run > 1);
+        match self.blueprint.spawn(&worker.settings, (worker.index, self.count), &mut self.rng) {
+            Ok((process, offspring)) => {
+                let text = format!("{} (pid {}) started for {}", worker.name, process.pid(), process.address());
+                let limits = Limits::draw(&worker.settings.recycle, &mut self.rng);
+                worker.mind(process, offspring, limits);
+                self.announce(at, EventKind::Started, text);
+            }
+            Err(error) => {
+                let again_in = self.step(at, Event::SpawnFailed);
+                let again = again_in.map_or(String::new(), |delay| format!("; trying again in {}", seconds(delay)));
+                let worker = &mut self.workers[at];
+                let reason = format!("{} could not be started: {error}{again}", worker.name);
+                tracing::error!("{reason}");
+                worker.reason = Some(reason.as_str().into());
+                worker.count_restart(RestartReason::NotStarted);
+                let (id, index, on_trial) = (worker.id, worker.index, worker.life.on_trial());
+                self.emit(at, EventKind::NotStarted, reason.clone());
+                let mut failures = if on_trial { self.trial_failed(index) } else { Failures::default() };
+                self.jobs.fail_scaling(id, &mut failures);
+                failures.give(&reason, &[]);
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let workers: Vec<_> = self.workers.iter().map(WorkerHandle::status).collect();
+        self.status.send_if_modified(|status| {
+            let changed = status.workers != workers || status.count != self.count;
+            (status.workers, status.count) = (workers, self.count);
+            changed
+        });
+    }
+}
+
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
