@@ -85,8 +85,10 @@ impl Server {
         let parked = Rc::new(Parked::new()?);
         let serving = Rc::new(Serving::new(service, &registry, &parked, &self.threads, &self.limits));
         let (mut accepting, spares) = (JoinSet::new(), Rc::new(Spares::new()));
-        for queue in std::mem::take(&mut self.queues) {
-            let queue = Accepting::new(queue, &spares)?;
+        let queues = std::mem::take(&mut self.queues).into_iter();
+        let queues = queues.map(|queue| Accepting::new(queue, &spares)).collect::<io::Result<Vec<_>>>()?;
+        self.threads.all_ready().await;
+        for queue in queues {
             accepting.spawn_local(accept(queue, self.index, Rc::clone(&serving), self.draining.clone()));
         }
         let (limits, tick) = (self.limits.clone(), tick_for(self.shortest.min(shortest(&self.limits))));
@@ -170,7 +172,8 @@ impl<S: Service> Serving<S> {
             return;
         }
         let counted = self.threads.place(own);
-        match counted.thread() == own {
+        // Who is refused is refused here, where it is counted how many are.
+        match counted.thread() == own || self.threads.are_full() {
             true => self.begin(socket, peer, counted),
             false => counted.hand_over(socket, peer),
         }
