@@ -1227,7 +1227,7 @@ const WORKERS: &[Row] = &[
         "warm_up = { path = \"up\", requests = 0 }",
         &[
             (4, 20, r#""up""#, "`up` does not begin with `/`", r#"write "/up""#),
-            (4, 37, "0", "`requests` cannot be as small as 0", "1 is the smallest"),
+            (4, 37, "0", "`requests` cannot be `0`", "write a whole number from 1 to 10000"),
         ],
     ),
     (
@@ -1254,7 +1254,6 @@ const WORKERS: &[Row] = &[
             "leave it out; paths are chosen by us, a new one at each start",
         )],
     ),
-    (r#"memory_max = "1GB""#, &[(4, 1, "memory_max", r#""memory_max" is not supported yet"#, "leave it out for now")]),
     (
         r#"user = "nobody-here""#,
         &[(
