@@ -24,6 +24,8 @@ use members::Members;
 use retry_budget::RetryBudget;
 
 /// A pool and what is remembered of it between requests.
+///
+/// What is configured never changes: a reload makes a successor ([`Pool::succeed`]), which shares the rest.
 #[derive(Debug)]
 pub struct Pool {
     name: Arc<str>,
@@ -32,48 +34,72 @@ pub struct Pool {
     timeouts: UpstreamTimeouts,
     attempts_max: u32,
     idle_connections_max: usize,
-    members: ArcSwap<Members>,
+    members: Arc<ArcSwap<Members>>,
     /// Held by whoever changes the members; readers never wait.
-    change: Mutex<()>,
-    cursor: AtomicUsize,
+    change: Arc<Mutex<()>>,
+    cursor: Arc<AtomicUsize>,
     /// A retry takes nobody's turn: with one cursor and two endpoints, all first attempts would go to the one that fails.
-    retry_cursor: AtomicUsize,
-    requests: AtomicUsize,
+    retry_cursor: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
     retries: Mutex<RetryBudget>,
 }
 
 impl Pool {
     /// A pool with its fixed endpoints; workers are added as they become ready.
     pub fn new(pool: &config::Pool) -> Arc<Self> {
-        let fixed = pool.endpoints.iter().map(|fixed| {
-            let name = fixed.address.to_string();
-            Endpoint::new(name, fixed.address.clone(), fixed.weight, fixed.backup)
-        });
-        Arc::new(Self {
-            name: pool.name.as_str().into(),
-            members: ArcSwap::from_pointee(Members::new(&pool.policy, fixed.enumerate().collect())),
+        Arc::new(Self::sharing(
+            pool,
+            pool.name.as_str().into(),
+            Arc::new(ArcSwap::from_pointee(Members::of(pool))),
+            Arc::default(),
+            [Arc::default(), Arc::default(), Arc::default()],
+        ))
+    }
+
+    /// The same pool under another configuration: endpoints that it names still are the same objects, with all that is
+    /// counted and known of them; so are workers, and the turns go on. Endpoints it does not name any more drain.
+    ///
+    /// Requests that have found the predecessor already are served by its rules.
+    pub fn succeed(&self, pool: &config::Pool) -> Arc<Self> {
+        let shared = [&self.cursor, &self.retry_cursor, &self.requests].map(Arc::clone);
+        let (members, change) = (Arc::clone(&self.members), Arc::clone(&self.change));
+        let successor = Self::sharing(pool, Arc::clone(&self.name), members, change, shared);
+        self.change_members(|members| members.configured(pool));
+        Arc::new(successor)
+    }
+
+    fn sharing(
+        pool: &config::Pool,
+        name: Arc<str>,
+        members: Arc<ArcSwap<Members>>,
+        change: Arc<Mutex<()>>,
+        [cursor, retry_cursor, requests]: [Arc<AtomicUsize>; 3],
+    ) -> Self {
+        Self {
+            name,
             policy: pool.policy.clone(),
             affinity: pool.affinity.as_ref().map(Affinity::new),
             timeouts: pool.timeouts.clone(),
             attempts_max: pool.attempts_max,
             idle_connections_max: pool.idle_connections_max,
-            change: Mutex::new(()),
-            cursor: AtomicUsize::new(0),
-            retry_cursor: AtomicUsize::new(0),
-            requests: AtomicUsize::new(0),
+            members,
+            change,
+            cursor,
+            retry_cursor,
+            requests,
             retries: Mutex::new(RetryBudget::new(pool.retry_budget)),
-        })
+        }
     }
 
     /// Adds an endpoint; `position` orders the members (a worker's index), so that turns do not depend on who was ready
     /// first.
     pub fn add(&self, endpoint: Arc<Endpoint>, position: usize) {
-        self.change_members(|members| members.with(&self.policy, endpoint, position));
+        self.change_members(|members| members.with(endpoint, position));
     }
 
     /// Takes an endpoint out of the list. Its requests in flight go on; see [`Endpoint::drain`] for waiting for them.
     pub fn remove(&self, id: EndpointId) {
-        self.change_members(|members| members.without(&self.policy, id));
+        self.change_members(|members| members.without(id));
     }
 
     /// Takes a place at an endpoint that is none of `tried`, or at one of these where there is no other; `None` when no
@@ -135,6 +161,11 @@ impl Pool {
     /// Idle connections kept per endpoint and proxy thread.
     pub fn idle_connections_max(&self) -> usize {
         self.idle_connections_max
+    }
+
+    /// Requests it was asked to serve, ever.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// The endpoints of this moment, in order.
