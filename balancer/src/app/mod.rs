@@ -55,11 +55,12 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
         limits: config.client.clone(),
         trusted: config.trusted_proxies.clone(),
         access_log: config.access_log.clone(),
+        metrics: Arc::default(),
     });
     let (drain, draining) = drain();
     let connections_max = config.connections_max.unwrap_or_else(|| limits::connections_max(descriptors));
     let shortest = limits::shortest(config);
-    let servers = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, &draining)
+    let (servers, _control) = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, &draining)
         .map_err(|error| Failure::System("cannot share a listener among threads", error))?;
     start::announce(config, origin, &listeners, descriptors, connections_max);
     if let Some(sockets) = &sockets {

@@ -14,7 +14,7 @@ use super::socket::{Socket, Stream};
 pub(super) struct Threads {
     open: Vec<AtomicUsize>,
     hand_over: Vec<mpsc::UnboundedSender<Handed>>,
-    connections_max: usize,
+    pub(super) connections_max: AtomicUsize,
 }
 
 /// A place among a thread's connections; dropping it gives it back.
@@ -37,13 +37,18 @@ impl Threads {
         // Bounded by `connections_max`: whatever is handed over has been counted.
         let (hand_over, receivers) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let open = (0..count).map(|_| AtomicUsize::new(0)).collect();
+        let connections_max = AtomicUsize::new(connections_max);
         (Arc::new(Self { open, hand_over, connections_max }), receivers)
     }
 
     /// Whether there are more connections than there may be and `beyond`.
     pub(super) fn are_full(&self, beyond: usize) -> bool {
-        self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum::<usize>()
-            > self.connections_max.saturating_add(beyond)
+        self.count() > self.connections_max.load(Ordering::Relaxed).saturating_add(beyond)
+    }
+
+    /// Connections on all threads.
+    pub(super) fn count(&self) -> usize {
+        self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum()
     }
 
     /// Counts a connection accepted by thread `own`, on the thread that shall serve it.

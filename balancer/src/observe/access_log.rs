@@ -63,14 +63,15 @@ impl AccessLog {
         }
     }
 
-    pub(super) fn write(self: Rc<Self>, record: &Record) {
+    pub(super) fn write(self: Rc<Self>, record: &Record, now: Instant) {
+        let took = now.saturating_duration_since(record.head.begun).as_secs_f64();
         {
             let mut lines = self.lines.borrow_mut();
             let mut stamp = self.stamp.borrow_mut();
-            stamp.set(Instant::now(), self.format);
+            stamp.set(now, self.format);
             match self.format {
-                AccessLogFormat::Combined => combined(&mut lines, &stamp.text, record),
-                AccessLogFormat::Json => json(&mut lines, &stamp.text, record),
+                AccessLogFormat::Combined => combined(&mut lines, &stamp.text, took, record),
+                AccessLogFormat::Json => json(&mut lines, &stamp.text, took, record),
                 AccessLogFormat::Off => return,
             }
             lines.push(b'\n');
@@ -114,7 +115,7 @@ impl Stamp {
 }
 
 /// nginx's `combined`, then our fields; `-` where there is nothing to say.
-fn combined(out: &mut Vec<u8>, time: &str, record: &Record) {
+fn combined(out: &mut Vec<u8>, time: &str, took: f64, record: &Record) {
     let head = &record.head;
     match head.client {
         Some(ip) => put(out, format_args!("{ip}")),
@@ -134,7 +135,7 @@ fn combined(out: &mut Vec<u8>, time: &str, record: &Record) {
     escape_field(out, head.referer.as_ref());
     out.extend_from_slice(b"\" \"");
     escape_field(out, head.agent.as_ref());
-    put(out, format_args!("\" rt={:.3}", head.begun.elapsed().as_secs_f64()));
+    put(out, format_args!("\" rt={took:.3}"));
     out.extend_from_slice(b" qt=0.000 ut=");
     match record.upstream {
         Some(upstream) => put(out, format_args!("{:.3}", upstream.as_secs_f64())),
@@ -154,7 +155,7 @@ fn combined(out: &mut Vec<u8>, time: &str, record: &Record) {
 }
 
 /// One object a line; times in seconds, what is not known left out.
-fn json(out: &mut Vec<u8>, time: &str, record: &Record) {
+fn json(out: &mut Vec<u8>, time: &str, took: f64, record: &Record) {
     let head = &record.head;
     put(out, format_args!("{{\"time\":\"{time}\""));
     if let Some(ip) = head.client {
@@ -175,7 +176,7 @@ fn json(out: &mut Vec<u8>, time: &str, record: &Record) {
         }
     }
     put(out, format_args!(",\"status\":{},\"bytes\":{}", record.status.as_u16(), record.bytes));
-    put(out, format_args!(",\"rt\":{:.6},\"qt\":0", head.begun.elapsed().as_secs_f64()));
+    put(out, format_args!(",\"rt\":{took:.6},\"qt\":0"));
     if let Some(upstream) = record.upstream {
         put(out, format_args!(",\"ut\":{:.6}", upstream.as_secs_f64()));
     }

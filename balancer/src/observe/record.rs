@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
-use super::AccessLog;
+use super::{MethodLabel, Observer};
 
-/// What the access log says of one request; said when it is dropped, whatever became of the request.
+/// What is told of one request; told when it is dropped, whatever became of the request.
 #[derive(Debug)]
 pub struct Record {
     pub(super) head: Head,
@@ -20,8 +20,9 @@ pub struct Record {
     pub(super) attempts: u32,
     pub(super) reason: Option<&'static str>,
     pub(super) upstream: Option<Duration>,
+    pub(super) rejected: bool,
     claimed: Option<Instant>,
-    log: Rc<AccessLog>,
+    observer: Rc<Observer>,
 }
 
 /// What is known when a request arrives.
@@ -31,7 +32,9 @@ pub struct Head {
     pub begun: Instant,
     /// Who sent it; `None` for a Unix socket.
     pub client: Option<IpAddr>,
-    /// The request line; `None` when there was none to read.
+    /// Its method, as it is counted.
+    pub method: MethodLabel,
+    /// The request line; `None` when there was none to read, or nobody wants to know.
     pub line: Option<(Method, Uri, Version)>,
     /// `Host`.
     pub host: Option<HeaderValue>,
@@ -43,9 +46,17 @@ pub struct Head {
     pub id: HeaderValue,
 }
 
+impl Head {
+    /// Of a request of which nothing is told but that it was there.
+    pub fn counted(begun: Instant, method: MethodLabel) -> Self {
+        let id = HeaderValue::from_static("");
+        Self { begun, client: None, method, line: None, host: None, referer: None, agent: None, id }
+    }
+}
+
 impl Record {
     /// Begins the story of a request.
-    pub fn new(log: &Rc<AccessLog>, head: Head) -> Self {
+    pub fn new(observer: &Rc<Observer>, head: Head) -> Self {
         Self {
             head,
             // What stands in the log when the client left before there was an answer.
@@ -56,8 +67,9 @@ impl Record {
             attempts: 0,
             reason: None,
             upstream: None,
+            rejected: false,
             claimed: None,
-            log: Rc::clone(log),
+            observer: Rc::clone(observer),
         }
     }
 
@@ -88,6 +100,18 @@ impl Record {
         self.upstream = self.claimed.map(|claimed| claimed.elapsed());
     }
 
+    /// An attempt has failed, and another is made.
+    pub fn retried(&self, why: &'static str) {
+        self.observer.retried(self, why);
+    }
+
+    /// We answer ourselves, with that status and for that reason.
+    pub fn rejected(&mut self, status: StatusCode, reason: &'static str) {
+        self.rejected = true;
+        self.answered(status);
+        self.failed(reason);
+    }
+
     /// Something went wrong; the first reason stays.
     pub fn failed(&mut self, reason: &'static str) {
         self.reason.get_or_insert(reason);
@@ -101,6 +125,6 @@ impl Drop for Record {
         if no_answer {
             self.reason = Some("client_gone");
         }
-        Rc::clone(&self.log).write(self);
+        Rc::clone(&self.observer).over(self);
     }
 }
