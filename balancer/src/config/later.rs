@@ -3,7 +3,7 @@
 
 /// Keys by table; a key leaves this list in the change that makes it work.
 const KEYS: &[(&str, &[&str])] = &[
-    ("", &["admin", "listener", "tls", "acme"]),
+    ("", &["listener", "tls", "acme"]),
     (
         "pool.NAME",
         &[

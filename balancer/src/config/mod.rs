@@ -5,6 +5,7 @@
 //! It never opens a socket, starts a process, or knows another room.
 
 mod access_log;
+mod admin;
 mod check;
 mod client;
 mod command;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogPath};
+pub use admin::{Admin, admin_socket, read_token};
 pub use client::{AmbiguousFields, ClientLimits};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use endpoint::{Address, Endpoint, Host};
@@ -67,6 +69,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The access log.
     pub access_log: AccessLog,
+    /// Commands and metrics.
+    pub admin: Admin,
 }
 
 /// The configuration `text` holds; `origin` is the name its mistakes are reported under. Looks at the machine where a
