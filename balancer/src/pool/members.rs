@@ -28,7 +28,7 @@ impl Members {
     }
 
     /// The same members under another configuration: its fixed endpoints, those that were there already kept, and whoever
-    /// came by itself. What is left out drains.
+    /// came by itself.
     pub(super) fn configured(&self, pool: &config::Pool) -> Self {
         let (before, others) = self.positions.split_at(self.fixed);
         let fixed = pool.endpoints.iter().map(|fixed| {
@@ -38,11 +38,6 @@ impl Members {
             (0, endpoint)
         });
         let fixed: Vec<_> = fixed.collect();
-        for (_, endpoint) in before {
-            if !fixed.iter().any(|(_, kept)| kept.id() == endpoint.id()) {
-                endpoint.drain();
-            }
-        }
         Self::new(&pool.policy, fixed.len(), fixed.into_iter().chain(others.iter().cloned()).collect())
     }
 

@@ -64,7 +64,11 @@ impl Pool {
         let shared = [&self.cursor, &self.retry_cursor, &self.requests].map(Arc::clone);
         let (members, change) = (Arc::clone(&self.members), Arc::clone(&self.change));
         let successor = Self::sharing(pool, Arc::clone(&self.name), members, change, shared);
+        let before = self.endpoints();
         self.change_members(|members| members.configured(pool));
+        // Only now: until here there was no other to go to.
+        let after = self.endpoints();
+        before.iter().filter(|one| !after.iter().any(|kept| kept.id() == one.id())).for_each(|gone| gone.drain());
         Arc::new(successor)
     }
 
@@ -105,7 +109,23 @@ impl Pool {
     /// Takes a place at an endpoint that is none of `tried`, or at one of these where there is no other; `None` when no
     /// endpoint accepts requests.
     pub fn claim(&self, wish: &Wish, tried: &[EndpointId], rng: &mut impl Rng) -> Option<InFlight> {
-        let members = self.members.load();
+        loop {
+            let members = self.members.load();
+            let place = self.claim_among(&members, wish, tried, rng);
+            // Those that were members a moment ago may have made room for others.
+            if place.is_some() || std::ptr::eq(&**members, &**self.members.load()) {
+                return place;
+            }
+        }
+    }
+
+    fn claim_among(
+        &self,
+        members: &Members,
+        wish: &Wish,
+        tried: &[EndpointId],
+        rng: &mut impl Rng,
+    ) -> Option<InFlight> {
         if let Some(place) = wish.affinity.and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim())
         {
             return Some(place);
@@ -119,7 +139,7 @@ impl Pool {
                 return Some(place);
             }
         }
-        if tried.is_empty() { None } else { self.claim(wish, &[], turn.rng) }
+        if tried.is_empty() { None } else { self.claim_among(members, wish, &[], turn.rng) }
     }
 
     /// Counts a request, of whose number a share may be retried.
