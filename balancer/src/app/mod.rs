@@ -58,7 +58,8 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
         metrics: Arc::default(),
     });
     let (drain, draining) = drain();
-    let connections_max = config.connections_max.unwrap_or_else(|| limits::connections_max(descriptors));
+    let allowed = limits::connections_max(descriptors);
+    let connections_max = config.connections_max.map_or(allowed, |wanted| wanted.min(allowed));
     let shortest = limits::shortest(config);
     let (servers, _control) = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, &draining)
         .map_err(|error| Failure::System("cannot share a listener among threads", error))?;

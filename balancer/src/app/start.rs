@@ -15,7 +15,7 @@ use crate::listen::{Listener, Server};
 use crate::observe::{Destination, Writer};
 use crate::pool::Pool;
 use crate::proxy::{Proxy, Shared};
-use crate::supervise::{OutputSink, Ports, Sockets, Status, Stream, Supervisor, own_program};
+use crate::supervise::{OutputSink, Ports, Sockets, Status, Stream, Supervisor, Surroundings, own_program};
 
 /// Says what runs, from which file and within which limits.
 pub(super) fn announce(
@@ -30,7 +30,12 @@ pub(super) fn announce(
         threads => format!("{threads} proxy threads"),
     };
     tracing::info!("balancer {} with {origin}, {threads}", env!("CARGO_PKG_VERSION"));
-    tracing::info!("{descriptors} descriptors allow {connections_max} client connections");
+    tracing::info!("{descriptors} descriptors; at most {connections_max} client connections");
+    if let Some(wanted) = config.connections_max.filter(|wanted| *wanted > connections_max) {
+        tracing::warn!(
+            "connections_max = {wanted} is more than {descriptors} descriptors allow, which is {connections_max}"
+        );
+    }
     if descriptors < DESCRIPTORS_FEW {
         tracing::warn!("few descriptors: raise the limit (ulimit -n, LimitNOFILE=) before there is much traffic");
     }
@@ -79,14 +84,18 @@ pub(super) fn supervisors(
     sockets: Option<&Sockets>,
     writer: &Writer,
 ) -> Vec<Supervisor> {
-    let ports = Ports::default();
+    let surroundings = Surroundings {
+        output: output_to(writer),
+        events: Arc::new(|_| {}),
+        ports: Ports::default(),
+        sockets: sockets.cloned(),
+        shim: own_program(),
+        drain_timeout: config.drain_timeout,
+    };
     let with_workers =
         config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.workers.as_ref()?, pool)));
     with_workers
-        .map(|(workers, pool)| {
-            let places = (ports.clone(), sockets.cloned());
-            Supervisor::start(Arc::clone(pool), workers.clone(), output_to(writer), places, own_program())
-        })
+        .map(|(workers, pool)| Supervisor::start(Arc::clone(pool), workers.clone(), surroundings.clone()))
         .collect()
 }
 

@@ -97,6 +97,7 @@ impl Workers {
             stop_signal: StopSignal::Term,
             stop_timeout: Duration::from_secs(10),
             backoff: Backoff::default(),
+            roll_parallel: 1,
             output: Output::Prefix,
         }
     }

@@ -25,16 +25,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ),
     (
         "pool.NAME.workers",
-        &[
-            "warm_up",
-            "requests_max",
-            "memory_max",
-            "age_max",
-            "hang_timeout",
-            "roll_parallel",
-            "query_of_death",
-            "output_dir",
-        ],
+        &["warm_up", "requests_max", "memory_max", "age_max", "hang_timeout", "query_of_death", "output_dir"],
     ),
 ];
 

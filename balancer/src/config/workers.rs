@@ -43,6 +43,8 @@ pub struct Workers {
     pub stop_timeout: Duration,
     /// Delay between restarts.
     pub backoff: Backoff,
+    /// How many are replaced at once in a roll; at least 1.
+    pub roll_parallel: usize,
     /// Where its output goes.
     pub output: Output,
 }
@@ -112,6 +114,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
     let stop_signal = section.take("stop_signal").and_then(|item| stop_signal(&item));
     let stop_timeout = section.take("stop_timeout").and_then(|item| item.duration(Duration::ZERO..=DURATION_MAX));
     let backoff = section.take("backoff").and_then(|item| backoff(&item, &default.backoff));
+    let roll_parallel = section.take("roll_parallel").and_then(|item| item.integer(1..=COUNT_MAX));
     let output =
         section.take("output").and_then(|item| item.choice(&[("prefix", Output::Prefix), ("null", Output::Null)]));
     section.finish();
@@ -130,6 +133,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
         stop_signal: stop_signal.unwrap_or(default.stop_signal),
         stop_timeout: stop_timeout.unwrap_or(default.stop_timeout),
         backoff: backoff.unwrap_or(default.backoff),
+        roll_parallel: roll_parallel.unwrap_or(default.roll_parallel),
         output: output.unwrap_or(default.output),
         command: default.command,
     };

@@ -30,6 +30,8 @@ pub enum Fault {
     NoRoute,
     /// No endpoint of the pool accepts requests.
     NoEndpoint,
+    /// There is no descriptor left for a connection to an endpoint.
+    DescriptorLimit,
     /// The endpoint refused the connection.
     ConnectFailed,
     /// The endpoint did not accept a connection within `connect_timeout`.
@@ -83,6 +85,7 @@ impl Fault {
             Self::SlowBody => (Client, StatusCode::REQUEST_TIMEOUT, "slow_body"),
             Self::NoRoute => (Us, StatusCode::NOT_FOUND, "no_route"),
             Self::NoEndpoint => (Us, StatusCode::SERVICE_UNAVAILABLE, "no_endpoint"),
+            Self::DescriptorLimit => (Us, StatusCode::SERVICE_UNAVAILABLE, "descriptor_limit"),
             Self::ConnectFailed => (Endpoint, StatusCode::BAD_GATEWAY, "connect_failed"),
             Self::ConnectTimeout => (Endpoint, StatusCode::BAD_GATEWAY, "connect_timeout"),
             Self::ClosedEarly => (Endpoint, StatusCode::BAD_GATEWAY, "closed_early"),

@@ -33,8 +33,8 @@ async fn within(limit: Duration, mut socket: Socket) {
 }
 
 /// Answers without a request that could be answered, then closes. `id` is the one in the log.
-pub(super) async fn with_answer(socket: Socket, refusal: Refusal, id: HeaderValue) {
-    if answer(&socket, refusal, &id) {
+pub(super) async fn with_answer(mut socket: Socket, refusal: Refusal, id: HeaderValue) {
+    if answer(&mut socket, refusal, &id).await {
         lingering(socket).await;
     }
 }
@@ -44,13 +44,13 @@ pub(super) async fn soon_with_answer(mut socket: Socket, refusal: Refusal, id: H
     // Answered when its request has been read: who waited in the queue has sent it, and then the close resets nothing.
     let mut buffer = vec![0; 4 * 1024];
     let _ = timeout(SOON, socket.read(&mut buffer)).await;
-    if answer(&socket, refusal, &id) {
+    if answer(&mut socket, refusal, &id).await {
         within(SOON, socket).await;
     }
 }
 
 /// Says it, as far as the client's kernel takes it.
-fn answer(socket: &Socket, refusal: Refusal, id: &HeaderValue) -> bool {
+async fn answer(socket: &mut Socket, refusal: Refusal, id: &HeaderValue) -> bool {
     let (status, id) = (refusal.status(), id.to_str().unwrap_or_default());
     let retry = if status == StatusCode::SERVICE_UNAVAILABLE { "Retry-After: 1\r\n" } else { "" };
     let body = text(status, refusal.reason(), id);
@@ -59,8 +59,8 @@ fn answer(socket: &Socket, refusal: Refusal, id: &HeaderValue) -> bool {
          X-Request-Id: {id}\r\n{retry}Connection: close\r\n\r\n{body}",
         body.len()
     );
-    // An answer smaller than any socket buffer; a client that does not even take this gets none.
-    socket.try_write(answer.as_bytes()).is_ok()
+    // Smaller than any socket buffer; a client that does not even take this gets none.
+    matches!(timeout(SOON, socket.write_all(answer.as_bytes())).await, Ok(Ok(())))
 }
 
 /// The body of an answer of ours: what happened, in words, and the id under which the log has it.

@@ -70,6 +70,6 @@ impl Control {
 
     /// Client connections that are open.
     pub fn connections(&self) -> usize {
-        self.threads.count()
+        self.threads.connections()
     }
 }

@@ -11,6 +11,7 @@ mod connection;
 mod control;
 mod open;
 mod parked;
+mod refusing;
 mod registry;
 mod server;
 mod socket;

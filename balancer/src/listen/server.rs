@@ -19,6 +19,7 @@ use super::connection::{Connection, Refusal};
 use super::control::{Control, Order};
 use super::open::{BACKLOG, Listener, Queue};
 use super::parked::Parked;
+use super::refusing::Refusing;
 use super::registry::{Registry, tick_for};
 use super::threads::{Counted, Handed, Threads};
 use super::{Client, Service, Socket, close};
@@ -43,6 +44,7 @@ struct Serving<S> {
     service: Rc<S>,
     registry: Rc<Registry>,
     parked: Rc<Parked>,
+    refusing: Rc<Refusing>,
     threads: Arc<Threads>,
     http: http1::Builder,
     header_bytes_max: usize,
@@ -161,7 +163,10 @@ async fn accept<S: Service>(
             biased;
             () = &mut begins => break,
             _ = &mut closing => break,
-            accepted = queue.accept() => accepted,
+            accepted = async {
+                serving.refusing.room().await;
+                queue.accept().await
+            } => accepted,
         };
         serving.place(own, accepted);
     }
@@ -186,7 +191,8 @@ impl<S: Service> Serving<S> {
             .max_buf_size(header_bytes_max.max(READ_BUFFER))
             .header_read_timeout(None);
         let (registry, parked, threads) = (Rc::clone(registry), Rc::clone(parked), Arc::clone(threads));
-        Self { service, registry, parked, threads, http, header_bytes_max }
+        let refusing = Rc::new(Refusing::for_threads(threads.count()));
+        Self { service, registry, parked, refusing, threads, http, header_bytes_max }
     }
 
     /// Serves a connection that thread `own` has accepted, or has another thread serve it.
@@ -217,18 +223,19 @@ impl<S: Service> Serving<S> {
 
     /// Serves a connection that is new to this thread, unless there are too many.
     fn begin(&self, socket: Socket, peer: Peer, counted: Counted) {
-        if !self.threads.are_full(0) {
+        if !self.threads.are_full() {
             return self.serve(socket, peer, counted);
         }
         let refusal = Refusal::ConnectionsMax;
         let id = self.service.refused(&Client::new(peer), refusal);
-        let crowded = self.threads.are_full(LINGERING_MAX);
+        let refused = self.refusing.enter();
+        let many = self.refusing.are_many();
         spawn_local(async move {
-            match crowded {
+            match many {
                 true => close::soon_with_answer(socket, refusal, id).await,
                 false => close::with_answer(socket, refusal, id).await,
             }
-            drop(counted);
+            drop((counted, refused));
         });
     }
 
@@ -255,6 +262,3 @@ fn shortest(limits: &ClientLimits) -> Duration {
 
 /// What hyper reads at once and holds for a client at most, besides a header section of the greatest length.
 const READ_BUFFER: usize = 64 * 1024;
-/// Refused connections that may take their time to read the answer; those beyond have a tenth of a second, so that they do
-/// not use up the descriptors that the others need.
-const LINGERING_MAX: usize = 64;

@@ -30,17 +30,6 @@ impl Socket {
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
-
-    /// Writes what goes into the socket's buffer without waiting.
-    ///
-    /// # Errors
-    /// Those of the system call; `WouldBlock` when the buffer is full.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
-        }
-    }
 }
 
 /// A connected stream socket that no runtime knows, and who is at its other end.

@@ -41,14 +41,19 @@ impl Threads {
         (Arc::new(Self { open, hand_over, connections_max }), receivers)
     }
 
-    /// Whether there are more connections than there may be and `beyond`.
-    pub(super) fn are_full(&self, beyond: usize) -> bool {
-        self.count() > self.connections_max.load(Ordering::Relaxed).saturating_add(beyond)
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
     }
 
-    /// Connections on all threads.
-    pub(super) fn count(&self) -> usize {
+    /// Connections on all of them.
+    pub(super) fn connections(&self) -> usize {
         self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Whether there are more connections than there may be.
+    pub(super) fn are_full(&self) -> bool {
+        self.connections() > self.connections_max.load(Ordering::Relaxed)
     }
 
     /// Counts a connection accepted by thread `own`, on the thread that shall serve it.
@@ -124,11 +129,11 @@ mod tests {
     fn connections_are_counted_until_they_end() {
         let (threads, _receivers) = Threads::new(2, 1);
         let first = threads.place(0);
-        assert!(!threads.are_full(0));
+        assert!(!threads.are_full());
         let second = threads.place(0);
-        assert!(threads.are_full(0));
+        assert!(threads.are_full());
         drop(second);
-        assert!(!threads.are_full(0));
+        assert!(!threads.are_full());
         drop(first);
     }
 }

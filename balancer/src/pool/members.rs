@@ -73,7 +73,9 @@ impl Members {
 
     /// The one whose affinity tag this is, unless it was tried.
     pub(super) fn tagged(&self, tag: u64, affinity: &Affinity, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
-        self.endpoints().find(|endpoint| affinity.tag(endpoint) == tag).filter(|found| !tried.contains(&found.id()))
+        // A worker that drains and its replacement have one name, and so one tag.
+        let wanted = |endpoint: &&Arc<Endpoint>| affinity.tag(endpoint) == tag && endpoint.accepts();
+        self.endpoints().find(wanted).filter(|found| !tried.contains(&found.id()))
     }
 
     /// All, in order.

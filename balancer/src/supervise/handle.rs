@@ -1,18 +1,22 @@
 //! The supervisor's record of one worker.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::life::{Event, Life};
+use super::backoff::RestartDelay;
+use super::life::{Event, Life, State};
 use super::obituary::seconds;
+use super::plan::Seen;
 use super::ready::{until_gone, until_ready};
 use super::reconcile::Message;
 use super::spawn::{Offspring, Process};
-use super::status::WorkerStatus;
+use super::status::{RestartReason, Usage, WorkerStatus};
 use crate::config::{Address, Workers};
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
@@ -24,8 +28,22 @@ pub(super) struct WorkerHandle {
     pub(super) name: Arc<str>,
     /// From 1.
     pub(super) index: usize,
+    /// Its number, never used twice in a pool.
+    pub(super) id: u64,
+    /// The settings it was last started with, or would be.
+    pub(super) settings: Arc<Workers>,
     /// Where it is in its life.
     pub(super) life: Life,
+    /// Why it is to be replaced, if it is.
+    pub(super) stale: Option<RestartReason>,
+    /// Whether it has been ready for long enough to be trusted.
+    pub(super) proven: bool,
+    /// What its process group uses.
+    pub(super) usage: Usage,
+    /// How often a worker of its index was started again.
+    pub(super) restarts: u64,
+    /// The same and replacements, by why.
+    pub(super) restart_reasons: BTreeMap<RestartReason, u64>,
     /// Counts its starts, failed ones too.
     pub(super) run: u64,
     /// Its process, if it has one.
@@ -43,11 +61,25 @@ pub(super) struct WorkerHandle {
 
 impl WorkerHandle {
     /// Of a worker that was never started.
-    pub(super) fn new(name: String, index: usize, life: Life, outbox: mpsc::Sender<Message>) -> Self {
+    pub(super) fn new(
+        name: String,
+        (id, index): (u64, usize),
+        settings: Arc<Workers>,
+        on_trial: bool,
+        outbox: mpsc::Sender<Message>,
+    ) -> Self {
+        let life = Life::new(on_trial, settings.stop_timeout, RestartDelay::new(&settings.backoff), Instant::now());
         Self {
             name: name.into(),
             index,
+            id,
+            settings,
             life,
+            stale: None,
+            proven: false,
+            usage: Usage::default(),
+            restarts: 0,
+            restart_reasons: BTreeMap::new(),
             run: 0,
             process: None,
             reason: None,
@@ -58,41 +90,88 @@ impl WorkerHandle {
         }
     }
 
+    /// Its process, while it has one.
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// `app.2 (pid 123)`.
+    pub(super) fn title(&self) -> String {
+        match self.pid() {
+            Some(pid) => format!("{} (pid {pid})", self.name),
+            None => self.name.to_string(),
+        }
+    }
+
+    /// Whether it has ended for good.
+    pub(super) fn is_over(&self) -> bool {
+        self.life.state() == State::Exited && self.life.is_leaving()
+    }
+
+    /// What the plan has to know of it.
+    pub(super) fn seen(&self) -> Seen {
+        Seen {
+            id: self.id,
+            index: self.index,
+            state: self.life.state(),
+            leaving: self.life.is_leaving(),
+            stale: self.stale.is_some(),
+            on_trial: self.life.on_trial(),
+            proven: self.proven,
+        }
+    }
+
+    /// It is a worker of `old`'s place from now on and takes over what is counted there.
+    pub(super) fn follow(&mut self, old: &Self) {
+        (self.restarts, self.reason) = (old.restarts, old.reason.clone());
+        self.restart_reasons = old.restart_reasons.clone();
+    }
+
+    /// Counts that it is started again, or replaced.
+    pub(super) fn count_restart(&mut self, reason: RestartReason) {
+        *self.restart_reasons.entry(reason).or_default() += 1;
+    }
+
     /// A new run begins with this process; its end and its readiness will be reported.
-    pub(super) fn mind(&mut self, process: Process, offspring: Offspring, workers: &Workers) {
-        let (index, run, outbox) = (self.index, self.run, self.outbox.clone());
+    pub(super) fn mind(&mut self, process: Process, offspring: Offspring) {
+        let (id, run, outbox) = (self.id, self.run, self.outbox.clone());
         self.minders = JoinSet::new();
         self.minders.spawn(async move {
             let status = offspring.ended().await;
             // Sending fails only when the loop is gone.
-            let _ = outbox.send(Message::Ended { index, run, status }).await;
+            let _ = outbox.send(Message::Ended { id, run, status }).await;
         });
         let (address, line_seen, outbox) = (process.address(), process.line_seen(), self.outbox.clone());
-        let (ready, limit) = (workers.ready.clone(), workers.ready_timeout);
+        let (ready, limit) = (self.settings.ready.clone(), self.settings.ready_timeout);
         self.minders.spawn(async move {
             let event = match timeout(limit, until_ready(&ready, &address, &line_seen)).await {
                 Ok(()) => Event::BecameReady,
                 Err(_) => Event::ReadyTimedOut,
             };
-            let _ = outbox.send(Message::Worker { index, run, event }).await;
+            let _ = outbox.send(Message::Worker { id, run, event }).await;
             if let (Address::Unix(path), Event::BecameReady) = (address, event) {
                 until_gone(&path).await;
-                let _ = outbox.send(Message::Worker { index, run, event: Event::SocketGone }).await;
+                let _ = outbox.send(Message::Worker { id, run, event: Event::SocketGone }).await;
             }
         });
         self.endpoint = None;
+        self.proven = false;
+        self.usage = Usage::default();
         self.process = Some(process);
     }
 
-    /// Its endpoint becomes a member of the pool; said only afterwards, for whoever reads it may send a request.
-    pub(super) fn join(&mut self, pool: &Pool) {
-        let Some(process) = &self.process else { return };
+    /// Its endpoint becomes a member of the pool; returns the sentence to be said, only now, for whoever reads it may send a
+    /// request.
+    pub(super) fn join(&mut self, pool: &Pool) -> Option<String> {
+        let process = self.process.as_ref()?;
         let address = process.address();
         let endpoint = Endpoint::new(self.name.as_ref().to_owned(), address.clone(), 1, false);
         self.endpoint = Some(Arc::clone(&endpoint));
         pool.add(endpoint, BEHIND_FIXED_ENDPOINTS + self.index);
         let (name, pid, lived) = (&self.name, process.pid(), seconds(process.started().elapsed()));
-        tracing::info!("{name} (pid {pid}) is ready at {address} after {lived}");
+        let text = format!("{name} (pid {pid}) is ready at {address} after {lived}");
+        self.set_timer(sleep(PROVEN_AFTER), Event::Proven);
+        Some(text)
     }
 
     /// Its endpoint takes no new request; reports when it has none, or at `until`.
@@ -136,11 +215,11 @@ impl WorkerHandle {
 
     /// Reports `event` when `wait` is over, instead of what the last timer would have reported.
     pub(super) fn set_timer(&mut self, wait: impl Future<Output = ()> + Send + 'static, event: Event) {
-        let (index, run, outbox) = (self.index, self.run, self.outbox.clone());
+        let (id, run, outbox) = (self.id, self.run, self.outbox.clone());
         self.timer = JoinSet::new();
         self.timer.spawn(async move {
             wait.await;
-            let _ = outbox.send(Message::Worker { index, run, event }).await;
+            let _ = outbox.send(Message::Worker { id, run, event }).await;
         });
     }
 
@@ -152,12 +231,20 @@ impl WorkerHandle {
     /// What is to be seen of it.
     pub(super) fn status(&self) -> WorkerStatus {
         WorkerStatus {
+            name: Arc::clone(&self.name),
             index: self.index,
             state: self.life.state(),
             since: self.life.since().into_std(),
+            started: self.process.as_ref().map(|process| process.started().into_std()),
             pid: self.process.as_ref().map(Process::pid),
             address: self.process.as_ref().map(Process::address),
-            restarts: self.run.saturating_sub(1),
+            endpoint: self.endpoint.as_ref().map(|endpoint| endpoint.id()),
+            in_flight: 0,
+            usage: self.usage,
+            stale: self.stale.is_some(),
+            on_trial: self.life.on_trial(),
+            restarts: self.restarts,
+            restart_reasons: self.restart_reasons.clone(),
             reason: self.reason.clone(),
         }
     }
@@ -165,3 +252,5 @@ impl WorkerHandle {
 
 /// Position of a pool's workers among its members: behind its fixed endpoints.
 const BEHIND_FIXED_ENDPOINTS: usize = 1_000;
+/// A replacement that has lived so long beside the old worker does not end right after its start.
+const PROVEN_AFTER: Duration = Duration::from_millis(500);

@@ -62,6 +62,10 @@ pub(super) enum Event {
     Drained,
     /// It was told to end and did not in time.
     StopTimedOut,
+    /// A request on it was not answered in time, and it is not wanted any more.
+    Hung,
+    /// It has been ready for long enough to be trusted; changes nothing here.
+    Proven,
 }
 
 /// What to do about it, in this order.
@@ -103,6 +107,7 @@ pub(super) struct Life {
     state: State,
     since: Instant,
     wanted: bool,
+    on_trial: bool,
     killed: bool,
     ready_since: Option<Instant>,
     stop_timeout: Duration,
@@ -110,9 +115,20 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// A worker that has no process and is not wanted yet.
-    pub(super) fn new(stop_timeout: Duration, delay: RestartDelay, now: Instant) -> Self {
-        Self { state: State::Exited, since: now, wanted: false, killed: false, ready_since: None, stop_timeout, delay }
+    /// A worker that has no process and is not wanted yet. On trial, it is not started again when it fails.
+    pub(super) fn new(on_trial: bool, stop_timeout: Duration, delay: RestartDelay, now: Instant) -> Self {
+        let (state, since) = (State::Exited, now);
+        Self { state, since, wanted: false, on_trial, killed: false, ready_since: None, stop_timeout, delay }
+    }
+
+    /// The trial is over: it is kept alive like any other.
+    pub(super) fn adopt(&mut self) {
+        self.on_trial = false;
+    }
+
+    /// Other settings hold from now on.
+    pub(super) fn reconfigure(&mut self, stop_timeout: Duration, delay: RestartDelay) {
+        (self.stop_timeout, self.delay) = (stop_timeout, delay);
     }
 
     /// What follows from `event`. An event that means nothing in this state (a late one) changes nothing.
@@ -127,7 +143,7 @@ impl Life {
                 self.enter(State::Starting, now);
                 vec![Action::Spawn]
             }
-            (State::Starting, Event::SpawnFailed) => vec![self.wait_for_restart(now, rng)],
+            (State::Starting, Event::SpawnFailed) => self.again(now, rng).into_iter().collect(),
             (State::Starting, Event::BecameReady) => {
                 self.enter(State::Ready, now);
                 self.ready_since = Some(now);
@@ -139,13 +155,13 @@ impl Life {
                 vec![Action::Drain { until: now + self.stop_timeout }]
             }
             (State::Starting, Event::ReadyTimedOut) => vec![self.terminate(self.stop_timeout, now)],
+            // Requests that it can still answer it may: the signal is a polite one.
+            (State::Ready | State::Draining, Event::Hung) => {
+                self.wanted = false;
+                vec![Action::Leave, self.terminate(self.stop_timeout, now)]
+            }
             (State::Starting | State::Ready | State::Draining | State::Stopping, Event::Exited) => {
-                let next = if self.wanted {
-                    Some(self.wait_for_restart(now, rng))
-                } else {
-                    self.enter(State::Exited, now);
-                    None
-                };
+                let next = self.again(now, rng);
                 [Action::Leave, Action::Sweep].into_iter().chain(next).collect()
             }
             (_, Event::Stop(stop)) => self.stop(stop, now),
@@ -172,6 +188,16 @@ impl Life {
     /// Since when it is there.
     pub(super) fn since(&self) -> Instant {
         self.since
+    }
+
+    /// Whether it was told to end and is not started again.
+    pub(super) fn is_leaving(&self) -> bool {
+        !self.wanted
+    }
+
+    /// Whether it is a replacement that has not taken over.
+    pub(super) fn on_trial(&self) -> bool {
+        self.on_trial
     }
 
     /// When this run of it became ready.
@@ -201,6 +227,16 @@ impl Life {
     fn terminate(&mut self, grace: Duration, now: Instant) -> Action {
         self.enter(State::Stopping, now);
         Action::Terminate { grace }
+    }
+
+    /// It has no process: what becomes of it.
+    fn again(&mut self, now: Instant, rng: &mut impl Rng) -> Option<Action> {
+        self.wanted &= !self.on_trial;
+        if self.wanted {
+            return Some(self.wait_for_restart(now, rng));
+        }
+        self.enter(State::Exited, now);
+        None
     }
 
     fn wait_for_restart(&mut self, now: Instant, rng: &mut impl Rng) -> Action {
@@ -248,7 +284,7 @@ mod tests {
 
     fn life(now: Instant) -> Life {
         let backoff = config::Backoff { min: Duration::from_millis(100), max: Duration::from_secs(30) };
-        Life::new(GRACE, RestartDelay::new(&backoff), now)
+        Life::new(false, GRACE, RestartDelay::new(&backoff), now)
     }
 
     /// What an action is, without the jittered time.
@@ -300,6 +336,11 @@ mod tests {
             (&[Start, BecameReady, SocketGone, Drained], State::Stopping, &["terminate"]),
             (&[Start, BecameReady, SocketGone, Drained, Exited], State::Backoff, &["leave", "sweep", "restart"]),
             (&[Start, BecameReady, drain, SocketGone], State::Draining, &[]),
+            (&[Start, BecameReady, Hung], State::Stopping, &["leave", "terminate"]),
+            (&[Start, BecameReady, Hung, StopTimedOut], State::Stopping, &["kill"]),
+            (&[Start, BecameReady, Hung, Exited], State::Exited, &["leave", "sweep"]),
+            (&[Start, Hung], State::Starting, &[]),
+            (&[Start, BecameReady, Proven], State::Ready, &[]),
             (&[Start, BecameReady, drain, drain], State::Draining, &[]),
             (&[Start, BecameReady, drain, Exited], State::Exited, &["leave", "sweep"]),
             (&[Start, BecameReady, drain, Drained], State::Stopping, &["terminate"]),
@@ -319,6 +360,23 @@ mod tests {
         ];
         for (events, state, actions) in table {
             assert_eq!(run(events), (*state, actions.to_vec()), "{events:?}");
+        }
+    }
+
+    #[test]
+    fn on_trial_there_is_one_try_until_it_is_adopted() {
+        let (now, mut rng) = (Instant::now(), SmallRng::seed_from_u64(7));
+        for failure in [&[Event::SpawnFailed][..], &[Event::Exited], &[Event::BecameReady, Event::Exited]] {
+            for adopted in [false, true] {
+                let mut life = Life { on_trial: true, ..life(now) };
+                life.step(Event::Start, now, &mut rng);
+                if adopted {
+                    life.adopt();
+                }
+                failure.iter().for_each(|event| drop(life.step(*event, now, &mut rng)));
+                assert_eq!(life.state(), if adopted { State::Backoff } else { State::Exited }, "{failure:?}");
+                assert_eq!(life.is_leaving(), !adopted);
+            }
         }
     }
 

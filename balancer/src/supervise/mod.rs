@@ -5,12 +5,16 @@
 
 mod backoff;
 mod clash;
+mod command;
 mod environment;
+mod event;
 mod guard;
 mod handle;
+mod jobs;
 mod life;
 mod obituary;
 mod output;
+mod plan;
 mod port;
 mod private;
 mod program;
@@ -24,15 +28,19 @@ mod spawn;
 mod status;
 mod unready;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::config::Workers;
 use crate::pool::Pool;
 pub use clash::who_listens;
+pub use command::{Changes, Reconfigured, RollError, RollReport, ScaleReport};
+pub use event::{EventKind, EventSink, WorkerEvent};
 pub use guard::Guard;
 pub use life::{State, Stop};
 pub use output::{OutputSink, Stream};
@@ -41,17 +49,38 @@ pub use program::{ProgramError, find_program};
 pub use reap::Reaper;
 pub use shim::{SHIM_COMMAND, exec_shim};
 pub use socket::{SocketError, Sockets};
-pub use status::{Status, WorkerStatus};
+pub use status::{RestartReason, Status, Usage, WorkerStatus};
 
+use command::{Command, Reply};
 use reconcile::{Message, Reconciler};
 use spawn::Blueprint;
 
 /// The workers of one pool. Dropping it kills them; [`Self::stop`] is the polite way.
 #[derive(Debug)]
 pub struct Supervisor {
+    pool: Arc<Pool>,
     commands: mpsc::Sender<Message>,
     status: watch::Receiver<Status>,
+    settings: watch::Receiver<Arc<Workers>>,
     reconciling: AbortHandle,
+}
+
+/// What the supervisors of all pools share.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Takes the lines of workers.
+    pub output: OutputSink,
+    /// Takes what happens to them.
+    pub events: EventSink,
+    /// Knows the ports of all.
+    pub ports: Ports,
+    /// What [`Sockets::make`] made for all pools.
+    pub sockets: Option<Sockets>,
+    /// A program that hands its arguments to [`exec_shim`] when the first is [`SHIM_COMMAND`]: [`own_program`], except in
+    /// tests.
+    pub shim: PathBuf,
+    /// How long requests on a worker that is replaced may finish.
+    pub drain_timeout: Duration,
 }
 
 impl Supervisor {
@@ -59,23 +88,63 @@ impl Supervisor {
     ///
     /// Must be called on the thread that lives as long as the process, inside its current-thread runtime: workers are
     /// killed when the *thread* that started them ends (PR_SET_PDEATHSIG(2const)).
-    ///
-    /// `output` takes the lines of all workers, `ports` knows the ports of those of other pools, `sockets` is what
-    /// [`Sockets::make`] made for all pools, `shim` is a program that
-    /// hands its arguments to [`exec_shim`] when the first is [`SHIM_COMMAND`]: [`own_program`], except in tests.
-    pub fn start(
-        pool: Arc<Pool>,
-        workers: Workers,
-        output: OutputSink,
-        (ports, sockets): (Ports, Option<Sockets>),
-        shim: PathBuf,
-    ) -> Self {
+    pub fn start(pool: Arc<Pool>, workers: Workers, surroundings: Surroundings) -> Self {
         let (commands, inbox) = mpsc::channel(MESSAGES_MAX);
-        let (publish, status) = watch::channel(Status { pool: Arc::clone(pool.name()), workers: Vec::new() });
-        let blueprint = Blueprint { pool: pool.name().to_string(), workers, shim, sink: output, ports, sockets };
-        let reconciler = Reconciler::new(pool, blueprint, (commands.clone(), inbox), publish);
+        let name = Arc::clone(pool.name());
+        let empty = Status { pool: Arc::clone(&name), count: workers.count, workers: Vec::new() };
+        let (publish, status) = watch::channel(empty);
+        let (settle, settings) = watch::channel(Arc::new(workers));
+        let blueprint = Blueprint { pool: name, surroundings };
+        let reconciler = Reconciler::new(Arc::clone(&pool), blueprint, (commands.clone(), inbox), publish, settle);
         let reconciling = tokio::spawn(reconciler.run()).abort_handle();
-        Self { commands, status, reconciling }
+        Self { pool, commands, status, settings, reconciling }
+    }
+
+    /// Replaces every worker by a new one with the present settings, `roll_parallel` at once, and returns when the last old
+    /// one has ended. A roll that is asked for during another begins behind it.
+    ///
+    /// A new worker takes requests beside the old one, which is drained only when the new one has proved itself. When one
+    /// does not become ready, or ends right after, the roll ends there. Dropping the future does not end it.
+    ///
+    /// # Errors
+    /// [`RollError`].
+    pub async fn roll(&self) -> Result<RollReport, RollError> {
+        ask(&self.commands, Command::Roll).await
+    }
+
+    /// Has `count` workers (0 is taken for 1) from now on, and returns when those are ready, and those beyond have been
+    /// drained and have ended. Works during a roll too.
+    ///
+    /// # Errors
+    /// [`RollError`]: when one of the new ones fails, which does not end the attempts to start it.
+    pub async fn scale(&self, count: usize) -> Result<ScaleReport, RollError> {
+        ask(&self.commands, |reply| Command::Scale(count.max(1), reply)).await
+    }
+
+    /// Makes `workers` the settings: a change of what the process itself is made of rolls, a change of the number scales,
+    /// the others hold from now on or from the next start, see [`Changes`]. Dropping the future does not end it.
+    ///
+    /// # Errors
+    /// [`RollError`]. When a new worker fails, the settings are what they were before, the number aside.
+    pub async fn reconfigure(&self, workers: Workers) -> Result<Reconfigured, RollError> {
+        let (commands, from) = (self.commands.clone(), self.status.borrow().count);
+        let all = tokio::spawn(async move {
+            let to = workers.count;
+            let scale = |count| ask(&commands, move |reply| Command::Scale(count, reply));
+            // Those that are not wanted any more need not be replaced, those that come are new.
+            let fewer = if to < from { Some(scale(to).await?) } else { None };
+            let mut done = ask(&commands, |reply| Command::Reconfigure(Box::new(workers), reply)).await?;
+            done.scaled = if to > from { Some(scale(to).await?) } else { fewer };
+            Ok(done)
+        });
+        // It ends early only with the runtime.
+        all.await.unwrap_or(Err(RollError::Stopping))
+    }
+
+    /// The settings of this moment, with the number that is wanted now.
+    pub fn settings(&self) -> Workers {
+        let settings = self.settings.borrow().as_ref().clone();
+        Workers { count: self.status.borrow().count, ..settings }
     }
 
     /// Stops all workers at once, each by its own steps, and returns when the last has ended and been collected.
@@ -90,10 +159,16 @@ impl Supervisor {
 
     /// The workers at this moment.
     pub fn status(&self) -> Status {
-        self.status.borrow().clone()
+        let mut status = self.status.borrow().clone();
+        let endpoints = self.pool.endpoints();
+        for worker in &mut status.workers {
+            let endpoint = endpoints.iter().find(|endpoint| worker.endpoint == Some(endpoint.id()));
+            worker.in_flight = endpoint.map_or(0, |endpoint| endpoint.in_flight());
+        }
+        status
     }
 
-    /// The workers at this moment and at every change.
+    /// The workers at this moment and at every change; that in `in_flight` is none.
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
@@ -103,6 +178,19 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         self.reconciling.abort();
     }
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").field("shim", &self.shim).finish_non_exhaustive()
+    }
+}
+
+async fn ask<T>(commands: &mpsc::Sender<Message>, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, RollError> {
+    let (reply, answer) = oneshot::channel();
+    // Either fails only when the loop has ended.
+    let _ = commands.send(Message::Command(command(reply))).await;
+    answer.await.unwrap_or(Err(RollError::Stopping))
 }
 
 /// The program that runs now, also when its file has been replaced since.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::life::State;
+use super::status::RestartReason;
 
 /// All that is said about the end of one run of a worker.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub(super) struct Obituary {
     pub(super) lived: Duration,
     /// Where it was in its life.
     pub(super) state: State,
+    /// Whether it was to go on.
+    pub(super) was_wanted: bool,
     /// Whether it was ready once.
     pub(super) was_ready: bool,
     /// How long it had to become ready.
@@ -35,8 +38,17 @@ pub(super) struct Obituary {
 
 impl Obituary {
     /// Whether it ended because we told it to, to the operator's wish.
-    fn is_expected(&self) -> bool {
-        self.state == State::Stopping && self.again_in.is_none()
+    pub(super) fn is_expected(&self) -> bool {
+        self.state == State::Stopping && !self.was_wanted
+    }
+
+    /// Why it is started again.
+    pub(super) fn restart_reason(&self) -> RestartReason {
+        match (self.state, self.was_ready) {
+            (_, false) => RestartReason::NotReady,
+            (State::Stopping, true) => RestartReason::SocketGone,
+            _ => RestartReason::Died,
+        }
     }
 
     /// One sentence: `app.2 (pid 123) died: killed by signal 9 (SIGKILL) after 3.2 s with 4 requests in flight; starting again
@@ -65,14 +77,15 @@ impl Obituary {
         sentence
     }
 
-    /// Logs it.
-    pub(super) fn tell(&self, last_lines: &[String]) {
+    /// Logs it, and returns what it logged.
+    pub(super) fn tell(&self, last_lines: &[String]) -> String {
         let text = self.with_last_lines(last_lines);
         if self.is_expected() {
             tracing::info!("{text}");
         } else {
             tracing::warn!("{text}");
         }
+        text
     }
 
     /// The sentence, and what the worker printed last where that may explain its end.
@@ -117,6 +130,7 @@ mod tests {
             status: Some(ExitStatus::from_raw(9)),
             lived: Duration::from_millis(3_210),
             state: State::Ready,
+            was_wanted: true,
             was_ready: true,
             ready_timeout: Duration::from_secs(60),
             in_flight: 4,
@@ -143,7 +157,14 @@ mod tests {
             slow.sentence(),
             "app.2 (pid 123) was not ready within 60.0 s and was stopped: exit code 3 after 3.2 s; starting again in 0.1 s"
         );
-        let told = Obituary { state: State::Stopping, again_in: None, in_flight: 0, status: exit(0), ..base.clone() };
+        let told = Obituary {
+            state: State::Stopping,
+            was_wanted: false,
+            again_in: None,
+            in_flight: 0,
+            status: exit(0),
+            ..base.clone()
+        };
         assert_eq!(told.sentence(), "app.2 (pid 123) stopped: exit code 0 after 3.2 s");
         let ill = Obituary { state: State::Stopping, in_flight: 0, status: exit(0), ..base.clone() };
         assert_eq!(ill.sentence(), "app.2 (pid 123) was stopped: exit code 0 after 3.2 s; starting again in 0.1 s");
@@ -161,7 +182,7 @@ mod tests {
         let lines = ["loading".to_owned(), "no database".to_owned()];
         let text = obituary().with_last_lines(&lines);
         assert!(text.ends_with("0.1 s; its last lines:\n    app.2 | loading\n    app.2 | no database"), "{text}");
-        let told = Obituary { state: State::Stopping, again_in: None, ..obituary() };
+        let told = Obituary { state: State::Stopping, was_wanted: false, again_in: None, ..obituary() };
         assert_eq!(told.with_last_lines(&lines), told.sentence());
     }
 }

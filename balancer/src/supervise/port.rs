@@ -40,13 +40,23 @@ pub(super) enum PortError {
 }
 
 impl Ports {
-    /// The port for a start of worker `index` (from 1): `first_port` and those above it in turn, or a free one, drawn anew
-    /// every time, so that what was meant for the last run hardly ever reaches the next.
-    pub(super) fn choose(&self, first: Option<u16>, index: usize, rng: &mut impl Rng) -> Result<Port, PortError> {
+    /// The port for a start of worker `index` (from 1) of `count`: `first_port` and those above it in turn, or, while another
+    /// worker of ours has that, `count` above it; or a free one, drawn anew every time, so that what was meant for the last
+    /// run hardly ever reaches the next.
+    pub(super) fn choose(
+        &self,
+        first: Option<u16>,
+        (index, count): (usize, usize),
+        rng: &mut impl Rng,
+    ) -> Result<Port, PortError> {
         match first {
             Some(first) => {
-                let above = u16::try_from(index - 1).ok().and_then(|above| first.checked_add(above));
-                self.take(above.ok_or(PortError::Beyond)?)
+                let above = |steps| u16::try_from(steps).ok().and_then(|steps| first.checked_add(steps));
+                match self.take(above(index - 1).ok_or(PortError::Beyond)?) {
+                    // A worker and its replacement take turns.
+                    Err(PortError::Ours(_)) => self.take(above(index - 1 + count).ok_or(PortError::Beyond)?),
+                    taken => taken,
+                }
             }
             None => {
                 let range = free_range(ephemeral_range());
@@ -163,11 +173,10 @@ mod tests {
     #[test]
     fn no_two_workers_have_the_same_port_and_a_dropped_one_is_free_again() {
         let (ports, mut rng) = (Ports::default(), SmallRng::seed_from_u64(1));
-        let held: Vec<_> = (1..=50).map(|index| ports.choose(None, index, &mut rng).unwrap()).collect();
+        let held: Vec<_> = (1..=50).map(|index| ports.choose(None, (index, 50), &mut rng).unwrap()).collect();
         let numbers: HashSet<_> = held.iter().map(Port::number).collect();
         assert_eq!(numbers.len(), 50);
-        let again = ports.choose(Some(held[0].number()), 1, &mut rng).unwrap_err();
-        assert_eq!(again, PortError::Ours(held[0].number()));
+        assert_eq!(ports.take(held[0].number()).unwrap_err(), PortError::Ours(held[0].number()));
         drop(held);
         assert!(ports.0.lock().unwrap().is_empty());
     }
@@ -177,12 +186,26 @@ mod tests {
         let (ports, mut rng) = (Ports::default(), SmallRng::seed_from_u64(1));
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let number = taken.local_addr().unwrap().port();
-        let clash = ports.choose(Some(number - 1), 2, &mut rng).unwrap_err().with_holder();
+        let clash = ports.choose(Some(number - 1), (2, 2), &mut rng).unwrap_err().with_holder();
         let pid = std::process::id();
         assert!(clash.to_string().starts_with(&format!("port {number} is taken by ")), "{clash}");
         assert!(clash.to_string().ends_with(&format!("(pid {pid})")), "{clash}");
         drop(taken);
-        assert_eq!(ports.choose(Some(number - 1), 2, &mut rng).unwrap().number(), number);
-        assert_eq!(ports.choose(Some(65_535), 2, &mut rng).unwrap_err(), PortError::Beyond);
+        assert_eq!(ports.choose(Some(number - 1), (2, 2), &mut rng).unwrap().number(), number);
+        assert_eq!(ports.choose(Some(65_535), (2, 2), &mut rng).unwrap_err(), PortError::Beyond);
+    }
+
+    #[test]
+    fn a_worker_and_its_replacement_take_turns() {
+        let (ports, mut rng) = (Ports::default(), SmallRng::seed_from_u64(1));
+        let first = ports.choose(None, (1, 2), &mut rng).unwrap().number();
+        let mut choose = |index| ports.choose(Some(first), (index, 2), &mut rng);
+        let (one, two) = (choose(1).unwrap(), choose(2).unwrap());
+        let above = choose(1).unwrap();
+        assert_eq!([&one, &two, &above].map(Port::number), [first, first + 1, first + 2]);
+        assert_eq!(choose(1).unwrap_err(), PortError::Ours(first + 2));
+        drop(one);
+        assert_eq!(choose(1).unwrap().number(), first);
+        assert_eq!(choose(2).unwrap().number(), first + 3);
     }
 }

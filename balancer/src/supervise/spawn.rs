@@ -7,7 +7,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -18,31 +17,24 @@ use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::Surroundings;
 use super::environment::{self, EnvFileError, Place};
 use super::guard::Guarded;
-use super::output::{Capture, Lines, OutputSink};
-use super::port::{PortError, Ports};
+use super::output::{Capture, Lines};
+use super::port::PortError;
 use super::program::{ProgramError, find_program};
 use super::reap::Registered;
 use super::reservation::Reservation;
 use super::shim::{Account, Order};
-use super::socket::{SocketError, Sockets};
+use super::socket::SocketError;
 use crate::config::{Address, Output, Ready, StopSignal, Workers};
 
 /// What all starts of one pool's workers share.
 pub(super) struct Blueprint {
     /// Name of the pool.
-    pub(super) pool: String,
-    /// What the operator wants.
-    pub(super) workers: Workers,
-    /// Our own program, for the shim.
-    pub(super) shim: PathBuf,
-    /// Where output goes.
-    pub(super) sink: OutputSink,
-    /// Ports given so far.
-    pub(super) ports: Ports,
-    /// Where sockets are, if there is need of any.
-    pub(super) sockets: Option<Sockets>,
+    pub(super) pool: Arc<str>,
+    /// What all pools share.
+    pub(super) surroundings: Surroundings,
 }
 
 /// A running worker. Dropping it kills its whole process group, unless [`Self::sweep`] did already.
@@ -82,21 +74,26 @@ pub(super) enum SpawnError {
 }
 
 impl Blueprint {
-    /// Starts worker `index` (from 1).
-    pub(super) fn spawn(&self, index: usize, rng: &mut impl Rng) -> Result<(Process, Offspring), SpawnError> {
-        let account = Account::find(&self.workers.identity).map_err(SpawnError::Account)?;
-        let reservation = self.reserve(index, &account, rng)?;
+    /// Starts worker `index` (from 1) of `count`, as `workers` says.
+    pub(super) fn spawn(
+        &self,
+        workers: &Workers,
+        (index, count): (usize, usize),
+        rng: &mut impl Rng,
+    ) -> Result<(Process, Offspring), SpawnError> {
+        let account = Account::find(&workers.identity).map_err(SpawnError::Account)?;
+        let reservation = self.reserve(workers, (index, count), &account, rng)?;
         let address = reservation.address();
         let place = Place { pool: &self.pool, index, address: &address };
-        let variables = environment::variables(&self.workers, place, std::env::vars_os(), account_variables(account))
+        let variables = environment::variables(workers, place, std::env::vars_os(), account_variables(account))
             .map_err(SpawnError::EnvFile)?;
-        let order = self.order(place, variables.get(OsStr::new("PATH")))?;
+        let order = order(workers, place, variables.get(OsStr::new("PATH")))?;
 
         let line_seen = Arc::new(Notify::new());
-        let lines = self.lines(index, &line_seen);
+        let lines = self.lines(workers, index, &line_seen);
         let piped = lines.sink.is_some() || lines.awaited.is_some();
         let pipe = || if piped { Stdio::piped() } else { Stdio::null() };
-        let mut child = Command::new(&self.shim)
+        let mut child = Command::new(&self.surroundings.shim)
             .args(order.to_args())
             .env_clear()
             .envs(variables)
@@ -124,43 +121,49 @@ impl Blueprint {
         Ok((process, Offspring { child, _registered: registered }))
     }
 
-    fn reserve(&self, index: usize, account: &Account, rng: &mut impl Rng) -> Result<Reservation, SpawnError> {
-        match &self.sockets {
-            Some(sockets) if self.workers.socket => {
-                let socket = sockets.choose(&self.pool, index, &self.workers, account);
+    fn reserve(
+        &self,
+        workers: &Workers,
+        (index, count): (usize, usize),
+        account: &Account,
+        rng: &mut impl Rng,
+    ) -> Result<Reservation, SpawnError> {
+        match &self.surroundings.sockets {
+            Some(sockets) if workers.socket => {
+                let socket = sockets.choose(&self.pool, index, workers, account);
                 socket.map(Reservation::Socket).map_err(SpawnError::Socket)
             }
             _ => {
-                let port = self.ports.choose(self.workers.first_port, index, rng);
+                let port = self.surroundings.ports.choose(workers.first_port, (index, count), rng);
                 port.map(Reservation::Port).map_err(|error| SpawnError::Port(error.with_holder()))
             }
         }
     }
 
-    fn order(&self, place: Place<'_>, search_path: Option<&OsString>) -> Result<Order, SpawnError> {
-        let mut command = self.workers.command.iter().map(|argument| environment::fill_in(argument, place));
-        let program = command.next().unwrap_or_default();
-        let directory = self.workers.directory.as_deref();
-        let program = find_program(&program, directory, search_path.map(AsRef::as_ref)).map_err(SpawnError::Program)?;
-        Ok(Order {
-            parent: std::process::id(),
-            identity: self.workers.identity.clone(),
-            directory: self.workers.directory.clone(),
-            command: std::iter::once(program.into_os_string()).chain(command.map(OsString::from)).collect(),
-        })
-    }
-
-    fn lines(&self, index: usize, line_seen: &Arc<Notify>) -> Lines {
-        let awaited = match &self.workers.ready {
+    fn lines(&self, workers: &Workers, index: usize, line_seen: &Arc<Notify>) -> Lines {
+        let awaited = match &workers.ready {
             Ready::Line(text) => Some((text.as_str().into(), Arc::clone(line_seen))),
             Ready::Connect | Ready::Path(_) => None,
         };
-        let sink = match self.workers.output {
-            Output::Prefix => Some(Arc::clone(&self.sink)),
+        let sink = match workers.output {
+            Output::Prefix => Some(Arc::clone(&self.surroundings.output)),
             Output::Null => None,
         };
         Lines { prefix: format!("{}.{index} | ", self.pool).into(), sink, awaited }
     }
+}
+
+fn order(workers: &Workers, place: Place<'_>, search_path: Option<&OsString>) -> Result<Order, SpawnError> {
+    let mut command = workers.command.iter().map(|argument| environment::fill_in(argument, place));
+    let program = command.next().unwrap_or_default();
+    let directory = workers.directory.as_deref();
+    let program = find_program(&program, directory, search_path.map(AsRef::as_ref)).map_err(SpawnError::Program)?;
+    Ok(Order {
+        parent: std::process::id(),
+        identity: workers.identity.clone(),
+        directory: workers.directory.clone(),
+        command: std::iter::once(program.into_os_string()).chain(command.map(OsString::from)).collect(),
+    })
 }
 
 impl Process {

@@ -1,37 +1,91 @@
 //! What is to be seen of a pool's workers at one moment.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::life::State;
 use crate::config::Address;
+use crate::endpoint::EndpointId;
 
 /// One pool's workers at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Name of the pool.
     pub pool: Arc<str>,
-    /// Its workers, by index.
+    /// How many are wanted.
+    pub count: usize,
+    /// Its workers, by index; one that is being replaced stands before its replacement.
     pub workers: Vec<WorkerStatus>,
 }
 
 /// One worker at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerStatus {
-    /// Its index, from 1.
+    /// Its name, `app.2`.
+    pub name: Arc<str>,
+    /// Its index, from 1; a worker and its replacement have the same.
     pub index: usize,
     /// Where it is in its life.
     pub state: State,
     /// Since when it is there.
     pub since: Instant,
+    /// Since when its process runs, while it has one.
+    pub started: Option<Instant>,
     /// Its process, while it has one.
     pub pid: Option<i32>,
     /// Where it listens, or will, while it has a process.
     pub address: Option<Address>,
-    /// How often it was started again, failed starts included.
+    /// Its endpoint, once it was ready.
+    pub endpoint: Option<EndpointId>,
+    /// Requests on it; filled in by [`super::Supervisor::status`], 0 in what is watched.
+    pub in_flight: usize,
+    /// What its whole process group uses, sampled once a second.
+    pub usage: Usage,
+    /// Whether it is being replaced, or will be when its turn comes.
+    pub stale: bool,
+    /// Whether it is a replacement that has not taken over yet.
+    pub on_trial: bool,
+    /// How often a worker of this index was started again, failed starts included, replacements not.
     pub restarts: u64,
+    /// How often one was started again or replaced, by why.
+    pub restart_reasons: BTreeMap<RestartReason, u64>,
     /// A sentence: why it ended, or could not be started, the last time.
     pub reason: Option<Arc<str>>,
+}
+
+/// What a worker's process group uses.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Usage {
+    /// Resident memory of its processes, in bytes; what they share is counted for each.
+    pub rss_bytes: u64,
+    /// CPU time they have used, and those of their children that have ended, in seconds.
+    pub cpu_seconds: f64,
+}
+
+/// Why a worker was started again or replaced: a closed set, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RestartReason {
+    /// It ended with an exit code, or by a signal that was not ours.
+    Died,
+    /// The kernel killed it, for there was no memory.
+    OutOfMemory,
+    /// It could not be started.
+    NotStarted,
+    /// It was not ready in time, or ended before.
+    NotReady,
+    /// Its socket was removed.
+    SocketGone,
+    /// A request on it was not answered in time.
+    Hung,
+    /// It had served `requests_max`.
+    RequestsMax,
+    /// It was as old as `age_max`.
+    AgeMax,
+    /// It used more than `memory_max`.
+    MemoryMax,
+    /// All were replaced.
+    Rolled,
 }
 
 impl Status {
@@ -40,3 +94,24 @@ impl Status {
         self.workers.iter().filter(|worker| worker.state == State::Ready).count()
     }
 }
+
+impl RestartReason {
+    /// Its name in answers and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Died => "died",
+            Self::OutOfMemory => "out_of_memory",
+            Self::NotStarted => "not_started",
+            Self::NotReady => "not_ready",
+            Self::SocketGone => "socket_gone",
+            Self::Hung => "hung",
+            Self::RequestsMax => "requests_max",
+            Self::AgeMax => "age_max",
+            Self::MemoryMax => "memory_max",
+            Self::Rolled => "rolled",
+        }
+    }
+}
+
+// Sampled, never a NaN.
+impl Eq for Usage {}

@@ -23,7 +23,7 @@ fn the_start_says_version_file_listeners_pools_and_workers_with_pid_and_port() {
         &format!("pool app: 2 × {PROGRAM} backend {{port}}"),
         "pool other: 127.0.0.1:1",
         &format!("listening on {}", program.address()),
-        " descriptors allow ",
+        " descriptors; at most ",
     ] {
         assert!(log.contains(part), "no {part:?} in {log}");
     }

@@ -130,6 +130,43 @@ fn connections_over_the_limit_get_503_and_when_to_come_back() {
 }
 
 #[test]
+fn every_client_is_answered_when_there_are_too_few_descriptors_for_all() {
+    let origin = Origin::named("1");
+    // With so few that even those who are told use them up.
+    for (descriptors, top, least) in [(500, "threads = 2", 100), (70, "threads = 2\nconnections_max = 100000", 0)] {
+        let mut balancer = Balancer::start_with_descriptors(descriptors, top, &pool_of(&[&origin]));
+        if top.contains("connections_max") {
+            balancer.await_stderr("connections_max = 100000 is more than 70 descriptors allow, which is 1");
+        }
+        let mut clients: Vec<Client> = (0..1_000).map(|_| Client::of(&balancer)).collect();
+        for client in &mut clients {
+            // Those that have been refused by now may be closed.
+            let _ = client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        let mut served = 0;
+        for client in &mut clients {
+            let response = client.response();
+            match response.status() {
+                200 => served += 1,
+                503 => assert!(response.field("retry-after").is_some(), "{response:?}"),
+                _ => panic!("{response:?}"),
+            }
+        }
+        assert!(served >= least, "{served} served");
+        let reason = if top.contains("connections_max") { "descriptor_limit" } else { "connections_max" };
+        balancer.logged(&["\"status\":503", &format!("\"reason\":\"{reason}\"")]);
+        drop(clients);
+        let again = || {
+            let mut client = Client::of(&balancer);
+            client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            (client.response().status() == 200).then_some(())
+        };
+        eventually(|| "served as before".into(), again);
+        assert!(!balancer.has_ended());
+    }
+}
+
+#[test]
 fn malformed_requests_are_400_and_a_clean_close() {
     let (balancer, origin) = small();
     for request in [

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use balancer::config;
 use balancer::pool::Pool;
-use balancer::supervise::{Guard, OutputSink, Ports, Reaper, State, Status, Stop, Supervisor};
+use balancer::supervise::{Guard, OutputSink, Ports, Reaper, State, Status, Stop, Supervisor, Surroundings};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -402,8 +402,15 @@ impl Room {
         });
         let pool = pool();
         let shim = PathBuf::from(env!("CARGO_BIN_EXE_balancer"));
-        let places = (PORTS.clone(), None);
-        let supervisor = Supervisor::start(Arc::clone(&pool), workers, sink, places, shim);
+        let surroundings = Surroundings {
+            output: sink,
+            events: Arc::new(|_| {}),
+            ports: PORTS.clone(),
+            sockets: None,
+            shim,
+            drain_timeout: PATIENCE,
+        };
+        let supervisor = Supervisor::start(Arc::clone(&pool), workers, surroundings);
         Self { pool, supervisor, output, log, _logging: logging }
     }
 

@@ -142,7 +142,7 @@ fn every_documented_key_that_is_to_come_is_refused_as_such() {
     let pool = "dns dns_interval slots queue_max queue_timeout slow_lane shed buffer_request buffer_response \
                 eject_after eject_time panic_threshold slow_start probe";
     let pool = pool.split_whitespace().map(|key| (key, file("", &format!("{key} = 1"), "")));
-    let workers = "warm_up requests_max memory_max age_max hang_timeout roll_parallel query_of_death output_dir";
+    let workers = "warm_up requests_max memory_max age_max hang_timeout query_of_death output_dir";
     let workers = workers.split_whitespace().map(|key| (key, file("", "", &format!("{key} = 1"))));
     for (key, text) in top.into_iter().chain(pool).chain(workers) {
         let diagnostics = parse(&text, "lb.toml").unwrap_err();

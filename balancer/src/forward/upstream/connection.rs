@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
+use nix::errno::Errno;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
@@ -38,13 +39,16 @@ impl Upstream {
     /// Opens a connection.
     ///
     /// # Errors
-    /// [`Fault::ConnectFailed`] or [`Fault::ConnectTimeout`].
+    /// [`Fault::ConnectFailed`], [`Fault::ConnectTimeout`] or [`Fault::DescriptorLimit`].
     pub(in super::super) async fn open(endpoint: &Endpoint, within: Duration) -> Result<Box<Self>, Fault> {
         let socket = match timeout(within, connect(endpoint.address())).await {
             Ok(Ok(socket)) => socket,
             Ok(Err(error)) => {
                 tracing::debug!(endpoint = &**endpoint.name(), address = %endpoint.address(), %error, "cannot connect");
-                return Err(Fault::ConnectFailed);
+                return Err(match error.raw_os_error().map(Errno::from_raw) {
+                    Some(Errno::EMFILE | Errno::ENFILE) => Fault::DescriptorLimit,
+                    _ => Fault::ConnectFailed,
+                });
             }
             Err(_) => return Err(Fault::ConnectTimeout),
         };

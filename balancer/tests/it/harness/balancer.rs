@@ -34,6 +34,18 @@ impl Balancer {
 
     /// The same with a directory that is known beforehand, removed afterwards.
     pub(crate) fn start_in(directory: PathBuf, top: &str, tables: &str) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_balancer")), directory, top, tables)
+    }
+
+    /// The same, with no more than `descriptors`.
+    pub(crate) fn start_with_descriptors(descriptors: u32, top: &str, tables: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""));
+        command.arg(env!("CARGO_BIN_EXE_balancer"));
+        Self::start_by(command, directory(), top, tables)
+    }
+
+    fn start_by(mut command: Command, directory: PathBuf, top: &str, tables: &str) -> Self {
         let mut config = top.to_owned();
         if !top.contains("listen =") {
             config.push_str("\nlisten = \"127.0.0.1:0\"");
@@ -45,7 +57,6 @@ impl Balancer {
         }
         let file = directory.join("lb.toml");
         std::fs::write(&file, &config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_balancer"));
         command.arg("--config").arg(&file).env_remove("RUST_LOG").stdin(Stdio::null());
         command.stdout(std::fs::File::create(directory.join("stdout")).unwrap()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

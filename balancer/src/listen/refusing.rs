@@ -1,0 +1,55 @@
+//! Connections that are being told that there are too many.
+//!
+//! Each has a descriptor until its client has read the answer. Were there no bound, a crowd of them would use up what the
+//! connections that are served need towards their endpoints.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+/// Those of one thread.
+#[derive(Debug)]
+pub(super) struct Refusing {
+    count: Cell<usize>,
+    max: usize,
+    changed: Notify,
+}
+
+/// One of them; dropping it makes room.
+#[derive(Debug)]
+pub(super) struct Refused(Rc<Refusing>);
+
+impl Refusing {
+    /// For one of `threads`.
+    pub(super) fn for_threads(threads: usize) -> Self {
+        Self { count: Cell::new(0), max: (MAX / threads).max(1), changed: Notify::new() }
+    }
+
+    pub(super) fn enter(self: &Rc<Self>) -> Refused {
+        self.count.set(self.count.get() + 1);
+        Refused(Rc::clone(self))
+    }
+
+    /// Whether others may have to wait for these.
+    pub(super) fn are_many(&self) -> bool {
+        self.count.get() > self.max / 2
+    }
+
+    /// Waits until there may be one more: meanwhile clients wait in the kernel's queue.
+    pub(super) async fn room(&self) {
+        while self.count.get() >= self.max {
+            self.changed.notified().await;
+        }
+    }
+}
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        self.0.changed.notify_one();
+    }
+}
+
+/// Of all threads: half of the descriptors that are set aside.
+const MAX: usize = 128;

@@ -1,0 +1,142 @@
+//! What a supervisor can be told, and what it answers. Decides nothing; made by `Supervisor`, carried out by `reconcile`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::config::Workers;
+
+/// What a roll has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollReport {
+    /// The workers that were replaced, `app.2`, in the order in which that was finished.
+    pub replaced: Vec<Arc<str>>,
+    /// How long all of it took.
+    pub took: Duration,
+}
+
+/// What scaling has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScaleReport {
+    /// Workers before.
+    pub from: usize,
+    /// Workers now.
+    pub to: usize,
+    /// How long it took until all were ready and those too many had ended.
+    pub took: Duration,
+}
+
+/// What new settings have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reconfigured {
+    /// The roll, if a changed setting asked for one.
+    pub rolled: Option<RollReport>,
+    /// The change of the number, if there was one.
+    pub scaled: Option<ScaleReport>,
+    /// Changed keys for which workers were replaced.
+    pub replaced_for: Vec<&'static str>,
+    /// Changed keys that hold from now on, or from a worker's next start, and for which none was replaced.
+    pub applied: Vec<&'static str>,
+}
+
+/// Why workers were not replaced, or are not as many as wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RollError {
+    /// A new worker failed. In a roll the old one serves on, and so do all whose turn had not come; in scaling it is tried
+    /// again and again.
+    Worker {
+        /// A sentence: which one, and how it ended or why it could not be started.
+        reason: String,
+        /// What it printed last, oldest first.
+        last_lines: Vec<String>,
+        /// Workers that had been replaced by then; they stay.
+        replaced: Vec<Arc<str>>,
+    },
+    /// Another command has changed what is wanted.
+    Superseded,
+    /// All workers are being stopped.
+    Stopping,
+}
+
+/// A command on its way to the loop.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Replace all workers.
+    Roll(Reply<RollReport>),
+    /// Have so many, at least 1.
+    Scale(usize, Reply<ScaleReport>),
+    /// Have these settings, all but the count.
+    Reconfigure(Box<Workers>, Reply<Reconfigured>),
+}
+
+/// Where the answer goes; whoever asked may be gone.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, RollError>>;
+
+/// Keys in which two settings differ.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Those of the process itself: workers have to be replaced for them.
+    pub replace: Vec<&'static str>,
+    /// Those for which nobody is replaced.
+    pub apply: Vec<&'static str>,
+    /// The numbers of workers before and after, if they differ.
+    pub count: Option<(usize, usize)>,
+}
+
+impl Changes {
+    /// What is different in `new`; for telling beforehand what [`super::Supervisor::reconfigure`] will do.
+    pub fn between(old: &Workers, new: &Workers) -> Self {
+        let differing = |keys: &[(&'static str, bool)]| {
+            keys.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect::<Vec<_>>()
+        };
+        let replace = differing(&[
+            ("command", old.command != new.command),
+            ("first_port", old.first_port != new.first_port),
+            ("socket", old.socket != new.socket),
+            ("directory", old.directory != new.directory),
+            ("env", old.env != new.env),
+            ("env_file", old.env_file != new.env_file),
+            ("env_clear", old.env_clear != new.env_clear),
+            ("user", old.identity.user != new.identity.user),
+            ("group", old.identity.group != new.identity.group),
+        ]);
+        let apply = differing(&[
+            ("ready", old.ready != new.ready),
+            ("ready_timeout", old.ready_timeout != new.ready_timeout),
+            ("stop_signal", old.stop_signal != new.stop_signal),
+            ("stop_timeout", old.stop_timeout != new.stop_timeout),
+            ("backoff", old.backoff != new.backoff),
+            ("roll_parallel", old.roll_parallel != new.roll_parallel),
+            ("output", old.output != new.output),
+        ]);
+        Self { replace, apply, count: (old.count != new.count).then_some((old.count, new.count)) }
+    }
+
+    /// Whether nothing is different.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for RollError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Worker { reason, last_lines, replaced } => {
+                f.write_str(reason)?;
+                if !replaced.is_empty() {
+                    write!(f, "; replaced before that: {}", replaced.join(", "))?;
+                }
+                if !last_lines.is_empty() {
+                    f.write_str("; its last lines:")?;
+                }
+                last_lines.iter().try_for_each(|line| write!(f, "\n    {line}"))
+            }
+            Self::Superseded => f.write_str("another command has changed what is wanted"),
+            Self::Stopping => f.write_str("all workers are being stopped"),
+        }
+    }
+}
+
+impl std::error::Error for RollError {}

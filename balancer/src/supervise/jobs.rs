@@ -1,0 +1,169 @@
+//! What the loop was told to do and has not finished: a roll, those that wait for it, and a change of the number.
+//!
+//! Decides when a command is done or has failed, and answers it. Called by `reconcile` after everything that happened. Never
+//! starts or ends a worker: it marks them, and the plan does the rest.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::command::{Changes, Command, Reconfigured, Reply, RollError, RollReport, ScaleReport};
+use crate::config::Workers;
+
+/// All that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    /// The roll, if there is one.
+    pub(super) roll: Option<Roll>,
+    /// The change of the number, if there is one.
+    pub(super) scaling: Option<Scaling>,
+    /// Rolls, and new settings, that wait for the roll's end.
+    pub(super) waiting: VecDeque<Command>,
+}
+
+/// Replaces all workers.
+#[derive(Debug)]
+pub(super) struct Roll {
+    /// Numbers of the workers to be replaced.
+    pub(super) old: Vec<u64>,
+    /// Names of those that were.
+    pub(super) replaced: Vec<Arc<str>>,
+    /// The settings to go back to if it fails.
+    pub(super) before: Option<Arc<Workers>>,
+    began: Instant,
+    answer: Answer,
+}
+
+/// Changes the number of workers.
+#[derive(Debug)]
+pub(super) struct Scaling {
+    /// Numbers of the workers that were started for it.
+    pub(super) started: Vec<u64>,
+    from: usize,
+    to: usize,
+    began: Instant,
+    reply: Reply<ScaleReport>,
+}
+
+/// Who wants to know how a roll ended.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Of a command to roll.
+    Roll(Reply<RollReport>),
+    /// Of new settings that asked for one.
+    Reconfigure(Reply<Reconfigured>, Changes),
+}
+
+/// Answers that wait for the last lines of the worker that made the commands fail.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    roll: Option<(Answer, Vec<Arc<str>>)>,
+    scaling: Option<Reply<ScaleReport>>,
+}
+
+impl Roll {
+    /// Of these workers.
+    pub(super) fn new(old: Vec<u64>, before: Option<Arc<Workers>>, answer: Answer) -> Self {
+        Self { old, replaced: Vec::new(), before, began: Instant::now(), answer }
+    }
+
+    /// It is done; returns what to say.
+    pub(super) fn finish(self) -> String {
+        let report = RollReport { replaced: self.replaced, took: self.began.elapsed() };
+        let text = format!("rolled {} workers in {:.1} s", report.replaced.len(), report.took.as_secs_f64());
+        self.answer.give(Ok(report));
+        text
+    }
+}
+
+impl Scaling {
+    /// Has just begun.
+    pub(super) fn new(from: usize, to: usize, reply: Reply<ScaleReport>) -> Self {
+        Self { started: Vec::new(), from, to, began: Instant::now(), reply }
+    }
+
+    /// It is done.
+    pub(super) fn finish(self) {
+        let report = ScaleReport { from: self.from, to: self.to, took: self.began.elapsed() };
+        // Nobody waits: the same to us.
+        let _ = self.reply.send(Ok(report));
+    }
+
+    /// Something else is wanted now.
+    pub(super) fn supersede(self) {
+        let _ = self.reply.send(Err(RollError::Superseded));
+    }
+}
+
+impl Jobs {
+    /// A worker on trial has failed: the roll is over. The answer is given later, see [`Failures::give`].
+    pub(super) fn fail_roll(&mut self) -> Option<(Roll, Failures)> {
+        let mut roll = self.roll.take()?;
+        let answer = std::mem::replace(&mut roll.answer, Answer::nobody());
+        let failures = Failures { roll: Some((answer, roll.replaced.clone())), scaling: None };
+        Some((roll, failures))
+    }
+
+    /// Worker `id` has failed: so has the scaling that started it.
+    pub(super) fn fail_scaling(&mut self, id: u64, failures: &mut Failures) {
+        if self.scaling.as_ref().is_some_and(|scaling| scaling.started.contains(&id)) {
+            failures.scaling = self.scaling.take().map(|scaling| scaling.reply);
+        }
+    }
+
+    /// All workers are being stopped.
+    pub(super) fn stop(&mut self) {
+        if let Some(roll) = self.roll.take() {
+            roll.answer.give(Err(RollError::Stopping));
+        }
+        if let Some(scaling) = self.scaling.take() {
+            let _ = scaling.reply.send(Err(RollError::Stopping));
+        }
+        self.waiting.drain(..).for_each(Command::refuse);
+    }
+}
+
+impl Failures {
+    /// Answers with what is known by now.
+    pub(super) fn give(self, reason: &str, last_lines: &[String]) {
+        let error =
+            |replaced| RollError::Worker { reason: reason.to_owned(), last_lines: last_lines.to_vec(), replaced };
+        if let Some((answer, replaced)) = self.roll {
+            answer.give(Err(error(replaced)));
+        }
+        if let Some(reply) = self.scaling {
+            let _ = reply.send(Err(error(Vec::new())));
+        }
+    }
+}
+
+impl Answer {
+    fn give(self, outcome: Result<RollReport, RollError>) {
+        match self {
+            // Sending fails when nobody waits any more.
+            Self::Roll(reply) => drop(reply.send(outcome)),
+            Self::Reconfigure(reply, changes) => drop(reply.send(outcome.map(|report| Reconfigured {
+                rolled: Some(report),
+                scaled: None,
+                replaced_for: changes.replace,
+                applied: changes.apply,
+            }))),
+        }
+    }
+
+    fn nobody() -> Self {
+        Self::Roll(tokio::sync::oneshot::channel().0)
+    }
+}
+
+impl Command {
+    /// Answers that all workers are being stopped.
+    pub(super) fn refuse(self) {
+        match self {
+            Self::Roll(reply) => drop(reply.send(Err(RollError::Stopping))),
+            Self::Scale(_, reply) => drop(reply.send(Err(RollError::Stopping))),
+            Self::Reconfigure(_, reply) => drop(reply.send(Err(RollError::Stopping))),
+        }
+    }
+}
