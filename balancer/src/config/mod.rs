@@ -38,6 +38,7 @@ pub use client::{AmbiguousFields, ClientLimits};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use endpoint::{Address, Endpoint, Host};
 pub use identity::Identity;
+pub use item::nearest;
 pub use listen::ListenAddress;
 pub use load::{LoadError, load};
 pub use policy::{Affinity, HashKey, Policy};
