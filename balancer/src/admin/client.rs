@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// An answer, of which the body is still to be read.
 #[derive(Debug)]
@@ -37,11 +37,6 @@ pub fn ask(sockets: &[PathBuf], method: &str, target: &str) -> Result<Answer, As
         }
     }
     Err(AskError::NotRunning(sockets.to_vec()))
-}
-
-/// Whether somebody listens at `path`.
-pub fn is_running(path: &Path) -> bool {
-    UnixStream::connect(path).is_ok()
 }
 
 impl Answer {

@@ -12,10 +12,9 @@ use tokio::task::spawn_local;
 
 use crate::config::{Config, Pool as PoolConfig};
 use crate::listen::{Listener, Server};
-use crate::observe::{Destination, Writer};
-use crate::pool::Pool;
+use crate::observe::Writer;
 use crate::proxy::{Proxy, Shared};
-use crate::supervise::{OutputSink, Ports, Sockets, Status, Stream, Supervisor, Surroundings, own_program};
+use crate::supervise::Status;
 
 /// Says what runs, from which file and within which limits.
 pub(super) fn announce(
@@ -77,28 +76,6 @@ pub(super) fn thread(
     thread::Builder::new().name(format!("proxy-{index}")).spawn(body).map(drop)
 }
 
-/// Starts the workers of every pool that has some.
-pub(super) fn supervisors(
-    config: &Config,
-    pools: &[Arc<Pool>],
-    sockets: Option<&Sockets>,
-    writer: &Writer,
-) -> Vec<Supervisor> {
-    let surroundings = Surroundings {
-        output: output_to(writer),
-        events: Arc::new(|_| {}),
-        ports: Ports::default(),
-        sockets: sockets.cloned(),
-        shim: own_program(),
-        drain_timeout: config.drain_timeout,
-    };
-    let with_workers =
-        config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.workers.as_ref()?, pool)));
-    with_workers
-        .map(|(workers, pool)| Supervisor::start(Arc::clone(pool), workers.clone(), surroundings.clone()))
-        .collect()
-}
-
 /// Tells systemd once every pool with workers has one that is ready.
 pub(super) async fn tell_when_ready(mut pools: Vec<watch::Receiver<Status>>) {
     for pool in &mut pools {
@@ -113,17 +90,6 @@ pub(super) fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "cannot tell the service manager");
     }
-}
-
-fn output_to(writer: &Writer) -> OutputSink {
-    let writer = writer.clone();
-    Arc::new(move |stream, lines: &[u8]| {
-        let destination = match stream {
-            Stream::Stdout => Destination::Stdout,
-            Stream::Stderr => Destination::Stderr,
-        };
-        writer.write(destination, lines.to_vec());
-    })
 }
 
 fn describe(pool: &PoolConfig) -> String {
