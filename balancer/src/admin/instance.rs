@@ -152,7 +152,7 @@ impl Instance {
 
 /// An event as a line of the journal.
 pub fn note(journal: &Journal, kind: &str, pool: Option<&str>, worker: Option<&str>, text: &str) {
-    let time = jiff::Timestamp::now().round(jiff::Unit::Millisecond).unwrap_or_default().to_string();
+    let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
     let mut line = json!({ "time": time, "kind": kind, "pool": pool, "worker": worker, "text": text }).to_string();
     line.push('\n');
     journal.add(line.as_bytes());

@@ -135,7 +135,7 @@ impl Text {
 
     fn histogram(&mut self, name: &str, help: &str, totals: &[(&str, &Totals)], of: fn(&Totals) -> &Times) {
         self.family(name, "histogram", help);
-        for (pool, totals) in totals {
+        for (pool, totals) in totals.iter().filter(|(_, totals)| of(totals).count() > 0) {
             let (times, mut below) = (of(totals), 0);
             let bucket = format!("{name}_bucket");
             for (bound, count) in BOUNDS.iter().zip(&times.buckets) {

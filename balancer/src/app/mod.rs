@@ -163,7 +163,7 @@ async fn until_stopped(
                 }
                 Order::Asked(Asked { action: Action::Stop { now }, teller }) => {
                     tracing::info!("asked to stop{}", if now { " at once" } else { "" });
-                    teller.progress("stopping");
+                    signals.keep(teller);
                     return (now, Ok(()));
                 }
                 Order::Asked(Asked { action: Action::Drain { endpoint, yes }, teller }) => {

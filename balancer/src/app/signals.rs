@@ -5,7 +5,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 
-use crate::admin::{Action, Order as Asked, Outcome};
+use crate::admin::{Action, Order as Asked, Outcome, Teller};
 
 /// What is asked for.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Signals {
     asked: Receiver<Asked>,
+    /// Who asked to stop: told of the end by the end of the connection, so they are kept until then.
+    waiting: Vec<Teller>,
     term: Signal,
     int: Signal,
     quit: Signal,
@@ -35,6 +37,7 @@ impl Signals {
     pub(super) fn new(asked: Receiver<Asked>) -> io::Result<Self> {
         Ok(Self {
             asked,
+            waiting: Vec::new(),
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
@@ -55,6 +58,12 @@ impl Signals {
         }
     }
 
+    /// Keeps somebody waiting until the end.
+    pub(super) fn keep(&mut self, teller: Teller) {
+        teller.progress("stopping: requests in flight finish, then the workers end");
+        self.waiting.push(teller);
+    }
+
     /// Returns at the next order to stop, and refuses everything else: it is stopping already.
     pub(super) async fn stop(&mut self) {
         loop {
@@ -63,7 +72,7 @@ impl Signals {
                 Order::Reload => tracing::warn!("no reload: stopping"),
                 Order::Reopen => {}
                 Order::Asked(Asked { action: Action::Stop { now }, teller }) => {
-                    teller.progress("stopping");
+                    self.keep(teller);
                     if now {
                         return;
                     }

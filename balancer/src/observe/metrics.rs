@@ -127,7 +127,16 @@ impl Counters {
     }
 
     pub(super) fn count(&self, served: &Served<'_>) {
-        let Some(pool) = served.pool else { return self.none.count(served) };
+        self.with(served.pool, |cells| cells.count(served));
+    }
+
+    /// Counts a retry of a request to `pool`.
+    pub(super) fn retried(&self, pool: Option<&Arc<str>>, why: &'static str) {
+        self.with(pool, |cells| cells.word((Word::Retried, why)));
+    }
+
+    fn with(&self, pool: Option<&Arc<str>>, act: impl FnOnce(&Cells)) {
+        let Some(pool) = pool else { return act(&self.none) };
         let mut pools = self.pools.borrow_mut();
         let known = pools.iter().position(|cells| cells.pool.as_ref().is_some_and(|name| Arc::ptr_eq(name, pool)));
         let index = known.unwrap_or_else(|| {
@@ -136,14 +145,7 @@ impl Counters {
             pools.push(self.metrics.cells(Some(Arc::clone(pool))));
             pools.len() - 1
         });
-        pools[index].count(served);
-    }
-
-    /// Counts a retry of a request to `pool`.
-    pub(super) fn retried(&self, pool: Option<&Arc<str>>, why: &'static str) {
-        let pools = self.pools.borrow();
-        let of_pool = |cells: &&Arc<Cells>| cells.pool.as_ref() == pool;
-        pools.iter().find(of_pool).unwrap_or(&self.none).word((Word::Retried, why));
+        act(&pools[index]);
     }
 }
 
