@@ -9,6 +9,7 @@ use std::io::{self, BufRead, Read};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) method: String,
+    pub(crate) target: String,
     /// Bytes of body that follow; `None` for chunks, which these servers do not read.
     pub(crate) body_length: Option<u64>,
     pub(crate) keep_alive: bool,
@@ -25,7 +26,8 @@ impl Head {
         let mut reader = reader.take(HEAD_BYTES_MAX);
         let Some(first) = read_line(&mut reader)? else { return Ok(None) };
         let mut words = first.split(' ');
-        let (Some(method), Some(_), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+        let (Some(method), Some(target), Some(version), None) =
+            (words.next(), words.next(), words.next(), words.next())
         else {
             return Err(malformed());
         };
@@ -34,8 +36,13 @@ impl Head {
             "HTTP/1.0" => false,
             _ => return Err(malformed()),
         };
-        let mut head =
-            Head { method: method.to_owned(), body_length: Some(0), keep_alive: modern, expects_continue: false };
+        let mut head = Head {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            body_length: Some(0),
+            keep_alive: modern,
+            expects_continue: false,
+        };
         loop {
             let line = read_line(&mut reader)?.ok_or_else(malformed)?;
             if line.is_empty() {

@@ -56,6 +56,10 @@
 //! | `/seen?id=…` | how many requests with that `X-Test-Id` were run |
 //!
 //! `/info` and `/seen` only look: they are not counted, delayed or crashed.
+//!
+//! The classic models know `/delay`, `/info` and `/seen` of these. `overlaps` of `/info` is for the sequential model: answers
+//! before which another connection was waiting already, which a balancer that gives it one request at a time never lets
+//! happen.
 
 mod body;
 mod connection;

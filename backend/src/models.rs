@@ -1,25 +1,29 @@
 //! The classic server models, on blocking sockets: one connection at a time, a thread each, a pool of threads.
 //!
-//! Decides which thread serves which connection. Called by `serve` where the event loop is not asked for. Never offers
-//! routes: every request gets the worker's name. As in the textbooks, what still waits in the kernel's backlog at a drain
+//! Decides which thread serves which connection. Called by `serve` where the event loop is not asked for. Of the
+//! routes it knows `/delay`, `/info` and `/seen`; every other request gets the worker's name. As in the textbooks, what still waits in the kernel's backlog at a drain
 //! is lost.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use http::Uri;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 use tokio::sync::mpsc;
 
 use crate::head::Head;
 use crate::listen::Listener;
+use crate::query::Query;
 use crate::worker::Worker;
-use crate::{Model, cpu};
+use crate::{Model, cpu, report};
 
 /// A classic server at work on threads of its own.
 pub(crate) struct Server {
@@ -35,6 +39,7 @@ impl Server {
         let (alive, ended) = mpsc::channel(1);
         let shared = Arc::new(Shared {
             worker,
+            listener: listener.socket.try_clone()?,
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
             next: AtomicU64::new(0),
@@ -67,6 +72,7 @@ impl Server {
 
 struct Shared {
     worker: Arc<Worker>,
+    listener: Socket,
     stopping: AtomicBool,
     /// The connections being served or waiting for a thread.
     open: Mutex<HashMap<u64, Socket>>,
@@ -98,10 +104,26 @@ impl Shared {
         self.open().remove(&connection.id);
     }
 
+    fn is_sequential(&self) -> bool {
+        self.worker.options.model == Model::Sequential
+    }
+
+    /// Is there a connection that was not accepted yet?
+    fn someone_waits(&self) -> bool {
+        let mut listener = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
+        // One that is shut down for a drain is readable too, and hung up.
+        poll(&mut listener, PollTimeout::ZERO).is_ok() && listener[0].revents() == Some(PollFlags::POLLIN)
+    }
+
     /// One request, one answer; whether another may follow.
     fn exchange(&self, reader: &mut BufReader<&Socket>, keep_alive: bool) -> io::Result<bool> {
         let Some(head) = Head::read(reader)? else { return Ok(false) };
         let mut socket = *reader.get_ref();
+        let target: Uri = head.target.parse().map_err(|_| io::ErrorKind::InvalidData)?;
+        if let Some(lines) = report::observed(&self.worker, &target) {
+            socket.write_all(&answer(lines.as_bytes(), head.method == "HEAD", false))?;
+            return Ok(false);
+        }
         let _in_flight = self.worker.request_begun();
         let Some(length) = head.body_length else {
             socket.write_all(LENGTH_REQUIRED)?;
@@ -115,6 +137,16 @@ impl Shared {
         }
         cpu::burn(Duration::from_micros(self.worker.options.work_us));
         pause(Duration::from_millis(self.worker.options.delay_ms));
+        if target.path() == "/delay" {
+            match Query::of(&target).number("ms", 100, 0..=600_000) {
+                Ok(ms) => pause(Duration::from_millis(ms)),
+                Err(_) => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+        // Looked at before the answer: who comes after it has done nothing wrong.
+        if self.is_sequential() && self.someone_waits() {
+            self.worker.overlapped();
+        }
         let keep_alive = keep_alive && head.keep_alive && !self.stopping.load(Ordering::SeqCst);
         socket.write_all(&answer(&self.worker.greeting, head.method == "HEAD", keep_alive))?;
         Ok(keep_alive)

@@ -1,11 +1,11 @@
 //! What the worker tells about itself and about what it received.
 //!
-//! Decides the lines of `/info`, `/seen` and `/echo`. Called by `service` and the routes. Never counts: to look changes
+//! Decides the lines of `/info`, `/seen` and `/echo`. Called by `service`, `models` and the routes. Never counts: to look changes
 //! nothing.
 
 use std::fmt::Write;
 
-use http::{Request, Response, Version};
+use http::{Request, Response, Uri, Version};
 use nix::unistd::{getgid, getuid};
 
 use crate::body::Body;
@@ -15,11 +15,16 @@ use crate::worker::Worker;
 
 /// The answer of a route that only looks; `None` for every other.
 pub(crate) fn observe<B>(worker: &Worker, request: &Request<B>) -> Option<Response<Body>> {
-    match request.uri().path() {
-        "/info" => Some(text(info(worker, Query::of(request.uri())))),
+    observed(worker, request.uri()).map(text)
+}
+
+/// The body of that answer.
+pub(crate) fn observed(worker: &Worker, target: &Uri) -> Option<String> {
+    match target.path() {
+        "/info" => Some(info(worker, Query::of(target))),
         "/seen" => {
-            let id = Query::of(request.uri()).get("id").unwrap_or_default();
-            Some(text(format!("{}\n", worker.times_seen(&id))))
+            let id = Query::of(target).get("id").unwrap_or_default();
+            Some(format!("{}\n", worker.times_seen(&id)))
         }
         _ => None,
     }
@@ -66,6 +71,7 @@ fn info(worker: &Worker, query: Query<'_>) -> String {
     line("connections_max", &counts.connections_max);
     line("in_flight", &counts.in_flight);
     line("served", &counts.served);
+    line("overlaps", &counts.overlaps);
     for (_, name) in query.pairs().filter(|(key, _)| key == b"env") {
         let name = String::from_utf8_lossy(&name).into_owned();
         // A name with one of these is none, and asking for it would panic.

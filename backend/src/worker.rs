@@ -21,6 +21,7 @@ pub(crate) struct Worker {
     pub(crate) options: Options,
     begun: AtomicU64,
     served: AtomicU64,
+    overlaps: AtomicU64,
     in_flight: AtomicUsize,
     open: AtomicUsize,
     open_max: AtomicUsize,
@@ -33,6 +34,7 @@ pub(crate) struct Counts {
     pub(crate) connections_max: usize,
     pub(crate) in_flight: usize,
     pub(crate) served: u64,
+    pub(crate) overlaps: u64,
 }
 
 impl Worker {
@@ -51,6 +53,7 @@ impl Worker {
             options: options.clone(),
             begun: AtomicU64::new(0),
             served: AtomicU64::new(0),
+            overlaps: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             open_max: AtomicUsize::new(0),
@@ -74,6 +77,11 @@ impl Worker {
         InFlight(self.clone())
     }
 
+    /// Counts that another connection waited while one was served, in a model that serves one at a time.
+    pub(crate) fn overlapped(&self) {
+        self.overlaps.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Remembers that the request named `id` was run.
     pub(crate) fn saw(&self, id: &[u8]) {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).count(id);
@@ -90,6 +98,7 @@ impl Worker {
             connections_max: self.open_max.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             served: self.served.load(Ordering::Relaxed),
+            overlaps: self.overlaps.load(Ordering::Relaxed),
         }
     }
 }

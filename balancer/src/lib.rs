@@ -6,10 +6,11 @@
 //! - [`observe`]: access log, request ids, the writing thread
 //! - [`drain`]: the stop signal
 //! - [`listen`]: listeners, client connections and their limits, over any service
-//! - [`endpoint`]: one address and what is in flight there
+//! - [`endpoint`]: one address, what is in flight there, and the verdict on its health
 //! - [`pick`]: the policies
 //! - [`pool`]: members, and the claim of a place
 //! - [`route`]: host and path → pool
+//! - [`probe`]: questions to endpoints besides their requests
 //! - [`forward`]: one request, its attempts, its answer
 //! - [`supervise`]: the workers' processes
 //! - [`proxy`]: the spine: route → forward → respond → record
@@ -28,6 +29,7 @@ pub mod listen;
 pub mod observe;
 pub mod pick;
 pub mod pool;
+pub mod probe;
 pub mod proxy;
 pub mod route;
 pub mod supervise;

@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::guard;
+use crate::overload;
+use crate::scenario::Scenario;
+use crate::supermarket;
 use crate::target::Target;
 
-/// Compares direct against proxied with ab (without -k) and wrk, in one run on one machine.
+/// Compares direct against proxied, and proxies with each other, in one run on one machine.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct CommandLine {
@@ -19,14 +23,64 @@ struct CommandLine {
     compare: Compare,
 }
 
+/// A new command is a variant here, one in [`Command`] and a line in `main`.
 #[derive(Subcommand)]
 enum Kind {
-    /// Direct, balancer and nginx side by side (what runs when no command is given)
+    /// Direct, balancer, nginx and HAProxy side by side (what runs when no command is given)
     Compare(Compare),
+    /// The working tree against an earlier revision: CPU time and instructions per request
+    Guard(guard::Arguments),
+    /// Short requests behind long ones: four workers that serve one request at a time, and a crowd
+    Supermarket(supermarket::Plan),
+    /// Goodput and latency when up to twenty times as much is asked for as can be done
+    Overload(overload::Plan),
+    /// A load that does not wait for answers; started by compare
+    #[command(hide = true)]
+    OpenLoop(OpenLoop),
+}
+
+/// What the user asked for, checked.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Compare(Plan),
+    Guard(guard::Plan),
+    Supermarket(supermarket::Plan),
+    Overload(overload::Plan),
+    /// The scenarios' names are wanted, nothing else.
+    List,
+    OpenLoop(OpenLoop),
+}
+
+impl Command {
+    /// Reads the process's arguments; prints help or the mistake and exits (0 or 2) where there is nothing to run.
+    pub(crate) fn from_command_line() -> Command {
+        Command::try_from_arguments(std::env::args_os()).unwrap_or_else(|e| e.exit())
+    }
+
+    fn try_from_arguments(
+        arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    ) -> Result<Command, clap::Error> {
+        let line = CommandLine::try_parse_from(arguments)?;
+        let given = match line.command {
+            Some(Kind::Guard(given)) => return Ok(Command::Guard(given.plan())),
+            Some(Kind::Supermarket(plan)) => return Ok(Command::Supermarket(plan)),
+            Some(Kind::Overload(plan)) => return Ok(Command::Overload(plan)),
+            Some(Kind::OpenLoop(given)) => return Ok(Command::OpenLoop(given)),
+            Some(Kind::Compare(given)) => given,
+            None => line.compare,
+        };
+        if given.list { Ok(Command::List) } else { given.plan().map(Command::Compare) }
+    }
 }
 
 #[derive(Args)]
 struct Compare {
+    /// What to measure, of those --list prints [default: all; quick: keepalive,connection,100kb,idle,unix]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', hide_possible_values = true)]
+    scenario: Vec<Scenario>,
+    /// Print the scenarios and what they are, and measure nothing
+    #[arg(long)]
+    list: bool,
     /// Requests of one ab run [default: 50000; quick: 5000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     requests: Option<u32>,
@@ -36,16 +90,16 @@ struct Compare {
     /// Length of one wrk run, whole seconds or minutes [default: 5s; quick: 1s]
     #[arg(long, value_name = "TIME", value_parser = whole_seconds)]
     duration: Option<Duration>,
-    /// Connections wrk keeps open
+    /// Connections wrk keeps open where the scenario does not say
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     connections: u32,
     /// Alternating rounds, of which the median is reported [default: 3; quick: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
-    /// A look in under half a minute: one round, fewer requests
+    /// A look in under a minute: some scenarios, one round, fewer requests
     #[arg(long)]
     quick: bool,
-    /// What to measure [default: direct,balancer,nginx]
+    /// The columns [default: all but nginx-bare, those installed]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     only: Vec<Target>,
     /// Measure nginx without added fields too (no X-Forwarded-*, a bare proxy_pass)
@@ -63,9 +117,32 @@ struct Compare {
     /// The backend to use as origin [default: this workspace's, built when needed]
     #[arg(long, value_name = "PATH")]
     backend: Option<PathBuf>,
-    /// Write every single measurement to a file
+    /// Where results.json, results.csv, RESULTS.md and pictures go [default: bench/results]
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+    /// Write the page there instead of FOLDER/RESULTS.md
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
+    /// Write every single measurement there instead of FOLDER/results.json
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+/// What the open-loop generator is told, by ourselves.
+#[derive(Args, Debug)]
+pub(crate) struct OpenLoop {
+    /// On 127.0.0.1
+    #[arg(long)]
+    pub(crate) port: u16,
+    #[arg(long)]
+    pub(crate) path: String,
+    /// Arrivals a second; 0: each connection asks again as soon as it is answered
+    #[arg(long)]
+    pub(crate) rate: u32,
+    #[arg(long)]
+    pub(crate) seconds: u32,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) connections: u32,
 }
 
 /// The program behind the proxies: two of them, or one with two ports.
@@ -80,10 +157,20 @@ pub(crate) enum OriginKind {
 /// A command line that holds together.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// In the order they are measured and printed; never empty, none twice.
+    pub(crate) scenarios: Vec<Scenario>,
     pub(crate) requests: u32,
     pub(crate) concurrency: u32,
     pub(crate) duration: Duration,
     pub(crate) connections: u32,
+    /// Connections of the scenario `many`.
+    pub(crate) many: u32,
+    /// Idle connections of the scenario `idle`.
+    pub(crate) idle: u32,
+    /// Idle connections of the scenario `idle-load`.
+    pub(crate) idle_load: u32,
+    /// Requests of one ab run of the scenario `work`.
+    pub(crate) work_requests: u32,
     pub(crate) rounds: u32,
     /// In the order they are measured and printed; never empty, none twice.
     pub(crate) targets: Vec<Target>,
@@ -93,34 +180,40 @@ pub(crate) struct Plan {
     pub(crate) access_log: bool,
     pub(crate) balancer: Option<PathBuf>,
     pub(crate) backend: Option<PathBuf>,
+    /// A folder, and files that do not go there.
+    pub(crate) output: PathBuf,
+    pub(crate) results: Option<PathBuf>,
     pub(crate) json: Option<PathBuf>,
 }
 
-impl Plan {
-    /// Reads the process's arguments; prints help or the mistake and exits (0 or 2) where there is nothing to run.
-    pub(crate) fn from_command_line() -> Plan {
-        Plan::try_from_arguments(std::env::args_os()).unwrap_or_else(|e| e.exit())
-    }
-
-    fn try_from_arguments(
-        arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
-    ) -> Result<Plan, clap::Error> {
-        let line = CommandLine::try_parse_from(arguments)?;
-        let given = match line.command {
-            Some(Kind::Compare(given)) => given,
-            None => line.compare,
-        };
+impl Compare {
+    fn plan(self) -> Result<Plan, clap::Error> {
+        let given = self;
         let (requests, seconds, rounds) = if given.quick { (5_000, 1, 1) } else { (50_000, 5, 3) };
         let requests = given.requests.unwrap_or(requests);
         if given.concurrency > requests {
             let text = format!("--concurrency {} is more than --requests {requests}\n", given.concurrency);
             return Err(clap::Error::raw(clap::error::ErrorKind::ValueValidation, text));
         }
+        let chosen = |scenario: &Scenario| match (given.scenario.as_slice(), given.quick) {
+            ([], false) => true,
+            ([], true) => Scenario::QUICK.contains(scenario),
+            (named, _) => named.contains(scenario),
+        };
+        let [many, idle, idle_load, work_requests] =
+            [4_000, if given.quick { 1_000 } else { 6_000 }, 18_000, if given.quick { 400 } else { 2_000 }];
         let wanted = |target| match given.only.as_slice() {
             [] => target != Target::NginxBare || given.nginx_bare,
             only => only.contains(&target) || (target == Target::NginxBare && given.nginx_bare),
         };
         Ok(Plan {
+            scenarios: Scenario::ALL.into_iter().filter(chosen).collect(),
+            many,
+            idle,
+            idle_load,
+            work_requests: work_requests.max(given.concurrency),
+            output: given.output.unwrap_or_else(default_output),
+            results: given.results,
             requests,
             concurrency: given.concurrency,
             duration: given.duration.unwrap_or(Duration::from_secs(seconds)),
@@ -137,8 +230,14 @@ impl Plan {
     }
 }
 
+/// Beside this crate where cargo runs us, else where we are.
+pub(crate) fn default_output() -> PathBuf {
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    folder.map_or_else(|| PathBuf::from("bench-results"), |folder| folder.join("results"))
+}
+
 /// wrk takes whole numbers only: "5s", "2m", "5" (seconds).
-fn whole_seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn whole_seconds(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
         "" | "s" => 1,
@@ -158,7 +257,10 @@ mod tests {
 
     fn plan(arguments: &str) -> Result<Plan, String> {
         let words = std::iter::once("bench").chain(arguments.split_whitespace());
-        Plan::try_from_arguments(words).map_err(|e| e.to_string())
+        match Command::try_from_arguments(words).map_err(|e| e.to_string())? {
+            Command::Compare(plan) => Ok(plan),
+            other => Err(format!("{other:?}")),
+        }
     }
 
     #[test]
@@ -167,7 +269,9 @@ mod tests {
             let plan = plan(line).unwrap();
             assert_eq!((plan.requests, plan.concurrency, plan.rounds), (50_000, 100, 3));
             assert_eq!((plan.duration, plan.connections), (Duration::from_secs(5), 64));
-            assert_eq!(plan.targets, [Target::Direct, Target::Balancer, Target::Nginx]);
+            let all = [Target::Direct, Target::Balancer, Target::Nginx, Target::Haproxy, Target::HaproxySplice];
+            assert_eq!(plan.targets, all);
+            assert_eq!(plan.scenarios, Scenario::ALL);
         }
     }
 
@@ -175,6 +279,14 @@ mod tests {
     fn quick_changes_only_what_was_not_given() {
         let plan = plan("--quick --rounds 2").unwrap();
         assert_eq!((plan.requests, plan.duration, plan.rounds), (5_000, Duration::from_secs(1), 2));
+        assert_eq!(plan.scenarios, Scenario::QUICK);
+    }
+
+    #[test]
+    fn scenarios_are_measured_in_one_order_and_once() {
+        let plan = plan("compare --quick --scenario idle,1mb,idle").unwrap();
+        assert_eq!(plan.scenarios, [Scenario::Mb1, Scenario::Idle]);
+        assert_eq!(super::tests::plan("--list").unwrap_err(), "List");
     }
 
     #[test]
@@ -192,7 +304,8 @@ mod tests {
             ("--duration 1.5s", "whole seconds or minutes"),
             ("--duration 0s", "from 1s to 60m"),
             ("--duration 99999999999999999999m", "from 1s to 60m"),
-            ("--only apache", "[possible values: direct, balancer, nginx, nginx-bare]"),
+            ("--only apache", "[possible values: direct, balancer, nginx, nginx-bare, haproxy, haproxy-splice]"),
+            ("--scenario slow", "invalid value 'slow' for '--scenario"),
             ("--rounds 0", "0 is not in 1..=100"),
         ] {
             let message = plan(line).unwrap_err();

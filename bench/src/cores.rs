@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use nix::sched::{CpuSet, sched_getaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::programs;
@@ -19,6 +19,8 @@ pub(crate) enum Place {
     Proxy,
     /// Load generator and origin together.
     Generator,
+    /// On whichever core is free: workers that compute.
+    Anywhere,
 }
 
 /// Cores by number, and what pins to them.
@@ -59,14 +61,27 @@ impl Cores {
         if let Some(setpriv) = &self.setpriv {
             words.extend([setpriv.clone(), "--pdeathsig".into(), "TERM".into()]);
         }
-        if let Some(taskset) = &self.taskset {
-            let core = if place == Place::Proxy { self.proxy } else { self.generator };
+        let core = match place {
+            Place::Proxy => Some(self.proxy),
+            Place::Generator => Some(self.generator),
+            Place::Anywhere => None,
+        };
+        if let (Some(taskset), Some(core)) = (&self.taskset, core) {
             words.extend([taskset.clone(), "-c".into(), core.to_string().into()]);
         }
         words.push(program.to_owned());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         command
+    }
+
+    /// Holds the calling thread on the generator's core, for what we do ourselves in a generator's stead.
+    pub(crate) fn stay_beside_the_generator(&self) {
+        let mut set = CpuSet::new();
+        // Not held there it costs the proxy a little time; no figure is lost.
+        if set.set(self.generator).is_ok() {
+            let _ = sched_setaffinity(Pid::from_raw(0), &set);
+        }
     }
 
     /// The placement in a sentence, for the head of the result.

@@ -49,6 +49,23 @@ impl Sub for Cpu {
 /// # Errors
 /// When the process is not there or `/proc` cannot be read.
 pub(crate) fn of_tree(pid: u32) -> Result<Cpu, Failure> {
+    let stats = stats(pid)?;
+    let of_tree = tree(&stats, pid).filter_map(|pid| stats.get(&pid));
+    let ticks = of_tree.fold((0, 0), |(user, system), stat| (user + stat.user, system + stat.system));
+    let per_second = ticks_per_second();
+    Ok(Cpu { user_seconds: ticks.0 as f64 / per_second, system_seconds: ticks.1 as f64 / per_second })
+}
+
+/// A process and its descendants, by number.
+///
+/// # Errors
+/// When the process is not there or `/proc` cannot be read.
+pub(crate) fn tree_pids(pid: u32) -> Result<Vec<u32>, Failure> {
+    let stats = stats(pid)?;
+    Ok(tree(&stats, pid).collect())
+}
+
+fn stats(pid: u32) -> Result<BTreeMap<u32, Stat>, Failure> {
     let reading = |e| Failure::system(format!("read the CPU time of process {pid}"), e);
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(reading)?;
     let broken = || reading(std::io::ErrorKind::InvalidData.into());
@@ -62,9 +79,7 @@ pub(crate) fn of_tree(pid: u32) -> Result<Cpu, Failure> {
         };
         stats.entry(pid).or_insert(stat);
     }
-    let ticks = tree_ticks(&stats, pid);
-    let per_second = ticks_per_second();
-    Ok(Cpu { user_seconds: ticks.0 as f64 / per_second, system_seconds: ticks.1 as f64 / per_second })
+    Ok(stats)
 }
 
 /// Seconds one core was busy for anybody, and stolen by the hypervisor; `None` where `/proc/stat` has no such core.
@@ -93,8 +108,8 @@ impl Stat {
     }
 }
 
-fn tree_ticks(stats: &BTreeMap<u32, Stat>, root: u32) -> (u64, u64) {
-    let belongs = |mut pid: u32| {
+fn tree(stats: &BTreeMap<u32, Stat>, root: u32) -> impl Iterator<Item = u32> + '_ {
+    let belongs = move |mut pid: u32| {
         // Bounded: a listing that changed while it was read could in principle hold a circle.
         for _ in 0..stats.len() {
             if pid == root {
@@ -105,8 +120,7 @@ fn tree_ticks(stats: &BTreeMap<u32, Stat>, root: u32) -> (u64, u64) {
         }
         false
     };
-    let of_tree = stats.iter().filter(|(pid, _)| belongs(**pid));
-    of_tree.fold((0, 0), |(user, system), (_, stat)| (user + stat.user, system + stat.system))
+    stats.keys().copied().filter(move |pid| belongs(*pid))
 }
 
 fn parse_core_busy(text: &str, core: usize) -> Option<u64> {
@@ -144,7 +158,7 @@ mod tests {
             (20, stat(1, 500, 500)),
             (31, stat(30, 7, 7)), // its parent is not listed
         ]);
-        assert_eq!(tree_ticks(&stats, 10), (1 + 4 + 16, 2 + 8 + 32));
+        assert_eq!(tree(&stats, 10).collect::<Vec<_>>(), [10, 11, 12]);
     }
 
     #[test]

@@ -2,9 +2,12 @@
 //!
 //! Decides what counts as an answer. Called by [`crate::target`] and [`crate::compare`], never while something is measured.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
+
+use crate::target::Endpoint;
 
 /// Status and body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,31 +23,48 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// Sends `GET /hello` as ab does (HTTP/1.0, so the body is not chunked and the connection ends) and reads the answer.
+/// Sends a GET as ab does (HTTP/1.0, so the body is not chunked and the connection ends) and reads the answer.
 ///
 /// # Errors
 /// No connection, no whole answer within two seconds, or none that reads as HTTP.
-pub(crate) fn get(port: u16) -> io::Result<Answer> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, TIME)?;
-    stream.set_write_timeout(Some(TIME))?;
-    stream.write_all(format!("GET {PATH} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n").as_bytes())?;
-    let (until, mut bytes, mut piece) = (Instant::now() + TIME, Vec::new(), [0; 4096]);
+pub(crate) fn get(endpoint: &Endpoint, path: &str) -> io::Result<Answer> {
+    let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n");
+    let bytes = match endpoint {
+        Endpoint::Port(port) => {
+            let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), TIME)?;
+            stream.set_write_timeout(Some(TIME))?;
+            exchange(stream, &request, TcpStream::set_read_timeout)?
+        }
+        Endpoint::Socket(file) => {
+            let stream = UnixStream::connect(file)?;
+            stream.set_write_timeout(Some(TIME))?;
+            exchange(stream, &request, UnixStream::set_read_timeout)?
+        }
+    };
+    parse(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP, or cut"))
+}
+
+fn exchange<S: Read + Write>(
+    mut stream: S,
+    request: &str,
+    set_read_timeout: fn(&S, Option<Duration>) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes())?;
+    let (until, mut bytes, mut piece) = (Instant::now() + TIME, Vec::new(), [0; 16_384]);
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() || bytes.len() > BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "no end of the answer"));
         }
-        stream.set_read_timeout(Some(left))?;
+        set_read_timeout(&stream, Some(left))?;
         match stream.read(&mut piece)? {
-            0 => break,
+            0 => return Ok(bytes),
             length => bytes.extend_from_slice(&piece[..length]),
         }
     }
-    parse(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP, or cut"))
 }
 
-/// The path every target is asked for.
+/// What is asked for where nothing else is said: eleven bytes.
 pub(crate) const PATH: &str = "/hello";
 
 fn parse(bytes: &[u8]) -> Option<Answer> {
@@ -62,7 +82,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
 }
 
 const TIME: Duration = Duration::from_secs(2);
-const BYTES_MAX: usize = 1 << 20;
+const BYTES_MAX: usize = 1 << 21;
 
 #[cfg(test)]
 mod tests {

@@ -22,6 +22,11 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// A program of Debian is not there.
+    pub(crate) fn missing(program: &str) -> Failure {
+        Failure::Missing(format!("{program} is missing: {}", crate::programs::how_to_install(program)))
+    }
+
     /// A refusal of the operating system; `doing` completes "cannot …".
     pub(crate) fn system(doing: impl Into<String>, source: io::Error) -> Failure {
         Failure::System { doing: doing.into(), source }
@@ -44,7 +49,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Interrupted(_) => write!(f, "interrupted; everything started has been ended, nothing is printed"),
+            Failure::Interrupted(_) => {
+                write!(f, "interrupted; everything started has been ended, nothing is printed or written")
+            }
             Failure::Missing(what) => write!(f, "{what}"),
             Failure::Target { name, what, stderr } => said(f, name, what, stderr),
             Failure::Generator { name, what, stderr } => said(f, name, what, stderr),

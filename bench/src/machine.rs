@@ -23,6 +23,8 @@ pub(crate) struct Machine {
     pub(crate) cpu: String,
     pub(crate) cores: usize,
     pub(crate) kernel: String,
+    /// When the run began, UTC: "2026-07-02 18:30".
+    pub(crate) date: String,
     /// Of every program that takes part, in a line each.
     pub(crate) versions: Vec<String>,
 }
@@ -32,9 +34,11 @@ impl Machine {
     /// Only a signal, or a full disk under `folder`, where programs' answers go.
     pub(crate) fn look(programs: &Programs, folder: &Path, events: &Arc<Events>) -> Result<Machine, Failure> {
         let asked = [
-            (Some(&programs.ab), "-V"),
-            (Some(&programs.wrk), "-v"),
+            (programs.ab.as_ref(), "-V"),
+            (programs.wrk.as_ref(), "-v"),
             (programs.nginx.as_ref(), "-v"),
+            (programs.haproxy.as_ref(), "-v"),
+            (programs.strace.as_ref(), "-V"),
             (programs.balancer.as_ref(), "--version"),
             (programs.backend.as_ref(), "--version"),
         ];
@@ -46,6 +50,7 @@ impl Machine {
             cpu: cpu.unwrap_or_else(|| "unknown CPU".to_owned()),
             cores: thread::available_parallelism().map_or(0, usize::from),
             kernel: kernel.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned()),
+            date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M").to_string(),
             versions: versions.collect::<Result<_, _>>()?,
         })
     }

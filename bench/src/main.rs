@@ -4,34 +4,60 @@
 //! for TERM). Called by whoever types `cargo run --release -p bench`. Never measures: that is [`compare`].
 
 mod arguments;
+mod bars;
+mod clocks;
 mod compare;
 mod cores;
 mod cpu;
+mod crowd;
+mod descriptors;
 mod events;
 mod exchange;
 mod failure;
-mod json;
+mod figure;
+mod guard;
+mod idle;
 mod machine;
 mod measurement;
+mod open_loop;
+mod output;
+mod overload;
+mod pictures;
+mod plot;
 mod process;
 mod programs;
+mod progress;
 mod report;
+mod scenario;
 mod scratch;
+mod service;
 mod statistics;
+mod supermarket;
+mod syscalls;
 mod table;
 mod target;
 mod tool;
+mod usage;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use arguments::Plan;
+use arguments::{Command, Plan};
 use events::Events;
 use failure::Failure;
+use output::Output;
+use scenario::Scenario;
 
 fn main() -> ExitCode {
-    let plan = Plan::from_command_line();
-    match run(&plan) {
+    let outcome = match Command::from_command_line() {
+        Command::Compare(plan) => compare(&plan),
+        Command::Guard(plan) => guard(&plan),
+        Command::Supermarket(plan) => supermarket(&plan),
+        Command::Overload(plan) => overload(&plan),
+        Command::List => print(&list()).map(|()| true),
+        Command::OpenLoop(given) => open_loop::run(&given).and_then(|report| print(&report.to_string())).map(|()| true),
+    };
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
@@ -41,22 +67,51 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures and prints; `false` when requests failed, so that a script does not take such figures for good ones.
-fn run(plan: &Plan) -> Result<bool, Failure> {
-    plan.json.as_deref().map_or(Ok(()), json::check)?;
+/// Measures, writes and prints; `false` when requests failed, so that a script does not take such figures for good ones.
+fn compare(plan: &Plan) -> Result<bool, Failure> {
+    let output = Output::check(plan)?;
     let events = Events::listen()?;
     let comparison = compare::compare(plan, &events)?;
-    if let Some(path) = &plan.json {
-        json::write(path, &comparison)?;
-    }
+    let (json, drawings) = (report::json(&comparison)?, pictures::of(&comparison));
+    let page = report::page(&comparison, &drawings);
+    let written = output.write(&page, &json, &report::csv(&comparison), &drawings)?;
     // The text is whole before its first byte is written: an interrupted run leaves no half table.
-    let text = report::render(&comparison);
+    print(&report::render(&comparison))?;
+    written.iter().for_each(|path| say(&format!("written: {}", path.display())));
+    Ok(comparison.is_sound())
+}
+
+/// Prints how the working tree stands against its base; slower is no failure.
+fn guard(plan: &guard::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    print(&guard::guard(plan, &events)?)?;
+    Ok(true)
+}
+
+/// Prints how long a crowd waited; `false` when somebody was not served.
+fn supermarket(plan: &supermarket::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    let (text, all_served) = supermarket::supermarket(plan, &events)?;
+    print(&text).map(|()| all_served)
+}
+
+/// Prints what was still done; that some are refused is what it is about.
+fn overload(plan: &overload::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    print(&overload::overload(plan, &events)?).map(|()| true)
+}
+
+fn list() -> String {
+    Scenario::ALL.iter().map(|scenario| format!("{:<12} {}\n", scenario.name(), scenario.title())).collect()
+}
+
+fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Failure::system("print the result", e))?;
-    Ok(comparison.requests_failed() == 0)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Failure::system("print the result", e))
 }
 
 /// One line of progress or complaint on stderr; a closed stderr is no reason to stop measuring.
 pub(crate) fn say(line: &str) {
+    progress::clear();
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

@@ -92,10 +92,15 @@ impl Process {
 
     /// Collects a child that has ended; ends it first when it has not.
     pub(crate) fn reap(&mut self) -> Option<ExitStatus> {
+        self.stop(GRACE)
+    }
+
+    /// The same with more or less time to end by itself.
+    pub(crate) fn stop(&mut self, grace: Duration) -> Option<ExitStatus> {
         let group = Pid::from_raw(self.pid().cast_signed());
         if !self.has_exited() {
             let _ = killpg(group, Signal::SIGTERM);
-            self.events.wait_exit(self.pid(), GRACE);
+            self.events.wait_exit(self.pid(), grace);
         }
         // Also what its leader left behind. Still unreaped, the leader holds the group's number, so it hits nobody else.
         let _ = killpg(group, Signal::SIGKILL);

@@ -14,16 +14,22 @@ use crate::events::Events;
 use crate::failure::Failure;
 use crate::process::{Process, describe};
 use crate::say;
+use crate::scenario::Scenario;
 use crate::target::Target;
+use crate::tool::Tool;
 
 /// Where everything is, and what the run consists of now that this is known.
 pub(crate) struct Programs {
-    pub(crate) ab: PathBuf,
-    pub(crate) wrk: PathBuf,
+    pub(crate) ab: Option<PathBuf>,
+    pub(crate) wrk: Option<PathBuf>,
     pub(crate) nginx: Option<PathBuf>,
+    pub(crate) haproxy: Option<PathBuf>,
+    pub(crate) strace: Option<PathBuf>,
     pub(crate) balancer: Option<PathBuf>,
     pub(crate) backend: Option<PathBuf>,
     pub(crate) origin: OriginKind,
+    /// Those of the plan that have columns.
+    pub(crate) scenarios: Vec<Scenario>,
     pub(crate) targets: Vec<Target>,
     /// Lines for the user: what was left out and how to get it.
     pub(crate) notes: Vec<String>,
@@ -33,24 +39,40 @@ impl Programs {
     /// # Errors
     /// A program is missing that the run cannot do without, or our own do not build.
     pub(crate) fn find(plan: &Plan, events: &Arc<Events>) -> Result<Programs, Failure> {
-        let (ab, wrk) = match (find("ab"), find("wrk")) {
-            (Some(ab), Some(wrk)) => (ab, wrk),
-            (ab, wrk) => return Err(missing_tools(ab.is_none(), wrk.is_none())),
-        };
-        let nginx = find("nginx");
+        let [ab, wrk, nginx, haproxy, strace] = ["ab", "wrk", "nginx", "haproxy", "strace"].map(find);
+        let needs = |tool: fn(Tool) -> bool| plan.scenarios.iter().filter_map(|one| one.tool(plan)).any(tool);
+        let no_ab = ab.is_none() && needs(|tool| matches!(tool, Tool::Ab { .. }));
+        let no_wrk = wrk.is_none() && needs(|tool| matches!(tool, Tool::Wrk { .. }));
+        if no_ab || no_wrk {
+            return Err(missing_tools(no_ab, no_wrk));
+        }
         let origin = plan.origin.unwrap_or(if nginx.is_some() { OriginKind::Nginx } else { OriginKind::Backend });
-        let needs_nginx = |target: &Target| matches!(target, Target::Nginx | Target::NginxBare);
-        let mut targets = plan.targets.clone();
-        let mut notes = Vec::new();
-        if nginx.is_none() {
-            if origin == OriginKind::Nginx || (plan.targets_named && targets.iter().any(needs_nginx)) {
-                return Err(Failure::Missing("nginx is missing: apt-get install nginx-light".to_owned()));
+        if nginx.is_none() && origin == OriginKind::Nginx {
+            return Err(Failure::missing("nginx"));
+        }
+        let (mut targets, mut notes) = (plan.targets.clone(), Vec::new());
+        let nginxes = [Target::Nginx, Target::NginxBare];
+        let haproxies = [Target::Haproxy, Target::HaproxySplice];
+        for (name, found, columns) in [("nginx", &nginx, nginxes), ("haproxy", &haproxy, haproxies)] {
+            if found.is_some() || !targets.iter().any(|target| columns.contains(target)) {
+                continue;
             }
-            targets.retain(|target| !needs_nginx(target));
-            notes.push("no nginx column: apt-get install nginx-light".to_owned());
+            if plan.targets_named {
+                return Err(Failure::missing(name));
+            }
+            targets.retain(|target| !columns.contains(target));
+            notes.push(format!("no {name} column: {}", how_to_install(name)));
+        }
+        let has_columns = |one: &Scenario| !one.columns(&targets).is_empty();
+        let (scenarios, empty): (Vec<Scenario>, Vec<Scenario>) = plan.scenarios.iter().copied().partition(has_columns);
+        for scenario in &empty {
+            notes.push(format!("no table of {}: it has none of the columns asked for", scenario.name()));
+        }
+        if scenarios.is_empty() {
+            return Err(Failure::Missing(notes.join("\n")));
         }
         let uses_balancer = targets.contains(&Target::Balancer);
-        let uses_backend = origin == OriginKind::Backend;
+        let uses_backend = scenarios.iter().any(|one| one.setting(plan, origin).origin == OriginKind::Backend);
         let mut wanted = Vec::new();
         let ours = [("balancer", uses_balancer, &plan.balancer), ("backend", uses_backend, &plan.backend)];
         for (name, used, given) in &ours {
@@ -60,8 +82,41 @@ impl Programs {
         }
         build(&wanted, events)?;
         let [balancer, backend] = ours.map(|(name, used, given)| used.then(|| own(name, given.as_deref())).transpose());
-        Ok(Programs { ab, wrk, nginx, balancer: balancer?, backend: backend?, origin, targets, notes })
+        let (balancer, backend) = (balancer?, backend?);
+        Ok(Programs { ab, wrk, nginx, haproxy, strace, balancer, backend, origin, scenarios, targets, notes })
     }
+}
+
+/// Debian's package, in the words one types.
+pub(crate) fn how_to_install(program: &str) -> String {
+    let package = match program {
+        "ab" => "apache2-utils",
+        "nginx" => "nginx-light",
+        other => other,
+    };
+    format!("apt-get install {package}")
+}
+
+/// The program that runs: it is a generator too.
+pub(crate) fn ourselves() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|e| Failure::system("find our own executable", e))
+}
+
+/// Our own programs, in the order asked for: where their path says, else this workspace's, built when needed.
+///
+/// # Errors
+/// One is not where it should be, or does not build.
+pub(crate) fn ours<const N: usize>(
+    wanted: [(&str, Option<&Path>); N],
+    events: &Arc<Events>,
+) -> Result<[PathBuf; N], Failure> {
+    let to_build: Vec<&str> = wanted.iter().filter(|(_, given)| given.is_none()).map(|(name, _)| *name).collect();
+    build(&to_build, events)?;
+    let mut paths = [const { PathBuf::new() }; N];
+    for (path, (name, given)) in paths.iter_mut().zip(wanted) {
+        *path = own(name, given)?;
+    }
+    Ok(paths)
 }
 
 /// The first executable of this name on `PATH`, or where Debian keeps servers, which users' `PATH` leaves out.
@@ -71,7 +126,7 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|path| is_executable(path))
 }
 
-fn missing_tools(ab: bool, wrk: bool) -> Failure {
+pub(crate) fn missing_tools(ab: bool, wrk: bool) -> Failure {
     let names = [(ab, "ab"), (wrk, "wrk")].into_iter().filter_map(|(missing, name)| missing.then_some(name));
     let names = names.collect::<Vec<_>>().join(" and ");
     Failure::Missing(format!("missing: {names}. Install with: apt-get install apache2-utils wrk"))
@@ -107,7 +162,7 @@ fn own(name: &str, given: Option<&Path>) -> Result<PathBuf, Failure> {
         let none = || Failure::Missing(format!("--{name} {}: no executable file there", path.display()));
         return if is_executable(path) { Ok(path.to_owned()) } else { Err(none()) };
     }
-    let ourselves = std::env::current_exe().map_err(|e| Failure::system("find our own executable", e))?;
+    let ourselves = ourselves()?;
     let folder = ourselves.parent().unwrap_or(Path::new("/"));
     let folder = if folder.ends_with("debug") { folder.with_file_name("release") } else { folder.to_owned() };
     let path = folder.join(name);
@@ -136,6 +191,12 @@ mod tests {
         let text = missing_tools(true, true).to_string();
         assert_eq!(text, "missing: ab and wrk. Install with: apt-get install apache2-utils wrk");
         assert!(missing_tools(false, true).to_string().starts_with("missing: wrk. "));
+    }
+
+    #[test]
+    fn a_missing_peer_is_named_with_its_package() {
+        assert_eq!(Failure::missing("nginx").to_string(), "nginx is missing: apt-get install nginx-light");
+        assert_eq!(Failure::missing("haproxy").to_string(), "haproxy is missing: apt-get install haproxy");
     }
 
     #[test]

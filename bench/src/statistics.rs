@@ -2,8 +2,10 @@
 //!
 //! Decides how several rounds become one figure. Called by [`crate::report`]. Never reads the world.
 
+use serde::Serialize;
+
 /// The middle of several values and how far they lie apart.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) min: f64,

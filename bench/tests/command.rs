@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 
-/// A folder with a scripted `ab` and `wrk` that comes first on the program's `PATH`.
+/// A folder with a scripted `ab`, `wrk` and `strace` that comes first on the program's `PATH`.
 struct Stage(PathBuf);
 
 impl Stage {
@@ -29,6 +29,7 @@ impl Stage {
         // Asked for its version it says nothing, and nothing starts to hang.
         stage.script("ab", &format!("[ \"$1\" = -n ] || exit 0\n{ab}"));
         stage.script("wrk", &format!("cat {}", captured("wrk.txt")));
+        stage.script("strace", "echo 'attach: Operation not permitted' >&2; exit 1");
         stage
     }
 
@@ -41,10 +42,23 @@ impl Stage {
     fn bench(&self, arguments: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
-        command.args(["--quick", "--origin", "backend", "--backend", SERVE]).args(arguments);
+        command.args(["--quick", "--scenario", "connection,keepalive", "--origin", "backend", "--backend", SERVE]);
+        command.arg("--output").arg(self.results()).args(arguments);
         command.env("PATH", format!("{}:{path}", self.0.display())).env("NOTES", &self.0).env("TMPDIR", &self.0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+
+    fn results(&self) -> PathBuf {
+        self.0.join("results")
+    }
+
+    /// What a run wrote, hidden parts included, in order.
+    fn written(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.results()) else { return Vec::new() };
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 
     fn pid(&self, name: &str) -> String {
@@ -65,28 +79,90 @@ impl Drop for Stage {
 }
 
 #[test]
-fn a_comparison_prints_the_table_and_writes_every_figure() {
+fn a_comparison_prints_the_tables_and_writes_every_figure() {
     let stage = Stage::new(&good_ab());
-    let file = stage.0.join("figures.json");
-    let arguments =
-        ["--only", "direct,balancer", "--balancer", SERVE, "--json", file.to_str().unwrap(), "--rounds", "3"];
+    let arguments = ["--only", "direct,balancer", "--balancer", SERVE, "--rounds", "3"];
     let output = stage.bench(&arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("\nab -n 5000 -c 100 http://127.0.0.1:PORT/hello"), "{text}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("\nab -n 5000 -c 100 ") && text.contains(" http://127.0.0.1:PORT/hello\n"), "{text}");
     assert!(text.contains("ab latency, ms") && text.contains("wrk latency, ms") && text.contains("\n 66 % "), "{text}");
-    let figures: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    assert!(
+        text.contains("\nno system calls counted: strace cannot attach (attach: Operation not permitted)\n"),
+        "{text}"
+    );
+    assert!(said(&output).contains("\n[12/12] connection 3/3: balancer, "), "{}", said(&output));
+
+    assert_eq!(stage.written(), ["RESULTS.md", "pictures", "results.csv", "results.json"]);
+    let figures: serde_json::Value =
+        serde_json::from_slice(&fs::read(stage.results().join("results.json")).unwrap()).unwrap();
     let measurements = figures["measurements"].as_array().unwrap();
-    let order = measurements.iter().map(|run| format!("{} {} {}", run["round"], run["tool"], run["target"]));
-    let one_round = |round: u32| {
-        ["ab", "wrk"]
-            .into_iter()
-            .flat_map(move |tool| ["direct", "balancer"].map(|target| format!("{round} \"{tool}\" \"{target}\"")))
+    let order = measurements.iter().map(|run| format!("{} {} {}", run["scenario"], run["round"], run["column"]));
+    let rounds = |scenario: &'static str| {
+        let columns = move |round| ["direct", "balancer"].map(|column| format!("\"{scenario}\" {round} \"{column}\""));
+        (1..=3).flat_map(columns)
     };
-    assert_eq!(order.collect::<Vec<_>>(), (1..=3).flat_map(one_round).collect::<Vec<_>>());
+    assert_eq!(order.collect::<Vec<_>>(), rounds("keepalive").chain(rounds("connection")).collect::<Vec<_>>());
+    let csv = fs::read_to_string(stage.results().join("results.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + measurements.len());
+    let page = fs::read_to_string(stage.results().join("RESULTS.md")).unwrap();
+    let picture = page.split_once("](pictures/").unwrap().1.split_once(')').unwrap().0;
+    assert!(stage.results().join("pictures").join(picture).is_file(), "{picture}");
     assert_eq!(stage.left_behind(), 0);
     await_gone(&stage.pid("origin"));
     await_gone(&stage.pid("balancer"));
+}
+
+#[test]
+fn page_and_figures_go_where_they_are_told() {
+    let stage = Stage::new(&good_ab());
+    let [page, json] = ["page.md", "figures.json"].map(|name| stage.0.join(name));
+    let arguments = ["--only", "direct", "--results", page.to_str().unwrap(), "--json", json.to_str().unwrap()];
+    let output = stage.bench(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(fs::read_to_string(page).unwrap().starts_with("# Results\n") && json.is_file());
+    assert_eq!(stage.written(), ["results.csv"]);
+}
+
+#[test]
+fn the_scenarios_are_listed() {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench")).arg("--list").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 14));
+    assert!(
+        text.starts_with("keepalive    wrk -c64, 11 bytes: connections kept open\nconnection   ab -c 100"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_told_before_anything_is_measured() {
+    let stage = Stage::new(&good_ab());
+    fs::write(stage.results(), "a file").unwrap();
+    let output = stage.bench(&["--only", "direct"]).output().unwrap();
+    assert!(said(&output).starts_with("bench: cannot create "), "{}", said(&output));
+    assert_eq!((output.status.code(), stage.left_behind()), (Some(1), 0));
+}
+
+#[test]
+fn a_peer_that_does_not_start_is_quoted() {
+    let stage = Stage::new(&good_ab());
+    stage.script("haproxy", "echo 'cannot bind socket: Address already in use' >&2; exit 1");
+    let output = stage.bench(&["--only", "direct,haproxy"]).output().unwrap();
+    let expected = "bench: haproxy ended instead of starting (exit code 1); its stderr ends with:\n  \
+                    | cannot bind socket: Address already in use\n";
+    assert!(said(&output).ends_with(expected), "{}", said(&output));
+    assert_eq!((output.status.code(), stage.left_behind(), stage.written().len()), (Some(1), 0, 0));
+    await_gone(&stage.pid("origin"));
+}
+
+#[test]
+fn a_scenario_without_the_columns_asked_for_is_refused() {
+    let stage = Stage::new(&good_ab());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    command.args(["--scenario", "unix", "--only", "direct", "--output"]).arg(stage.results());
+    let output = command.env("PATH", stage.bench(&[]).get_envs().find_map(path).unwrap()).output().unwrap();
+    assert_eq!(said(&output), "bench: no table of unix: it has none of the columns asked for\n");
 }
 
 #[test]
@@ -100,7 +176,9 @@ fn failed_requests_are_printed_and_fail_the_run() {
 
 #[test]
 fn without_the_tools_it_says_what_to_install() {
-    let output = Command::new(env!("CARGO_BIN_EXE_bench")).env("PATH", "/nowhere").output().unwrap();
+    let stage = Stage::new("");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    let output = command.arg("--output").arg(stage.results()).env("PATH", "/nowhere").output().unwrap();
     assert_eq!(said(&output), "bench: missing: ab and wrk. Install with: apt-get install apache2-utils wrk\n");
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
 }
@@ -111,7 +189,8 @@ fn an_origin_that_does_not_start_is_quoted() {
     stage.script("broken", "echo 'no such library' >&2; exit 7");
     let broken = stage.0.join("broken");
     let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
-    command.args(["--origin", "backend", "--only", "direct", "--backend"]).arg(broken);
+    command.args(["--origin", "backend", "--only", "direct", "--scenario", "keepalive", "--backend"]).arg(broken);
+    command.arg("--output").arg(stage.results());
     let output = command.env("PATH", stage.bench(&[]).get_envs().find_map(path).unwrap()).output().unwrap();
     let expected =
         "bench: origin 1 ended instead of starting (exit code 7); its stderr ends with:\n  | no such library\n";
@@ -152,7 +231,7 @@ fn an_interrupted_run_ends_everything_and_prints_no_table() {
         let output = signalled_while_measuring(&stage, signal);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{}", said(&output));
         assert!(said(&output).contains("interrupted; everything started has been ended"), "{}", said(&output));
-        assert_eq!(stage.left_behind(), 0);
+        assert_eq!((stage.left_behind(), stage.written().len()), (0, 0));
         ["origin", "balancer", "ab"].iter().for_each(|name| await_gone(&stage.pid(name)));
     }
 }

@@ -107,3 +107,33 @@ fn what_a_model_cannot_read_is_refused_and_harms_nobody() {
         worker.stop();
     }
 }
+
+#[test]
+fn the_classic_models_wait_where_they_are_told_and_tell_what_they_counted() {
+    for model in ["sequential", "thread-per-connection", "thread-pool"] {
+        let worker = Worker::start(&["--model", model]);
+        let started = std::time::Instant::now();
+        assert_eq!(worker.get("/delay?ms=60").status(), 200);
+        assert!(started.elapsed() >= std::time::Duration::from_millis(60), "{model}");
+        assert_eq!(worker.get("/delay?ms=x").status(), 400, "{model}");
+        worker.await_info("served", "2");
+        assert_eq!(worker.info("overlaps"), "0", "{model}");
+        assert_eq!(worker.get("/seen?id=none").text(), "0\n");
+    }
+}
+
+#[test]
+fn the_sequential_model_counts_answers_before_which_another_connection_waited() {
+    let worker = Worker::start(&["--model", "sequential"]);
+    let mut first = worker.connect();
+    first.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(first.head(), "HTTP/1.1 100 Continue");
+    // Connected while the first is served: it waits in the kernel's backlog.
+    let mut second = worker.connect();
+    second.send(GET);
+    first.send("x");
+    assert_eq!((first.answer().status(), second.answer().status()), (200, 200));
+    assert_eq!(worker.info("overlaps"), "1");
+    assert_eq!(worker.get("/").status(), 200);
+    assert_eq!(worker.info("overlaps"), "1");
+}

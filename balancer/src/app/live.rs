@@ -1,5 +1,6 @@
 //! What runs, and what it takes to start more of it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use crate::config::{self, Config, ListenAddress};
 use crate::listen::Control;
 use crate::observe::{Destination, Journal, Writer};
 use crate::pool::Pool;
+use crate::probe::{Permits, Prober};
 use crate::proxy::Shared;
 use crate::supervise::{Guard, OutputSink, Ports, Sockets, Stream, Supervisor, Surroundings, WorkerEvent, own_program};
 
@@ -30,6 +32,9 @@ pub(super) struct Live {
     pub(super) retiring: Vec<Arc<Supervisor>>,
     /// What the descriptor limit allows.
     pub(super) connections_allowed: usize,
+    /// By pool.
+    pub(super) probers: BTreeMap<String, Prober>,
+    pub(super) permits: Permits,
     pub(super) writer: Writer,
     pub(super) ports: Ports,
     /// Dropped behind the workers.
@@ -52,6 +57,27 @@ impl Live {
             Arc::new(Supervisor::start(Arc::clone(&pool), workers.clone(), surroundings))
         });
         ServedPool { pool, supervisor, log }
+    }
+
+    /// Asks the endpoints of every pool that wants it, from now on as `config` says; what is asked already is not interrupted.
+    pub(super) fn probe(&mut self, before: Option<&Config>) {
+        let is_there = |name: &String| self.config.pools.iter().any(|pool| pool.name == *name);
+        self.probers.retain(|name, _| is_there(name));
+        for (config, served) in self.config.pools.iter().zip(&self.pools) {
+            let old = before.and_then(|before| before.pools.iter().find(|known| known.name == config.name));
+            let (old, new) = (old.and_then(|old| old.health.probe.as_ref()), config.health.probe.as_ref());
+            if old == new {
+                continue;
+            }
+            self.probers.remove(&config.name);
+            if let Some(probe) = new {
+                let prober = Prober::start(Arc::clone(&served.pool), probe.clone(), self.permits.clone());
+                self.probers.insert(config.name.clone(), prober);
+            } else {
+                // Nobody asks those any more that were down; without a rule, one good answer is enough.
+                served.pool.endpoints().iter().for_each(|endpoint| endpoint.probed(Ok(())));
+            }
+        }
     }
 
     /// Shows the admin service what is served now.

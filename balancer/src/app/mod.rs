@@ -15,6 +15,7 @@ mod start;
 mod stop;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -29,6 +30,7 @@ use crate::drain::{Drain, drain};
 use crate::listen::{self, Listener, Server};
 use crate::observe::Writer;
 use crate::pool::Pool;
+use crate::probe::Permits;
 use crate::proxy::Shared;
 use crate::route::Table;
 use crate::supervise::{Ports, Reaper, Sockets, who_listens};
@@ -109,6 +111,8 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         listening,
         retiring: Vec::new(),
         connections_allowed,
+        probers: BTreeMap::new(),
+        permits: Permits::default(),
         writer: writer.clone(),
         ports: Ports::default(),
         sockets,
@@ -117,6 +121,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     live.pools = config.pools.iter().map(|pool| live.begin(pool)).collect();
     let pools: Vec<Arc<Pool>> = live.pools.iter().map(|served| Arc::clone(&served.pool)).collect();
     shared.table.store(Arc::new(Table::new(&config.routes, &pools)));
+    live.probe(None);
     live.publish();
     let (ended, mut ends) = mpsc::unbounded_channel();
     for (index, server) in servers.into_iter().enumerate() {

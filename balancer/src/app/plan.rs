@@ -134,6 +134,7 @@ impl PoolChange {
             attempts_max,
             retry_budget,
             idle_connections_max,
+            health,
         } = new;
         let mut settings = Vec::new();
         let mut compare = |key: &str, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug| {
@@ -152,6 +153,13 @@ impl PoolChange {
         compare("attempts_max", &old.attempts_max, attempts_max);
         compare("retry_budget", &old.retry_budget, retry_budget);
         compare("idle_connections_max", &old.idle_connections_max, idle_connections_max);
+        compare("eject_after", &old.health.eject_after, &health.eject_after);
+        compare("eject_time", &old.health.eject_time, &health.eject_time);
+        compare("panic_threshold", &old.health.panic_threshold, &health.panic_threshold);
+        compare("slow_start", &old.health.slow_start, &health.slow_start);
+        if old.health.probe != health.probe {
+            settings.push("probe changed".to_owned());
+        }
 
         let mut lines = Vec::new();
         for endpoint in endpoints {

@@ -124,6 +124,7 @@ impl Live {
         let gone: Vec<ServedPool> = before.iter().filter(|served| is_gone(served, plan)).cloned().collect();
         let ending = before.iter().filter(|served| gone.iter().any(|one| Arc::ptr_eq(&one.pool, &served.pool)) || ends(served, plan));
         self.retiring.extend(ending.filter_map(|served| served.supervisor.clone()));
+        self.probe(Some(&old));
         self.publish();
 
         let failures = self.reconfigure(plan, &old, teller).await;

@@ -55,6 +55,32 @@ impl Pool {
             attempts_max: 3,
             retry_budget: 0.2,
             idle_connections_max: 256,
+            health: Health::default(),
+        }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            eject_after: 5,
+            eject_time: Duration::from_secs(10),
+            panic_threshold: 0.5,
+            slow_start: Duration::ZERO,
+            probe: None,
+        }
+    }
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self {
+            path: None,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            rise: 2,
+            fall: 3,
+            status: StatusSet::of(&[200..=399]),
         }
     }
 }

@@ -16,11 +16,6 @@ const KEYS: &[(&str, &[&str])] = &[
             "shed",
             "buffer_request",
             "buffer_response",
-            "eject_after",
-            "eject_time",
-            "panic_threshold",
-            "slow_start",
-            "probe",
         ],
     ),
     (

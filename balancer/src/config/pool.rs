@@ -6,7 +6,7 @@ use super::diagnostics::quote;
 use super::item::Item;
 use super::raw::{Placed, Section, Span};
 use super::top::{DURATION_MAX, DURATION_MIN};
-use super::{Affinity, Endpoint, Policy, Workers, endpoint, policy, workers};
+use super::{Affinity, Endpoint, Health, Policy, Workers, endpoint, health, policy, workers};
 
 /// A named group of interchangeable endpoints.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Pool {
     pub retry_budget: f64,
     /// Idle connections kept per endpoint and proxy thread.
     pub idle_connections_max: usize,
+    /// How endpoints are judged.
+    pub health: Health,
 }
 
 /// Time limits towards endpoints.
@@ -111,6 +113,7 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
     let retry_budget = section.take("retry_budget").and_then(|item| item.percent(RETRY_BUDGET_MAX));
     let idle_connections_max =
         section.take("idle_connections_max").and_then(|item| item.integer(0..=IDLE_CONNECTIONS_MAX));
+    let health = health::read(&mut section, default.health);
     section.finish();
 
     let (workers, first_port) = workers.map_or((None, None), |(workers, first_port)| (Some(workers), first_port));
@@ -125,6 +128,7 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         attempts_max: attempts_max.unwrap_or(default.attempts_max),
         retry_budget: retry_budget.unwrap_or(default.retry_budget),
         idle_connections_max: idle_connections_max.unwrap_or(default.idle_connections_max),
+        health,
     };
     Some(PlacedPool { pool, span: item.key_span.clone(), endpoints: spans, first_port })
 }

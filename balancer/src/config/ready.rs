@@ -37,17 +37,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Ready> {
             true => Some(Ready::Connect),
             false => wrong(item, "a worker must become ready by something".to_owned(), format!("write {choices}")),
         },
-        (_, Some(item), _) => {
-            let text = item.text("\"/health\"")?;
-            // A query may stand behind the path of a probe.
-            match path_mistake(text.split('?').next().unwrap_or_default()) {
-                Some((message, help)) => wrong(item, message, help),
-                None if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                    wrong(item, format!("{} is not written as it travels", quote(text)), "percent-encode it".to_owned())
-                }
-                None => Some(Ready::Path(text.to_owned())),
-            }
-        }
+        (_, Some(item), _) => path_to_ask(&item).map(Ready::Path),
         (_, _, Some(item)) => {
             let text = item.text("\"Listening\"")?;
             if text.trim().is_empty() || text.contains(['\n', '\r']) {
@@ -58,4 +48,17 @@ pub(super) fn read(item: &Item<'_>) -> Option<Ready> {
         }
         _ => None,
     }
+}
+
+/// The path of a question; a query may stand behind it.
+pub(super) fn path_to_ask(item: &Item<'_>) -> Option<String> {
+    let text = item.text("\"/health\"")?;
+    match path_mistake(text.split('?').next().unwrap_or_default()) {
+        Some((message, help)) => item.wrong(message, help),
+        None if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            item.wrong(format!("{} is not written as it travels", quote(text)), "percent-encode it");
+        }
+        None => return Some(text.to_owned()),
+    }
+    None
 }

@@ -63,6 +63,11 @@ keep_alive_timeout = "50ms"
 attempts_max = 16
 retry_budget = "150%"
 idle_connections_max = 0
+eject_after = 0
+eject_time = "60ms"
+panic_threshold = "25%"
+slow_start = "70ms"
+probe = { path = "/up?x", interval = "80ms", timeout = "90ms", rise = 4, fall = 5, status = "204, 300-302" }
 
 [pool.app.workers]
 command = ["sh", "-c", "exec serve $PORT ${x} {{y}} '{\"a\": 1}'", "{pool}-{index}"]
@@ -116,6 +121,20 @@ address = "127.0.0.1:9100"
         attempts_max: 16,
         retry_budget: 1.5,
         idle_connections_max: 0,
+        health: Health {
+            eject_after: 0,
+            eject_time: Duration::from_millis(60),
+            panic_threshold: 0.25,
+            slow_start: Duration::from_millis(70),
+            probe: Some(Probe {
+                path: Some("/up?x".into()),
+                interval: Duration::from_millis(80),
+                timeout: Duration::from_millis(90),
+                rise: 4,
+                fall: 5,
+                status: StatusSet::of(&[204..=204, 300..=302]),
+            }),
+        },
         ..Pool::new("web")
     };
     let command = ["sh", "-c", "exec serve $PORT ${x} {{y}} '{\"a\": 1}'", "{pool}-{index}"];
@@ -164,7 +183,17 @@ address = "127.0.0.1:9100"
             token_file: None,
         },
     };
-    assert_eq!(parse(text, "lb.toml").unwrap(), expected);
+    let parsed = parse(text, "lb.toml").unwrap();
+    let status = &parsed.pools[0].health.probe.as_ref().unwrap().status;
+    let taken: Vec<u16> = (0..=999).filter(|code| status.contains(*code)).collect();
+    assert_eq!(taken, [204, 300, 301, 302]);
+    assert_eq!(parsed, expected);
+}
+
+#[test]
+fn an_empty_probe_asks_for_a_connection() {
+    let text = "listen = \"127.0.0.1:1\"\n[pool.app]\nendpoints = [\"a:1\"]\n[pool.app.probe]\n";
+    assert_eq!(parse(text, "lb.toml").unwrap().pools[0].health.probe, Some(Probe::default()));
 }
 
 #[test]
@@ -203,6 +232,7 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
         "pool.NAME",
         "pool.NAME.affinity",
         "pool.NAME.endpoints",
+        "pool.NAME.probe",
         "pool.NAME.workers",
         "pool.NAME.workers.backoff",
         "pool.NAME.workers.ready",

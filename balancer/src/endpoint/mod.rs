@@ -1,15 +1,26 @@
-//! An endpoint: one address of a pool with what is counted there.
+//! An endpoint: one address of a pool with what is counted there and what is thought of it.
 //!
-//! Decides whether it takes one more request ([`Endpoint::claim`]). Called by `pool`, which chooses among endpoints, and by
-//! whoever drains one. Never opens a connection and never chooses.
+//! Decides whether it takes one more request ([`Endpoint::claim`]), and keeps the one verdict on its health, whoever started
+//! it. Called by `pool`, which chooses among endpoints, by `forward` and `probe`, which bring news of it, and by whoever
+//! drains one. Never opens a connection and never chooses.
 
+mod health;
+mod idle_time;
+mod slow_start;
+mod verdict;
+
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::config::Address;
+use crate::config::{self, Address};
+use health::{Claimed, Event};
+pub use idle_time::IdleTime;
+pub use slow_start::WHOLE;
+use verdict::Verdict;
 
 /// One address of a pool, shared by every thread for as long as a request, a member list or a worker refers to it.
 #[derive(Debug)]
@@ -25,6 +36,8 @@ pub struct Endpoint {
     in_flight: AtomicUsize,
     requests: AtomicU64,
     drained: Notify,
+    verdict: Verdict,
+    idle_time: IdleTime,
 }
 
 /// Number of an endpoint, never used twice in the life of the process.
@@ -32,9 +45,14 @@ pub struct Endpoint {
 pub struct EndpointId(u64);
 
 /// A request's place at an endpoint; dropping it gives the place back.
+///
+/// Whoever has it says what became of the request, once: [`Self::served`] or [`Self::failed`]. Neither, and nothing is
+/// learned of the endpoint.
 #[derive(Debug)]
 pub struct InFlight {
     endpoint: Arc<Endpoint>,
+    claimed: Claimed,
+    judged: bool,
 }
 
 impl Endpoint {
@@ -55,20 +73,64 @@ impl Endpoint {
             in_flight: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             drained: Notify::new(),
+            verdict: Verdict::new(),
+            idle_time: IdleTime::default(),
         })
     }
 
-    /// Takes a place, unless the endpoint drains.
+    /// Takes a place, unless the endpoint drains. One that is out is not refused, for verdicts may have to be ignored; but
+    /// of requests that meet the end of an ejection together one gets the place, and decides.
     ///
     /// Counts first and asks then (both sequentially consistent), so that whoever sees [`Self::drain`] done and nothing in
     /// flight knows that nothing will be.
     pub fn claim(self: &Arc<Self>) -> Option<InFlight> {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let place = InFlight { endpoint: Arc::clone(self) };
-        self.accepts().then(|| {
-            self.requests.fetch_add(1, Ordering::Relaxed);
-            place
-        })
+        let mut place = InFlight { endpoint: Arc::clone(self), claimed: Claimed::Ordinary, judged: true };
+        if !self.accepts() {
+            return None;
+        }
+        place.claimed = self.verdict.claim()?;
+        place.judged = false;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        Some(place)
+    }
+
+    /// From now on `pool` judges it by `rules`; as a fresh member, it begins with a slow start.
+    pub fn judged_by(&self, pool: &Arc<str>, rules: &config::Health) {
+        self.verdict.judged_by(pool, rules);
+    }
+
+    /// A probe was answered, or not, and why.
+    pub fn probed(&self, answer: Result<(), &dyn Display>) {
+        match answer {
+            Ok(()) => self.verdict.step(&self.name, Event::ProbeOk, &""),
+            Err(why) => self.verdict.step(&self.name, Event::ProbeFailed, why),
+        }
+    }
+
+    /// Whether its probes say that it is down.
+    pub fn is_down(&self) -> bool {
+        self.verdict.is_down()
+    }
+
+    /// Whether its health keeps requests away: it is down, ejected, or on probation with a request under way.
+    pub fn is_out(&self) -> bool {
+        self.verdict.is_out()
+    }
+
+    /// Whether the last that is known of it is a failure: that it is empty says nothing then.
+    pub fn is_suspect(&self) -> bool {
+        self.verdict.is_suspect()
+    }
+
+    /// Its share of [`WHOLE`], less only while it ramps up.
+    pub fn share(&self) -> u32 {
+        self.verdict.share()
+    }
+
+    /// For how long a connection to it may be idle.
+    pub fn idle_time(&self) -> &IdleTime {
+        &self.idle_time
     }
 
     /// From now on no request gets a place, for ever; those in flight go on.
@@ -169,10 +231,34 @@ impl InFlight {
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
+
+    /// The head of a good answer is there, which is all that a request on probation has to show: its body may take hours.
+    pub fn answered(&mut self) {
+        if self.claimed != Claimed::Ordinary {
+            self.served();
+        }
+    }
+
+    /// The request was served to its end.
+    pub fn served(&mut self) {
+        if !std::mem::replace(&mut self.judged, true) {
+            self.endpoint.verdict.served(&self.endpoint.name, self.claimed);
+        }
+    }
+
+    /// The request failed, and it is the endpoint's fault.
+    pub fn failed(&mut self, why: &dyn Display) {
+        if !std::mem::replace(&mut self.judged, true) {
+            self.endpoint.verdict.step(&self.endpoint.name, Event::Failed(self.claimed), why);
+        }
+    }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        if !self.judged && self.claimed == Claimed::OnProbation {
+            self.endpoint.verdict.step(&self.endpoint.name, Event::Abandoned(self.claimed), &"");
+        }
         let before = self.endpoint.in_flight.fetch_sub(1, Ordering::SeqCst);
         if before == 1 && !self.endpoint.accepts() {
             self.endpoint.drained.notify_waiters();

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -12,13 +13,13 @@ use hyper::body::Incoming;
 
 use super::admit::Admitted;
 use super::body::{RequestBody, Upload};
-use super::error::Fault;
+use super::error::{Fault, Party};
 use super::fields::{self, ClientFields, Framing, RequestFields};
 use super::retry::{Failed, may_retry};
 use super::scan::Scan;
-use super::upstream::{Upstream, Upstreams};
+use super::upstream::{self, Upstream, Upstreams};
 use crate::config::AmbiguousFields;
-use crate::endpoint::Endpoint;
+use crate::endpoint::InFlight;
 use crate::listen::{Client, Wait};
 use crate::pool::Pool;
 
@@ -37,37 +38,59 @@ pub(super) struct Outbound<'a> {
 }
 
 impl Outbound<'_> {
-    /// Sends the request to `endpoint` and waits for the head of its response. `attempts` counts this one too.
+    /// Sends the request to the endpoint of `place` and waits for the head of its response. `attempts` counts this one too.
     ///
-    /// A kept connection that turns out to be closed is replaced silently: it says nothing about the endpoint.
+    /// A kept connection that turns out to be closed is replaced silently: it says nothing about the endpoint, but for how long
+    /// it keeps connections.
     pub(super) async fn attempt(
         &self,
-        endpoint: &Endpoint,
+        place: &mut InFlight,
         upstreams: &Upstreams,
         attempts: u32,
     ) -> Result<(Response<Incoming>, Box<Upstream>), Failed> {
-        let mut kept = upstreams.check_out(endpoint.id(), Instant::now());
+        let endpoint = Arc::clone(place.endpoint());
+        let repeatable = self.upload.is_none() && self.head.method.is_idempotent();
+        let mut kept = upstreams.check_out(&endpoint, repeatable, Instant::now());
         loop {
             let mut upstream = match kept.take() {
                 Some(upstream) => upstream,
                 None => {
                     self.client.renew();
                     // On the heap: opening is rare, and its state would be part of every request's.
-                    let mut opening = Box::pin(Upstream::open(endpoint, self.pool.timeouts().connect));
+                    let mut opening = Box::pin(Upstream::open(&endpoint, self.pool.timeouts().connect));
                     let opened = self.unless_late(|cx| opening.as_mut().poll(cx)).await;
                     let failed = |fault| Failed { fault, sent: false, held: self.held(), attempts };
-                    opened.unwrap_or_else(Err).map_err(failed)?
+                    opened.unwrap_or_else(Err).map_err(failed).inspect_err(|failed| self.blame(place, failed))?
                 }
             };
             let was_used = upstream.was_used();
             let failed = match self.send(&mut upstream).await {
-                Ok(response) => return Ok((response, upstream)),
+                Ok(response) => {
+                    if was_used {
+                        endpoint.idle_time().reused();
+                    }
+                    return Ok((response, upstream));
+                }
                 Err((fault, sent)) => Failed { fault, sent, held: self.held(), attempts },
             };
             let stale = was_used && failed.fault == Fault::ClosedEarly;
+            match failed.sent {
+                _ if !stale => self.blame(place, &failed),
+                // It was closed while nobody used it; otherwise the request may be the reason.
+                false => upstream::learn(&endpoint, &upstream),
+                true => {}
+            }
             if !(stale && may_retry(Failed { attempts: 0, ..failed }, &self.head.method, 1)) {
                 return Err(failed);
             }
+        }
+    }
+
+    /// A request that took too long as a whole is the endpoint's fault if that had all of the time and all of the request.
+    fn blame(&self, place: &mut InFlight, failed: &Failed) {
+        let had_all = || failed.attempts == 1 && self.upload.as_ref().is_none_or(|upload| upload.ended());
+        if failed.fault.party() == Party::Endpoint && (failed.fault != Fault::RequestTimeout || had_all()) {
+            place.failed(&failed.fault);
         }
     }
 

@@ -109,12 +109,12 @@ impl Forwarder {
         pool.count_request();
         let mut tried: Vec<EndpointId> = Vec::new();
         loop {
-            let place = pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?;
+            let mut place = pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?;
             if let Some(record) = record {
                 record.claimed(place.endpoint().name());
             }
             let attempts = tried.len() as u32 + 1;
-            let failed = match outbound.attempt(place.endpoint(), &self.upstreams, attempts).await {
+            let failed = match outbound.attempt(&mut place, &self.upstreams, attempts).await {
                 Ok((response, upstream)) => return self.answer(outbound, &wish, response, upstream, place, record),
                 Err(failed) => failed,
             };
@@ -164,7 +164,7 @@ impl Forwarder {
         wish: &Wish,
         mut response: Response<Incoming>,
         upstream: Box<Upstream>,
-        place: InFlight,
+        mut place: InFlight,
         record: &mut Option<Box<Record>>,
     ) -> Result<Response<ResponseBody>, Fault> {
         let Outbound { pool, client, upload, .. } = outbound;
@@ -173,7 +173,8 @@ impl Forwarder {
         }
         client.renew();
         let one_message_only = response.version() == Version::HTTP_10;
-        let said = fields::to_client(&mut response)?;
+        let said = fields::to_client(&mut response).inspect_err(|fault| place.failed(fault))?;
+        judge(&mut place, response.status());
         if let Some(affinity) = pool.affinity()
             && wish.affinity != Some(affinity.tag(place.endpoint()))
             && let Some(cookie) = affinity.set_cookie(place.endpoint())
@@ -185,8 +186,10 @@ impl Forwarder {
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if !outbound.scan.upgrade {
+                place.failed(&Fault::UnaskedUpgrade);
                 return Err(Fault::UnaskedUpgrade);
             }
+            place.served();
             Tunnel::new(*upstream, place)?.join(client, record.take());
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             if let Some(protocol) = said.protocol {
@@ -223,6 +226,18 @@ impl Forwarder {
         }
         let (idle, client, record) = (pool.timeouts().idle, Rc::clone(client), record.take());
         Ok(response.map(|incoming| ResponseBody::Relay(Relay::new(incoming, client, idle, lease, record))))
+    }
+}
+
+/// What a status tells of the endpoint.
+///
+/// 500, 502, 503 and 504 are failures of its own or of what is behind it; others of the class speak of the request (501, 505)
+/// and of what is stored (507). Answers that are the same everywhere, a broken page say, take out half of a pool at most:
+/// beyond that the panic threshold holds.
+fn judge(place: &mut InFlight, status: StatusCode) {
+    match status.as_u16() {
+        500 | 502 | 503 | 504 => place.failed(&format_args!("status {}", status.as_u16())),
+        _ => place.answered(),
     }
 }
 

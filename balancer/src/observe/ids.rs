@@ -12,8 +12,9 @@ use super::Clock;
 #[derive(Debug)]
 pub struct Ids {
     clock: Clock,
-    /// 16 digits that tell this thread from all others, in whatever process.
-    prefix: [u8; 16],
+    /// The last trace: 16 of its digits tell this thread from all others, in whatever process; those that count are
+    /// written anew for each request.
+    trace: [u8; TRACE],
     /// Counts on from a random number, so that a process tells nobody how many requests it has had.
     counter: u64,
     buffer: BytesMut,
@@ -33,13 +34,10 @@ pub struct RequestId {
 impl Ids {
     /// Ids that differ between threads and processes.
     pub fn new() -> Self {
-        Self {
-            clock: Clock::new(),
-            // Of all zeros the trace would be invalid.
-            prefix: hex(random::<u64>() | 1),
-            counter: random(),
-            buffer: BytesMut::with_capacity(BUFFER),
-        }
+        let mut trace = *b"00-0000000000000000nnnnnnnnnnnnnnnn-nnnnnnnnnnnnnnnn-00";
+        // Of all zeros it would be invalid.
+        trace[3..19].copy_from_slice(&hex(random::<u64>() | 1));
+        Self { clock: Clock::new(), trace, counter: random(), buffer: BytesMut::with_capacity(BUFFER) }
     }
 
     /// The values of a request that began to arrive at `begun`.
@@ -51,9 +49,12 @@ impl Ids {
         if self.buffer.capacity() < LENGTH {
             self.buffer = BytesMut::with_capacity(BUFFER);
         }
-        let prefix = self.prefix;
-        let id = self.put(&[&prefix, &number]);
-        let trace = self.put(&[b"00-", &prefix, &number, b"-", &number, b"-00"]);
+        self.trace[19..35].copy_from_slice(&number);
+        self.trace[36..52].copy_from_slice(&number);
+        self.buffer.extend_from_slice(&self.trace[3..35]);
+        let id = self.buffer.split().freeze();
+        self.buffer.extend_from_slice(&self.trace);
+        let trace = self.buffer.split().freeze();
         let start = self.start(wall);
         RequestId { id: value(id), start: value(start), trace: value(trace) }
     }
@@ -68,11 +69,6 @@ impl Ids {
             rest /= 10;
         }
         self.buffer.extend_from_slice(&micros);
-        self.buffer.split().freeze()
-    }
-
-    fn put(&mut self, parts: &[&[u8]]) -> Bytes {
-        parts.iter().for_each(|part| self.buffer.extend_from_slice(part));
         self.buffer.split().freeze()
     }
 }
@@ -99,8 +95,10 @@ fn hex(mut number: u64) -> [u8; 16] {
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Bytes of a trace.
+const TRACE: usize = 55;
 /// Of the three values together, at most.
-const LENGTH: usize = 32 + 55 + 32;
+const LENGTH: usize = 32 + TRACE + 32;
 /// The values of some seventy requests.
 const BUFFER: usize = 8 * 1024;
 

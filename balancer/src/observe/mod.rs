@@ -7,6 +7,7 @@ mod access_log;
 mod clock;
 mod ids;
 mod journal;
+mod line;
 mod metrics;
 mod observer;
 mod record;

@@ -18,10 +18,10 @@ pub(super) fn pick(endpoints: &[Arc<Endpoint>], key: u64, may: impl Fn(usize) ->
 }
 
 /// An exponentially distributed number with the endpoint's weight as its rate: the smallest of several falls on each with
-/// a probability proportional to its weight.
+/// a probability proportional to its weight. One that ramps up has a smaller weight, so its keys come to it by and by.
 fn draw(key: u64, endpoint: &Endpoint) -> f64 {
     let uniform = ((mix(key ^ endpoint.name_hash()) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-    -uniform.ln() / f64::from(endpoint.weight())
+    -uniform.ln() / (f64::from(endpoint.weight()) * f64::from(endpoint.share()))
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood 2014).

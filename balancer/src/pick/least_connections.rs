@@ -6,21 +6,45 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::endpoint::Endpoint;
 
 /// The smallest (in flight + 1) / weight; equals take turns.
+///
+/// Who fails fast is always empty. So an endpoint whose last request failed never counts as emptier than the others: it is
+/// taken when its turn comes, as in round robin, and no more often.
 pub(super) fn pick(endpoints: &[Arc<Endpoint>], cursor: &AtomicUsize, may: impl Fn(usize) -> bool) -> Option<usize> {
     let first = cursor.fetch_add(1, Ordering::Relaxed);
     let turns = (0..endpoints.len()).map(|offset| first.wrapping_add(offset) % endpoints.len());
-    let mut best: Option<(usize, u64, u64)> = None;
-    for index in turns.filter(|&index| may(index)) {
-        let (load, weight) = load(&endpoints[index]);
-        // a/b < c/d without division
-        if best.is_none_or(|(_, best_load, best_weight)| load * best_weight < best_load * weight) {
-            best = Some((index, load, weight));
+    let (mut best, mut suspect): (Option<Load>, Option<Load>) = (None, None);
+    for (offset, index) in turns.enumerate().filter(|&(_, index)| may(index)) {
+        let load = Load::of(offset, index, &endpoints[index]);
+        let least = if endpoints[index].is_suspect() { &mut suspect } else { &mut best };
+        if least.as_ref().is_none_or(|least| load.is_less_than(least)) {
+            *least = Some(load);
         }
     }
-    best.map(|(index, ..)| index)
+    let chosen = match (best, suspect) {
+        (Some(best), Some(suspect)) if suspect.offset == 0 && !best.is_less_than(&suspect) => suspect,
+        (Some(best), _) => best,
+        (None, suspect) => suspect?,
+    };
+    Some(chosen.index)
 }
 
 /// Requests in flight with one more, and the weight they are divided by.
-fn load(endpoint: &Endpoint) -> (u64, u64) {
-    (endpoint.in_flight() as u64 + 1, u64::from(endpoint.weight()))
+struct Load {
+    /// How far from the endpoint whose turn it is.
+    offset: usize,
+    index: usize,
+    requests: u64,
+    weight: u64,
+}
+
+impl Load {
+    fn of(offset: usize, index: usize, endpoint: &Endpoint) -> Self {
+        let weight = u64::from(endpoint.weight()) * u64::from(endpoint.share());
+        Self { offset, index, requests: endpoint.in_flight() as u64 + 1, weight }
+    }
+
+    /// a/b < c/d without division.
+    fn is_less_than(&self, other: &Self) -> bool {
+        self.requests * other.weight < other.requests * self.weight
+    }
 }

@@ -13,10 +13,10 @@ mod two_choices;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use rand::Rng;
+use rand::{Rng, RngExt};
 
 use crate::config;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, WHOLE};
 use sequence::Sequence;
 
 /// A policy made ready for one list of endpoints.
@@ -74,11 +74,17 @@ impl Picker {
     ) -> Option<&Arc<Endpoint>> {
         let endpoints = &self.endpoints[..];
         let may = |index: usize| endpoints.get(index).is_some_and(&eligible);
+        // An endpoint that ramps up passes on as many of its turns as its share is short of the whole.
+        let dice = turn.rng.random_range(0..WHOLE);
+        let takes_turn = |index: usize| may(index) && endpoints[index].share() > dice;
         let index = match self.policy {
-            Policy::RoundRobin => round_robin::pick(&self.sequence, turn.cursor, may),
+            Policy::RoundRobin => round_robin::pick(&self.sequence, turn.cursor, takes_turn)
+                .or_else(|| round_robin::pick(&self.sequence, turn.cursor, may)),
             Policy::LeastConnections => least_connections::pick(endpoints, turn.cursor, may),
-            Policy::TwoChoices => two_choices::pick(endpoints, &self.sequence, turn.rng, may),
-            Policy::Random => random::pick(&self.sequence, turn.rng, may),
+            Policy::TwoChoices => two_choices::pick(endpoints, &self.sequence, turn.rng, takes_turn)
+                .or_else(|| two_choices::pick(endpoints, &self.sequence, turn.rng, may)),
+            Policy::Random => random::pick(&self.sequence, turn.rng, takes_turn)
+                .or_else(|| random::pick(&self.sequence, turn.rng, may)),
             Policy::Hash => hash::pick(endpoints, turn.key, may),
         };
         // A draw that met only endpoints it may not take is settled by looking at each once.

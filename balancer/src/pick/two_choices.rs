@@ -13,6 +13,9 @@ use crate::endpoint::Endpoint;
 
 /// Draws two that may be picked, by weight, and takes the one with fewer requests in flight for its weight; of equals, the
 /// first, so that an idle pool is shared by weight.
+///
+/// Who fails fast is always empty: an endpoint whose last request failed is taken as the first of the two, if it has no more
+/// in flight, and never as the better one.
 pub(super) fn pick(
     endpoints: &[Arc<Endpoint>],
     sequence: &Sequence,
@@ -24,6 +27,10 @@ pub(super) fn pick(
     let Some(second) = second else { return Some(first) };
     let [one, two] = [first, second].map(|index| &endpoints[index]);
     // a/b < c/d without division
-    let better = two.in_flight() * usize::from(one.weight()) < one.in_flight() * usize::from(two.weight());
-    Some(if better { second } else { first })
+    let better = two.in_flight() as u64 * weight(one) < one.in_flight() as u64 * weight(two);
+    Some(if better && !two.is_suspect() { second } else { first })
+}
+
+fn weight(endpoint: &Endpoint) -> u64 {
+    u64::from(endpoint.weight()) * u64::from(endpoint.share())
 }

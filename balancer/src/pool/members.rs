@@ -1,5 +1,6 @@
 //! The members of a pool at one moment: an immutable snapshot, swapped whole.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rand::Rng;
@@ -12,7 +13,8 @@ use crate::pick::{Picker, Turn};
 /// Endpoints in order, and the policy made ready for them.
 #[derive(Debug)]
 pub(super) struct Members {
-    policy: config::Policy,
+    /// What decides of those that come.
+    config: Arc<config::Pool>,
     /// How many of the configuration's own endpoints are in front.
     fixed: usize,
     positions: Vec<(usize, Arc<Endpoint>)>,
@@ -22,60 +24,93 @@ pub(super) struct Members {
 
 impl Members {
     /// The fixed endpoints of a configuration.
-    pub(super) fn of(pool: &config::Pool) -> Self {
-        let fixed: Vec<_> = pool.endpoints.iter().map(|fixed| (0, fixed_endpoint(fixed))).collect();
-        Self::new(&pool.policy, fixed.len(), fixed)
+    pub(super) fn of(pool: &config::Pool, name: &Arc<str>) -> Self {
+        let fixed: Vec<_> = pool.endpoints.iter().map(|fixed| (0, fixed_endpoint(fixed, name, &pool.health))).collect();
+        Self::new(&Arc::new(pool.clone()), fixed.len(), fixed)
     }
 
     /// The same members under another configuration: its fixed endpoints, those that were there already kept, and whoever
     /// came by itself.
-    pub(super) fn configured(&self, pool: &config::Pool) -> Self {
+    pub(super) fn configured(&self, pool: &config::Pool, name: &Arc<str>) -> Self {
         let (before, others) = self.positions.split_at(self.fixed);
         let fixed = pool.endpoints.iter().map(|fixed| {
             let known = before.iter().map(|(_, endpoint)| endpoint).find(|known| *known.address() == fixed.address);
-            let endpoint = known.map_or_else(|| fixed_endpoint(fixed), Arc::clone);
+            let endpoint = known.map_or_else(|| fixed_endpoint(fixed, name, &pool.health), Arc::clone);
+            endpoint.judged_by(name, &pool.health);
             endpoint.configure(fixed.weight, fixed.backup);
             (0, endpoint)
         });
         let fixed: Vec<_> = fixed.collect();
-        Self::new(&pool.policy, fixed.len(), fixed.into_iter().chain(others.iter().cloned()).collect())
+        others.iter().for_each(|(_, endpoint)| endpoint.judged_by(name, &pool.health));
+        Self::new(&Arc::new(pool.clone()), fixed.len(), fixed.into_iter().chain(others.iter().cloned()).collect())
     }
 
     /// The first `fixed` stay in front and in order, the others follow by position.
-    fn new(policy: &config::Policy, fixed: usize, mut positions: Vec<(usize, Arc<Endpoint>)>) -> Self {
+    fn new(config: &Arc<config::Pool>, fixed: usize, mut positions: Vec<(usize, Arc<Endpoint>)>) -> Self {
         positions[fixed..].sort_by_key(|(position, endpoint)| (*position, endpoint.id()));
         let part = |backup| {
             let part = positions.iter().map(|(_, endpoint)| endpoint).filter(|endpoint| endpoint.backup() == backup);
-            Picker::new(policy, part.cloned().collect())
+            Picker::new(&config.policy, part.cloned().collect())
         };
-        Self { policy: policy.clone(), fixed, first: part(false), backup: part(true), positions }
+        Self { config: Arc::clone(config), fixed, first: part(false), backup: part(true), positions }
     }
 
     /// The same with one more.
     pub(super) fn with(&self, endpoint: Arc<Endpoint>, position: usize) -> Self {
         let mut positions = self.positions.clone();
         positions.push((position, endpoint));
-        Self::new(&self.policy, self.fixed, positions)
+        Self::new(&self.config, self.fixed, positions)
     }
 
     /// The same without the one of that number.
     pub(super) fn without(&self, id: EndpointId) -> Self {
         let fixed = self.positions[..self.fixed].iter().filter(|(_, endpoint)| endpoint.id() != id).count();
         let rest = self.positions.iter().filter(|(_, endpoint)| endpoint.id() != id);
-        Self::new(&self.policy, fixed, rest.cloned().collect())
+        Self::new(&self.config, fixed, rest.cloned().collect())
     }
 
-    /// Picks one that accepts requests and is none of `tried`; a backup only where there is no other.
-    pub(super) fn pick<R: Rng>(&self, turn: &mut Turn<'_, R>, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
-        let available = |endpoint: &Arc<Endpoint>| endpoint.accepts() && !tried.contains(&endpoint.id());
-        self.first.pick(turn, available).or_else(|| self.backup.pick(turn, available))
+    /// Picks one that accepts requests, is not out, and is none of `tried`; a backup only where there is no other.
+    ///
+    /// With `despite`, health is not asked; else the flag is set where it has kept an endpoint from being picked.
+    pub(super) fn pick<R: Rng>(
+        &self,
+        turn: &mut Turn<'_, R>,
+        tried: &[EndpointId],
+        despite: bool,
+    ) -> (Option<&Arc<Endpoint>>, bool) {
+        let kept_out = Cell::new(false);
+        let available = |endpoint: &Arc<Endpoint>| {
+            let takes = endpoint.accepts() && !tried.contains(&endpoint.id());
+            let out = takes && !despite && endpoint.is_out();
+            kept_out.set(kept_out.get() || out);
+            takes && !out
+        };
+        let picked = self.first.pick(turn, available).or_else(|| self.backup.pick(turn, available));
+        (picked, kept_out.get())
     }
 
-    /// The one whose affinity tag this is, unless it was tried.
+    /// The one whose affinity tag this is, unless it was tried or is out.
     pub(super) fn tagged(&self, tag: u64, affinity: &Affinity, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
         // A worker that drains and its replacement have one name, and so one tag.
         let wanted = |endpoint: &&Arc<Endpoint>| affinity.tag(endpoint) == tag && endpoint.accepts();
-        self.endpoints().find(wanted).filter(|found| !tried.contains(&found.id()))
+        self.endpoints().find(wanted).filter(|found| !tried.contains(&found.id()) && !found.is_out())
+    }
+
+    /// How many of those that accept requests are not out, and how many there are; backups do not count. `None` when a
+    /// backup is available: it serves then.
+    pub(super) fn available(&self) -> Option<(usize, usize)> {
+        let takes = |endpoint: &Arc<Endpoint>| endpoint.accepts() && !endpoint.is_out();
+        if self.backup.endpoints().iter().any(takes) {
+            return None;
+        }
+        let first = self.first.endpoints();
+        let available = first.iter().filter(|endpoint| takes(endpoint)).count();
+        Some((available, first.iter().filter(|endpoint| endpoint.accepts()).count()))
+    }
+
+    /// How members are judged.
+    pub(super) fn health(&self) -> &config::Health {
+        &self.config.health
     }
 
     /// All, in order.
@@ -90,6 +125,8 @@ impl Members {
 }
 
 /// An endpoint that the configuration names.
-fn fixed_endpoint(fixed: &config::Endpoint) -> Arc<Endpoint> {
-    Endpoint::new(fixed.address.to_string(), fixed.address.clone(), fixed.weight, fixed.backup)
+fn fixed_endpoint(fixed: &config::Endpoint, pool: &Arc<str>, health: &config::Health) -> Arc<Endpoint> {
+    let endpoint = Endpoint::new(fixed.address.to_string(), fixed.address.clone(), fixed.weight, fixed.backup);
+    endpoint.judged_by(pool, health);
+    endpoint
 }

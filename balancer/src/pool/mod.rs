@@ -6,6 +6,7 @@
 mod affinity;
 mod key;
 mod members;
+mod panic;
 mod retry_budget;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +15,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use rand::Rng;
+use tokio::sync::Notify;
 
 use crate::config::{self, UpstreamTimeouts};
 use crate::endpoint::{Endpoint, EndpointId, InFlight};
@@ -21,6 +23,7 @@ use crate::pick::Turn;
 pub use affinity::Affinity;
 pub use key::Wish;
 use members::Members;
+use panic::Panic;
 use retry_budget::RetryBudget;
 
 /// A pool and what is remembered of it between requests.
@@ -34,7 +37,10 @@ pub struct Pool {
     timeouts: UpstreamTimeouts,
     attempts_max: u32,
     idle_connections_max: usize,
+    panic: Panic,
     members: Arc<ArcSwap<Members>>,
+    /// Told of every change of the members.
+    changed: Arc<Notify>,
     /// Held by whoever changes the members; readers never wait.
     change: Arc<Mutex<()>>,
     cursor: Arc<AtomicUsize>,
@@ -47,11 +53,12 @@ pub struct Pool {
 impl Pool {
     /// A pool with its fixed endpoints; workers are added as they become ready.
     pub fn new(pool: &config::Pool) -> Arc<Self> {
+        let name: Arc<str> = pool.name.as_str().into();
         Arc::new(Self::sharing(
             pool,
-            pool.name.as_str().into(),
-            Arc::new(ArcSwap::from_pointee(Members::of(pool))),
-            Arc::default(),
+            Arc::clone(&name),
+            Arc::new(ArcSwap::from_pointee(Members::of(pool, &name))),
+            (Arc::default(), Arc::new(Notify::new())),
             [Arc::default(), Arc::default(), Arc::default()],
         ))
     }
@@ -62,10 +69,10 @@ impl Pool {
     /// Requests that have found the predecessor already are served by its rules.
     pub fn succeed(&self, pool: &config::Pool) -> Arc<Self> {
         let shared = [&self.cursor, &self.retry_cursor, &self.requests].map(Arc::clone);
-        let (members, change) = (Arc::clone(&self.members), Arc::clone(&self.change));
+        let (members, change) = (Arc::clone(&self.members), (Arc::clone(&self.change), Arc::clone(&self.changed)));
         let successor = Self::sharing(pool, Arc::clone(&self.name), members, change, shared);
         let before = self.endpoints();
-        self.change_members(|members| members.configured(pool));
+        self.change_members(|members| members.configured(pool, &self.name));
         // Only now: until here there was no other to go to.
         let after = self.endpoints();
         before.iter().filter(|one| !after.iter().any(|kept| kept.id() == one.id())).for_each(|gone| gone.drain());
@@ -76,7 +83,7 @@ impl Pool {
         pool: &config::Pool,
         name: Arc<str>,
         members: Arc<ArcSwap<Members>>,
-        change: Arc<Mutex<()>>,
+        (change, changed): (Arc<Mutex<()>>, Arc<Notify>),
         [cursor, retry_cursor, requests]: [Arc<AtomicUsize>; 3],
     ) -> Self {
         Self {
@@ -86,19 +93,24 @@ impl Pool {
             timeouts: pool.timeouts.clone(),
             attempts_max: pool.attempts_max,
             idle_connections_max: pool.idle_connections_max,
+            panic: Panic::new(pool.health.panic_threshold),
             members,
+            changed,
             change,
             cursor,
             retry_cursor,
             requests,
-            retries: Mutex::new(RetryBudget::new(pool.retry_budget)),
+            retries: Mutex::new(RetryBudget::new(pool.retry_budget, Instant::now())),
         }
     }
 
     /// Adds an endpoint; `position` orders the members (a worker's index), so that turns do not depend on who was ready
     /// first.
     pub fn add(&self, endpoint: Arc<Endpoint>, position: usize) {
-        self.change_members(|members| members.with(endpoint, position));
+        self.change_members(|members| {
+            endpoint.judged_by(&self.name, members.health());
+            members.with(endpoint, position)
+        });
     }
 
     /// Takes an endpoint out of the list. Its requests in flight go on; see [`Endpoint::drain`] for waiting for them.
@@ -106,8 +118,8 @@ impl Pool {
         self.change_members(|members| members.without(id));
     }
 
-    /// Takes a place at an endpoint that is none of `tried`, or at one of these where there is no other; `None` when no
-    /// endpoint accepts requests.
+    /// Takes a place at an available endpoint that is none of `tried`, or at one of these where there is no other; `None`
+    /// when no endpoint accepts requests.
     pub fn claim(&self, wish: &Wish, tried: &[EndpointId], rng: &mut impl Rng) -> Option<InFlight> {
         loop {
             let members = self.members.load();
@@ -132,9 +144,10 @@ impl Pool {
         }
         let cursor = if tried.is_empty() { &self.cursor } else { &self.retry_cursor };
         let mut turn = Turn { cursor, key: wish.key, rng };
-        // An endpoint may begin to drain between the pick and the claim; then it is not picked again.
+        // An endpoint may begin to drain between the pick and the claim, or another request be the one on probation; then it
+        // is not picked again.
         for _ in 0..=members.len() {
-            let Some(endpoint) = members.pick(&mut turn, tried) else { break };
+            let Some(endpoint) = self.pick(members, &mut turn, tried) else { break };
             if let Some(place) = endpoint.claim() {
                 return Some(place);
             }
@@ -193,12 +206,36 @@ impl Pool {
         self.members.load().endpoints().cloned().collect()
     }
 
+    /// Returns when the members have changed since it returned the last time; for one caller at a time.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn pick<'m, R: Rng>(
+        &self,
+        members: &'m Members,
+        turn: &mut Turn<'_, R>,
+        tried: &[EndpointId],
+    ) -> Option<&'m Arc<Endpoint>> {
+        let mut despite = self.panic.holds() && self.panic.is_due(&self.name, members);
+        loop {
+            let (picked, kept_out) = members.pick(turn, tried, despite);
+            if despite || !kept_out || !self.panic.is_due(&self.name, members) {
+                return picked;
+            }
+            despite = true;
+        }
+    }
+
     fn change_members(&self, change: impl FnOnce(&Members) -> Members) {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&self.members.load());
         self.members.store(Arc::new(changed));
+        self.changed.notify_one();
     }
 }
 
+#[cfg(test)]
+mod health_tests;
 #[cfg(test)]
 mod tests;

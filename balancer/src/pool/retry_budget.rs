@@ -2,38 +2,43 @@
 
 use std::time::{Duration, Instant};
 
-/// A share of the requests of the last while, and ten a second besides.
+/// A share of the requests of a second, and ten a second besides.
 ///
 /// Counted in windows: what one window did not spend is not saved up for the next, so a quiet night does not pay for a
-/// storm in the morning (the reasoning is that of Finagle's retry budget).
+/// storm in the morning (the reasoning is that of Finagle's retry budget). How many requests a second has is known only at
+/// its end, and an endpoint that dies takes many down at its beginning as well: so the rate of the time before counts too.
 #[derive(Debug)]
 pub(super) struct RetryBudget {
     share: f64,
-    window: Option<Window>,
+    window: Window,
 }
 
 #[derive(Debug)]
 struct Window {
     began: Instant,
     requests_before: usize,
+    /// Requests a second between the beginning of the last window and that of this one.
+    rate_before: f64,
     spent: usize,
 }
 
 impl RetryBudget {
-    /// `share` of the requests may be retried: 0.2 is one in five.
-    pub(super) fn new(share: f64) -> Self {
-        Self { share, window: None }
+    /// `share` of the requests may be retried: 0.2 is one in five. None was counted yet.
+    pub(super) fn new(share: f64, now: Instant) -> Self {
+        Self { share, window: Window { began: now, requests_before: 0, rate_before: 0.0, spent: 0 } }
     }
 
     /// Takes one retry out of the budget, if there is one left. `requests` is the number counted since the start.
     pub(super) fn withdraw(&mut self, requests: usize, now: Instant) -> bool {
-        let expired = |window: &Window| now.saturating_duration_since(window.began) >= WINDOW;
-        if self.window.as_ref().is_none_or(expired) {
-            self.window = Some(Window { began: now, requests_before: requests, spent: 0 });
+        let window = &mut self.window;
+        let (elapsed, counted) =
+            (now.saturating_duration_since(window.began), requests.wrapping_sub(window.requests_before) as f64);
+        if elapsed >= WINDOW {
+            let rate_before = counted / elapsed.as_secs_f64();
+            *window = Window { began: now, requests_before: requests, rate_before, spent: 0 };
         }
-        let Some(window) = &mut self.window else { return false };
-        let of_requests = self.share * requests.wrapping_sub(window.requests_before) as f64;
-        let allowed = of_requests as usize + FLOOR_PER_WINDOW;
+        let counted = requests.wrapping_sub(window.requests_before) as f64;
+        let allowed = (self.share * counted.max(window.rate_before)) as usize + FLOOR_PER_WINDOW;
         let within = window.spent < allowed;
         window.spent += usize::from(within);
         within
@@ -48,14 +53,26 @@ const FLOOR_PER_WINDOW: usize = 10;
 mod tests {
     use super::*;
 
+    fn spend(budget: &mut RetryBudget, requests: usize, now: Instant) -> usize {
+        (0..1_000).filter(|_| budget.withdraw(requests, now)).count()
+    }
+
     #[test]
     fn ten_a_second_are_free_and_a_share_of_the_requests_comes_on_top() {
-        let (mut budget, now) = (RetryBudget::new(0.2), Instant::now());
-        let spend =
-            |budget: &mut RetryBudget, requests, now| (0..1_000).filter(|_| budget.withdraw(requests, now)).count();
+        let now = Instant::now();
+        let mut budget = RetryBudget::new(0.2, now);
         assert_eq!(spend(&mut budget, 0, now), 10);
         assert_eq!(spend(&mut budget, 100, now), 20);
-        assert_eq!(spend(&mut budget, 100, now + WINDOW), 10, "a new window begins with the floor");
+        assert_eq!(spend(&mut budget, 100, now + WINDOW), 30, "a second like the one before");
         assert_eq!(spend(&mut budget, 100, now + WINDOW), 0);
+        assert_eq!(spend(&mut budget, 100, now + 2 * WINDOW), 10, "in which there was none");
+    }
+
+    #[test]
+    fn a_storm_is_paid_by_the_rate_before_it_and_not_by_all_that_was_saved() {
+        let now = Instant::now();
+        let mut budget = RetryBudget::new(0.2, now);
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(spend(&mut budget, 3_600 * 50, now + hour), 10 + 10, "a fifth of 50 a second");
     }
 }

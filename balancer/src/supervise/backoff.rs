@@ -25,8 +25,8 @@ impl RestartDelay {
 
     /// The delay after an exit; `ready_for`: how long this run was ready, if it was.
     ///
-    /// Twice the last one up to the longest, or the shortest again when the worker was ready for ten seconds and for no
-    /// less than the last delay. Up to a quarter is taken off at random, so that workers that died together do not come
+    /// Twice the last one up to the longest, or the shortest again when the worker was ready for two seconds and for no
+    /// less than the delay that would follow. Up to a quarter is taken off at random, so that workers that died together do not come
     /// back together.
     pub(super) fn after_exit(&mut self, ready_for: Option<Duration>, rng: &mut impl Rng) -> Duration {
         if ready_for.is_some_and(|ready_for| ready_for >= self.next.max(LIVED_LONG_ENOUGH)) {
@@ -38,7 +38,9 @@ impl RestartDelay {
     }
 }
 
-const LIVED_LONG_ENOUGH: Duration = Duration::from_secs(10);
+/// Served for so long, it is worth being there again at once: what is killed every few seconds must not end up waiting for
+/// longer than it serves, and all workers of a pool with it.
+const LIVED_LONG_ENOUGH: Duration = Duration::from_secs(2);
 const JITTER_FLOOR: f64 = 0.75;
 
 #[cfg(test)]
@@ -70,7 +72,7 @@ mod tests {
     #[test]
     fn the_delay_begins_again_after_a_worker_was_ready_long_enough() {
         let (mut delay, mut rng) = (delay(), SmallRng::seed_from_u64(3));
-        for (ready_for, base) in [(None, 100), (Some(9_999), 200), (Some(10_000), 100), (Some(1), 200)] {
+        for (ready_for, base) in [(None, 100), (Some(1_999), 200), (Some(2_000), 100), (Some(1), 200)] {
             let drawn = delay.after_exit(ready_for.map(|ms| ms * MS), &mut rng);
             assert!(within(drawn, base * MS), "{drawn:?} for {base}");
         }

@@ -7,12 +7,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::config::{Address, Host, Ready};
+use crate::config::{Address, Ready};
+use crate::probe::{connect, get};
 
 /// Returns when the worker at `address` can serve; `line` is notified when its output has the awaited text.
 pub(super) async fn until_ready(ready: &Ready, address: &Address, line: &Notify) {
@@ -24,17 +23,8 @@ pub(super) async fn until_ready(ready: &Ready, address: &Address, line: &Notify)
                     line.notified().await;
                     Ok(true)
                 }
-                Ready::Connect => match address {
-                    Address::Tcp { host, port } => connect(host, *port).await.map(|_| true),
-                    Address::Unix(path) => UnixStream::connect(path).await.map(|_| true),
-                },
-                Ready::Path(target) => match address {
-                    Address::Tcp { host, port } => {
-                        answers_well(connect(host, *port).await?, &address.to_string(), target).await
-                    }
-                    // A path cannot stand in `Host`; this is what curl says.
-                    Address::Unix(path) => answers_well(UnixStream::connect(path).await?, "localhost", target).await,
-                },
+                Ready::Connect => connect(address).await.map(|_| true),
+                Ready::Path(path) => answers_well(address, path).await,
             }
         };
         // Without a limit one lost answer would use up the whole `ready_timeout`.
@@ -56,45 +46,14 @@ pub(super) async fn until_gone(path: &Path) {
     }
 }
 
-async fn connect(host: &Host, port: u16) -> io::Result<TcpStream> {
-    let stream = match host {
-        Host::Ip(ip) => TcpStream::connect((*ip, port)).await?,
-        Host::Name(name) => TcpStream::connect((name.as_str(), port)).await?,
-    };
-    // The kernel may give the connection that very port on our side, and then connects it to itself: nobody listens.
-    if stream.local_addr()? == stream.peer_addr()? {
-        return Err(io::ErrorKind::ConnectionRefused.into());
-    }
-    Ok(stream)
-}
-
-/// Whether a plain GET is answered with 200 to 399. Only the status is looked at, so this is no HTTP client.
-async fn answers_well(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, target: &str) -> io::Result<bool> {
-    let request = format!(
-        "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: balancer\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut line = [0; STATUS_LINE_BYTES];
-    stream.read_exact(&mut line).await?;
-    let well = status(&line).is_some_and(|status| (200..400).contains(&status));
-    // A worker whose answer is refused halfway may take that for an error, so it is read to its end, within reason.
-    let mut rest = stream.take(ANSWER_BYTES_MAX);
-    let _ = timeout(ANSWER_REST_TIMEOUT, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+/// Whether a plain GET is answered with 200 to 399.
+async fn answers_well(address: &Address, path: &str) -> io::Result<bool> {
+    let answer = get(address, path).await?;
+    let well = (200..400).contains(&answer.status);
+    answer.finish().await;
     Ok(well)
 }
 
-/// The status code of a status line (RFC 9112 section 4), up to the byte behind the code.
-fn status(line: &[u8; STATUS_LINE_BYTES]) -> Option<u16> {
-    let code = line.strip_prefix(b"HTTP/1.1 ").or_else(|| line.strip_prefix(b"HTTP/1.0 "))?;
-    let (code, behind) = code.split_at_checked(3)?;
-    let code = code.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(code).ok()?.parse().ok())?;
-    code.filter(|_| matches!(behind, b" " | b"\r" | b"\n"))
-}
-
-/// `HTTP/1.1 200` and one byte more.
-const STATUS_LINE_BYTES: usize = 13;
-const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
-const ANSWER_REST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Long enough for a worker that compiles at its first request.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -105,26 +64,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::config::Host;
 
     fn at(address: std::net::SocketAddr) -> Address {
         Address::Tcp { host: Host::Ip(address.ip()), port: address.port() }
-    }
-
-    #[test]
-    fn only_a_status_line_has_a_status() {
-        for (line, code) in [
-            (b"HTTP/1.1 200 ", Some(200)),
-            (b"HTTP/1.0 404\r", Some(404)),
-            (b"HTTP/1.1 2000", None),
-            (b"HTTP/1.1 +20 ", None),
-            (b"HTTP/2.0 200 ", None),
-            (b"SSH-2.0-OpenS", None),
-        ] {
-            assert_eq!(status(line), code, "{}", line.escape_ascii());
-        }
     }
 
     #[tokio::test]

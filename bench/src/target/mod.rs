@@ -3,10 +3,12 @@
 //! Decides how each is started and when it is up. Called by [`crate::compare`]. Never generates load.
 
 mod balancer;
+mod haproxy;
 mod nginx;
 mod origin;
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,10 +21,11 @@ pub(crate) use origin::Origin;
 use crate::arguments::Plan;
 use crate::cores::Cores;
 use crate::events::Events;
-use crate::exchange::{self, Answer, PATH};
+use crate::exchange::{self, Answer};
 use crate::failure::Failure;
 use crate::process::Process;
 use crate::programs::Programs;
+use crate::scenario::{Column, Condition, Setting};
 use crate::scratch::Scratch;
 
 /// One column of the result.
@@ -37,11 +40,16 @@ pub(crate) enum Target {
     Nginx,
     /// nginx without added fields.
     NginxBare,
+    /// HAProxy as its manual advises.
+    Haproxy,
+    /// HAProxy that moves large bodies inside the kernel (`option splice-auto`).
+    HaproxySplice,
 }
 
 impl Target {
     /// In the order of measuring and printing.
-    pub(crate) const ALL: [Target; 4] = [Target::Direct, Target::Balancer, Target::Nginx, Target::NginxBare];
+    pub(crate) const ALL: [Target; 6] =
+        [Target::Direct, Target::Balancer, Target::Nginx, Target::NginxBare, Target::Haproxy, Target::HaproxySplice];
 
     /// The head of its column.
     pub(crate) fn name(self) -> &'static str {
@@ -50,6 +58,8 @@ impl Target {
             Target::Balancer => "balancer",
             Target::Nginx => "nginx",
             Target::NginxBare => "nginx bare",
+            Target::Haproxy => "haproxy",
+            Target::HaproxySplice => "haproxy splice",
         }
     }
 }
@@ -61,12 +71,33 @@ pub(crate) struct Ground<'a> {
     pub(crate) cores: &'a Cores,
     pub(crate) scratch: &'a Scratch,
     pub(crate) events: &'a Arc<Events>,
+    pub(crate) setting: &'a Setting,
+}
+
+/// Where an endpoint of the origin listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// On 127.0.0.1.
+    Port(u16),
+    Socket(PathBuf),
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Endpoint::Port(port) => write!(f, "port {port}"),
+            Endpoint::Socket(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// A target that answers; its process ends with this value.
 pub(crate) struct Running {
     pub(crate) target: Target,
-    port: u16,
+    /// Was it started with the access log on because a column asks for it?
+    log: bool,
+    pub(crate) port: u16,
+    path: &'static str,
     /// `None` for direct, which is the origin's.
     pub(crate) process: Option<Process>,
     pub(crate) configuration: Option<Configuration>,
@@ -82,38 +113,46 @@ pub(crate) struct Configuration {
 }
 
 impl Running {
-    /// Starts a target in front of `origin` and waits until it answers.
+    /// Starts what `column` is measured on in front of `origin` and waits until it answers.
     ///
     /// # Errors
     /// [`Failure::Target`] with the target's stderr when it ends or does not answer within ten seconds.
-    pub(crate) fn start(target: Target, origin: &Origin, ground: &Ground<'_>) -> Result<Running, Failure> {
+    pub(crate) fn start(column: Column, origin: &Origin, ground: &Ground<'_>) -> Result<Running, Failure> {
+        let (target, log) = (column.target, column.condition == Condition::AccessLog);
+        let path = ground.setting.path;
         if target == Target::Direct {
-            return Ok(Running { target, port: origin.ports[0], process: None, configuration: None });
+            let Endpoint::Port(port) = origin.endpoints[0] else {
+                return Err(Failure::Missing("an origin on Unix sockets cannot be loaded without a proxy".to_owned()));
+            };
+            return Ok(Running { target, log, port, path, process: None, configuration: None });
         }
         let [port] = free_ports()?;
+        let logs = log || ground.plan.access_log;
         let (command, text) = match target {
-            Target::Balancer => balancer::command(port, origin.ports, ground)?,
-            _ => nginx::proxy(target, port, origin.ports, ground)?,
+            Target::Balancer => balancer::command(port, &origin.endpoints, logs, ground)?,
+            Target::Haproxy | Target::HaproxySplice => haproxy::command(target, port, &origin.endpoints, logs, ground)?,
+            _ => nginx::proxy(target, port, &origin.endpoints, logs, ground)?,
         };
+        let name = Column { target, condition: if log { Condition::AccessLog } else { Condition::Plain } }.name();
         let line = command_line(&command);
-        let process = Process::spawn(target.name(), command, ground.scratch.path(), ground.events)?;
-        let mut running = Running { target, port, process: Some(process), configuration: None };
-        running.configuration = Some(Configuration { name: target.name().to_owned(), command: line, text });
+        let process = Process::spawn(&name, command, ground.scratch.path(), ground.events)?;
+        let mut running = Running { target, log, port, path, process: Some(process), configuration: None };
+        running.configuration = Some(Configuration { name, command: line, text });
         if let Some(process) = &mut running.process {
-            await_answer(process, port, ground.events)?;
+            await_answer(process, &Endpoint::Port(port), path, ground.events)?;
         }
         Ok(running)
     }
 
-    /// What generators ask for.
-    pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}{PATH}", self.port)
+    /// Is this the process `column` is measured on?
+    pub(crate) fn is_for(&self, column: Column) -> bool {
+        self.target == column.target && self.log == (column.condition == Condition::AccessLog)
     }
 
     /// Does it answer 200 with the origin's body? Asked as often as there are endpoints, so that each has its turn.
     pub(crate) fn check(&self, right: &Answer) -> Result<(), Failure> {
         for _ in 0..ENDPOINTS {
-            let what = match exchange::get(self.port) {
+            let what = match exchange::get(&Endpoint::Port(self.port), self.path) {
                 Ok(answer) if answer == *right => continue,
                 Ok(answer) => format!("answers {answer} where the origin answers {right}"),
                 Err(e) => format!("does not answer as it should ({e})"),
@@ -130,11 +169,11 @@ impl Running {
     }
 }
 
-/// Waits until something answers on `port`, or the process that should has ended, or ten seconds have passed.
-fn await_answer(process: &mut Process, port: u16, events: &Events) -> Result<Answer, Failure> {
+/// Waits until something answers at `endpoint`, or the process that should has ended, or ten seconds have passed.
+fn await_answer(process: &mut Process, endpoint: &Endpoint, path: &str, events: &Events) -> Result<Answer, Failure> {
     let until = Instant::now() + START_TIME;
     loop {
-        let answer = exchange::get(port);
+        let answer = exchange::get(endpoint, path);
         // Looked at after the answer: if ours has ended, it was somebody else who answered.
         if events.wait_any(&[process.pid()], BETWEEN_TRIES)?.is_some() {
             return Err(process.ended("instead of starting"));
@@ -142,7 +181,7 @@ fn await_answer(process: &mut Process, port: u16, events: &Events) -> Result<Ans
         match answer {
             Ok(answer) => return Ok(answer),
             Err(e) if Instant::now() >= until => {
-                let what = format!("does not answer on port {port} after {} s ({e})", START_TIME.as_secs());
+                let what = format!("does not answer at {endpoint} after {} s ({e})", START_TIME.as_secs());
                 return Err(Failure::Target { name: process.name().to_owned(), what, stderr: process.stderr_end() });
             }
             Err(_) => {}
@@ -151,7 +190,7 @@ fn await_answer(process: &mut Process, port: u16, events: &Events) -> Result<Ans
 }
 
 /// Different ports nobody listened on a moment ago; should somebody take one now, the target's own message says so.
-fn free_ports<const N: usize>() -> Result<[u16; N], Failure> {
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N], Failure> {
     let finding = |e| Failure::system("find a free port", e);
     // All are held until the last is found, or the same might be given twice.
     let mut held = Vec::new();
@@ -201,7 +240,7 @@ mod tests {
         let (scratch, events) = (Scratch::create().unwrap(), Arc::new(Events::default()));
         let mut process = shell("echo 'bind(): Address already in use' >&2; exit 1", &scratch, &events);
         assert_eq!(events.wait_any(&[process.pid()], START_TIME).unwrap(), Some(process.pid()));
-        let failure = await_answer(&mut process, port, &events).unwrap_err().to_string();
+        let failure = await_answer(&mut process, &Endpoint::Port(port), "/hello", &events).unwrap_err().to_string();
         assert_eq!(
             failure,
             "nginx ended instead of starting (exit code 1); its stderr ends with:\n  | bind(): Address already in use"

@@ -30,13 +30,14 @@ pub(super) fn read(stdout: &str, csv: &str, body_bytes: u64) -> Result<Reading, 
         // One request may be counted under several heads; the largest is the least that failed.
         failed: unanswered.max(counted as u64),
         percentiles: PERCENTS.iter().map(|&percent| percentile(csv, percent)).collect::<Result<_, _>>()?,
+        curve: Vec::new(),
     })
 }
 
 /// The articles' table.
-const PERCENTS: [u8; 9] = [50, 66, 75, 80, 90, 95, 98, 99, 100];
+const PERCENTS: [f64; 9] = [50.0, 66.0, 75.0, 80.0, 90.0, 95.0, 98.0, 99.0, 100.0];
 
-fn percentile(csv: &str, percent: u8) -> Result<Percentile, String> {
+fn percentile(csv: &str, percent: f64) -> Result<Percentile, String> {
     let value = csv.lines().find_map(|line| line.strip_prefix(&format!("{percent},")));
     let milliseconds = value.and_then(|text| text.trim().parse().ok());
     let milliseconds = milliseconds.ok_or_else(|| format!("its -e file has no line for {percent} %"))?;
@@ -55,7 +56,7 @@ mod tests {
         let reading = read(REPORT, CSV, 11).unwrap();
         assert_eq!((reading.requests, reading.failed), (2000, 0));
         assert_eq!(reading.requests_per_second, 16062.32);
-        let percents: Vec<u8> = reading.percentiles.iter().map(|p| p.percent).collect();
+        let percents: Vec<f64> = reading.percentiles.iter().map(|p| p.percent).collect();
         assert_eq!(percents, PERCENTS);
         assert_eq!(reading.percentiles[0].milliseconds, 3.058);
         assert_eq!(reading.percentiles[8].milliseconds, 3.510);

@@ -3,6 +3,7 @@
 //! Decides how each is called and what its output means. Called by [`crate::measurement`]. Never compares.
 
 mod ab;
+mod open;
 mod wrk;
 
 use std::path::Path;
@@ -10,15 +11,18 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::arguments::Plan;
+pub(crate) use open::PERCENTS as OPEN_PERCENTS;
+pub(crate) use wrk::scripts;
 
 /// One generator with its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     /// A connection per request, as in the articles: `ab` without `-k`.
     Ab { requests: u32, concurrency: u32 },
-    /// Connections kept open, one thread.
-    Wrk { connections: u32, seconds: u32 },
+    /// Connections kept open, one thread; with `upload`, 1 MB in each request.
+    Wrk { connections: u32, seconds: u32, upload: bool },
+    /// `rate` arrivals a second whatever the answers do; 0 asks as fast as answers come.
+    Open { connections: u32, rate: u32, seconds: u32 },
 }
 
 /// What a generator said about one run.
@@ -30,38 +34,42 @@ pub(crate) struct Reading {
     pub(crate) requests_per_second: f64,
     /// Not answered, cut, answered with another length or with a status other than 2xx (wrk: 2xx, 3xx).
     pub(crate) failed: u64,
-    /// Latency, in the order of the articles' table.
+    /// Latency, the least percentage first.
     pub(crate) percentiles: Vec<Percentile>,
+    /// The same in as many points as a picture needs, where the generator gives them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) curve: Vec<Percentile>,
+}
+
+impl Reading {
+    /// The latency so many per cent of the requests do not exceed, ms; `None` where the generator does not tell.
+    pub(crate) fn percentile(&self, percent: f64) -> Option<f64> {
+        self.percentiles.iter().find(|found| found.percent == percent).map(|found| found.milliseconds)
+    }
 }
 
 /// So many per cent of the requests took at most so long.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Percentile {
-    pub(crate) percent: u8,
+    pub(crate) percent: f64,
     pub(crate) milliseconds: f64,
 }
 
 impl Tool {
-    /// Both generators, as planned.
-    pub(crate) fn planned(plan: &Plan) -> [Tool; 2] {
-        let seconds = u32::try_from(plan.duration.as_secs()).unwrap_or(u32::MAX);
-        let ab = Tool::Ab { requests: plan.requests, concurrency: plan.concurrency };
-        [ab, Tool::Wrk { connections: plan.connections, seconds }]
-    }
-
     /// The program's name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Tool::Ab { .. } => "ab",
             Tool::Wrk { .. } => "wrk",
+            Tool::Open { .. } => "bench",
         }
     }
 
-    /// What it does, for the head of its table.
-    pub(crate) fn manner(self) -> &'static str {
+    /// Connections at once.
+    pub(crate) fn connections(self) -> u32 {
         match self {
-            Tool::Ab { .. } => "a connection per request",
-            Tool::Wrk { .. } => "connections kept open",
+            Tool::Ab { concurrency, .. } => concurrency,
+            Tool::Wrk { connections, .. } | Tool::Open { connections, .. } => connections,
         }
     }
 
@@ -69,17 +77,23 @@ impl Tool {
     pub(crate) fn load(self) -> Vec<String> {
         match self {
             Tool::Ab { requests, concurrency } => ab::load(requests, concurrency),
-            Tool::Wrk { connections, seconds } => wrk::load(connections, seconds),
+            Tool::Wrk { connections, seconds, .. } => wrk::load(connections, seconds),
+            Tool::Open { connections, rate, seconds } => open::load(connections, rate, seconds),
         }
     }
 
-    /// All arguments; `csv` is the file a generator may write its fine-grained latencies to.
-    pub(crate) fn arguments(self, url: &str, csv: &Path) -> Vec<String> {
+    /// All arguments; `folder` has the scripts and takes what a generator writes beside its report, [`CSV`].
+    pub(crate) fn arguments(self, port: u16, path: &str, folder: &Path) -> Vec<String> {
         let mut arguments = self.load();
-        if let Tool::Ab { .. } = self {
-            arguments.extend(ab::quietly_into(csv));
+        match self {
+            Tool::Ab { .. } => arguments.extend(ab::quietly_into(&folder.join(CSV))),
+            Tool::Wrk { upload, .. } => arguments.extend(wrk::script(upload, folder)),
+            Tool::Open { .. } => {
+                arguments.extend(["--port".to_owned(), port.to_string(), "--path".to_owned(), path.to_owned()]);
+                return arguments;
+            }
         }
-        arguments.push(url.to_owned());
+        arguments.push(format!("http://127.0.0.1:{port}{path}"));
         arguments
     }
 
@@ -88,15 +102,19 @@ impl Tool {
         match self {
             // 500 requests a second is far below what any of this does; ab gives up after 30 s of silence by itself.
             Tool::Ab { requests, .. } => Duration::from_secs(60 + u64::from(requests) / 500),
-            Tool::Wrk { seconds, .. } => Duration::from_secs(u64::from(seconds) + 30),
+            Tool::Wrk { seconds, .. } | Tool::Open { seconds, .. } => Duration::from_secs(u64::from(seconds) + 60),
         }
     }
 
     /// A short run of the same shape that is not counted: opens upstream connections, touches memory once.
     pub(crate) fn warm_up(self) -> Tool {
         match self {
-            Tool::Ab { concurrency, .. } => Tool::Ab { requests: concurrency.max(1_000), concurrency },
-            Tool::Wrk { connections, .. } => Tool::Wrk { connections, seconds: 1 },
+            Tool::Ab { requests, concurrency } => {
+                let most = concurrency.max(1_000);
+                Tool::Ab { requests: (requests / 10).clamp(concurrency, most), concurrency }
+            }
+            Tool::Wrk { connections, upload, .. } => Tool::Wrk { connections, seconds: 1, upload },
+            Tool::Open { connections, rate, .. } => Tool::Open { connections, rate, seconds: 1 },
         }
     }
 
@@ -108,9 +126,13 @@ impl Tool {
         match self {
             Tool::Ab { .. } => ab::read(stdout, csv, body_bytes as u64),
             Tool::Wrk { .. } => wrk::read(stdout),
+            Tool::Open { .. } => open::read(stdout),
         }
     }
 }
+
+/// Where ab writes its percentiles; overwritten by each run.
+pub(crate) const CSV: &str = "percentiles.csv";
 
 /// The first number of the line that starts with `label`.
 fn number_after(text: &str, label: &str) -> Option<f64> {

@@ -1,11 +1,28 @@
 //! wrk: few connections kept open, one thread, a fixed time.
 //!
-//! Decides its arguments and reads its report. Called by [`super::Tool`]. Never runs a script.
+//! Decides its arguments and scripts and reads its report. Called by [`super::Tool`]. Never runs a script per request: that
+//! would be measured too.
 
-use super::{Percentile, Reading, number_in};
+use std::path::Path;
 
+use super::{Percentile, Reading, number_after, number_in};
+
+/// `--timeout`: with thousands of connections two seconds, its default, are soon over, and it calls the answers errors.
 pub(super) fn load(connections: u32, seconds: u32) -> Vec<String> {
-    vec!["-t1".to_owned(), format!("-c{connections}"), format!("-d{seconds}s"), "--latency".to_owned()]
+    ["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "--timeout", "30s", "--latency"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// What is written to [`script`]'s place in `folder` before the first run.
+pub(crate) fn scripts() -> [(&'static str, String); 2] {
+    let (report, upload) = (include_str!("report.lua"), include_str!("upload.lua"));
+    [(REPORT, report.to_owned()), (UPLOAD, format!("{upload}{report}"))]
+}
+
+pub(super) fn script(upload: bool, folder: &Path) -> [String; 2] {
+    let name = if upload { UPLOAD } else { REPORT };
+    ["-s".to_owned(), folder.join(name).to_string_lossy().into_owned()]
 }
 
 pub(super) fn read(stdout: &str) -> Result<Reading, String> {
@@ -15,11 +32,20 @@ pub(super) fn read(stdout: &str) -> Result<Reading, String> {
         requests: requests.ok_or("its output has no line \"NUMBER requests in TIME\"")?,
         requests_per_second: number_in(stdout, "Requests/sec:")?,
         failed: failed(stdout),
-        percentiles: PERCENTS.iter().map(|&percent| percentile(stdout, percent)).collect::<Result<_, _>>()?,
+        percentiles: PERCENTS
+            .iter()
+            .map(|&percent| percentile(stdout, percent))
+            .chain(MORE_PERCENTS.iter().filter_map(|&percent| scripted(stdout, percent).map(Ok)))
+            .collect::<Result<_, _>>()?,
+        curve: Vec::new(),
     })
 }
 
-const PERCENTS: [u8; 4] = [50, 75, 90, 99];
+const PERCENTS: [f64; 4] = [50.0, 75.0, 90.0, 99.0];
+/// Those only the script prints.
+const MORE_PERCENTS: [f64; 2] = [99.9, 100.0];
+const REPORT: &str = "report.lua";
+const UPLOAD: &str = "upload.lua";
 
 /// Both lines are there only when they have something to say.
 fn failed(stdout: &str) -> u64 {
@@ -31,13 +57,22 @@ fn failed(stdout: &str) -> u64 {
     labelled("Socket errors:").chain(labelled("Non-2xx or 3xx responses:")).sum()
 }
 
-fn percentile(stdout: &str, percent: u8) -> Result<Percentile, String> {
+fn percentile(stdout: &str, percent: f64) -> Result<Percentile, String> {
+    if let Some(percentile) = scripted(stdout, percent) {
+        return Ok(percentile);
+    }
     let label = format!("{percent}%");
     let table = stdout.split_once("Latency Distribution").map_or("", |(_, table)| table);
     let value = table.lines().find_map(|line| line.trim_start().strip_prefix(&label));
     let milliseconds = value.and_then(|text| milliseconds(text.trim()));
     let milliseconds = milliseconds.ok_or_else(|| format!("its latency distribution has no line for {label}"))?;
     Ok(Percentile { percent, milliseconds })
+}
+
+/// The script's line: finer than wrk's own.
+fn scripted(stdout: &str, percent: f64) -> Option<Percentile> {
+    let microseconds = number_after(stdout, &format!("percentile {percent}:"))?;
+    Some(Percentile { percent, milliseconds: microseconds / 1e3 })
 }
 
 /// "60.00us", "1.25ms", "2.00s", "1.10m", "0.50h".
@@ -66,7 +101,16 @@ mod tests {
         assert_eq!((reading.requests, reading.failed), (87250, 0));
         assert_eq!(reading.requests_per_second, 79347.61);
         let percentiles = reading.percentiles.iter().map(|p| (p.percent, (p.milliseconds * 1e6).round() as u64));
-        assert!(percentiles.eq([(50, 81_000), (75, 96_000), (90, 114_000), (99, 183_000)]));
+        assert!(percentiles.eq([(50.0, 81_000), (75.0, 96_000), (90.0, 114_000), (99.0, 183_000)]));
+    }
+
+    #[test]
+    fn the_script_adds_percentiles_and_is_finer() {
+        let lines = "percentile 50: 80.5 us\npercentile 75: 96 us\npercentile 99.9: 2942 us\npercentile 100: 3954 us\n";
+        let reading = read(&format!("{REPORT}{lines}")).unwrap();
+        let percentiles: Vec<_> = reading.percentiles.iter().map(|p| (p.percent, p.milliseconds)).collect();
+        let expected = [(50.0, 0.0805), (75.0, 0.096), (90.0, 0.114), (99.0, 0.183), (99.9, 2.942), (100.0, 3.954)];
+        assert_eq!(percentiles, expected);
     }
 
     #[test]

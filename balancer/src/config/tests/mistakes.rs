@@ -139,8 +139,7 @@ fn every_documented_key_that_is_to_come_is_refused_as_such() {
         )
     };
     let top = ["listener", "tls", "acme"].map(|key| (key, file(&format!("{key} = 1"), "", "")));
-    let pool = "dns dns_interval slots queue_max queue_timeout slow_lane shed buffer_request buffer_response \
-                eject_after eject_time panic_threshold slow_start probe";
+    let pool = "dns dns_interval slots queue_max queue_timeout slow_lane shed buffer_request buffer_response";
     let pool = pool.split_whitespace().map(|key| (key, file("", &format!("{key} = 1"), "")));
     let workers = "warm_up requests_max memory_max age_max hang_timeout query_of_death output_dir";
     let workers = workers.split_whitespace().map(|key| (key, file("", "", &format!("{key} = 1"))));
@@ -665,7 +664,69 @@ const POOL: &[Row] = &[
             "`header_timeout` belongs at the top of the file, before the first [table]",
         )],
     ),
-    (r#"probe.path = "/""#, &[(4, 1, "probe", r#""probe" is not supported yet"#, "leave it out for now")]),
+    ("eject_after = 1001", &[(4, 15, "1001", "`eject_after` cannot be `1001`", "write a whole number from 0 to 1000")]),
+    (
+        r#"eject_time = "6m""#,
+        &[(4, 14, r#""6m""#, r#"`eject_time` cannot be as large as "6m""#, r#""5m" is the largest"#)],
+    ),
+    (
+        r#"panic_threshold = "101%""#,
+        &[(4, 19, r#""101%""#, r#"`panic_threshold` cannot be as large as "101%""#, r#""100%" is the largest"#)],
+    ),
+    (
+        r#"slow_start = "2h""#,
+        &[(4, 14, r#""2h""#, r#"`slow_start` cannot be as large as "2h""#, r#""1h" is the largest"#)],
+    ),
+    (
+        r#"probe = "/health""#,
+        &[(
+            4,
+            9,
+            r#""/health""#,
+            "`probe` must be a table, not a text",
+            "write [pool.app.probe], with single brackets",
+        )],
+    ),
+    (r#"probe.path = "health""#, &[(4, 14, r#""health""#, "`health` does not begin with `/`", r#"write "/health""#)]),
+    (
+        r#"probe.interval = "9ms""#,
+        &[(4, 18, r#""9ms""#, r#"`interval` cannot be as small as "9ms""#, r#""10ms" is the smallest"#)],
+    ),
+    (
+        r#"probe.timeout = "0s""#,
+        &[(4, 17, r#""0s""#, r#"`timeout` cannot be as small as "0s""#, r#""1ms" is the smallest"#)],
+    ),
+    ("probe.rise = 0", &[(4, 14, "0", "`rise` cannot be `0`", "write a whole number from 1 to 1000")]),
+    ("probe.fall = 0", &[(4, 14, "0", "`fall` cannot be `0`", "write a whole number from 1 to 1000")]),
+    (
+        r#"probe.status = "200""#,
+        &[(4, 16, r#""200""#, "`status` means something only with `path`", r#"add path = "/health", or leave it out"#)],
+    ),
+    (
+        r#"probe = { path = "/", status = 200 }"#,
+        &[(4, 32, "200", "`status` must be a text, not a number", r#"write "200""#)],
+    ),
+    (
+        r#"probe = { path = "/", status = "2xx" }"#,
+        &[(
+            4,
+            32,
+            r#""2xx""#,
+            "`2xx` is not a set of statuses",
+            r#"write codes from 100 to 599 and ranges of them, as in "200-399" or "200,204""#,
+        )],
+    ),
+    (
+        r#"probe = { path = "/", status = "399-200" }"#,
+        &[(
+            4,
+            32,
+            r#""399-200""#,
+            "`399-200` is not a set of statuses",
+            r#"write codes from 100 to 599 and ranges of them, as in "200-399" or "200,204""#,
+        )],
+    ),
+    ("probe.rises = 2", &[(4, 7, "rises", "unknown key `rises`", "did you mean `rise`?")]),
 ];
 
 const ENDPOINTS: &[Row] = &[

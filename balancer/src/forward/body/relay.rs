@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::super::error::Fault;
+use super::super::error::{Fault, Party};
 use super::super::upstream::{Upstream, Upstreams};
 use super::Upload;
 use crate::endpoint::InFlight;
@@ -124,7 +124,13 @@ impl Relay {
     /// An error makes hyper drop what it has not written yet. So it is told at the next poll: what came before is written in
     /// between, and the client sees a response that breaks off instead of none.
     fn fail<T>(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<T> {
-        self.lease = None;
+        if let Some(mut lease) = self.lease.take()
+            && fault.party() == Party::Endpoint
+            // Of the whole request a slow client may have taken the most.
+            && fault != Fault::RequestTimeout
+        {
+            lease.place.failed(&fault);
+        }
         self.failed = Some(fault);
         if let Some(record) = &mut self.record {
             record.failed(fault.reason());
@@ -150,11 +156,11 @@ impl Drop for Relay {
 impl Lease {
     /// Keeps the connection for the next request and frees the place. A request body that is still under way ends here: the
     /// worker has answered without it.
-    pub(in super::super) fn give_back(self) {
+    pub(in super::super) fn give_back(mut self) {
+        self.place.served();
         let complete = self.upload.is_none_or(|upload| upload.ended());
         if complete && self.idle_max > 0 && !self.keep_alive.is_zero() {
-            let until = Instant::now() + self.keep_alive;
-            self.upstreams.check_in(self.place.endpoint().id(), self.upstream, self.idle_max, until);
+            self.upstreams.check_in(self.place.endpoint(), self.upstream, self.idle_max, self.keep_alive);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -31,6 +31,8 @@ pub(in super::super) struct Upstream {
     connection: Option<Connection<TokioIo<Socket>, RequestBody>>,
     ended: bool,
     used: bool,
+    /// Since when it is idle, or was before it was used the last time.
+    idle_since: Option<Instant>,
     driver: Arc<Driver>,
     waker: Waker,
 }
@@ -58,7 +60,15 @@ impl Upstream {
         let (send, connection) = handshake.map_err(|_| Fault::ConnectFailed)?;
         let driver = Arc::<Driver>::default();
         let waker = Waker::from(Arc::clone(&driver));
-        Ok(Box::new(Self { send, connection: Some(connection), ended: false, used: false, driver, waker }))
+        Ok(Box::new(Self {
+            send,
+            connection: Some(connection),
+            ended: false,
+            used: false,
+            idle_since: None,
+            driver,
+            waker,
+        }))
     }
 
     /// Hands over a request; it goes out as the answer is polled for.
@@ -134,9 +144,16 @@ impl Upstream {
     }
 
     /// Leaves the task that has driven it; whether it can be kept.
-    pub(super) fn rests(&mut self) -> bool {
+    pub(super) fn rests(&mut self, since: Instant) -> bool {
+        self.idle_since = Some(since);
         self.driver.rest();
         !self.ended && !self.send.is_closed()
+    }
+
+    /// For how long it had been idle when something came, which can be nothing but its close; until now where nothing woke it.
+    pub(super) fn idle_until_closed(&self) -> Option<Duration> {
+        let closed = self.driver.woken_at_rest().unwrap_or_else(Instant::now);
+        Some(closed.saturating_duration_since(self.idle_since?))
     }
 
     /// Takes the socket after a 101, with what was read behind it.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
+use std::time::Instant;
 
 /// The waker that everything of one upstream connection is given: its socket, and the channels between its two halves.
 ///
@@ -10,18 +11,25 @@ use std::task::{Wake, Waker};
 /// client connection once more; here it is noted instead, and the loop that drives the connection looks again.
 #[derive(Debug, Default)]
 pub(super) struct Driver {
-    /// The task to wake; none while the connection is idle.
-    task: Mutex<Option<Waker>>,
+    task: Mutex<Task>,
     driving: AtomicBool,
     woken: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Task {
+    /// Whom to wake; none while the connection is idle.
+    waker: Option<Waker>,
+    /// When something came the last time on the idle connection.
+    woken_at_rest: Option<Instant>,
 }
 
 impl Driver {
     /// `task` drives from now on.
     pub(super) fn begin(&self, task: &Waker) {
         let mut kept = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept.as_ref().is_some_and(|kept| kept.will_wake(task)) {
-            *kept = Some(task.clone());
+        if !kept.waker.as_ref().is_some_and(|kept| kept.will_wake(task)) {
+            kept.waker = Some(task.clone());
         }
         drop(kept);
         self.driving.store(true, Ordering::Relaxed);
@@ -40,7 +48,12 @@ impl Driver {
 
     /// Nobody is to be woken: the connection is idle.
     pub(super) fn rest(&self) {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Task::default();
+    }
+
+    /// When something came while nobody was to be woken.
+    pub(super) fn woken_at_rest(&self) -> Option<Instant> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).woken_at_rest
     }
 }
 
@@ -55,9 +68,14 @@ impl Wake for Driver {
             return;
         }
         // Taken out first: waking may drop the task, and the connection with it.
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(task) = task {
-            task.wake();
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let waker = task.waker.clone();
+        if waker.is_none() {
+            task.woken_at_rest = Some(Instant::now());
+        }
+        drop(task);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }

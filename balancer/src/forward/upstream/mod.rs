@@ -8,45 +8,73 @@ mod driver;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::endpoint::EndpointId;
+use crate::endpoint::{Endpoint, EndpointId};
 pub(super) use connection::Upstream;
 
 /// The idle connections of one thread.
 #[derive(Debug, Default)]
 pub struct Upstreams {
-    idle: RefCell<HashMap<EndpointId, Vec<Idle>, BuildHasherDefault<IdHasher>>>,
+    idle: RefCell<HashMap<EndpointId, Kept, BuildHasherDefault<IdHasher>>>,
+}
+
+/// Those of one endpoint, the one used last at the end.
+#[derive(Debug)]
+struct Kept {
+    endpoint: Arc<Endpoint>,
+    connections: Vec<Idle>,
 }
 
 #[derive(Debug)]
 struct Idle {
     upstream: Box<Upstream>,
+    since: Instant,
     until: Instant,
 }
 
 impl Upstreams {
     /// The idle connection used last, if one is still open: the others may age out.
-    pub(super) fn check_out(&self, endpoint: EndpointId, now: Instant) -> Option<Box<Upstream>> {
+    ///
+    /// A request that is not `repeatable` gets one only in the first half of its time, and only where the endpoint has shown
+    /// that it keeps connections: however seldom that closes one in the very moment in which the request is on its way, it
+    /// could not be sent again.
+    pub(super) fn check_out(&self, endpoint: &Endpoint, repeatable: bool, now: Instant) -> Option<Box<Upstream>> {
         let mut idle = self.idle.borrow_mut();
-        let connections = idle.get_mut(&endpoint)?;
-        while let Some(Idle { upstream, until }) = connections.pop() {
-            if now < until && upstream.is_ready() {
-                return Some(upstream);
+        let connections = &mut idle.get_mut(&endpoint.id())?.connections;
+        if !repeatable && !endpoint.idle_time().keeps() && !shows_to_keep(endpoint, connections.first_mut()?, now) {
+            return None;
+        }
+        while let Some(last) = connections.pop_if(|last| repeatable || now < last.since + (last.until - last.since) / 2)
+        {
+            if !last.upstream.is_ready() {
+                learn(endpoint, &last.upstream);
+            } else if now < last.until {
+                return Some(last.upstream);
             }
         }
         None
     }
 
-    /// Keeps a connection whose response has been read to its end. `idle_max` bounds how many, `until` how long.
-    pub(super) fn check_in(&self, endpoint: EndpointId, mut upstream: Box<Upstream>, idle_max: usize, until: Instant) {
-        if !upstream.rests() {
+    /// Keeps a connection whose response has been read to its end. `idle_max` bounds how many, `keep_alive` how long.
+    pub(super) fn check_in(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        mut upstream: Box<Upstream>,
+        idle_max: usize,
+        keep_alive: Duration,
+    ) {
+        let since = Instant::now();
+        let until = since + endpoint.idle_time().limit(keep_alive, since);
+        if until == since || !upstream.rests(since) {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        let connections = idle.entry(endpoint).or_default();
+        let new = || Kept { endpoint: Arc::clone(endpoint), connections: Vec::new() };
+        let connections = &mut idle.entry(endpoint.id()).or_insert_with(new).connections;
         if connections.len() < idle_max {
-            connections.push(Idle { upstream, until });
+            connections.push(Idle { upstream, since, until });
         }
     }
 
@@ -55,11 +83,30 @@ impl Upstreams {
         loop {
             tokio::time::sleep(REAP).await;
             let now = Instant::now();
-            self.idle.borrow_mut().retain(|_, connections| {
-                connections.retain_mut(|idle| now < idle.until && idle.upstream.is_open());
+            self.idle.borrow_mut().retain(|_, Kept { endpoint, connections }| {
+                connections.retain_mut(|idle| {
+                    let open = idle.upstream.is_open();
+                    if !open {
+                        learn(endpoint, &idle.upstream);
+                    }
+                    open && now < idle.until
+                });
                 !connections.is_empty()
             });
         }
+    }
+}
+
+/// Whether the connection that is idle for the longest time shows that the endpoint keeps connections.
+fn shows_to_keep(endpoint: &Endpoint, oldest: &mut Idle, now: Instant) -> bool {
+    oldest.upstream.is_open() && endpoint.idle_time().open_after(now.saturating_duration_since(oldest.since))
+}
+
+/// The endpoint has closed a connection while nobody used it: others are not kept for that long.
+pub(super) fn learn(endpoint: &Endpoint, upstream: &Upstream) {
+    let Some(idle) = upstream.idle_until_closed() else { return };
+    if let Some(limit) = endpoint.idle_time().closed_after(idle, Instant::now()) {
+        tracing::debug!(endpoint = &**endpoint.name(), "closes idle connections after {idle:?}: kept for {limit:?}");
     }
 }
 

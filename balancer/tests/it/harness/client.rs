@@ -49,6 +49,13 @@ impl Client {
         if bodiless { head } else { self.body(head) }
     }
 
+    /// Waits for a whole response, or for what comes before the connection ends.
+    pub(crate) fn await_answer(&mut self) {
+        if let Ok(head) = self.0.head() {
+            self.body(head);
+        }
+    }
+
     /// The next head, and nothing of its body: for HEAD, or to look at the body piece by piece.
     pub(crate) fn head(&mut self) -> Message {
         match self.0.head() {

@@ -213,6 +213,11 @@ impl Exchange {
         message
     }
 
+    /// From now on a silence as long as that is the end of the connection.
+    pub(crate) fn close_after(&self, idle: std::time::Duration) {
+        self.wire.socket().set_read_timeout(Some(idle)).unwrap();
+    }
+
     /// Whether it went out.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.wire.send(bytes.as_ref()).is_ok()

@@ -1,0 +1,262 @@
+//! What is known of an endpoint's health: a pure state machine.
+//!
+//! Decides, from probes and from the outcomes of requests, whether an endpoint is up, down, ejected for a time, or on
+//! probation. Called by [`super::verdict`], which holds the lock and publishes the [`Standing`]. Never asks an endpoint and
+//! never looks at a clock.
+
+use std::time::{Duration, Instant};
+
+use crate::config::{EJECT_TIME_MAX, Health as Rules};
+
+/// One endpoint's health.
+///
+/// Probes and requests are judged apart: a probe that is answered says nothing of requests that fail, so it does not end an
+/// ejection. That it is answered *again* does: what was wrong has changed, and a request on probation may find out.
+#[derive(Debug)]
+pub(super) struct Health {
+    probed: Probed,
+    /// Probes in a row that contradict `probed`.
+    contradictions: u32,
+    /// Requests in a row that failed.
+    failures: u32,
+    ejection: Ejection,
+    /// How long the last ejection was, and when the endpoint came back from it.
+    last: Option<(Duration, Option<Instant>)>,
+    out_since: Option<Instant>,
+    ramp_since: Option<Instant>,
+    joined: bool,
+}
+
+/// What happened at an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    /// It became a member of a pool.
+    Joined,
+    /// A probe was answered well.
+    ProbeOk,
+    /// A probe was not.
+    ProbeFailed,
+    /// A request was served.
+    Served(Claimed),
+    /// A request failed, and it is the endpoint's fault.
+    Failed(Claimed),
+    /// A request ended without telling anything: its client left.
+    Abandoned(Claimed),
+}
+
+/// What a request was when it got its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// One of many.
+    Ordinary,
+    /// The one that decides whether an ejection ends.
+    OnProbation,
+    /// Sent to an endpoint that is out, because too few are available.
+    Despite,
+}
+
+/// What may be seen of it at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing to object to.
+    Fine,
+    /// Available, though its last request failed.
+    Suspect,
+    /// Available, and its share grows since then.
+    Ramping(Instant),
+    /// Out until its probes are answered again.
+    Down,
+    /// Out until then; the next request after that is on probation.
+    Ejected(Instant),
+    /// Out until a request that is under way has decided.
+    Probation,
+}
+
+/// A verdict that has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// So many probes failed.
+    Down(u32),
+    /// So many probes were answered, after such a time out. `true`: it was ejected too, so a request decides.
+    Up(u32, Duration, bool),
+    /// Ejected for so long after so many failures in a row.
+    Ejected(Duration, u32),
+    /// Ejected again for so long: the request on probation failed.
+    Again(Duration),
+    /// Its requests succeed again, after such a time out.
+    Back(Duration),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probed {
+    Unknown,
+    Up,
+    Down,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ejection {
+    No,
+    Until(Instant),
+    Probation,
+}
+
+impl Health {
+    /// Of an endpoint nobody knows anything of: available.
+    pub(super) fn new() -> Self {
+        Self {
+            probed: Probed::Unknown,
+            contradictions: 0,
+            failures: 0,
+            ejection: Ejection::No,
+            last: None,
+            out_since: None,
+            ramp_since: None,
+            joined: false,
+        }
+    }
+
+    /// What follows from `event`; the verdict, if it changed.
+    pub(super) fn step(&mut self, event: Event, rules: &Rules, now: Instant) -> Option<Change> {
+        match event {
+            Event::Joined => {
+                // Whoever goes over to a pool of the same endpoints has been up all the time.
+                if !std::mem::replace(&mut self.joined, true) {
+                    self.ramp(rules, now);
+                }
+                None
+            }
+            Event::ProbeOk => self.probed_well(rules, now),
+            Event::ProbeFailed => self.probed_badly(rules, now),
+            Event::Served(claimed) => self.served(claimed, rules, now),
+            Event::Failed(claimed) => self.failed(claimed, rules, now),
+            Event::Abandoned(Claimed::OnProbation) if self.ejection == Ejection::Probation => {
+                self.ejection = Ejection::Until(now);
+                None
+            }
+            Event::Abandoned(_) => None,
+        }
+    }
+
+    /// Lets one request decide, if the time of an ejection is over and no other does so already.
+    pub(super) fn begin_probation(&mut self, now: Instant) -> bool {
+        let begins = self.probed != Probed::Down && matches!(self.ejection, Ejection::Until(until) if until <= now);
+        if begins {
+            self.ejection = Ejection::Probation;
+        }
+        begins
+    }
+
+    /// What may be seen of it at a glance.
+    pub(super) fn standing(&self) -> Standing {
+        match (self.probed, self.ejection, self.ramp_since) {
+            (Probed::Down, ..) => Standing::Down,
+            (_, Ejection::Until(until), _) => Standing::Ejected(until),
+            (_, Ejection::Probation, _) => Standing::Probation,
+            (.., Some(since)) => Standing::Ramping(since),
+            _ if self.failures > 0 => Standing::Suspect,
+            _ => Standing::Fine,
+        }
+    }
+
+    fn probed_well(&mut self, rules: &Rules, now: Instant) -> Option<Change> {
+        if self.probed != Probed::Down {
+            self.probed = Probed::Up;
+            self.contradictions = 0;
+            return None;
+        }
+        self.contradictions += 1;
+        let rise = rules.probe.as_ref().map_or(1, |probe| probe.rise);
+        if self.contradictions < rise {
+            return None;
+        }
+        let probes = std::mem::take(&mut self.contradictions);
+        (self.probed, self.failures) = (Probed::Up, 0);
+        let ejected = self.ejection != Ejection::No;
+        if ejected {
+            self.ejection = Ejection::Until(now);
+            let out = self.out_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+            return Some(Change::Up(probes, out, true));
+        }
+        Some(Change::Up(probes, self.returned(rules, now), false))
+    }
+
+    /// The first probe of all decides alone: there is no verdict yet that it could contradict.
+    fn probed_badly(&mut self, rules: &Rules, now: Instant) -> Option<Change> {
+        self.contradictions += 1;
+        let fall = rules.probe.as_ref().map_or(1, |probe| probe.fall);
+        match self.probed {
+            Probed::Down => self.contradictions = 0,
+            Probed::Up if self.contradictions < fall => {}
+            Probed::Up | Probed::Unknown => {
+                self.probed = Probed::Down;
+                self.out_since.get_or_insert(now);
+                return Some(Change::Down(std::mem::take(&mut self.contradictions)));
+            }
+        }
+        None
+    }
+
+    fn served(&mut self, claimed: Claimed, rules: &Rules, now: Instant) -> Option<Change> {
+        match (self.ejection, claimed) {
+            (Ejection::No, _) => {
+                self.failures = 0;
+                let over = |since| now.saturating_duration_since(since) >= rules.slow_start;
+                self.ramp_since = self.ramp_since.filter(|since| !over(*since));
+                None
+            }
+            // It began before the failures did, and proves nothing.
+            (_, Claimed::Ordinary) => None,
+            (_, Claimed::OnProbation | Claimed::Despite) => {
+                (self.ejection, self.failures) = (Ejection::No, 0);
+                if let Some((_, back)) = &mut self.last {
+                    *back = Some(now);
+                }
+                (self.probed != Probed::Down).then(|| Change::Back(self.returned(rules, now)))
+            }
+        }
+    }
+
+    fn failed(&mut self, claimed: Claimed, rules: &Rules, now: Instant) -> Option<Change> {
+        match (self.ejection, claimed) {
+            (Ejection::No, _) if self.probed != Probed::Down => {
+                self.failures = self.failures.saturating_add(1);
+                if rules.eject_after == 0 || self.failures < rules.eject_after {
+                    return None;
+                }
+                let failures = std::mem::take(&mut self.failures);
+                Some(Change::Ejected(self.eject(rules, now), failures))
+            }
+            (Ejection::Probation, Claimed::OnProbation) => Some(Change::Again(self.eject(rules, now))),
+            // Of those that were under way, and of those sent in spite of the verdict, nothing new is learned.
+            _ => None,
+        }
+    }
+
+    /// Twice as long as the last time, unless it has held out for longer than that since.
+    fn eject(&mut self, rules: &Rules, now: Instant) -> Duration {
+        let recent = self.last.filter(|(time, back)| {
+            back.is_none_or(|back| now.saturating_duration_since(back) < (*time).max(rules.eject_time))
+        });
+        let longest = EJECT_TIME_MAX.max(rules.eject_time);
+        let time = recent.map_or(rules.eject_time, |(time, _)| (time * 2).max(rules.eject_time).min(longest));
+        self.last = Some((time, None));
+        self.ejection = Ejection::Until(now + time);
+        self.out_since.get_or_insert(now);
+        time
+    }
+
+    /// It is back; how long it was out.
+    fn returned(&mut self, rules: &Rules, now: Instant) -> Duration {
+        self.ramp(rules, now);
+        self.out_since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    fn ramp(&mut self, rules: &Rules, now: Instant) {
+        self.ramp_since = (!rules.slow_start.is_zero()).then_some(now);
+    }
+}
+
+#[cfg(test)]
+#[path = "health_tests.rs"]
+mod tests;

@@ -1,0 +1,191 @@
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+use crate::config::Probe;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn rules() -> Rules {
+    Rules {
+        eject_after: 3,
+        eject_time: SECOND,
+        probe: Some(Probe { rise: 2, fall: 3, ..Probe::default() }),
+        ..Rules::default()
+    }
+}
+
+/// Steps through events at their seconds; the changes, and the last standing.
+fn run(events: &[(u64, Event)], rules: &Rules) -> (Vec<Change>, Standing, Instant) {
+    let (mut health, begun) = (Health::new(), Instant::now());
+    let mut changes = Vec::new();
+    for &(at, event) in events {
+        let now = begun + SECOND * u32::try_from(at).unwrap();
+        if matches!(event, Event::Served(Claimed::OnProbation) | Event::Failed(Claimed::OnProbation)) {
+            assert!(health.begin_probation(now), "{event:?} at {at}");
+            assert_eq!(health.standing(), Standing::Probation);
+        }
+        changes.extend(health.step(event, rules, now));
+    }
+    (changes, health.standing(), begun)
+}
+
+const OK: Event = Event::Served(Claimed::Ordinary);
+const FAILED: Event = Event::Failed(Claimed::Ordinary);
+const TRIED_OK: Event = Event::Served(Claimed::OnProbation);
+const TRIED_FAILED: Event = Event::Failed(Claimed::OnProbation);
+
+#[test]
+fn failures_in_a_row_eject_and_a_success_between_them_does_not() {
+    assert_eq!(run(&[(0, FAILED), (0, FAILED)], &rules()).1, Standing::Suspect);
+    assert_eq!(run(&[(0, FAILED), (0, FAILED), (0, OK), (0, FAILED), (0, FAILED)], &rules()).0, []);
+    let (changes, standing, begun) = run(&[(0, FAILED), (0, FAILED), (0, FAILED)], &rules());
+    assert_eq!(changes, [Change::Ejected(SECOND, 3)]);
+    assert_eq!(standing, Standing::Ejected(begun + SECOND));
+}
+
+#[test]
+fn none_is_ejected_where_that_is_off() {
+    let rules = Rules { eject_after: 0, ..rules() };
+    assert_eq!(run(&[(0, FAILED); 100], &rules).1, Standing::Suspect);
+}
+
+#[test]
+fn one_request_on_probation_decides() {
+    let ejected = [(0, FAILED), (0, FAILED), (0, FAILED)];
+    let back = run(&[&ejected[..], &[(2, TRIED_OK)]].concat(), &rules());
+    assert_eq!((&back.0[1..], back.1), (&[Change::Back(2 * SECOND)][..], Standing::Fine));
+    let again = run(&[&ejected[..], &[(1, TRIED_FAILED)]].concat(), &rules());
+    assert_eq!((&again.0[1..], again.1), (&[Change::Again(2 * SECOND)][..], Standing::Ejected(again.2 + 3 * SECOND)));
+}
+
+#[test]
+fn ejections_double_up_to_five_minutes_and_begin_anew_after_a_good_time() {
+    let rules = Rules { eject_time: Duration::from_secs(10), ..rules() };
+    let mut events = vec![(0, FAILED), (0, FAILED), (0, FAILED)];
+    events.extend((1..=8).map(|number| (number * 300, TRIED_FAILED)));
+    let (changes, ..) = run(&events, &rules);
+    let seconds: Vec<u64> = changes
+        .iter()
+        .map(|change| match change {
+            Change::Ejected(time, _) | Change::Again(time) => time.as_secs(),
+            change => panic!("{change:?}"),
+        })
+        .collect();
+    assert_eq!(seconds, [10, 20, 40, 80, 160, 300, 300, 300, 300]);
+
+    let flaps = |after: u64| {
+        let again = [(20, TRIED_OK), (20 + after, FAILED), (20 + after, FAILED), (20 + after, FAILED)];
+        let events = [&events[..3], &again[..]].concat();
+        run(&events, &rules).0.pop()
+    };
+    assert_eq!(flaps(9), Some(Change::Ejected(Duration::from_secs(20), 3)), "flapping");
+    assert_eq!(
+        flaps(10),
+        Some(Change::Ejected(Duration::from_secs(10), 3)),
+        "it has held out for as long as it was out"
+    );
+}
+
+#[test]
+fn what_was_under_way_or_sent_in_spite_of_an_ejection_does_not_prolong_it() {
+    let ejected = [(0, FAILED), (0, FAILED), (0, FAILED)];
+    for event in [FAILED, OK, Event::Failed(Claimed::Despite), Event::Abandoned(Claimed::Ordinary)] {
+        let (changes, standing, begun) = run(&[&ejected[..], &[(0, event); 9]].concat(), &rules());
+        assert_eq!((changes.len(), standing), (1, Standing::Ejected(begun + SECOND)), "{event:?}");
+    }
+    let (changes, standing, _) = run(&[&ejected[..], &[(0, Event::Served(Claimed::Despite))]].concat(), &rules());
+    assert_eq!((changes[1], standing), (Change::Back(Duration::ZERO), Standing::Fine), "but it may end it");
+}
+
+#[test]
+fn a_probation_that_tells_nothing_leaves_it_to_the_next_request() {
+    let (mut health, now) = (Health::new(), Instant::now());
+    for _ in 0..3 {
+        health.step(FAILED, &rules(), now);
+    }
+    assert!(!health.begin_probation(now), "its time is not over");
+    assert!(health.begin_probation(now + SECOND));
+    assert!(!health.begin_probation(now + SECOND), "one at a time");
+    health.step(Event::Abandoned(Claimed::OnProbation), &rules(), now + SECOND);
+    assert!(health.begin_probation(now + SECOND));
+}
+
+#[test]
+fn probes_take_down_and_bring_up_by_fall_and_rise() {
+    use Event::{ProbeFailed as Bad, ProbeOk as Good};
+    let changes = |events: &[Event]| {
+        let events: Vec<_> = events.iter().map(|event| (0, *event)).collect();
+        run(&events, &rules()).0
+    };
+    let up = Change::Up(2, Duration::ZERO, false);
+    assert_eq!(changes(&[Bad]), [Change::Down(1)], "the first of all decides alone");
+    assert_eq!(changes(&[Good, Bad, Bad, Good, Bad, Bad]), []);
+    assert_eq!(changes(&[Good, Bad, Bad, Bad, Bad, Bad, Bad]), [Change::Down(3)]);
+    assert_eq!(changes(&[Bad, Good, Bad, Good]), [Change::Down(1)]);
+    assert_eq!(changes(&[Bad, Good, Good, Good]), [Change::Down(1), up]);
+    assert_eq!(changes(&[Bad, FAILED, FAILED, FAILED, Good, Good, FAILED, FAILED]), [Change::Down(1), up]);
+}
+
+#[test]
+fn an_answered_probe_ends_no_ejection_but_one_that_is_answered_again_does() {
+    use Event::{ProbeFailed as Bad, ProbeOk as Good};
+    let ejected = [(0, Good), (0, FAILED), (0, FAILED), (0, FAILED)];
+    let (changes, standing, begun) = run(&[&ejected[..], &[(0, Good); 9]].concat(), &rules());
+    assert_eq!((changes.len(), standing), (1, Standing::Ejected(begun + SECOND)));
+
+    let recovers = [&ejected[..], &[(0, Bad), (0, Bad), (0, Bad), (0, Good), (0, Good)]].concat();
+    let (changes, standing, begun) = run(&recovers, &rules());
+    assert_eq!(changes[1..], [Change::Down(3), Change::Up(2, Duration::ZERO, true)]);
+    assert_eq!(standing, Standing::Ejected(begun), "over at once, so that a request may decide");
+}
+
+#[test]
+fn who_comes_back_ramps_up_until_a_request_finds_it_over() {
+    let rules = Rules { slow_start: 10 * SECOND, ..rules() };
+    let (_, standing, begun) = run(&[(0, Event::Joined), (5, OK)], &rules);
+    assert_eq!(standing, Standing::Ramping(begun));
+    assert_eq!(run(&[(0, Event::Joined), (10, OK)], &rules).1, Standing::Fine);
+    assert_eq!(run(&[(0, Event::Joined), (10, OK), (11, Event::Joined)], &rules).1, Standing::Fine, "it was there");
+    let back = [(0, FAILED), (0, FAILED), (0, FAILED), (20, TRIED_OK)];
+    let (_, standing, begun) = run(&back, &rules);
+    assert_eq!(standing, Standing::Ramping(begun + 20 * SECOND));
+}
+
+#[test]
+fn whatever_happens_every_endpoint_that_is_well_again_comes_back() {
+    let mut rng = SmallRng::seed_from_u64(11);
+    for _ in 0..2_000 {
+        let (mut health, mut now, mut probation) = (Health::new(), Instant::now(), false);
+        for _ in 0..rng.random_range(0..60) {
+            now += Duration::from_millis(rng.random_range(0..2_000));
+            probation = probation || health.begin_probation(now);
+            let event = match rng.random_range(0..8) {
+                0 => Event::ProbeOk,
+                1 => Event::ProbeFailed,
+                2 => OK,
+                3..=5 => FAILED,
+                6 => Event::Failed(Claimed::Despite),
+                _ if std::mem::take(&mut probation) => {
+                    [TRIED_OK, TRIED_FAILED, Event::Abandoned(Claimed::OnProbation)][rng.random_range(0..3)]
+                }
+                _ => Event::Joined,
+            };
+            health.step(event, &rules(), now);
+            let ejected_for = match health.standing() {
+                Standing::Ejected(until) => until.saturating_duration_since(now),
+                _ => Duration::ZERO,
+            };
+            assert!(ejected_for <= EJECT_TIME_MAX);
+        }
+        for _ in 0..2 {
+            health.step(Event::ProbeOk, &rules(), now);
+        }
+        now += EJECT_TIME_MAX;
+        if probation || health.begin_probation(now) {
+            health.step(TRIED_OK, &rules(), now);
+        }
+        health.step(OK, &rules(), now);
+        assert_eq!(health.standing(), Standing::Fine, "{health:?}");
+    }
+}

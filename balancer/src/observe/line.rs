@@ -1,0 +1,170 @@
+//! What a line of the access log is put together from.
+//!
+//! Straight into its buffer: through the library's formatting a line cost 4,500 instructions, a sixth of a request.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::{HeaderValue, Uri, Version};
+
+/// The end of a buffer, onto which everything is put.
+pub(super) struct Line<'a>(pub(super) &'a mut Vec<u8>);
+
+/// How a byte that cannot stand as it is is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Quote {
+    /// `\xHH`, as nginx does.
+    Hex,
+    /// `\u00HH`; bytes that are no UTF-8 become U+FFFD.
+    Json,
+}
+
+impl Line<'_> {
+    /// What needs no escaping.
+    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    pub(super) fn number(&mut self, number: u64) -> &mut Self {
+        self.text(itoa::Buffer::new().format(number))
+    }
+
+    /// With so many `digits` behind the point, at most 9, rounded.
+    pub(super) fn seconds(&mut self, time: Duration, digits: usize) -> &mut Self {
+        let unit = 10_u64.pow(9 - digits.min(9) as u32);
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let units = nanos / unit + u64::from(nanos % unit * 2 >= unit);
+        let (whole, mut rest) = (units / (NANOS / unit), units % (NANOS / unit));
+        self.number(whole).text(".");
+        let mut text = [b'0'; 9];
+        for digit in text[..digits].iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.0.extend_from_slice(&text[..digits]);
+        self
+    }
+
+    pub(super) fn address(&mut self, ip: IpAddr) -> &mut Self {
+        match ip {
+            IpAddr::V4(ip) => {
+                let [a, b, c, d] = ip.octets();
+                self.number(a.into()).text(".").number(b.into()).text(".").number(c.into()).text(".").number(d.into())
+            }
+            IpAddr::V6(ip) => {
+                put(self.0, format_args!("{ip}"));
+                self
+            }
+        }
+    }
+
+    pub(super) fn version(&mut self, version: Version) -> &mut Self {
+        match version {
+            Version::HTTP_11 => self.text("HTTP/1.1"),
+            other => {
+                put(self.0, format_args!("{other:?}"));
+                self
+            }
+        }
+    }
+
+    /// A field's value; `-` where there is none.
+    pub(super) fn field(&mut self, value: Option<&HeaderValue>, quote: Quote) -> &mut Self {
+        match value {
+            Some(value) => self.escaped(value.as_bytes(), quote),
+            None => self.text("-"),
+        }
+    }
+
+    pub(super) fn target(&mut self, target: &Uri, quote: Quote) -> &mut Self {
+        // What came in origin-form is logged without being put together again.
+        match (target.authority(), target.path_and_query()) {
+            (None, Some(path)) => self.escaped(path.as_str().as_bytes(), quote),
+            _ => self.escaped(target.to_string().as_bytes(), quote),
+        }
+    }
+
+    /// What somebody else has said.
+    pub(super) fn escaped(&mut self, bytes: &[u8], quote: Quote) -> &mut Self {
+        // Without an early exit, which the compiler makes sixteen bytes at a time.
+        if bytes.iter().fold(true, |plain, byte| plain & is_plain(byte)) {
+            self.0.extend_from_slice(bytes);
+        } else {
+            escape(self.0, bytes, quote);
+        }
+        self
+    }
+}
+
+fn is_plain(byte: &u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
+}
+
+fn escape(out: &mut Vec<u8>, bytes: &[u8], quote: Quote) {
+    match quote {
+        Quote::Hex => {
+            for byte in bytes {
+                match byte {
+                    byte if is_plain(byte) => out.push(*byte),
+                    byte => put(out, format_args!("\\x{byte:02X}")),
+                }
+            }
+        }
+        Quote::Json => {
+            for character in String::from_utf8_lossy(bytes).chars() {
+                match character {
+                    '"' | '\\' => put(out, format_args!("\\{character}")),
+                    '\0'..'\x20' | '\x7f' => put(out, format_args!("\\u{:04x}", character as u32)),
+                    _ => put(out, format_args!("{character}")),
+                }
+            }
+        }
+    }
+}
+
+fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    // Writing to memory does not fail.
+    let _ = std::io::Write::write_fmt(out, text);
+}
+
+const NANOS: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(bytes: &[u8], quote: Quote) -> String {
+        let mut out = Vec::new();
+        Line(&mut out).escaped(bytes, quote);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn nothing_a_client_sends_ends_a_line_or_a_quote() {
+        assert_eq!(escaped(b"plain text/1.0", Quote::Hex), "plain text/1.0");
+        assert_eq!(escaped(b"a\"b\\c\n\x1b[31m\xff", Quote::Hex), "a\\x22b\\x5Cc\\x0A\\x1B[31m\\xFF");
+        assert_eq!(escaped("a\"b\\\n\u{7f}é".as_bytes(), Quote::Json), "a\\\"b\\\\\\u000a\\u007fé");
+        assert_eq!(escaped(b"\xff", Quote::Json), "\u{fffd}");
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_library_writes_them() {
+        let mut out = Vec::new();
+        for nanos in [0, 1, 499_999, 500_000, 999_499_999, 999_500_000, 61_000_000_042, u64::MAX] {
+            let time = Duration::from_nanos(nanos);
+            out.clear();
+            Line(&mut out).seconds(time, 3).text(" ").seconds(time, 6).text(" ").number(nanos);
+            let (millis, micros) = ((nanos / 500_000).div_ceil(2), (nanos / 500).div_ceil(2));
+            let (of_millis, of_micros) = (millis % 1_000, micros % 1_000_000);
+            let (millis, micros) = (millis / 1_000, micros / 1_000_000);
+            let expected = format!("{millis}.{of_millis:03} {micros}.{of_micros:06} {nanos}");
+            assert_eq!(String::from_utf8(out.clone()).unwrap(), expected);
+        }
+        for ip in ["192.0.2.1", "0.0.0.0", "255.255.255.255", "::1", "2001:db8::42"] {
+            out.clear();
+            Line(&mut out).address(ip.parse().unwrap());
+            assert_eq!(String::from_utf8(out.clone()).unwrap(), ip);
+        }
+    }
+}

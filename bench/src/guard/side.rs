@@ -1,0 +1,77 @@
+//! The two balancers and what is behind them.
+//!
+//! Decides how each is started: one thread over one origin, on the same cores. Called by [`super::clock`] and
+//! [`super::instructions`]. Never generates load.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cores::{Cores, Place};
+use crate::events::Events;
+use crate::failure::Failure;
+use crate::scratch::Scratch;
+use crate::service::Service;
+use crate::target::free_ports;
+
+/// What starting anything takes.
+pub(super) struct Ground<'a> {
+    pub(super) cores: &'a Cores,
+    pub(super) scratch: &'a Scratch,
+    pub(super) events: &'a Arc<Events>,
+}
+
+/// One build.
+pub(super) struct Side<'a> {
+    pub(super) name: &'static str,
+    pub(super) program: &'a Path,
+}
+
+/// The same for both: two of this workspace's `backend`.
+pub(super) struct Origin {
+    services: [Service; 2],
+}
+
+impl Origin {
+    pub(super) fn start(program: &Path, ground: &Ground<'_>) -> Result<Origin, Failure> {
+        let start = |name, port: u16| {
+            let mut command = ground.cores.command(Place::Generator, program);
+            command.env("HOST", "127.0.0.1").env("PORT", port.to_string());
+            Service::start(name, command, port, PATH, START_TIME, ground.scratch.path(), ground.events)
+        };
+        let [first, second] = free_ports()?;
+        Ok(Origin { services: [start("origin 1", first)?, start("origin 2", second)?] })
+    }
+}
+
+impl Side<'_> {
+    /// Starts this balancer, with `words` before its own (a checker that runs it), and waits until it answers.
+    pub(super) fn start(&self, words: &[String], origin: &Origin, ground: &Ground<'_>) -> Result<Service, Failure> {
+        let [port] = free_ports()?;
+        let [first, second] = [0, 1].map(|nth| origin.services[nth].port);
+        let file = ground.scratch.write(&format!("{}.toml", self.name), &configuration(port, [first, second]))?;
+        let mut command = match words.split_first() {
+            Some((program, rest)) => {
+                let mut command = ground.cores.command(Place::Proxy, program.as_ref());
+                command.args(rest).arg(self.program);
+                command
+            }
+            None => ground.cores.command(Place::Proxy, self.program),
+        };
+        command.arg("--config").arg(file);
+        let name = format!("balancer of {}", self.name);
+        Service::start(&name, command, port, PATH, START_TIME, ground.scratch.path(), ground.events)
+    }
+}
+
+fn configuration(port: u16, [first, second]: [u16; 2]) -> String {
+    format!(
+        "listen = \"127.0.0.1:{port}\"\nthreads = 1\n\n[access_log]\nformat = \"off\"\n\n\
+         [pool.app]\nendpoints = [\"127.0.0.1:{first}\", \"127.0.0.1:{second}\"]\n"
+    )
+}
+
+/// What is asked for: eleven bytes.
+pub(super) const PATH: &str = "/hello";
+/// Long enough for a program that valgrind runs on a busy machine.
+const START_TIME: Duration = Duration::from_secs(60);

@@ -1,0 +1,139 @@
+//! Connections that have carried one request each and then say nothing.
+//!
+//! Decides how they are opened and whether they are still open. Called by [`crate::measurement`]. Never loads anybody with
+//! them: they are there to be paid for.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::events::Events;
+use crate::failure::Failure;
+use crate::usage::rss_bytes;
+
+/// Idle connections, closed with this value.
+pub(crate) struct Idle(Vec<TcpStream>);
+
+impl Idle {
+    /// Opens `count` connections, each with one request that is answered with `body`; [`BATCH`] of them at a time, for one
+    /// by one they wait for a core each, and the first are closed as idle before the last are open.
+    ///
+    /// # Errors
+    /// One is refused or not answered, in the words `NAME cannot hold …`; or a signal.
+    pub(crate) fn open(count: u32, port: u16, path: &str, body: &[u8], events: &Events) -> Result<Idle, Failure> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        let mut held = Vec::new();
+        while held.len() < count as usize {
+            events.wait_any(&[], Duration::ZERO)?;
+            let (done, left) = (held.len(), count as usize - held.len());
+            let failed = |nth: usize, e| Failure::system(format!("open idle connection {} of {count}", nth + 1), e);
+            for nth in done..done + left.min(BATCH) {
+                held.push(ask(port, request.as_bytes()).map_err(|e| failed(nth, e))?);
+            }
+            for (nth, stream) in held.iter_mut().enumerate().skip(done) {
+                answered(stream, body).map_err(|e| failed(nth, e))?;
+            }
+        }
+        Ok(Idle(held))
+    }
+
+    /// How many the other side has closed meanwhile.
+    pub(crate) fn closed(&self) -> u64 {
+        let is_closed = |stream: &&TcpStream| {
+            let waits = |e: &io::Error| e.kind() == io::ErrorKind::WouldBlock;
+            stream.set_nonblocking(true).is_ok() && !stream.peek(&mut [0]).is_err_and(|e| waits(&e))
+        };
+        self.0.iter().filter(is_closed).count() as u64
+    }
+}
+
+/// The resident memory of a process tree once it has stopped changing, bytes.
+///
+/// # Errors
+/// When the process is not there; or a signal.
+pub(crate) fn settled_rss(pid: u32, events: &Events) -> Result<u64, Failure> {
+    let until = Instant::now() + SETTLE_TIME;
+    let (mut last, mut same) = (rss_bytes(pid)?, 0);
+    while same < SAME && Instant::now() < until {
+        events.wait_any(&[], BETWEEN_LOOKS)?;
+        let now = rss_bytes(pid)?;
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+    }
+    Ok(last)
+}
+
+fn ask(port: u16, request: &[u8]) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), TIME)?;
+    stream.set_read_timeout(Some(TIME))?;
+    stream.write_all(request)?;
+    Ok(stream)
+}
+
+fn answered(stream: &mut TcpStream, body: &[u8]) -> io::Result<()> {
+    let (mut received, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        match stream.read(&mut piece)? {
+            0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed before it was answered")),
+            length => received.extend_from_slice(&piece[..length]),
+        }
+        if let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n")
+            && received.len() >= end + 4 + body.len()
+        {
+            if received.starts_with(b"HTTP/1.1 200 ") && received[end + 4..] == *body {
+                return Ok(());
+            }
+            let line = String::from_utf8_lossy(received.split(|byte| *byte == b'\r').next().unwrap_or_default());
+            return Err(io::Error::other(format!("answered {line:?}")));
+        }
+    }
+}
+
+/// Connections that are opened at once.
+pub(crate) const BATCH: usize = 64;
+const TIME: Duration = Duration::from_secs(10);
+const SETTLE_TIME: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// Looks in a row that must agree.
+const SAME: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn connections_are_held_and_a_closed_one_is_noticed() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let origin = std::thread::spawn(move || {
+            let mut streams = Vec::new();
+            for _ in 0..3 {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 512]).unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").unwrap();
+                streams.push(stream);
+            }
+            streams
+        });
+        let idle = Idle::open(3, port, "/", b"hi", &Events::default()).unwrap();
+        let mut streams = origin.join().unwrap();
+        assert_eq!(idle.closed(), 0);
+        drop(streams.pop());
+        while idle.closed() != 1 {}
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_its_number() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let origin = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 512]).unwrap();
+            stream.write_all(b"HTTP/1.1 503 Full\r\ncontent-length: 2\r\n\r\nno").unwrap();
+        });
+        let failure = Idle::open(3, port, "/", b"hi", &Events::default()).map(drop).unwrap_err().to_string();
+        assert_eq!(failure, "cannot open idle connection 1 of 3: answered \"HTTP/1.1 503 Full\"");
+        origin.join().unwrap();
+    }
+}
