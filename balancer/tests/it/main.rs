@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what stands outside of test functions fails as tests do")]
 
 mod access_log;
+mod admin;
 mod cli;
 mod cli_serve;
 mod cli_sockets;
@@ -23,6 +24,7 @@ mod peers_workers;
 mod persistence;
 mod policies;
 mod program;
+mod reload;
 mod routing;
 mod streaming;
 mod supervise;
