@@ -65,14 +65,19 @@ impl Text {
             self.family(name, kind, help);
             for served in &served.pools {
                 for endpoint in served.pool.endpoints() {
-                    self.sample(name, &[("pool", served.pool.name()), ("endpoint", endpoint.name())], figure(&endpoint));
+                    self.sample(
+                        name,
+                        &[("pool", served.pool.name()), ("endpoint", endpoint.name())],
+                        figure(&endpoint),
+                    );
                 }
             }
         }
     }
 
     fn workers(&mut self, served: &Served) {
-        let supervised = served.pools.iter().filter_map(|served| Some((served.pool.name(), served.supervisor.as_ref()?)));
+        let supervised =
+            served.pools.iter().filter_map(|served| Some((served.pool.name(), served.supervisor.as_ref()?)));
         let all: Vec<_> = supervised.map(|(pool, supervisor)| (pool, supervisor.status())).collect();
         let each = || all.iter().flat_map(|(pool, status)| status.workers.iter().map(move |worker| (&***pool, worker)));
         // While a worker is being replaced two have its name; the one that is there longer stands first.
@@ -175,11 +180,14 @@ mod tests {
         let mut text = Text::default();
         text.histogram("request_seconds", "h", &[("a\"b\\\n", &totals)], |totals| &totals.request);
         let lines: Vec<&str> = text.0.lines().collect();
-        assert_eq!(lines[..3], [
-            "# HELP balancer_request_seconds h",
-            "# TYPE balancer_request_seconds histogram",
-            r#"balancer_request_seconds_bucket{pool="a\"b\\\n",le="0.0005"} 2"#,
-        ]);
+        assert_eq!(
+            lines[..3],
+            [
+                "# HELP balancer_request_seconds h",
+                "# TYPE balancer_request_seconds histogram",
+                r#"balancer_request_seconds_bucket{pool="a\"b\\\n",le="0.0005"} 2"#,
+            ]
+        );
         assert!(lines[4].ends_with(r#"le="0.0025"} 3"#), "{}", lines[4]);
         assert_eq!(lines[lines.len() - 3].rsplit(' ').next(), Some("3"));
         assert!(lines[lines.len() - 2].ends_with(" 0.004") && lines[lines.len() - 1].ends_with(" 3"));

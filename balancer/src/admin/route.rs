@@ -72,7 +72,8 @@ fn unknown_pool(name: &str, names: &[&str]) -> String {
 }
 
 fn action(name: &str, query: &Query<'_>) -> Result<Action, String> {
-    let want = |key: &str| query.get(key).filter(|value| !value.is_empty()).ok_or_else(|| format!("`{key}` is missing"));
+    let want =
+        |key: &str| query.get(key).filter(|value| !value.is_empty()).ok_or_else(|| format!("`{key}` is missing"));
     Ok(match name {
         "reload" => Action::Reload { dry_run: query.flag("dry_run") },
         "restart" => Action::Restart { pool: want("pool")? },

@@ -38,7 +38,9 @@ pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is not a socket is there"));
         }
-        Ok(_) if UnixStream::connect(path).is_ok() => return Err(io::ErrorKind::AddrInUse.into()),
+        Ok(_) if UnixStream::connect(path).is_ok() => {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "a running instance answers there"));
+        }
         _ => {}
     }
     // Under another name until nobody else can connect; then it takes the place, also that of a dead instance's.

@@ -46,7 +46,9 @@ impl Live {
         self.note("restart", Some(pool), &format!("{pool}: every worker is to be replaced"));
         let rolled = told(&supervisor, teller, supervisor.roll()).await;
         match rolled {
-            Ok(report) => Outcome::done(format!("{pool}: {} replaced in {}", report.replaced.join(", "), took(report.took))),
+            Ok(report) => {
+                Outcome::done(format!("{pool}: {} replaced in {}", report.replaced.join(", "), took(report.took)))
+            }
             Err(error) => Outcome::failed(format!("{pool}: {error}")),
         }
     }
@@ -72,7 +74,9 @@ impl Live {
         }
         match scaled {
             Ok(report) if report.from == report.to => Outcome::done(format!("{pool}: has {count} workers already")),
-            Ok(report) => Outcome::done(format!("{pool}: {} → {} workers in {}", report.from, report.to, took(report.took))),
+            Ok(report) => {
+                Outcome::done(format!("{pool}: {} → {} workers in {}", report.from, report.to, took(report.took)))
+            }
             Err(error) => Outcome::failed(format!("{pool}: {error}")),
         }
     }
@@ -153,11 +157,15 @@ fn find(served: &Served, name: &str) -> Vec<(Arc<Pool>, Arc<Endpoint>)> {
         let named: Vec<_> = pool.endpoints().into_iter().filter(|endpoint| **endpoint.name() == *name).collect();
         named.into_iter().map(|endpoint| (Arc::clone(pool), endpoint)).collect::<Vec<_>>()
     };
-    served.pools.iter().flat_map(|served| {
-        let pool = &served.pool;
-        let own = name.strip_prefix(&**pool.name()).and_then(|rest| rest.strip_prefix('/'));
-        own.map_or_else(|| in_pool(pool, name), |own| in_pool(pool, own))
-    }).collect()
+    served
+        .pools
+        .iter()
+        .flat_map(|served| {
+            let pool = &served.pool;
+            let own = name.strip_prefix(&**pool.name()).and_then(|rest| rest.strip_prefix('/'));
+            own.map_or_else(|| in_pool(pool, name), |own| in_pool(pool, own))
+        })
+        .collect()
 }
 
 fn unknown_endpoint(served: &Served, name: &str) -> Outcome {
@@ -184,8 +192,11 @@ pub(super) async fn told<T>(
     loop {
         {
             let status = status.borrow_and_update();
-            let count = |wanted: fn(&crate::supervise::WorkerStatus) -> bool| status.workers.iter().filter(|one| wanted(one)).count();
-            let (ready, old) = (count(|worker| worker.state == State::Ready && !worker.stale), count(|worker| worker.stale));
+            let count = |wanted: fn(&crate::supervise::WorkerStatus) -> bool| {
+                status.workers.iter().filter(|one| wanted(one)).count()
+            };
+            let (ready, old) =
+                (count(|worker| worker.state == State::Ready && !worker.stale), count(|worker| worker.stale));
             teller.progress(format!("{}: {ready} ready, {old} to be replaced", status.pool));
         }
         tokio::select! {

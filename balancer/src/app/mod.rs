@@ -82,9 +82,9 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let connections_allowed = limits::connections_max(descriptors);
     let connections_max = limits::allowed(config, connections_allowed);
     let shortest = limits::shortest(config);
-    let servers =
-        Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, &draining);
-    let (servers, control) = servers.map_err(|error| Failure::System("cannot share a listener among threads", error))?;
+    let servers = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, &draining);
+    let (servers, control) =
+        servers.map_err(|error| Failure::System("cannot share a listener among threads", error))?;
     let control = Arc::new(control);
     let counted = (Arc::clone(&shared.metrics), Arc::clone(&control));
     let instance = Arc::new(Instance::new(origin.name.clone(), origin.shown.clone(), counted, asking));
@@ -129,9 +129,8 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
             .map_err(|error| Failure::System("cannot start a proxy thread", error))?;
     }
     drop(ended);
-    let notifier = tokio::spawn(start::tell_when_ready(
-        live.supervisors().iter().map(|supervisor| supervisor.watch()).collect(),
-    ));
+    let notifier =
+        tokio::spawn(start::tell_when_ready(live.supervisors().iter().map(|supervisor| supervisor.watch()).collect()));
 
     let (now, outcome) = until_stopped(&mut live, &mut signals, &mut ends, writer).await;
     notifier.abort();

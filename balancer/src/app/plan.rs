@@ -88,8 +88,17 @@ impl Plan {
 
     /// Whether there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { listen_added, listen_removed, added, removed, changed, untouched: _, routes, applied, needs_restart: _ } =
-            self;
+        let Self {
+            listen_added,
+            listen_removed,
+            added,
+            removed,
+            changed,
+            untouched: _,
+            routes,
+            applied,
+            needs_restart: _,
+        } = self;
         listen_added.is_empty()
             && listen_removed.is_empty()
             && [added, removed, routes, applied].iter().all(|names| names.is_empty())
@@ -100,9 +109,11 @@ impl Plan {
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         lines.extend(self.listen_added.iter().map(|address| format!("listen: {address} added")));
-        lines.extend(self.listen_removed.iter().map(|address| {
-            format!("listen: {address} removed; its connections stay until they end")
-        }));
+        lines.extend(
+            self.listen_removed
+                .iter()
+                .map(|address| format!("listen: {address} removed; its connections stay until they end")),
+        );
         lines.extend(self.added.iter().map(|name| format!("pool {name}: added")));
         for change in &self.changed {
             lines.extend(change.lines());
@@ -182,7 +193,9 @@ impl PoolChange {
             endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect()
         };
         let (before, after) = (order(&old.endpoints), order(endpoints));
-        lines.extend(without(&before, &after).iter().map(|gone| format!("endpoint {gone} removed; its requests may finish")));
+        lines.extend(
+            without(&before, &after).iter().map(|gone| format!("endpoint {gone} removed; its requests may finish")),
+        );
         if lines.is_empty() && before != after {
             lines.push("endpoints in another order".to_owned());
         }
@@ -221,7 +234,10 @@ impl PoolChange {
 /// Routes are told apart by host and path.
 fn routes(old: &[Route], new: &[Route]) -> Vec<String> {
     let find = |routes: &[Route], like: &Route| {
-        routes.iter().find(|route| (&route.host, &route.path) == (&like.host, &like.path)).map(|route| route.pool.clone())
+        routes
+            .iter()
+            .find(|route| (&route.host, &route.path) == (&like.host, &like.path))
+            .map(|route| route.pool.clone())
     };
     let mut lines = Vec::new();
     for route in new {

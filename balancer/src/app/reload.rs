@@ -122,7 +122,9 @@ impl Live {
         let old = std::mem::replace(&mut self.config, new);
         self.file = file;
         let gone: Vec<ServedPool> = before.iter().filter(|served| is_gone(served, plan)).cloned().collect();
-        let ending = before.iter().filter(|served| gone.iter().any(|one| Arc::ptr_eq(&one.pool, &served.pool)) || ends(served, plan));
+        let ending = before
+            .iter()
+            .filter(|served| gone.iter().any(|one| Arc::ptr_eq(&one.pool, &served.pool)) || ends(served, plan));
         self.retiring.extend(ending.filter_map(|served| served.supervisor.clone()));
         self.probe(Some(&old));
         self.publish();
@@ -163,7 +165,8 @@ impl Live {
         if self.sockets.is_none() {
             self.sockets = Sockets::make(&new.pools).map_err(|error| error.to_string())?;
         }
-        let gets_workers = |name: &str| plan.changed.iter().any(|one| one.name == name && one.workers == WorkersChange::Begin);
+        let gets_workers =
+            |name: &str| plan.changed.iter().any(|one| one.name == name && one.workers == WorkersChange::Begin);
         let mut begun = Vec::new();
         for config in &new.pools {
             if plan.added.contains(&config.name) {
@@ -179,7 +182,9 @@ impl Live {
         let mut failed = None;
         for served in &begun {
             let config = new.pools.iter().find(|config| *config.name == **served.pool.name());
-            if let (Some(supervisor), Some(workers)) = (&served.supervisor, config.and_then(|config| config.workers.as_ref())) {
+            if let (Some(supervisor), Some(workers)) =
+                (&served.supervisor, config.and_then(|config| config.workers.as_ref()))
+            {
                 failed = failed.or(ready(supervisor, workers.ready_timeout + SETTLED, teller).await.err());
             }
         }
@@ -188,7 +193,9 @@ impl Live {
                 supervisor.stop(Stop::Now).await;
             }
         }
-        self.retiring.retain(|one| !begun.iter().filter_map(|served| served.supervisor.as_ref()).any(|own| Arc::ptr_eq(own, one)));
+        self.retiring.retain(|one| {
+            !begun.iter().filter_map(|served| served.supervisor.as_ref()).any(|own| Arc::ptr_eq(own, one))
+        });
         failed.map_or(Ok(begun), Err)
     }
 
@@ -200,7 +207,8 @@ impl Live {
             let supervisor = self.pools.iter().find(|served| **served.pool.name() == *change.name);
             let supervisor = supervisor.and_then(|served| served.supervisor.clone());
             let config = self.config.pools.iter_mut().find(is_it);
-            let (Some(supervisor), Some(workers)) = (supervisor, config.and_then(|config| config.workers.as_mut())) else {
+            let (Some(supervisor), Some(workers)) = (supervisor, config.and_then(|config| config.workers.as_mut()))
+            else {
                 continue;
             };
             let done = told(&supervisor, teller, supervisor.reconfigure(workers.clone())).await;

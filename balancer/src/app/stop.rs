@@ -25,17 +25,18 @@ pub(super) async fn everything(
 ) {
     notify(NotifyState::Stopping);
     drain.advance(Stage::Draining);
-    let forced = now || tokio::select! {
-        () = all_ended(threads) => false,
-        () = tokio::time::sleep(drain_timeout) => {
-            tracing::warn!("requests still in flight after {drain_timeout:?} are cut");
-            false
-        }
-        () = signals.stop() => {
-            tracing::warn!("asked to stop a second time: requests in flight are cut");
-            true
-        }
-    };
+    let forced = now
+        || tokio::select! {
+            () = all_ended(threads) => false,
+            () = tokio::time::sleep(drain_timeout) => {
+                tracing::warn!("requests still in flight after {drain_timeout:?} are cut");
+                false
+            }
+            () = signals.stop() => {
+                tracing::warn!("asked to stop a second time: requests in flight are cut");
+                true
+            }
+        };
     drain.advance(Stage::Stopped);
     all_ended(threads).await;
     if !forced {

@@ -136,6 +136,5 @@ impl Drop for Progress {
     }
 }
 
-
 /// Nobody is there to ask, or nothing there takes requests.
 pub(super) const NOT_RUNNING: u8 = 3;

@@ -65,5 +65,9 @@ pub(super) fn run(options: &Options, log_level: &str) -> ExitCode {
         ..Workers::new(options.command.clone())
     };
     let pool = Pool { policy, workers: Some(workers), ..Pool::new("app") };
-    serve(&Config::new(ListenAddress::Tcp(options.listen), pool), &Origin { name: "run".into(), shown: "the command line".into(), path: None }, log_level)
+    serve(
+        &Config::new(ListenAddress::Tcp(options.listen), pool),
+        &Origin { name: "run".into(), shown: "the command line".into(), path: None },
+        log_level,
+    )
 }

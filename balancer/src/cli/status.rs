@@ -69,7 +69,8 @@ fn table(status: &Value) -> String {
             pool["in_flight"],
             pool["requests"],
         );
-        let mut rows = vec![["endpoint", "address", "state", "weight", "in flight", "requests"].map(str::to_owned).to_vec()];
+        let mut rows =
+            vec![["endpoint", "address", "state", "weight", "in flight", "requests"].map(str::to_owned).to_vec()];
         for endpoint in each(&pool["endpoints"]) {
             let backup = if endpoint["backup"] == true { ", backup" } else { "" };
             let state = format!("{}{backup}", word(&endpoint["state"]));

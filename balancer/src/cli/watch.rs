@@ -50,9 +50,7 @@ pub(super) fn events(options: Events, config: Option<PathBuf>) -> ExitCode {
         Some(format!("{} {}", event.get("time")?.as_str()?, event.get("text")?.as_str()?))
     };
     let json = options.json;
-    copy(&options.target.or(config), &target, |line| {
-        told(line).filter(|_| !json).unwrap_or_else(|| line.to_owned())
-    })
+    copy(&options.target.or(config), &target, |line| told(line).filter(|_| !json).unwrap_or_else(|| line.to_owned()))
 }
 
 /// Line by line, so that somebody at a terminal sees each at once.

@@ -89,15 +89,23 @@ fn listeners_come_and_go_and_those_that_stay_notice_nothing() {
     assert_eq!((stays.get("/").status(), on_old.get("/").status()), (200, 200));
     rewrite(&balancer, |text| text.replace(&unix(0), &unix(1)));
     let said = reload(&balancer);
-    assert!(said.contains("b.sock added\n") && said.contains("a.sock removed; its connections stay until they end\n"), "{said}");
+    assert!(
+        said.contains("b.sock added\n") && said.contains("a.sock removed; its connections stay until they end\n"),
+        "{said}"
+    );
     assert_eq!(Client::unix(&paths[1]).get("/").status(), 200);
     assert!(!paths[0].exists());
     assert_eq!((stays.get("/").status(), on_old.get("/").status()), (200, 200), "connections stay");
     assert_eq!(Client::of(&balancer).get("/").status(), 200);
     // One that cannot be opened: nothing of the rest is done either.
-    rewrite(&balancer, |text| text.replace(&unix(1), ", \"unix:/nowhere/x.sock\"").replace("[pool.app]", "[pool.app]\nattempts_max = 1"));
+    rewrite(&balancer, |text| {
+        text.replace(&unix(1), ", \"unix:/nowhere/x.sock\"").replace("[pool.app]", "[pool.app]\nattempts_max = 1")
+    });
     let (code, said) = balancer.run(&["reload"]);
-    assert!(code == 1 && said.contains("cannot listen on unix:/nowhere/x.sock") && said.contains("; nothing has changed"), "{code} {said}");
+    assert!(
+        code == 1 && said.contains("cannot listen on unix:/nowhere/x.sock") && said.contains("; nothing has changed"),
+        "{code} {said}"
+    );
     assert_eq!(Client::unix(&paths[1]).get("/").status(), 200);
     let (_, again) = balancer.run(&["reload", "--dry-run"]);
     assert!(again.contains("attempts_max 3 → 1"), "it is still to be done: {again}");
@@ -161,7 +169,10 @@ fn pools_routes_weights_and_endpoints_change_under_traffic_without_one_failed_re
         plain.replace(&format!("\"{}\"", address(0)), &format!("{{ address = \"{}\", weight = 7 }}", address(0))),
         plain.replace(&address(0), &address(2)),
         format!("{plain}[pool.b]\nendpoints = [{:?}]\n[[route]]\npool = \"b\"\n", address(2)),
-        format!("{plain}[pool.b]\nendpoints = [{:?}]\n[[route]]\npool = \"app\"\n[[route]]\npath = \"/x\"\npool = \"b\"\n", address(0)),
+        format!(
+            "{plain}[pool.b]\nendpoints = [{:?}]\n[[route]]\npool = \"app\"\n[[route]]\npath = \"/x\"\npool = \"b\"\n",
+            address(0)
+        ),
         plain.replace("[pool.app]", "[pool.app]\npolicy = \"least_connections\"\nresponse_timeout = \"5s\""),
         plain.replace(&address(0), &address(2)).replace(&address(1), &address(0)),
         plain.clone(),
@@ -209,7 +220,11 @@ fn fifty_open_tunnels_survive_twenty_reloads_that_do_not_concern_them() {
         }
     });
     let other = Origin::named("2");
-    let tables = format!("{}[pool.b]\nendpoints = [{:?}]\n[[route]]\npool = \"app\"\n[[route]]\npath = \"/b\"\npool = \"b\"\n", pool_of(&[&tunnel]), other.address());
+    let tables = format!(
+        "{}[pool.b]\nendpoints = [{:?}]\n[[route]]\npool = \"app\"\n[[route]]\npath = \"/b\"\npool = \"b\"\n",
+        pool_of(&[&tunnel]),
+        other.address()
+    );
     let balancer = Balancer::start("", &tables);
     let mut clients: Vec<Client> = (0..50).map(|_| Client::of(&balancer)).collect();
     for client in &mut clients {
@@ -262,7 +277,7 @@ fn a_storm_of_hups_is_one_reload_or_two_and_the_last_file_counts() {
     }
     eventually(|| "the second".into(), || (Client::of(&balancer).get("/").text() == "2").then_some(()));
     let done = status(&balancer)["reloads"]["done"].as_u64().unwrap();
-    assert!((1..=200).contains(&done));
+    assert!((1..100).contains(&done), "{done} reloads of 200 signals");
     assert_eq!(status(&balancer)["reloads"]["failed"], 0);
     // Behind whatever is left of the storm.
     assert_eq!(reload(&balancer), "untouched: pool app\nnothing to do\n");

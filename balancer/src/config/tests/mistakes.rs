@@ -1340,7 +1340,13 @@ const ROUTE: &[Row] = &[
 const ADMIN: &[Row] = &[
     (
         r#"socket = "lb.sock""#,
-        &[(5, 10, r#""lb.sock""#, "a Unix socket needs an absolute path", r#"write the whole path, as in "unix:/run/lb.sock""#)],
+        &[(
+            5,
+            10,
+            r#""lb.sock""#,
+            "a Unix socket needs an absolute path",
+            r#"write the whole path, as in "unix:/run/lb.sock""#,
+        )],
     ),
     (
         r#"address = "localhost:9100""#,
