@@ -59,7 +59,7 @@ impl Text {
         let figures: [(&str, &str, &str, fn(&crate::endpoint::Endpoint) -> f64); 3] = [
             ("endpoint_up", "gauge", "Whether it takes requests.", |one| f64::from(u8::from(one.accepts()))),
             ("in_flight", "gauge", "Requests at an endpoint.", |one| one.in_flight() as f64),
-            ("endpoint_requests_total", "counter", "Requests an endpoint was given.", |one| one.requests() as f64),
+            ("endpoint_requests_total", "counter", "Requests an endpoint was given.", |one| one.claims() as f64),
         ];
         for (name, kind, help, figure) in figures {
             self.family(name, kind, help);

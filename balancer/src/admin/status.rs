@@ -60,7 +60,7 @@ fn endpoint(endpoint: &Endpoint) -> Value {
         "weight": endpoint.weight(),
         "backup": endpoint.backup(),
         "in_flight": endpoint.in_flight(),
-        "requests": endpoint.requests(),
+        "requests": endpoint.claims(),
     })
 }
 

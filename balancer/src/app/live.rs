@@ -12,7 +12,7 @@ use crate::observe::{Destination, Journal, Writer};
 use crate::pool::Pool;
 use crate::probe::{Permits, Prober};
 use crate::proxy::Shared;
-use crate::supervise::{Guard, OutputSink, Ports, Sockets, Stream, Supervisor, Surroundings, WorkerEvent, own_program};
+use crate::supervise::{Files, Guard, OutputSink, Ports, Sockets, Stream, Supervisor, Surroundings, WorkerEvent, own_program};
 
 /// Everything that a reload can change, owned by whoever carries out orders one after another.
 pub(super) struct Live {
@@ -36,6 +36,7 @@ pub(super) struct Live {
     pub(super) probers: BTreeMap<String, Prober>,
     pub(super) permits: Permits,
     pub(super) writer: Writer,
+    pub(super) files: Files,
     pub(super) ports: Ports,
     /// Dropped behind the workers.
     pub(super) sockets: Option<Sockets>,
@@ -104,6 +105,7 @@ impl Live {
             events: Arc::new(move |event: &WorkerEvent| {
                 note(&events, event.kind.as_str(), Some(&event.pool), Some(&event.worker), &event.text);
             }),
+            files: self.files.clone(),
             ports: self.ports.clone(),
             sockets: self.sockets.clone(),
             shim: own_program(),

@@ -33,7 +33,7 @@ use crate::pool::Pool;
 use crate::probe::Permits;
 use crate::proxy::Shared;
 use crate::route::Table;
-use crate::supervise::{Ports, Reaper, Sockets, who_listens};
+use crate::supervise::{Files, Ports, Reaper, Sockets, who_listens};
 pub use failure::Failure;
 use live::Live;
 use signals::{Order, Signals};
@@ -114,6 +114,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         probers: BTreeMap::new(),
         permits: Permits::default(),
         writer: writer.clone(),
+        files: Files::default(),
         ports: Ports::default(),
         sockets,
         guard: None,

@@ -123,6 +123,9 @@ impl Workers {
             stop_signal: StopSignal::Term,
             stop_timeout: Duration::from_secs(10),
             backoff: Backoff::default(),
+            warm_up: None,
+            recycle: Recycle::default(),
+            query_of_death: 3,
             roll_parallel: 1,
             output: Output::Prefix,
         }

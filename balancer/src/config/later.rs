@@ -18,14 +18,10 @@ const KEYS: &[(&str, &[&str])] = &[
             "buffer_response",
         ],
     ),
-    (
-        "pool.NAME.workers",
-        &["warm_up", "requests_max", "memory_max", "age_max", "hang_timeout", "query_of_death", "output_dir"],
-    ),
 ];
 
 /// Values of keys that are supported.
-const VALUES: &[(&str, &[&str])] = &[("output", &["json", "file"])];
+const VALUES: &[(&str, &[&str])] = &[];
 
 /// The keys `table` will have.
 pub(super) fn keys(table: &str) -> &'static [&'static str] {

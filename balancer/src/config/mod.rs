@@ -19,10 +19,12 @@ mod item;
 mod later;
 mod listen;
 mod load;
+mod output;
 mod policy;
 mod pool;
 mod raw;
 mod ready;
+mod recycle;
 mod route;
 mod syntax;
 mod top;
@@ -43,11 +45,13 @@ pub use identity::Identity;
 pub use item::nearest;
 pub use listen::ListenAddress;
 pub use load::{LoadError, load};
+pub use output::Output;
 pub use policy::{Affinity, HashKey, Policy};
 pub use pool::{Pool, UpstreamTimeouts};
 pub use ready::Ready;
+pub use recycle::{Recycle, WarmUp};
 pub use route::{HostPattern, Route};
-pub use workers::{Backoff, Output, StopSignal, Workers};
+pub use workers::{Backoff, StopSignal, Workers};
 
 /// The whole of a checked file.
 #[derive(Debug, Clone, PartialEq)]

@@ -107,8 +107,16 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
             help,
         );
     }
-    let workers = workers_item.and_then(|item| workers::read(&item));
+    let workers = workers_item.as_ref().and_then(workers::read);
     let timeouts = timeouts(&mut section, default.timeouts);
+    if let (Some(item), Some((Workers { recycle, .. }, _))) = (&workers_item, &workers)
+        && let Some(hang_timeout) = recycle.hang_timeout.filter(|hang_timeout| *hang_timeout > timeouts.response)
+    {
+        let show = super::units::show_duration;
+        let (hang, response) = (show(hang_timeout), show(timeouts.response));
+        let message = format!("`hang_timeout` is \"{hang}\", above `response_timeout`, \"{response}\"");
+        item.key_wrong(message, "no request lives so long: write at most that, or a longer `response_timeout`");
+    }
     let attempts_max = section.take("attempts_max").and_then(|item| item.integer(1..=ATTEMPTS_MAX));
     let retry_budget = section.take("retry_budget").and_then(|item| item.percent(RETRY_BUDGET_MAX));
     let idle_connections_max =

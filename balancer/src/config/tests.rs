@@ -236,6 +236,7 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
         "pool.NAME.workers",
         "pool.NAME.workers.backoff",
         "pool.NAME.workers.ready",
+        "pool.NAME.workers.warm_up",
         "route",
     ];
     assert_eq!(tables.into_iter().collect::<Vec<_>>(), expected);

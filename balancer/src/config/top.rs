@@ -52,7 +52,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings) -> Config {
 /// Every key there is, by table: what the readers ask of a file with one of each table.
 pub(super) fn keys() -> Keys {
     let findings = Findings::default();
-    let text = "pool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.probe = {}\npool.a.workers = { ready = {}, backoff = {} }\n\
+    let text = "pool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.probe = {}\npool.a.workers = { ready = {}, warm_up = {}, backoff = {} }\n\
                 route = [{}]\naccess_log = {}\nadmin = {}\n";
     read(&syntax::read(text, &findings), &findings);
     findings.keys()

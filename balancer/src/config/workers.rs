@@ -10,7 +10,7 @@ use super::diagnostics::quote;
 use super::item::Item;
 use super::raw::Span;
 use super::top::{DURATION_MAX, DURATION_MIN};
-use super::{Identity, Ready, command, identity, ready};
+use super::{Identity, Output, Ready, Recycle, WarmUp, command, identity, output, ready, recycle};
 
 /// Processes the supervisor runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,12 @@ pub struct Workers {
     pub stop_timeout: Duration,
     /// Delay between restarts.
     pub backoff: Backoff,
+    /// What it has to answer after it is ready.
+    pub warm_up: Option<WarmUp>,
+    /// When it is replaced though it runs.
+    pub recycle: Recycle,
+    /// Deaths on the same method and path within a minute, after which that is refused for a minute; 0: never.
+    pub query_of_death: u32,
     /// How many are replaced at once in a roll; at least 1.
     pub roll_parallel: usize,
     /// Where its output goes.
@@ -77,15 +83,6 @@ pub struct Backoff {
     pub max: Duration,
 }
 
-/// Where a worker's stdout and stderr go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// To ours, each line behind `pool.index | `.
-    Prefix,
-    /// Nowhere.
-    Null,
-}
-
 /// The workers of a pool and the place of `first_port`; nothing without a command.
 pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
     let mut section = item.section("pool.NAME.workers", "[pool.app.workers], with single brackets")?;
@@ -104,7 +101,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
         Some((first_port(&item, count)?, item.span))
     });
     let (first_port, span) = first_port.filter(|_| socket != Some(true)).unzip();
-    let directory = section.take("directory").and_then(|item| directory(&item));
+    let directory = section.take("directory").and_then(|item| directory_there(&item));
     let env = section.take("env").and_then(|item| env(item, socket == Some(true)));
     let env_file = section.take("env_file").and_then(|item| env_file(&item));
     let env_clear = section.take("env_clear").and_then(|item| item.flag());
@@ -115,8 +112,10 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
     let stop_timeout = section.take("stop_timeout").and_then(|item| item.duration(Duration::ZERO..=DURATION_MAX));
     let backoff = section.take("backoff").and_then(|item| backoff(&item, &default.backoff));
     let roll_parallel = section.take("roll_parallel").and_then(|item| item.integer(1..=COUNT_MAX));
-    let output =
-        section.take("output").and_then(|item| item.choice(&[("prefix", Output::Prefix), ("null", Output::Null)]));
+    let warm_up = section.take("warm_up").and_then(|item| recycle::warm_up(&item));
+    let recycle = recycle::read(&mut section);
+    let query_of_death = section.take("query_of_death").and_then(|item| item.integer(0..=DEATHS_MAX));
+    let output = output::read(&mut section, directory_there, default.output);
     section.finish();
 
     let workers = Workers {
@@ -134,7 +133,10 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
         stop_timeout: stop_timeout.unwrap_or(default.stop_timeout),
         backoff: backoff.unwrap_or(default.backoff),
         roll_parallel: roll_parallel.unwrap_or(default.roll_parallel),
-        output: output.unwrap_or(default.output),
+        warm_up,
+        recycle,
+        query_of_death: query_of_death.unwrap_or(default.query_of_death),
+        output,
         command: default.command,
     };
     Some((workers, span))
@@ -168,7 +170,7 @@ fn first_port(item: &Item<'_>, count: usize) -> Option<u16> {
     Some(port)
 }
 
-fn directory(item: &Item<'_>) -> Option<PathBuf> {
+fn directory_there(item: &Item<'_>) -> Option<PathBuf> {
     let path = Path::new(item.text("\"/srv/app\"")?);
     if !path.is_dir() {
         let message = format!("there is no directory {}", quote(&path.display().to_string()));
@@ -252,6 +254,9 @@ fn backoff(item: &Item<'_>, default: &Backoff) -> Option<Backoff> {
 
 /// Workers of one pool at most.
 const COUNT_MAX: usize = 4096;
+
+/// More deaths than that in a minute are no protection.
+const DEATHS_MAX: u32 = 100;
 
 /// Signals a worker may take as a polite stop.
 const SIGNALS: &[(&str, StopSignal)] = &[

@@ -6,12 +6,14 @@
 
 mod health;
 mod idle_time;
+mod ledger;
 mod slow_start;
 mod verdict;
 
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
@@ -19,6 +21,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::config::{self, Address};
 use health::{Claimed, Event};
 pub use idle_time::IdleTime;
+use ledger::Ledger;
+pub use ledger::{Alarm, Noted};
 pub use slow_start::WHOLE;
 use verdict::Verdict;
 
@@ -38,6 +42,8 @@ pub struct Endpoint {
     drained: Notify,
     verdict: Verdict,
     idle_time: IdleTime,
+    /// Of a worker's.
+    ledger: Option<Ledger>,
 }
 
 /// Number of an endpoint, never used twice in the life of the process.
@@ -53,6 +59,8 @@ pub struct InFlight {
     endpoint: Arc<Endpoint>,
     claimed: Claimed,
     judged: bool,
+    /// Where the request stands in the ledger.
+    entry: Option<u8>,
 }
 
 impl Endpoint {
@@ -61,8 +69,17 @@ impl Endpoint {
     /// `name` tells it apart for people and for hashing, and stays the same when a worker comes back at another port:
     /// `app.2` for a worker, the address for a fixed endpoint. `weight` is at least 1.
     pub fn new(name: String, address: Address, weight: u16, backup: bool) -> Arc<Self> {
+        Arc::new(Self::make(name, address, weight, backup))
+    }
+
+    /// The endpoint of a worker: it remembers what is in flight, and raises [`Self::alarmed`] after `requests_max`.
+    pub fn of_worker(name: String, address: Address, requests_max: Option<u64>) -> Arc<Self> {
+        Arc::new(Self { ledger: Some(Ledger::new(requests_max)), ..Self::make(name, address, 1, false) })
+    }
+
+    fn make(name: String, address: Address, weight: u16, backup: bool) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Self {
+        Self {
             id: EndpointId(NEXT.fetch_add(1, Ordering::Relaxed)),
             name_hash: xxh3_64(name.as_bytes()),
             name: name.into(),
@@ -75,7 +92,8 @@ impl Endpoint {
             drained: Notify::new(),
             verdict: Verdict::new(),
             idle_time: IdleTime::default(),
-        })
+            ledger: None,
+        }
     }
 
     /// Takes a place, unless the endpoint drains. One that is out is not refused, for verdicts may have to be ignored; but
@@ -85,13 +103,16 @@ impl Endpoint {
     /// flight knows that nothing will be.
     pub fn claim(self: &Arc<Self>) -> Option<InFlight> {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let mut place = InFlight { endpoint: Arc::clone(self), claimed: Claimed::Ordinary, judged: true };
+        let mut place = InFlight { endpoint: Arc::clone(self), claimed: Claimed::Ordinary, judged: true, entry: None };
         if !self.accepts() {
             return None;
         }
         place.claimed = self.verdict.claim()?;
         place.judged = false;
         self.requests.fetch_add(1, Ordering::Relaxed);
+        if let Some(ledger) = &self.ledger {
+            ledger.count();
+        }
         Some(place)
     }
 
@@ -131,6 +152,28 @@ impl Endpoint {
     /// For how long a connection to it may be idle.
     pub fn idle_time(&self) -> &IdleTime {
         &self.idle_time
+    }
+
+    /// A request was not answered in time: no more come, and whoever waits for [`Self::alarmed`] is told. Says whether
+    /// somebody may replace it, which is so for a worker.
+    pub fn report_hang(&self) -> bool {
+        let Some(ledger) = &self.ledger else { return false };
+        self.drain();
+        ledger.report_hang();
+        true
+    }
+
+    /// Waits until there is a reason to replace the worker; for ever where it is none. One may wait.
+    pub async fn alarmed(&self) -> Alarm {
+        match &self.ledger {
+            Some(ledger) => ledger.alarmed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The requests at a worker that can be named, those that it cut off within the last second among them, oldest first.
+    pub fn requests(&self) -> Vec<Noted> {
+        self.ledger.as_ref().map_or(Vec::new(), |ledger| ledger.requests(Instant::now()))
     }
 
     /// From now on no request gets a place, for ever; those in flight go on.
@@ -185,7 +228,7 @@ impl Endpoint {
     }
 
     /// Requests it was given a place for, ever.
-    pub fn requests(&self) -> u64 {
+    pub fn claims(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
@@ -252,10 +295,27 @@ impl InFlight {
             self.endpoint.verdict.step(&self.endpoint.name, Event::Failed(self.claimed), why);
         }
     }
+
+    /// Puts the request down, where the endpoint is a worker's.
+    pub fn note(&mut self, noted: impl FnOnce() -> Noted) {
+        if let Some(ledger) = &self.endpoint.ledger {
+            self.entry = ledger.enter(noted());
+        }
+    }
+
+    /// The endpoint has closed the connection without an answer, or in the middle of one: it may be dying.
+    pub fn cut(&self) {
+        if let (Some(ledger), Some(entry)) = (&self.endpoint.ledger, self.entry) {
+            ledger.cut(entry);
+        }
+    }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        if let (Some(ledger), Some(entry)) = (&self.endpoint.ledger, self.entry) {
+            ledger.leave(entry);
+        }
         if !self.judged && self.claimed == Claimed::OnProbation {
             self.endpoint.verdict.step(&self.endpoint.name, Event::Abandoned(self.claimed), &"");
         }
@@ -310,7 +370,7 @@ mod tests {
         endpoint.drain();
         endpoint.release();
         assert!(endpoint.claim().is_none());
-        assert_eq!(endpoint.requests(), 1);
+        assert_eq!(endpoint.claims(), 1);
     }
 
     #[tokio::test]

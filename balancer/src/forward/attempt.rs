@@ -73,6 +73,9 @@ impl Outbound<'_> {
                 }
                 Err((fault, sent)) => Failed { fault, sent, held: self.held(), attempts },
             };
+            if failed.fault == Fault::ClosedEarly && failed.sent {
+                place.cut();
+            }
             let stale = was_used && failed.fault == Fault::ClosedEarly;
             match failed.sent {
                 _ if !stale => self.blame(place, &failed),

@@ -44,6 +44,10 @@ pub enum Fault {
     UnaskedUpgrade,
     /// The endpoint did not answer within `response_timeout`.
     ResponseTimeout,
+    /// The worker did not answer within `hang_timeout` and is replaced.
+    WorkerHung,
+    /// Requests like this have killed too many workers.
+    QueryOfDeath,
     /// The endpoint took nothing of the request body for `idle_timeout`.
     RequestStalled,
     /// The endpoint sent nothing of the response body for `idle_timeout`.
@@ -92,6 +96,8 @@ impl Fault {
             Self::BadResponse => (Endpoint, StatusCode::BAD_GATEWAY, "bad_response"),
             Self::UnaskedUpgrade => (Endpoint, StatusCode::BAD_GATEWAY, "unasked_upgrade"),
             Self::ResponseTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "response_timeout"),
+            Self::WorkerHung => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "worker_hung"),
+            Self::QueryOfDeath => (Us, StatusCode::SERVICE_UNAVAILABLE, "query_of_death"),
             Self::RequestStalled => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "request_stalled"),
             Self::IdleTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "idle_timeout"),
             Self::RequestTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "request_timeout"),

@@ -27,7 +27,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::config::{AmbiguousFields, ClientLimits};
-use crate::endpoint::{EndpointId, InFlight};
+use crate::endpoint::{EndpointId, InFlight, Noted};
 use crate::listen::Client;
 use crate::observe::Record;
 use crate::pool::{Pool, Wish};
@@ -109,7 +109,16 @@ impl Forwarder {
         pool.count_request();
         let mut tried: Vec<EndpointId> = Vec::new();
         loop {
+            // Asked before each attempt: the last one may have been what killed a worker.
+            if pool.refuses(&head.method, admitted.target.path()) {
+                return Err(Fault::QueryOfDeath);
+            }
             let mut place = pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?;
+            if let Some(target) = admitted.target.path_and_query() {
+                let (method, id) = (&head.method, &own_fields.id);
+                let begun = client.begun();
+                place.note(|| Noted { method: method.clone(), target: target.clone(), id: id.clone(), begun });
+            }
             if let Some(record) = record {
                 record.claimed(place.endpoint().name());
             }
@@ -120,6 +129,9 @@ impl Forwarder {
             };
             let endpoint = &**place.endpoint().name();
             tracing::debug!(pool = &**pool.name(), endpoint, fault = %failed.fault, "attempt failed");
+            if failed.fault == Fault::ResponseTimeout && pool.hangs() && place.endpoint().report_hang() {
+                return Err(Fault::WorkerHung);
+            }
             // What never left cannot amplify an outage, so it draws on no budget.
             let within_budget = || !failed.sent || pool.may_retry(Instant::now());
             if !(may_retry(failed, &head.method, pool.attempts_max()) && within_budget()) {
@@ -172,6 +184,7 @@ impl Forwarder {
             upload.answered();
         }
         client.renew();
+        pool.answered(&outbound.head.method, outbound.admitted.target.path());
         let one_message_only = response.version() == Version::HTTP_10;
         let said = fields::to_client(&mut response).inspect_err(|fault| place.failed(fault))?;
         judge(&mut place, response.status());

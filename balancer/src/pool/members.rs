@@ -92,8 +92,8 @@ impl Members {
     /// The one whose affinity tag this is, unless it was tried or is out.
     pub(super) fn tagged(&self, tag: u64, affinity: &Affinity, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
         // A worker that drains and its replacement have one name, and so one tag.
-        let wanted = |endpoint: &&Arc<Endpoint>| affinity.tag(endpoint) == tag && endpoint.accepts();
-        self.endpoints().find(wanted).filter(|found| !tried.contains(&found.id()) && !found.is_out())
+        let found = self.endpoints().find(|endpoint| affinity.tag(endpoint) == tag && endpoint.accepts());
+        found.filter(|found| !tried.contains(&found.id()) && !found.is_out())
     }
 
     /// How many of those that accept requests are not out, and how many there are; backups do not count. `None` when a

@@ -7,6 +7,7 @@ mod affinity;
 mod key;
 mod members;
 mod panic;
+mod query_of_death;
 mod retry_budget;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,16 +15,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use http::Method;
 use rand::Rng;
 use tokio::sync::Notify;
 
 use crate::config::{self, UpstreamTimeouts};
-use crate::endpoint::{Endpoint, EndpointId, InFlight};
+use crate::endpoint::{Endpoint, EndpointId, InFlight, Noted};
 use crate::pick::Turn;
 pub use affinity::Affinity;
 pub use key::Wish;
 use members::Members;
 use panic::Panic;
+use query_of_death::QueryOfDeath;
 use retry_budget::RetryBudget;
 
 /// A pool and what is remembered of it between requests.
@@ -48,6 +51,9 @@ pub struct Pool {
     retry_cursor: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
     retries: Mutex<RetryBudget>,
+    query_of_death: Arc<QueryOfDeath>,
+    /// The limit of a response's header is `hang_timeout`.
+    hangs: bool,
 }
 
 impl Pool {
@@ -58,7 +64,7 @@ impl Pool {
             pool,
             Arc::clone(&name),
             Arc::new(ArcSwap::from_pointee(Members::of(pool, &name))),
-            (Arc::default(), Arc::new(Notify::new())),
+            (Arc::default(), Arc::new(Notify::new()), Arc::default()),
             [Arc::default(), Arc::default(), Arc::default()],
         ))
     }
@@ -69,7 +75,8 @@ impl Pool {
     /// Requests that have found the predecessor already are served by its rules.
     pub fn succeed(&self, pool: &config::Pool) -> Arc<Self> {
         let shared = [&self.cursor, &self.retry_cursor, &self.requests].map(Arc::clone);
-        let (members, change) = (Arc::clone(&self.members), (Arc::clone(&self.change), Arc::clone(&self.changed)));
+        let (members, change) = (Arc::clone(&self.members), Arc::clone(&self.change));
+        let change = (change, Arc::clone(&self.changed), Arc::clone(&self.query_of_death));
         let successor = Self::sharing(pool, Arc::clone(&self.name), members, change, shared);
         let before = self.endpoints();
         self.change_members(|members| members.configured(pool, &self.name));
@@ -83,14 +90,17 @@ impl Pool {
         pool: &config::Pool,
         name: Arc<str>,
         members: Arc<ArcSwap<Members>>,
-        (change, changed): (Arc<Mutex<()>>, Arc<Notify>),
+        (change, changed, query_of_death): (Arc<Mutex<()>>, Arc<Notify>, Arc<QueryOfDeath>),
         [cursor, retry_cursor, requests]: [Arc<AtomicUsize>; 3],
     ) -> Self {
+        let mut timeouts = pool.timeouts.clone();
+        let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
+        timeouts.response = hang_timeout.unwrap_or(timeouts.response).min(timeouts.response);
         Self {
             name,
             policy: pool.policy.clone(),
             affinity: pool.affinity.as_ref().map(Affinity::new),
-            timeouts: pool.timeouts.clone(),
+            timeouts,
             attempts_max: pool.attempts_max,
             idle_connections_max: pool.idle_connections_max,
             panic: Panic::new(pool.health.panic_threshold),
@@ -101,6 +111,8 @@ impl Pool {
             retry_cursor,
             requests,
             retries: Mutex::new(RetryBudget::new(pool.retry_budget, Instant::now())),
+            query_of_death,
+            hangs: hang_timeout.is_some(),
         }
     }
 
@@ -164,6 +176,28 @@ impl Pool {
     pub fn may_retry(&self, now: Instant) -> bool {
         let requests = self.requests.load(Ordering::Relaxed);
         self.retries.lock().unwrap_or_else(PoisonError::into_inner).withdraw(requests, now)
+    }
+
+    /// Whether requests like this have killed too many workers within the last minute.
+    pub fn refuses(&self, method: &Method, path: &str) -> bool {
+        self.query_of_death.refuses(method, path, Instant::now)
+    }
+
+    /// A worker has answered such a request.
+    pub fn answered(&self, method: &Method, path: &str) {
+        self.query_of_death.answered(method, path);
+    }
+
+    /// A worker has died with these requests in flight; returns the methods and paths that are refused from now on, after
+    /// `deaths_max` deaths.
+    pub fn worker_died(&self, requests: &[Noted], deaths_max: u32) -> Vec<(Method, String)> {
+        let requests: Vec<_> = requests.iter().map(|noted| (noted.method.clone(), noted.target.path())).collect();
+        self.query_of_death.died(&requests, deaths_max, Instant::now())
+    }
+
+    /// Whether a worker that does not answer within the time for that is to be replaced.
+    pub fn hangs(&self) -> bool {
+        self.hangs
     }
 
     /// Its name.

@@ -15,22 +15,29 @@ pub(super) struct RestartDelay {
     min: Duration,
     max: Duration,
     next: Duration,
+    /// The next restart of a worker that was ready need not wait.
+    first: bool,
 }
 
 impl RestartDelay {
     /// Begins at the shortest delay.
     pub(super) fn new(backoff: &config::Backoff) -> Self {
-        Self { min: backoff.min, max: backoff.max.max(backoff.min), next: backoff.min }
+        Self { min: backoff.min, max: backoff.max.max(backoff.min), next: backoff.min, first: true }
     }
 
     /// The delay after an exit; `ready_for`: how long this run was ready, if it was.
     ///
-    /// Twice the last one up to the longest, or the shortest again when the worker was ready for two seconds and for no
+    /// None for the first death of a worker that was ready, for most deaths come alone. After that
+    /// twice the last one up to the longest, or the shortest again when the worker was ready for two seconds and for no
     /// less than the delay that would follow. Up to a quarter is taken off at random, so that workers that died together do not come
     /// back together.
     pub(super) fn after_exit(&mut self, ready_for: Option<Duration>, rng: &mut impl Rng) -> Duration {
         if ready_for.is_some_and(|ready_for| ready_for >= self.next.max(LIVED_LONG_ENOUGH)) {
             self.next = self.min;
+            self.first = true;
+        }
+        if std::mem::replace(&mut self.first, false) && ready_for.is_some() {
+            return Duration::ZERO;
         }
         let delay = self.next;
         self.next = delay.saturating_mul(2).min(self.max);
@@ -72,8 +79,17 @@ mod tests {
     #[test]
     fn the_delay_begins_again_after_a_worker_was_ready_long_enough() {
         let (mut delay, mut rng) = (delay(), SmallRng::seed_from_u64(3));
-        for (ready_for, base) in [(None, 100), (Some(1_999), 200), (Some(2_000), 100), (Some(1), 200)] {
+        for (ready_for, base) in [(None, 100), (Some(1_999), 200), (Some(2_000), 0), (Some(1), 100), (Some(1), 200)] {
             let drawn = delay.after_exit(ready_for.map(|ms| ms * MS), &mut rng);
+            assert!(within(drawn, base * MS), "{drawn:?} for {base}");
+        }
+    }
+
+    #[test]
+    fn the_first_death_of_a_worker_that_served_costs_no_delay() {
+        let (mut delay, mut rng) = (delay(), SmallRng::seed_from_u64(3));
+        for base in [0, 100, 200] {
+            let drawn = delay.after_exit(Some(MS), &mut rng);
             assert!(within(drawn, base * MS), "{drawn:?} for {base}");
         }
     }
@@ -82,7 +98,7 @@ mod tests {
     fn a_long_delay_asks_for_a_life_as_long() {
         let mut delay = RestartDelay::new(&config::Backoff { min: 20_000 * MS, max: 60_000 * MS });
         let mut rng = SmallRng::seed_from_u64(3);
-        for (ready_for, base) in [(None, 20_000), (Some(15_000), 40_000), (Some(60_000), 20_000)] {
+        for (ready_for, base) in [(None, 20_000), (Some(15_000), 40_000), (Some(60_000), 0), (None, 20_000)] {
             let drawn = delay.after_exit(ready_for.map(|ms| ms * MS), &mut rng);
             assert!(within(drawn, base * MS), "{drawn:?} for {base}");
         }

@@ -108,6 +108,12 @@ impl Changes {
             ("stop_signal", old.stop_signal != new.stop_signal),
             ("stop_timeout", old.stop_timeout != new.stop_timeout),
             ("backoff", old.backoff != new.backoff),
+            ("warm_up", old.warm_up != new.warm_up),
+            ("requests_max", old.recycle.requests_max != new.recycle.requests_max),
+            ("age_max", old.recycle.age_max != new.recycle.age_max),
+            ("memory_max", old.recycle.memory_max != new.recycle.memory_max),
+            ("hang_timeout", old.recycle.hang_timeout != new.recycle.hang_timeout),
+            ("query_of_death", old.query_of_death != new.query_of_death),
             ("roll_parallel", old.roll_parallel != new.roll_parallel),
             ("output", old.output != new.output),
         ]);

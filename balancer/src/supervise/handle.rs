@@ -15,10 +15,13 @@ use super::obituary::seconds;
 use super::plan::Seen;
 use super::ready::{until_gone, until_ready};
 use super::reconcile::Message;
+use super::recycle::Limits;
 use super::spawn::{Offspring, Process};
 use super::status::{RestartReason, Usage, WorkerStatus};
+use super::usage::of_group;
+use super::warm_up::warm_up;
 use crate::config::{Address, Workers};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Noted};
 use crate::pool::Pool;
 
 /// One worker: its life, and what the present run of it has.
@@ -40,6 +43,16 @@ pub(super) struct WorkerHandle {
     pub(super) proven: bool,
     /// What its process group uses.
     pub(super) usage: Usage,
+    /// What this run of it may use up.
+    limits: Limits,
+    /// What it has used up.
+    pub(super) over: Option<RestartReason>,
+    /// Whether it has not answered a request in time.
+    pub(super) hung: bool,
+    /// Not recycled before: its last replacement failed.
+    pub(super) recycle_after: Option<Instant>,
+    /// Why it is not ready, where that is known better than by the time it took.
+    pub(super) not_ready: Option<String>,
     /// How often a worker of its index was started again.
     pub(super) restarts: u64,
     /// The same and replacements, by why.
@@ -78,6 +91,11 @@ impl WorkerHandle {
             stale: None,
             proven: false,
             usage: Usage::default(),
+            limits: Limits::default(),
+            over: None,
+            hung: false,
+            recycle_after: None,
+            not_ready: None,
             restarts: 0,
             restart_reasons: BTreeMap::new(),
             run: 0,
@@ -133,7 +151,7 @@ impl WorkerHandle {
     }
 
     /// A new run begins with this process; its end and its readiness will be reported.
-    pub(super) fn mind(&mut self, process: Process, offspring: Offspring) {
+    pub(super) fn mind(&mut self, process: Process, offspring: Offspring, limits: Limits) {
         let (id, run, outbox) = (self.id, self.run, self.outbox.clone());
         self.minders = JoinSet::new();
         self.minders.spawn(async move {
@@ -142,14 +160,23 @@ impl WorkerHandle {
             let _ = outbox.send(Message::Ended { id, run, status }).await;
         });
         let (address, line_seen, outbox) = (process.address(), process.line_seen(), self.outbox.clone());
-        let (ready, limit) = (self.settings.ready.clone(), self.settings.ready_timeout);
+        let settings = Arc::clone(&self.settings);
         self.minders.spawn(async move {
-            let event = match timeout(limit, until_ready(&ready, &address, &line_seen)).await {
-                Ok(()) => Event::BecameReady,
-                Err(_) => Event::ReadyTimedOut,
+            let becoming = async {
+                until_ready(&settings.ready, &address, &line_seen).await;
+                match &settings.warm_up {
+                    Some(requests) => warm_up(requests, &address).await,
+                    None => Ok(()),
+                }
             };
-            let _ = outbox.send(Message::Worker { id, run, event }).await;
-            if let (Address::Unix(path), Event::BecameReady) = (address, event) {
+            let message = match timeout(settings.ready_timeout, becoming).await {
+                Ok(Ok(())) => Message::Worker { id, run, event: Event::BecameReady },
+                Ok(Err(why)) => Message::NotReady { id, run, why: Some(why) },
+                Err(_) => Message::NotReady { id, run, why: None },
+            };
+            let is_ready = matches!(message, Message::Worker { .. });
+            let _ = outbox.send(message).await;
+            if let (Address::Unix(path), true) = (address, is_ready) {
                 until_gone(&path).await;
                 let _ = outbox.send(Message::Worker { id, run, event: Event::SocketGone }).await;
             }
@@ -157,6 +184,7 @@ impl WorkerHandle {
         self.endpoint = None;
         self.proven = false;
         self.usage = Usage::default();
+        (self.limits, self.over, self.not_ready) = (limits, None, None);
         self.process = Some(process);
     }
 
@@ -165,8 +193,15 @@ impl WorkerHandle {
     pub(super) fn join(&mut self, pool: &Pool) -> Option<String> {
         let process = self.process.as_ref()?;
         let address = process.address();
-        let endpoint = Endpoint::new(self.name.as_ref().to_owned(), address.clone(), 1, false);
+        let endpoint = Endpoint::of_worker(self.name.as_ref().to_owned(), address.clone(), self.limits.requests);
         self.endpoint = Some(Arc::clone(&endpoint));
+        let (id, run, outbox, watched) = (self.id, self.run, self.outbox.clone(), Arc::clone(&endpoint));
+        self.minders.spawn(async move {
+            loop {
+                let alarm = watched.alarmed().await;
+                let _ = outbox.send(Message::Alarm { id, run, alarm }).await;
+            }
+        });
         pool.add(endpoint, BEHIND_FIXED_ENDPOINTS + self.index);
         let (name, pid, lived) = (&self.name, process.pid(), seconds(process.started().elapsed()));
         let text = format!("{name} (pid {pid}) is ready at {address} after {lived}");
@@ -221,6 +256,19 @@ impl WorkerHandle {
             wait.await;
             let _ = outbox.send(Message::Worker { id, run, event }).await;
         });
+    }
+
+    /// Looks at what it uses, and whether that is too much.
+    pub(super) fn sample(&mut self, now: Instant) {
+        let Some(process) = &self.process else { return };
+        self.usage = of_group(process.group(), now.into_std());
+        let age = now.saturating_duration_since(process.started());
+        self.over = self.over.or_else(|| self.limits.exceeded(age, self.usage.rss_bytes));
+    }
+
+    /// The requests on it that can be named, oldest first.
+    pub(super) fn requests(&self) -> Vec<Noted> {
+        self.endpoint.as_ref().map_or(Vec::new(), |endpoint| endpoint.requests())
     }
 
     /// Requests on it.

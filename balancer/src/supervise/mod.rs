@@ -8,11 +8,14 @@ mod clash;
 mod command;
 mod environment;
 mod event;
+mod files;
 mod guard;
 mod handle;
 mod jobs;
+mod json;
 mod life;
 mod obituary;
+mod oom;
 mod output;
 mod plan;
 mod port;
@@ -21,12 +24,15 @@ mod program;
 mod ready;
 mod reap;
 mod reconcile;
+mod recycle;
 mod reservation;
 mod shim;
 mod socket;
 mod spawn;
 mod status;
 mod unready;
+mod usage;
+mod warm_up;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -41,6 +47,7 @@ use crate::pool::Pool;
 pub use clash::who_listens;
 pub use command::{Changes, Reconfigured, RollError, RollReport, ScaleReport};
 pub use event::{EventKind, EventSink, WorkerEvent};
+pub use files::Files;
 pub use guard::Guard;
 pub use life::{State, Stop};
 pub use output::{OutputSink, Stream};
@@ -68,8 +75,10 @@ pub struct Supervisor {
 /// What the supervisors of all pools share.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// Takes the lines of workers.
+    /// Takes the lines of workers that go to our own output.
     pub output: OutputSink,
+    /// Writes the lines of workers that go to files.
+    pub files: Files,
     /// Takes what happens to them.
     pub events: EventSink,
     /// Knows the ports of all.

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::life::State;
 use super::status::RestartReason;
+use crate::endpoint::Noted;
 
 /// All that is said about the end of one run of a worker.
 #[derive(Debug, Clone)]
@@ -30,8 +31,22 @@ pub(super) struct Obituary {
     pub(super) was_ready: bool,
     /// How long it had to become ready.
     pub(super) ready_timeout: Duration,
-    /// Requests on it at that moment.
+    /// Why it was not ready, where that is known better than by the time it took.
+    pub(super) not_ready: Option<String>,
+    /// Whether it was stopped because it did not answer.
+    pub(super) hung: bool,
+    /// Whether the kernel has killed somebody for want of memory.
+    pub(super) oom: bool,
+    /// Whether it was killed by a signal that was not ours, and the system does not tell whether that was for want of memory.
+    pub(super) oom_unknown: bool,
+    /// What its process group used when that was last looked at; 0: not known.
+    pub(super) rss_bytes: u64,
+    /// Requests on it at that moment; those that its end has cut off already are not among them.
     pub(super) in_flight: usize,
+    /// Those that can be named, also of those cut off, oldest first.
+    pub(super) requests: Vec<Noted>,
+    /// When it ended.
+    pub(super) at: std::time::Instant,
     /// When it is started again, if it is.
     pub(super) again_in: Option<Duration>,
 }
@@ -39,42 +54,75 @@ pub(super) struct Obituary {
 impl Obituary {
     /// Whether it ended because we told it to, to the operator's wish.
     pub(super) fn is_expected(&self) -> bool {
-        self.state == State::Stopping && !self.was_wanted
+        self.state == State::Stopping && !self.was_wanted && !self.hung
     }
 
     /// Why it is started again.
     pub(super) fn restart_reason(&self) -> RestartReason {
         match (self.state, self.was_ready) {
+            _ if self.oom => RestartReason::OutOfMemory,
             (_, false) => RestartReason::NotReady,
             (State::Stopping, true) => RestartReason::SocketGone,
             _ => RestartReason::Died,
         }
     }
 
-    /// One sentence: `app.2 (pid 123) died: killed by signal 9 (SIGKILL) after 3.2 s with 4 requests in flight; starting again
-    /// in 0.1 s`.
+    /// One sentence: `app.2 (pid 123) died: killed by signal 9 (SIGKILL) after 3.2 s with 4 requests in flight (…), it used
+    /// 34 MB; starting again in 0.1 s`.
     pub(super) fn sentence(&self) -> String {
         let Self { name, pid, .. } = self;
-        let (how, lived) = (describe(self.status), seconds(self.lived));
+        let (mut how, lived) = (describe(self.status), seconds(self.lived));
+        if self.oom {
+            how.push_str(" by the kernel, which was out of memory");
+        } else if self.oom_unknown {
+            how.push_str(", not by us: perhaps by the kernel, for want of memory,");
+        }
         let mut sentence = match (self.state, self.was_ready) {
+            _ if self.hung => format!("{name} (pid {pid}) did not answer and was stopped: {how} after {lived}"),
             _ if self.is_expected() => format!("{name} (pid {pid}) stopped: {how} after {lived}"),
             (State::Stopping, false) => {
-                let limit = seconds(self.ready_timeout);
-                format!("{name} (pid {pid}) was not ready within {limit} and was stopped: {how} after {lived}")
+                let why = match &self.not_ready {
+                    Some(why) => format!("was not ready ({why})"),
+                    None => format!("was not ready within {}", seconds(self.ready_timeout)),
+                };
+                format!("{name} (pid {pid}) {why} and was stopped: {how} after {lived}")
             }
             (State::Stopping, true) => format!("{name} (pid {pid}) was stopped: {how} after {lived}"),
             (_, false) => format!("{name} (pid {pid}) died before it was ready: {how} after {lived}"),
             (_, true) => format!("{name} (pid {pid}) died: {how} after {lived}"),
         };
-        let _ = match self.in_flight {
+        let _ = match self.in_flight.max(self.requests.len()) {
             0 => Ok(()),
             1 => write!(sentence, " with 1 request in flight"),
             many => write!(sentence, " with {many} requests in flight"),
         };
+        sentence.push_str(&self.named());
+        if self.rss_bytes > 0 && !self.is_expected() {
+            let _ = write!(sentence, ", it used {}", megabytes(self.rss_bytes));
+        }
         if let Some(delay) = self.again_in {
             let _ = write!(sentence, "; starting again in {}", seconds(delay));
         }
         sentence
+    }
+
+    /// ` (GET /a since 1.2 s, id 3f…; and 2 more)`.
+    fn named(&self) -> String {
+        if self.requests.is_empty() {
+            return String::new();
+        }
+        let name = |noted: &Noted| {
+            let target: String = noted.target.as_str().chars().take(TARGET_CHARS_MAX).collect();
+            let id = String::from_utf8_lossy(noted.id.as_bytes());
+            let age = seconds(self.at.saturating_duration_since(noted.begun));
+            format!("{} {target} since {age}, id {id}", noted.method)
+        };
+        let mut named: Vec<_> = self.requests.iter().take(NAMED_MAX).map(name).collect();
+        let more = self.in_flight.max(self.requests.len()).saturating_sub(named.len());
+        if more > 0 {
+            named.push(format!("and {more} more"));
+        }
+        format!(" ({})", named.join("; "))
     }
 
     /// Logs it, and returns what it logged.
@@ -106,6 +154,11 @@ pub(super) fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
+/// `34 MB`.
+pub(super) fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
+}
+
 fn describe(status: Option<ExitStatus>) -> String {
     let Some(status) = status else { return "ended".to_owned() };
     match (status.code(), status.signal()) {
@@ -119,8 +172,15 @@ fn describe(status: Option<ExitStatus>) -> String {
     }
 }
 
+/// Requests named in a sentence.
+const NAMED_MAX: usize = 10;
+const TARGET_CHARS_MAX: usize = 200;
+
 #[cfg(test)]
 mod tests {
+    use http::uri::PathAndQuery;
+    use http::{HeaderValue, Method};
+
     use super::*;
 
     fn obituary() -> Obituary {
@@ -133,7 +193,14 @@ mod tests {
             was_wanted: true,
             was_ready: true,
             ready_timeout: Duration::from_secs(60),
+            not_ready: None,
+            hung: false,
+            oom: false,
+            oom_unknown: false,
+            rss_bytes: 0,
             in_flight: 4,
+            requests: Vec::new(),
+            at: std::time::Instant::now(),
             again_in: Some(Duration::from_millis(98)),
         }
     }
@@ -175,6 +242,40 @@ mod tests {
         );
         let core = Obituary { status: Some(ExitStatus::from_raw(11 | 0x80)), ..base };
         assert!(core.sentence().contains("killed by signal 11 (SIGSEGV, core dumped)"), "{}", core.sentence());
+    }
+
+    #[test]
+    fn requests_and_memory_are_named_and_so_is_the_kernel() {
+        let noted = |target: &'static str| Noted {
+            method: Method::POST,
+            target: PathAndQuery::from_static(target),
+            id: HeaderValue::from_static("a1"),
+            begun: obituary().at,
+        };
+        let at = obituary().at;
+        let requests = vec![Noted { begun: at, ..noted("/import?x") }];
+        let died = Obituary { requests, in_flight: 0, rss_bytes: 33_500_000, oom: true, at, ..obituary() };
+        assert_eq!(
+            died.sentence(),
+            "app.2 (pid 123) died: killed by signal 9 (SIGKILL) by the kernel, which was out of memory after 3.2 s with 1 \
+             request in flight (POST /import?x since 0.0 s, id a1), it used 34 MB; starting again in 0.1 s"
+        );
+        assert_eq!(died.restart_reason(), RestartReason::OutOfMemory);
+        let many = Obituary { requests: vec![noted("/"); 12], in_flight: 30, ..obituary() };
+        assert!(many.sentence().contains("with 30 requests in flight (POST / since "), "{}", many.sentence());
+        assert!(many.sentence().contains("; and 20 more); starting"), "{}", many.sentence());
+    }
+
+    #[test]
+    fn who_hung_or_could_not_warm_up_is_told() {
+        let hung = Obituary { hung: true, was_wanted: false, state: State::Stopping, again_in: None, ..obituary() };
+        assert!(hung.sentence().starts_with("app.2 (pid 123) did not answer and was stopped: killed by signal 9"));
+        assert!(!hung.is_expected());
+        let not_ready = Some("GET / was answered 500".to_owned());
+        let cold = Obituary { not_ready, was_ready: false, state: State::Stopping, ..obituary() };
+        assert!(
+            cold.sentence().starts_with("app.2 (pid 123) was not ready (GET / was answered 500) and was stopped: ")
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What workers print: taken off their pipes line by line and handed on, each line behind the worker's name.
 //!
 //! Decides where a line ends. Called by `spawn`, which hands over the pipes; the sink is given by `app`. Never tears a
-//! line, never waits for the sink, and never holds more than one line of each stream.
+//! line, never waits for the sink, and never holds more than one line and one read of each stream.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -11,6 +11,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+
+use super::files::LogFile;
+use super::json;
 
 /// Takes whole lines of workers (prefix and newline included, any bytes) for our stdout or stderr. Must not block: it is
 /// called on the control thread.
@@ -25,15 +28,26 @@ pub enum Stream {
     Stderr,
 }
 
-/// What is done with each line of one worker.
+/// What is done with the lines of one worker.
 #[derive(Clone)]
 pub(super) struct Lines {
-    /// In front of each line, `app.2 | `.
-    pub(super) prefix: Arc<str>,
-    /// Where they go; `None`: nowhere.
-    pub(super) sink: Option<OutputSink>,
+    /// Where they go.
+    pub(super) to: Outlet,
     /// The text that shows readiness, and who waits for it.
     pub(super) awaited: Option<(Arc<str>, Arc<Notify>)>,
+}
+
+/// Where lines go, and in which form.
+#[derive(Clone)]
+pub(super) enum Outlet {
+    /// Each behind this, `app.2 | `.
+    Prefix(Arc<str>, OutputSink),
+    /// Each as an object, with this name of the worker.
+    Json(Arc<str>, OutputSink),
+    /// As they are.
+    File(LogFile),
+    /// Nowhere.
+    Null,
 }
 
 /// The readers of one worker's pipes.
@@ -95,20 +109,14 @@ async fn read(
     let mut splitter = Splitter::default();
     let mut buffer = vec![0; READ_BYTES];
     let mut whole = Vec::new();
-    let mut take = |line: &[u8]| {
+    let take = |whole: &mut Vec<u8>, line: &[u8]| {
         last.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         if let Some((text, waiting)) = &lines.awaited
             && line.windows(text.len().max(1)).any(|window| window == text.as_bytes())
         {
             waiting.notify_one();
         }
-        if let Some(sink) = &lines.sink {
-            whole.clear();
-            whole.extend_from_slice(lines.prefix.as_bytes());
-            whole.extend_from_slice(line);
-            whole.push(b'\n');
-            sink(stream, &whole);
-        }
+        lines.to.append(whole, stream, line);
     };
     loop {
         let read = tokio::select! {
@@ -117,10 +125,36 @@ async fn read(
         };
         match read {
             Ok(0) | Err(_) => break,
-            Ok(length) => splitter.feed(&buffer[..length], &mut take),
+            Ok(length) => splitter.feed(&buffer[..length], |line| take(&mut whole, line)),
+        }
+        // All that came at once goes on at once: a worker that floods costs one hand-over for many lines.
+        lines.to.flush(&mut whole, stream);
+    }
+    splitter.finish(|line| take(&mut whole, line));
+    lines.to.flush(&mut whole, stream);
+}
+
+impl Outlet {
+    fn append(&self, whole: &mut Vec<u8>, stream: Stream, line: &[u8]) {
+        match self {
+            Self::Prefix(prefix, _) => whole.extend([prefix.as_bytes(), line, b"\n"].into_iter().flatten()),
+            Self::Json(worker, _) => json::append(whole, worker, stream, line),
+            Self::File(_) => whole.extend([line, b"\n"].into_iter().flatten()),
+            Self::Null => {}
         }
     }
-    splitter.finish(&mut take);
+
+    fn flush(&self, whole: &mut Vec<u8>, stream: Stream) {
+        if whole.is_empty() {
+            return;
+        }
+        match self {
+            Self::Prefix(_, sink) | Self::Json(_, sink) => sink(stream, whole),
+            Self::File(file) => file.write(whole),
+            Self::Null => {}
+        }
+        whole.clear();
+    }
 }
 
 /// Makes lines of pieces.
@@ -232,7 +266,7 @@ mod tests {
             move |_, bytes| written.lock().unwrap().extend_from_slice(bytes)
         });
         let awaited = awaited.map(|text| (text.into(), Arc::clone(&seen)));
-        (Lines { prefix: "app.1 | ".into(), sink: Some(sink), awaited }, written, seen)
+        (Lines { to: Outlet::Prefix("app.1 | ".into(), sink), awaited }, written, seen)
     }
 
     #[tokio::test]

@@ -24,7 +24,7 @@ pub(super) async fn until_ready(ready: &Ready, address: &Address, line: &Notify)
                     Ok(true)
                 }
                 Ready::Connect => connect(address).await.map(|_| true),
-                Ready::Path(path) => answers_well(address, path).await,
+                Ready::Path(path) => ask(address, path).await.map(|status| (200..400).contains(&status)),
             }
         };
         // Without a limit one lost answer would use up the whole `ready_timeout`.
@@ -34,6 +34,17 @@ pub(super) async fn until_ready(ready: &Ready, address: &Address, line: &Notify)
         sleep(pause).await;
         pause = pause.mul_f64(PAUSE_GROWTH).min(PAUSE_MAX);
     }
+}
+
+/// The status that a plain GET of `path` is answered with.
+///
+/// # Errors
+/// See [`get`].
+pub(super) async fn ask(address: &Address, path: &str) -> io::Result<u16> {
+    let answer = get(address, path).await?;
+    let status = answer.status;
+    answer.finish().await;
+    Ok(status)
 }
 
 /// Returns when the socket at `path` is gone for good: no new connection can reach whoever listened there.
@@ -46,19 +57,12 @@ pub(super) async fn until_gone(path: &Path) {
     }
 }
 
-/// Whether a plain GET is answered with 200 to 399.
-async fn answers_well(address: &Address, path: &str) -> io::Result<bool> {
-    let answer = get(address, path).await?;
-    let well = (200..400).contains(&answer.status);
-    answer.finish().await;
-    Ok(well)
-}
-
 /// Long enough for a worker that compiles at its first request.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// A look at a port costs little, and a worker that is replaced in a hurry is found soon after it listens.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
-const PAUSE_GROWTH: f64 = 1.5;
+const PAUSE_GROWTH: f64 = 1.3;
 /// Between two looks at a worker's socket.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::Surroundings;
 use super::environment::{self, EnvFileError, Place};
 use super::guard::Guarded;
-use super::output::{Capture, Lines};
+use super::output::{Capture, Lines, Outlet};
 use super::port::PortError;
 use super::program::{ProgramError, find_program};
 use super::reap::Registered;
@@ -91,7 +91,7 @@ impl Blueprint {
 
         let line_seen = Arc::new(Notify::new());
         let lines = self.lines(workers, index, &line_seen);
-        let piped = lines.sink.is_some() || lines.awaited.is_some();
+        let piped = !matches!(lines.to, Outlet::Null) || lines.awaited.is_some();
         let pipe = || if piped { Stdio::piped() } else { Stdio::null() };
         let mut child = Command::new(&self.surroundings.shim)
             .args(order.to_args())
@@ -145,11 +145,15 @@ impl Blueprint {
             Ready::Line(text) => Some((text.as_str().into(), Arc::clone(line_seen))),
             Ready::Connect | Ready::Path(_) => None,
         };
-        let sink = match workers.output {
-            Output::Prefix => Some(Arc::clone(&self.surroundings.output)),
-            Output::Null => None,
+        let Surroundings { output, files, .. } = &self.surroundings;
+        let name = format!("{}.{index}", self.pool);
+        let to = match &workers.output {
+            Output::Prefix => Outlet::Prefix(format!("{name} | ").into(), Arc::clone(output)),
+            Output::Json => Outlet::Json(name.into(), Arc::clone(output)),
+            Output::File(directory) => Outlet::File(files.of_worker(directory, &name)),
+            Output::Null => Outlet::Null,
         };
-        Lines { prefix: format!("{}.{index} | ", self.pool).into(), sink, awaited }
+        Lines { to, awaited }
     }
 }
 

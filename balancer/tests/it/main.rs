@@ -3,6 +3,7 @@
 
 mod access_log;
 mod admin;
+mod care;
 mod cli;
 mod cli_serve;
 mod cli_sockets;
@@ -25,6 +26,7 @@ mod persistence;
 mod policies;
 mod program;
 mod reload;
+mod roll;
 mod routing;
 mod streaming;
 mod supervise;

@@ -132,18 +132,13 @@ fn mistakes_of_toml_and_of_values_are_shown_together() {
 
 #[test]
 fn every_documented_key_that_is_to_come_is_refused_as_such() {
-    let file = |top: &str, pool: &str, workers: &str| {
-        format!(
-            "listen = \"127.0.0.1:8080\"\n{top}\n[pool.a]\nendpoints = [\"a:1\"]\n{pool}\n\
-             [pool.a.workers]\ncommand = [\"a\"]\n{workers}\n"
-        )
+    let file = |top: &str, pool: &str| {
+        format!("listen = \"127.0.0.1:8080\"\n{top}\n[pool.a]\nendpoints = [\"a:1\"]\n{pool}\n")
     };
-    let top = ["listener", "tls", "acme"].map(|key| (key, file(&format!("{key} = 1"), "", "")));
+    let top = ["listener", "tls", "acme"].map(|key| (key, file(&format!("{key} = 1"), "")));
     let pool = "dns dns_interval slots queue_max queue_timeout slow_lane shed buffer_request buffer_response";
-    let pool = pool.split_whitespace().map(|key| (key, file("", &format!("{key} = 1"), "")));
-    let workers = "warm_up requests_max memory_max age_max hang_timeout query_of_death output_dir";
-    let workers = workers.split_whitespace().map(|key| (key, file("", "", &format!("{key} = 1"))));
-    for (key, text) in top.into_iter().chain(pool).chain(workers) {
+    let pool = pool.split_whitespace().map(|key| (key, file("", &format!("{key} = 1"))));
+    for (key, text) in top.into_iter().chain(pool) {
         let diagnostics = parse(&text, "lb.toml").unwrap_err();
         let said: Vec<_> = diagnostics.iter().map(|it| (&text[it.span.clone()], it.message.clone())).collect();
         assert_eq!(said, [(key, format!("\"{key}\" is not supported yet"))]);
@@ -1213,10 +1208,42 @@ const WORKERS: &[Row] = &[
         r#"backoff = "1s""#,
         &[(4, 11, r#""1s""#, "`backoff` must be a table, not a text", r#"write { min = "100ms", max = "30s" }"#)],
     ),
-    (r#"output = "json""#, &[(4, 10, r#""json""#, r#""json" is not supported yet"#, "leave it out for now")]),
     (
         r#"output = "stdout""#,
-        &[(4, 10, r#""stdout""#, "`output` cannot be `stdout`", r#"write one of "prefix", "null""#)],
+        &[(4, 10, r#""stdout""#, "`output` cannot be `stdout`", r#"write one of "prefix", "json", "file", "null""#)],
+    ),
+    (
+        "output = \"file\"",
+        &[(4, 10, r#""file""#, "files need a directory", "add `output_dir`, the path of one that is there")],
+    ),
+    (
+        "output = \"file\"\noutput_dir = \"/nowhere\"",
+        &[(5, 14, r#""/nowhere""#, "there is no directory `/nowhere`", "write the path of one that is there")],
+    ),
+    (
+        "age_max = \"10ms\"",
+        &[(4, 11, r#""10ms""#, r#"`age_max` cannot be as small as "10ms""#, r#""1s" is the smallest"#)],
+    ),
+    (
+        "memory_max = 100",
+        &[(4, 14, "100", "`memory_max` must be a size with its unit, not a number", r#"write "100B""#)],
+    ),
+    (
+        "warm_up = { path = \"up\", requests = 0 }",
+        &[
+            (4, 20, r#""up""#, "`up` does not begin with `/`", r#"write "/up""#),
+            (4, 37, "0", "`requests` cannot be as small as 0", "1 is the smallest"),
+        ],
+    ),
+    (
+        "hang_timeout = \"2m\"",
+        &[(
+            2,
+            11,
+            "workers",
+            r#"`hang_timeout` is "2m", above `response_timeout`, "1m""#,
+            "no request lives so long: write at most that, or a longer `response_timeout`",
+        )],
     ),
     (
         "socket = true\nfirst_port = 8000",

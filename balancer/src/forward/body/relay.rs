@@ -124,6 +124,9 @@ impl Relay {
     /// An error makes hyper drop what it has not written yet. So it is told at the next poll: what came before is written in
     /// between, and the client sees a response that breaks off instead of none.
     fn fail<T>(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<T> {
+        if let (Some(lease), Fault::Truncated) = (&self.lease, fault) {
+            lease.place.cut();
+        }
         if let Some(mut lease) = self.lease.take()
             && fault.party() == Party::Endpoint
             // Of the whole request a slow client may have taken the most.

@@ -1,0 +1,123 @@
+//! Commands: when they begin, what they change, when they are done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Reconciler;
+use crate::config::{self, Workers};
+use crate::supervise::backoff::RestartDelay;
+use crate::supervise::command::{Changes, Command, Reconfigured, Reply, RollError, ScaleReport};
+use crate::supervise::event::EventKind;
+use crate::supervise::handle::WorkerHandle;
+use crate::supervise::jobs::{Answer, Failures, Roll, Scaling};
+use crate::supervise::life::{Event, State, Stop};
+use crate::supervise::socket::Sockets;
+use crate::supervise::status::RestartReason;
+
+impl Reconciler {
+    /// Ends the commands that are done and begins those that waited for them.
+    pub(super) fn progress(&mut self) {
+        let workers = &self.workers;
+        let is_done = |roll: &mut Roll| !workers.iter().any(|worker| roll.old.contains(&worker.id));
+        if let Some(roll) = self.jobs.roll.take_if(is_done) {
+            self.note(EventKind::Rolled, roll.finish());
+        }
+        let of_index = |index| move |worker: &&WorkerHandle| worker.index == index && !worker.life.is_leaving();
+        let is_ready = |worker: &WorkerHandle| worker.life.state() == State::Ready;
+        let all_there = (1..=self.count).all(|index| workers.iter().filter(of_index(index)).any(is_ready));
+        let none_beyond = workers.iter().all(|worker| worker.index <= self.count);
+        if all_there
+            && none_beyond
+            && let Some(scaling) = self.jobs.scaling.take()
+        {
+            scaling.finish();
+        }
+        while self.jobs.roll.is_none()
+            && let Some(command) = self.jobs.waiting.pop_front()
+        {
+            match command {
+                Command::Roll(reply) => self.begin_roll(None, Answer::Roll(reply)),
+                Command::Reconfigure(settings, reply) => self.reconfigure(*settings, reply),
+                Command::Scale(count, reply) => self.scale(count, reply),
+            }
+        }
+    }
+
+    pub(super) fn begin_roll(&mut self, before: Option<Arc<Workers>>, answer: Answer) {
+        for at in 0..self.workers.len() {
+            if self.workers[at].life.on_trial() {
+                // Of a recycling that this roll does anyway.
+                self.step(at, Event::Stop(Stop::Drain { until: Instant::now() }));
+            }
+        }
+        let staying = self.workers.iter_mut().filter(|worker| !worker.life.is_leaving());
+        let old = staying.map(|worker| {
+            worker.stale = Some(RestartReason::Rolled);
+            worker.id
+        });
+        self.jobs.roll = Some(Roll::new(old.collect(), before, answer));
+    }
+
+    pub(super) fn reconfigure(&mut self, settings: Workers, reply: Reply<Reconfigured>) {
+        let before = self.settings.borrow().clone();
+        let settings = Arc::new(Workers { count: before.count, ..settings });
+        let changes = Changes::between(&before, &settings);
+        if settings.socket && self.blueprint.surroundings.sockets.is_none() {
+            let mut pool = config::Pool::new(&*self.blueprint.pool);
+            pool.workers = Some(settings.as_ref().clone());
+            match Sockets::make(&[pool]) {
+                Ok(sockets) => self.blueprint.surroundings.sockets = sockets,
+                Err(error) => {
+                    let (reason, last_lines, replaced) = (error.to_string(), Vec::new(), Vec::new());
+                    return drop(reply.send(Err(RollError::Worker { reason, last_lines, replaced })));
+                }
+            }
+        }
+        self.settings.send_replace(Arc::clone(&settings));
+        if !changes.replace.is_empty() {
+            return self.begin_roll(Some(before), Answer::Reconfigure(reply, changes));
+        }
+        for worker in &mut self.workers {
+            worker.life.reconfigure(settings.stop_timeout, RestartDelay::new(&settings.backoff));
+            worker.settings = Arc::clone(&settings);
+        }
+        // Whoever asked may be gone.
+        let _ = reply.send(Ok(Reconfigured { applied: changes.apply, ..Reconfigured::default() }));
+    }
+
+    pub(super) fn scale(&mut self, count: usize, reply: Reply<ScaleReport>) {
+        if let Some(scaling) = self.jobs.scaling.take() {
+            scaling.supersede();
+        }
+        if count != self.count {
+            self.note(EventKind::Scaled, format!("scaling from {} to {count} workers", self.count));
+        }
+        self.jobs.scaling = Some(Scaling::new(self.count, count, reply));
+        self.count = count;
+    }
+
+    /// A replacement has failed: whom it was to replace stays.
+    pub(super) fn trial_failed(&mut self, index: usize) -> Failures {
+        match self.jobs.fail_roll() {
+            Some((roll, failures)) => {
+                if let Some(before) = roll.before {
+                    self.settings.send_replace(before);
+                }
+                self.workers.iter_mut().for_each(|worker| worker.stale = None);
+                self.note(EventKind::RollFailed, format!("the roll is given up: {}.{index} failed", self.pool.name()));
+                failures
+            }
+            None => {
+                for worker in self.workers.iter_mut().filter(|worker| worker.index == index) {
+                    (worker.stale, worker.recycle_after) = (None, Some(Instant::now() + RECYCLE_AGAIN_AFTER));
+                }
+                Failures::default()
+            }
+        }
+    }
+}
+
+/// A worker whose replacement failed serves on so long before the next is tried.
+const RECYCLE_AGAIN_AFTER: Duration = Duration::from_secs(60);

@@ -1,0 +1,55 @@
+//! Workers that are replaced though they run: those over a limit, and those that hang.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Reconciler;
+use crate::supervise::event::EventKind;
+use crate::supervise::handle::WorkerHandle;
+use crate::supervise::life::{Event, State};
+use crate::supervise::obituary::{megabytes, seconds};
+use crate::supervise::status::RestartReason;
+
+impl Reconciler {
+    /// Marks the next worker that has used up what it may, unless another is being replaced.
+    pub(super) fn recycle(&mut self) {
+        let busy = |worker: &WorkerHandle| worker.stale.is_some() || worker.life.on_trial();
+        if self.jobs.roll.is_some() || self.workers.iter().any(busy) {
+            return;
+        }
+        let now = Instant::now();
+        let is_due = |worker: &WorkerHandle| {
+            let may = worker.life.state() == State::Ready && worker.recycle_after.is_none_or(|after| after <= now);
+            worker.over.filter(|_| may)
+        };
+        let due = self.workers.iter().enumerate().find_map(|(at, worker)| Some((at, is_due(worker)?)));
+        if let Some((at, why)) = due {
+            let worker = &mut self.workers[at];
+            worker.stale = Some(why);
+            let (name, used) = (worker.title(), megabytes(worker.usage.rss_bytes));
+            let age = worker.process.as_ref().map_or(Duration::ZERO, |process| process.started().elapsed());
+            let text = format!("{name} is to be replaced: {} ({used}, {} old)", why.as_str(), seconds(age));
+            self.announce(at, EventKind::Recycled, text);
+        }
+    }
+
+    /// It is of no use any more, so nobody waits for its replacement.
+    pub(super) fn replace_hung(&mut self, at: usize) {
+        let worker = &mut self.workers[at];
+        if !matches!(worker.life.state(), State::Ready | State::Draining) {
+            return;
+        }
+        let limit = worker.settings.recycle.hang_timeout.unwrap_or_default();
+        let (name, wanted) = (worker.title(), !worker.life.is_leaving());
+        let again = if wanted { " and another started" } else { "" };
+        let text = format!("{name} has not answered a request within {}: it is stopped{again}", seconds(limit));
+        tracing::warn!("{text}");
+        worker.hung = true;
+        if wanted {
+            worker.count_restart(RestartReason::Hung);
+        }
+        self.emit(at, EventKind::Hung, text);
+        self.step(at, Event::Hung);
+    }
+}

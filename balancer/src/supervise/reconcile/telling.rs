@@ -1,0 +1,141 @@
+//! What is said of workers, and learned, when they are late or end.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
+
+use nix::sys::signal::Signal;
+use tokio::time::Instant;
+
+use super::Reconciler;
+use crate::supervise::event::{EventKind, WorkerEvent};
+use crate::supervise::jobs::Failures;
+use crate::supervise::life::{Event, State};
+use crate::supervise::obituary::{Obituary, seconds};
+use crate::supervise::unready::explain;
+
+impl Reconciler {
+    /// Says what is about to happen.
+    pub(super) fn tell(&self, at: usize, event: Event) {
+        let worker = &self.workers[at];
+        let Some(process) = &worker.process else { return };
+        let (name, lived) = (worker.title(), seconds(process.started().elapsed()));
+        match (worker.life.state(), event) {
+            (State::Starting, Event::ReadyTimedOut) => {
+                let explained = match &worker.not_ready {
+                    Some(why) => format!("; {why}"),
+                    None => explain(&process.address(), process.group()),
+                };
+                tracing::warn!("{name} is not ready after {lived}{explained}: stopping it");
+            }
+            (State::Ready, Event::SocketGone) => {
+                let address = process.address();
+                tracing::warn!("{address} of {name} was removed, nobody can connect any more: stopping it");
+            }
+            (State::Draining, Event::Drained) if worker.in_flight() > 0 => {
+                tracing::warn!("{name} is stopped with requests in flight: {}", worker.in_flight());
+            }
+            (State::Stopping, Event::StopTimedOut) => {
+                let waited = seconds(worker.life.since().elapsed());
+                tracing::warn!("{name} did not end within {waited}: killing it");
+            }
+            _ => {}
+        }
+    }
+
+    /// A process has ended: does what follows and says how it was.
+    pub(super) fn bury(&mut self, at: usize, status: Option<ExitStatus>) {
+        let worker = &mut self.workers[at];
+        let Some(process) = &mut worker.process else { return };
+        let capture = process.take_capture();
+        let killed = status.is_some_and(|status| status.signal() == Some(Signal::SIGKILL as i32));
+        // Asked each time, so that the next death is not taken for this one's.
+        let oom = if killed { self.oom_kills.more() } else { None };
+        let was_wanted = !worker.life.is_leaving();
+        let mut obituary = Obituary {
+            name: Arc::clone(&worker.name),
+            pid: process.pid(),
+            status,
+            lived: process.started().elapsed(),
+            state: worker.life.state(),
+            was_wanted,
+            was_ready: worker.life.ready_since().is_some(),
+            ready_timeout: worker.settings.ready_timeout,
+            not_ready: worker.not_ready.take(),
+            hung: worker.hung,
+            oom: oom == Some(true) && worker.life.state() != State::Stopping,
+            oom_unknown: killed && oom.is_none() && worker.life.state() != State::Stopping,
+            rss_bytes: worker.usage.rss_bytes,
+            in_flight: worker.in_flight(),
+            requests: worker.requests(),
+            at: Instant::now().into_std(),
+            again_in: None,
+        };
+        let (id, index, on_trial) = (worker.id, worker.index, worker.life.on_trial());
+        obituary.again_in = self.step(at, Event::Exited);
+        self.judge_requests(at, &obituary);
+        let sentence = obituary.sentence();
+        let worker = &mut self.workers[at];
+        worker.reason = Some(sentence.as_str().into());
+        let mut failures = Failures::default();
+        if was_wanted {
+            worker.count_restart(obituary.restart_reason());
+            if on_trial {
+                failures = self.trial_failed(index);
+            }
+            self.jobs.fail_scaling(id, &mut failures);
+        }
+        let kind = if obituary.is_expected() { EventKind::Stopped } else { EventKind::Died };
+        let events = Arc::clone(&self.blueprint.surroundings.events);
+        let mut event = self.event(at, kind, String::new());
+        event.pid = Some(obituary.pid);
+        self.obituaries.spawn(async move {
+            let last_lines = match capture {
+                Some(capture) => capture.finish().await,
+                None => Vec::new(),
+            };
+            event.text = obituary.tell(&last_lines);
+            events(&event);
+            failures.give(&sentence, &last_lines);
+        });
+    }
+
+    /// What was in flight when a worker died may be why.
+    pub(super) fn judge_requests(&self, at: usize, obituary: &Obituary) {
+        if !obituary.was_ready || obituary.state == State::Stopping {
+            return;
+        }
+        let deaths_max = self.workers[at].settings.query_of_death;
+        for (method, path) in self.pool.worker_died(&obituary.requests, deaths_max) {
+            let text = format!(
+                "{method} {path} was in flight when workers died, {deaths_max} times within a minute: it is answered 503 for a minute"
+            );
+            tracing::error!("{text}");
+            self.emit(at, EventKind::QueryOfDeath, text);
+        }
+    }
+
+    /// Logs and emits something about a worker.
+    pub(super) fn announce(&self, at: usize, kind: EventKind, text: String) {
+        tracing::info!("{text}");
+        self.emit(at, kind, text);
+    }
+
+    /// Logs and emits something about all workers.
+    pub(super) fn note(&self, kind: EventKind, text: String) {
+        let pool = self.pool.name();
+        tracing::info!("{pool}: {text}");
+        let event = WorkerEvent { pool: Arc::clone(pool), worker: Arc::clone(pool), pid: None, kind, text };
+        (self.blueprint.surroundings.events)(&event);
+    }
+
+    pub(super) fn emit(&self, at: usize, kind: EventKind, text: String) {
+        (self.blueprint.surroundings.events)(&self.event(at, kind, text));
+    }
+
+    pub(super) fn event(&self, at: usize, kind: EventKind, text: String) -> WorkerEvent {
+        let worker = &self.workers[at];
+        let (pool, name) = (Arc::clone(self.pool.name()), Arc::clone(&worker.name));
+        WorkerEvent { pool, worker: name, pid: worker.pid(), kind, text }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a worker's whole process group uses, from `/proc`.
+//!
+//! Decides nothing. Called by `reconcile` once a second, on the control thread. Never looks at all processes more often than
+//! every few seconds: in between, at those that were known to be in a group.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Pid, SysconfVar, sysconf};
+
+use super::status::Usage;
+
+/// Of process group `group`, whose leader is the worker.
+pub(super) fn of_group(group: Pid, now: Instant) -> Usage {
+    let members = Census::members(group.as_raw(), now);
+    let stats = members.iter().filter_map(|pid| stat(*pid)).filter(|stat| stat.group == group.as_raw());
+    let (pages, ticks) = stats.fold((0, 0), |(pages, ticks), stat| (pages + stat.pages, ticks + stat.ticks));
+    Usage { rss_bytes: pages * *PAGE_BYTES, cpu_seconds: ticks as f64 / *TICKS_PER_SECOND }
+}
+
+/// Which processes are in which group.
+#[derive(Default)]
+struct Census {
+    taken: Option<Instant>,
+    groups: HashMap<i32, Vec<i32>>,
+}
+
+impl Census {
+    fn members(group: i32, now: Instant) -> Vec<i32> {
+        // One for all pools.
+        static CENSUS: LazyLock<Mutex<Census>> = LazyLock::new(Mutex::default);
+        let mut census = CENSUS.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = |taken: Instant| now.saturating_duration_since(taken) >= CENSUS_EVERY;
+        // Of a group that is younger than the census only the leader is known.
+        if census.taken.is_none_or(is_old) {
+            census.groups.clear();
+            let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+            for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+                if let Some(stat) = stat(pid) {
+                    census.groups.entry(stat.group).or_default().push(pid);
+                }
+            }
+            census.taken = Some(now);
+        }
+        census.groups.get(&group).cloned().unwrap_or_else(|| vec![group])
+    }
+}
+
+/// The fields of `/proc/PID/stat` that are used (proc_pid_stat(5)).
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    group: i32,
+    /// Of CPU, used by it and by its children that have been waited for.
+    ticks: u64,
+    /// Resident.
+    pages: u64,
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    let mut text = String::with_capacity(512);
+    fs::File::open(format!("/proc/{pid}/stat")).ok()?.read_to_string(&mut text).ok()?;
+    parse(&text)
+}
+
+fn parse(text: &str) -> Option<Stat> {
+    // The second field is a name in parentheses that may hold anything.
+    let (_, rest) = text.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // Numbered from 1 with the pid; the state, behind the name, is 3.
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    Some(Stat {
+        group: fields.get(2)?.parse().ok()?,
+        ticks: number(14)? + number(15)? + number(16)? + number(17)?,
+        pages: number(24)?,
+    })
+}
+
+static PAGE_BYTES: LazyLock<u64> = LazyLock::new(|| {
+    sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| size.try_into().ok()).unwrap_or(4_096)
+});
+static TICKS_PER_SECOND: LazyLock<f64> =
+    LazyLock::new(|| sysconf(SysconfVar::CLK_TCK).ok().flatten().map_or(100.0, |ticks| ticks as f64));
+const CENSUS_EVERY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_counted_behind_the_name_whatever_that_is() {
+        let text = "7 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 30 12 5 3 20 0 1 0 900 12345678 222 184467 1 1 0";
+        assert_eq!(parse(text), Some(Stat { group: 42, ticks: 50, pages: 222 }));
+        for broken in ["", "7 (a", "7 (a) S 1", "7 (a) S 1 x 42 0 -1 0 0 0 0 0 1 1 1 1 1 1 1 1 1 1 1 1"] {
+            assert_eq!(parse(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn this_process_uses_memory_and_time() {
+        let group = nix::unistd::getpgrp();
+        let usage = of_group(group, Instant::now());
+        assert!(usage.rss_bytes > 1 << 20 || nix::unistd::getpid() != group, "{usage:?}");
+        let own = stat(std::process::id() as i32).unwrap();
+        assert_eq!(own.group, group.as_raw());
+        assert!(own.pages * *PAGE_BYTES > 1 << 20);
+    }
+}

@@ -1,0 +1,191 @@
+//! What the whole program does for workers that die, hang or are replaced under load.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::program::{PATIENCE, Program, eventually, file, get, post, workers};
+
+#[test]
+fn the_end_of_a_worker_names_the_requests_it_died_with() {
+    let program = Program::serve_ready("named", &workers(1), 1);
+    let (status, _) = post(program.address(), "/crash?why=1", "words").unwrap();
+    assert_eq!(status, 502);
+    let log = program.stderr.until(" died: killed by signal 6 (SIGABRT");
+    let line = log.lines().find(|line| line.contains(" died: ")).unwrap();
+    assert!(line.contains(" with 1 request in flight (POST /crash?why=1 since "), "{line}");
+    let id = line.split(", id ").nth(1).unwrap().split(')').next().unwrap();
+    program.stdout.until(&format!("id={id}"));
+}
+
+#[test]
+fn a_path_that_workers_die_of_is_refused_and_others_are_served() {
+    let program = Program::serve_ready("query-of-death", &format!("{}query_of_death = 2\n", workers(3)), 3);
+    let address = program.address();
+    for death in 1..=2 {
+        assert_eq!(post(address, "/crash", "").unwrap().0, 502);
+        program.stderr.until_count(" died: killed by signal 6", death);
+        assert_eq!(get(address, "/").unwrap().0, 200, "innocent");
+    }
+    program.stderr.until("POST /crash was in flight when workers died, 2 times within a minute");
+    for _ in 0..5 {
+        let (status, body) = post(address, "/crash?again", "").unwrap();
+        assert!(status == 503 && body.contains("query_of_death"), "{status} {body}");
+        assert_eq!(post(address, "/echo", "hello").unwrap().0, 200);
+    }
+    assert_eq!(program.stderr.now().matches(" died: ").count(), 2);
+    program.stdout.until("reason=query_of_death");
+}
+
+#[test]
+fn a_get_that_workers_die_of_takes_no_more_of_them_than_allowed() {
+    let program = Program::serve_ready("get-of-death", &workers(4), 4);
+    for _ in 0..10 {
+        let (status, body) = get(program.address(), "/crash").unwrap();
+        assert!(matches!(status, 502 | 503), "{status} {body}");
+    }
+    eventually("it is refused", || get(program.address(), "/crash").unwrap().1.contains("query_of_death"));
+    assert_eq!(program.stderr.now().matches(" died: ").count(), 3);
+}
+
+#[test]
+fn a_request_that_hangs_is_answered_504_and_its_worker_replaced() {
+    let config = format!("{}hang_timeout = \"500ms\"\nstop_timeout = \"200ms\"\n", workers(2));
+    let program = Program::serve_ready("hang", &config, 2);
+    let begun = Instant::now();
+    let (status, body) = get(program.address(), "/hang").unwrap();
+    assert!(status == 504 && body.contains("worker_hung"), "{status} {body}");
+    assert!(begun.elapsed() >= Duration::from_millis(450), "{:?}", begun.elapsed());
+    program.stderr.until("has not answered a request within 0.5 s: it is stopped and another started");
+    program.until_ready(3);
+    program.stderr.until(" did not answer and was stopped: ");
+    for _ in 0..10 {
+        assert_eq!(get(program.address(), "/").unwrap().0, 200);
+    }
+}
+
+#[test]
+fn workers_that_are_replaced_all_the_time_cost_no_request_and_run_no_post_twice() {
+    // Each is replaced about every second and a half.
+    let script = r#"["python3", "-u", "-c", "import http.server,os,socketserver\nclass H(http.server.BaseHTTPRequestHandler):\n protocol_version='HTTP/1.1'\n def do_GET(self):\n  n=int(self.headers.get('Content-Length') or 0)\n  b=self.rfile.read(n)\n  if b: os.write(1,b'ran '+b+b'\\n')\n  self.send_response(200)\n  self.send_header('Content-Length','2')\n  self.end_headers()\n  self.wfile.write(b'ok')\n do_POST=do_GET\n def log_message(self,*a): pass\nclass S(socketserver.ThreadingMixIn,http.server.HTTPServer):\n daemon_threads=False\n request_queue_size=128\nimport signal,threading\ns=S(('127.0.0.1',int(os.environ['PORT'])),H)\nsignal.signal(signal.SIGTERM,lambda *a: threading.Thread(target=s.shutdown).start())\ns.serve_forever()\ns.server_close()\n"]"#;
+    for (name, command) in [("replaced-built-in", None), ("replaced-python", Some(script))] {
+        let config = match command {
+            None => format!("{}age_max = \"1s\"\n", workers(2)),
+            Some(command) => format!(
+                "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = {command}\ncount = 2\nage_max = \"1s\"\n"
+            ),
+        };
+        let program = Program::serve_ready(name, &config, 2);
+        let address = program.address();
+        let (done, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..4)
+                .map(|client| {
+                    let (done, sent) = (&done, &sent);
+                    scope.spawn(move || {
+                        let mut connection = connect(address);
+                        for number in 0.. {
+                            if done.load(Ordering::Relaxed) {
+                                break;
+                            }
+                            let body = format!("{client}-{number}.");
+                            let status = exchange(&mut connection, &body);
+                            assert_eq!(status, "HTTP/1.1 200 OK", "{body}");
+                            sent.fetch_add(1, Ordering::Relaxed);
+                        }
+                    })
+                })
+                .collect();
+            program.until_ready(9);
+            done.store(true, Ordering::Relaxed);
+            clients.into_iter().for_each(|client| client.join().unwrap());
+        });
+        assert!(program.stderr.now().contains("is to be replaced: age_max ("));
+        if command.is_some() {
+            let count = sent.load(Ordering::Relaxed);
+            let said = program.stdout.until_count("| ran ", count);
+            let mut ran = BTreeMap::<&str, usize>::new();
+            said.split("| ran ").skip(1).for_each(|rest| *ran.entry(rest.split('.').next().unwrap()).or_default() += 1);
+            assert_eq!((ran.len(), ran.values().max()), (count, Some(&1)));
+        }
+    }
+}
+
+#[test]
+fn as_process_1_it_collects_the_orphans_of_others() {
+    let namespace = ["-pf", "--mount-proc"];
+    let may = Command::new("unshare").args(namespace).arg("true").stderr(Stdio::null()).status();
+    if !may.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let worker = "(setsid sleep 0.4 &); exec \"$0\" backend \"$1\"";
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"sh\", \"-c\", '{worker}', {:?}, \"{{port}}\"]\n",
+        env!("CARGO_BIN_EXE_balancer")
+    );
+    let file = file("process-1", &config);
+    let mut command = Command::new("unshare");
+    command.args(namespace).arg(env!("CARGO_BIN_EXE_balancer")).args(["--config", file.to_str().unwrap()]);
+    let mut program = Program::start(&mut command);
+    let log = program.stderr.until(" is ready at ");
+    assert!(log.contains("app.1 (pid "), "{log}");
+    let one = children(program.pid())[0];
+    let names = || {
+        let name = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        children(one).iter().map(name).collect::<Vec<_>>()
+    };
+    eventually("the orphan is its child", || names().iter().any(|name| name == "sleep\n"));
+    // One that has ended and is not collected would stand here for ever.
+    eventually("the orphan is collected", || names().iter().all(|name| name != "sleep\n"));
+    assert_eq!(get(program.address(), "/").unwrap().0, 200);
+    kill(Pid::from_raw(one), Signal::SIGTERM).unwrap();
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let connection = TcpStream::connect(address).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    connection
+}
+
+/// A POST on a connection that stays, and the first line of its answer.
+fn exchange(connection: &mut TcpStream, body: &str) -> String {
+    let head = format!("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", body.len());
+    connection.write_all((head + body).as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let read = connection.read(&mut piece).unwrap();
+        assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&answer);
+        if let Some((head, rest)) = text.split_once("\r\n\r\n") {
+            let length = head.to_ascii_lowercase();
+            let length = length.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+            let complete = match length {
+                Some(length) => rest.len() >= length,
+                None => rest.ends_with("0\r\n\r\n"),
+            };
+            if complete {
+                return head.lines().next().unwrap().to_owned();
+            }
+        }
+    }
+}
+
+/// Processes whose parent this one is.
+fn children(pid: i32) -> Vec<i32> {
+    let mut children = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
+        let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        children.extend(text.split_whitespace().map(|pid| pid.parse::<i32>().unwrap()));
+    }
+    children
+}
