@@ -23,7 +23,7 @@ pub(super) enum Door {
 
 impl Door {
     /// Lets a request pass, or answers it.
-    pub(super) fn check(&self, head: &Parts) -> Result<(), Answer> {
+    pub(super) fn check(&self, head: &Parts) -> Result<(), Box<Answer>> {
         let is_harmless = matches!(head.uri.path(), "/healthz" | "/readyz" | "/");
         match self {
             Self::Unix => Ok(()),
@@ -32,14 +32,14 @@ impl Door {
             Self::Token(_) => {
                 let mut answer = plain(StatusCode::UNAUTHORIZED, "this needs the token: Authorization: Bearer TOKEN");
                 answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-                Err(answer)
+                Err(answer.into())
             }
             // A name that a stranger has made to mean 127.0.0.1 gives the stranger's page the right to ask and to read.
             Self::Loopback if !is_local(text(&head.headers, header::HOST)) => {
-                Err(plain(StatusCode::FORBIDDEN, "ask for an address or for localhost, not for another name"))
+                Err(plain(StatusCode::FORBIDDEN, "ask for an address or for localhost, not for another name").into())
             }
             Self::Loopback if head.method != Method::GET && is_foreign(&head.headers) => {
-                Err(plain(StatusCode::FORBIDDEN, "pages of others may not ask for that"))
+                Err(plain(StatusCode::FORBIDDEN, "pages of others may not ask for that").into())
             }
             Self::Loopback => Ok(()),
         }

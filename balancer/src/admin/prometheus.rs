@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 use super::process::Process;
 use super::status::{STATES, seconds, state_name};
 use super::{Instance, Served};
+use crate::endpoint::Endpoint;
 use crate::observe::{BOUNDS, Times, Totals, Word};
 
 /// The media type.
@@ -27,6 +28,7 @@ pub(super) fn text(instance: &Instance) -> String {
 struct Text(String);
 
 type Labels<'a> = &'a [(&'a str, &'a str)];
+type Figure = fn(&Endpoint) -> f64;
 
 impl Text {
     fn requests(&mut self, totals: &[(&str, &Totals)]) {
@@ -56,7 +58,7 @@ impl Text {
     }
 
     fn endpoints(&mut self, served: &Served) {
-        let figures: [(&str, &str, &str, fn(&crate::endpoint::Endpoint) -> f64); 3] = [
+        let figures: [(&str, &str, &str, Figure); 3] = [
             ("endpoint_up", "gauge", "Whether it takes requests.", |one| f64::from(u8::from(one.accepts()))),
             ("in_flight", "gauge", "Requests at an endpoint.", |one| one.in_flight() as f64),
             ("endpoint_requests_total", "counter", "Requests an endpoint was given.", |one| one.claims() as f64),

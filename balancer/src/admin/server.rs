@@ -149,7 +149,7 @@ where
         async move {
             Ok::<_, Infallible>(match door.check(&head) {
                 Ok(()) => route::answer(&instance, &head).await,
-                Err(refusal) => refusal,
+                Err(refusal) => *refusal,
             })
         }
     };

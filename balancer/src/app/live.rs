@@ -12,7 +12,9 @@ use crate::observe::{Destination, Journal, Writer};
 use crate::pool::Pool;
 use crate::probe::{Permits, Prober};
 use crate::proxy::Shared;
-use crate::supervise::{Files, Guard, OutputSink, Ports, Sockets, Stream, Supervisor, Surroundings, WorkerEvent, own_program};
+use crate::supervise::{
+    Files, Guard, OutputSink, Ports, Sockets, Stream, Supervisor, Surroundings, WorkerEvent, own_program,
+};
 
 /// Everything that a reload can change, owned by whoever carries out orders one after another.
 pub(super) struct Live {
