@@ -80,7 +80,7 @@ impl Proxy {
         let mut record = self.begin_record(connection, &head, &id);
         let answered = async {
             let scan = Scan::of(&head)?;
-            let admitted = forward::admit(&head, &scan)?;
+            let admitted = forward::admit(&head, &scan, connection.client.is_serverwide())?;
             if scan.ends_here() {
                 if let Some(record) = &mut record {
                     record.answered(StatusCode::OK);
@@ -182,8 +182,8 @@ fn explain(fault: Fault, id: &HeaderValue, unread: bool, record: Option<Box<Reco
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(forward::X_REQUEST_ID, id.clone());
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(seconds) = fault.retry_after() {
+        headers.insert(header::RETRY_AFTER, seconds.into());
     }
     if party == Party::Client || unread {
         // What follows on the connection may be anything, or the rest of a body nobody wants.

@@ -119,7 +119,9 @@ impl Instance {
 
     /// Whether every pool has an endpoint that takes requests, or would if it were its turn.
     pub(super) fn is_ready(&self) -> bool {
-        let serves = |served: &ServedPool| served.pool.endpoints().iter().any(|endpoint| endpoint.accepts());
+        let serves = |served: &ServedPool| {
+            served.pool.endpoints().iter().any(|endpoint| endpoint.accepts() && !endpoint.is_down())
+        };
         !self.is_stopping() && self.served.load().pools.iter().all(serves)
     }
 

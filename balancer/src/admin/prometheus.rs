@@ -19,6 +19,7 @@ pub(super) fn text(instance: &Instance) -> String {
         totals.iter().map(|(pool, totals)| (pool.as_deref().unwrap_or_default(), totals)).collect();
     out.requests(&totals);
     out.endpoints(&served);
+    out.queues(&served);
     out.workers(&served);
     out.ours(instance);
     out.0
@@ -43,6 +44,8 @@ impl Text {
         self.histogram("request_seconds", help, totals, |totals| &totals.request);
         let help = "From a request's place at an endpoint to the last byte of its answer.";
         self.histogram("upstream_seconds", help, totals, |totals| &totals.upstream);
+        let help = "Waits for a slot, of requests that had to.";
+        self.histogram("queue_seconds", help, totals, |totals| &totals.queue);
         for (word, help) in [
             (Word::Rejected, "Requests answered by the balancer itself, by why."),
             (Word::Broken, "Answers that had begun and were not finished, by why."),
@@ -59,7 +62,9 @@ impl Text {
 
     fn endpoints(&mut self, served: &Served) {
         let figures: [(&str, &str, &str, Figure); 3] = [
-            ("endpoint_up", "gauge", "Whether it takes requests.", |one| f64::from(u8::from(one.accepts()))),
+            ("endpoint_up", "gauge", "Whether it takes requests and is not out.", |one| {
+                f64::from(u8::from(one.accepts() && !one.is_out()))
+            }),
             ("in_flight", "gauge", "Requests at an endpoint.", |one| one.in_flight() as f64),
             ("endpoint_requests_total", "counter", "Requests an endpoint was given.", |one| one.claims() as f64),
         ];
@@ -75,6 +80,17 @@ impl Text {
                 }
             }
         }
+    }
+
+    fn queues(&mut self, served: &Served) {
+        let with_slots = served.pools.iter().filter_map(|served| Some((served.pool.name(), served.pool.figures()?)));
+        let all: Vec<_> = with_slots.collect();
+        self.family("slots", "gauge", "Requests that the endpoints take at once.");
+        all.iter().for_each(|(pool, figures)| self.sample("slots", &[("pool", pool)], figures.slots as f64));
+        self.family("slots_used", "gauge", "Of these, in use.");
+        all.iter().for_each(|(pool, figures)| self.sample("slots_used", &[("pool", pool)], figures.slots_used as f64));
+        self.family("queue_length", "gauge", "Requests that wait for a slot.");
+        all.iter().for_each(|(pool, figures)| self.sample("queue_length", &[("pool", pool)], figures.queued as f64));
     }
 
     fn workers(&mut self, served: &Served) {

@@ -46,6 +46,12 @@ fn pool(served: &ServedPool, recent: Recent) -> Value {
         "per_second": (recent.rate * 10.0).round() / 10.0,
         "seconds_p50": p50,
         "seconds_p99": p99,
+        "queue": pool.figures().map(|figures| json!({
+            "length": figures.queued,
+            "longest_wait_seconds": figures.longest_wait.as_secs_f64(),
+            "slots_used": figures.slots_used,
+            "slots": figures.slots,
+        })),
         "in_flight": endpoints.iter().map(|endpoint| endpoint.in_flight()).sum::<usize>(),
         "endpoints": endpoints.iter().map(|endpoint| self::endpoint(endpoint)).collect::<Vec<_>>(),
         "workers": workers,
@@ -87,6 +93,8 @@ fn worker(worker: &WorkerStatus) -> Value {
 /// Whether an endpoint takes requests, in a word.
 pub(super) fn state_of(endpoint: &Endpoint) -> &'static str {
     match endpoint.accepts() {
+        true if endpoint.is_down() => "down",
+        true if endpoint.is_out() => "ejected",
         true => "up",
         false if endpoint.is_held() => "drained",
         false => "draining",

@@ -140,6 +140,7 @@ pub(super) fn undrain(instance: &Instance, name: &str, teller: &Teller) {
     let mut changed = false;
     for (pool, endpoint) in found.iter().filter(|(_, endpoint)| endpoint.is_held()) {
         endpoint.release();
+        pool.available_changed();
         changed = true;
         let text = format!("{} is back", endpoint.name());
         tracing::info!("{text}");

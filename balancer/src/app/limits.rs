@@ -29,7 +29,8 @@ pub(super) fn allowed(config: &Config, connections_allowed: usize) -> usize {
 pub(super) fn shortest(config: &Config) -> Duration {
     let of_pools = config.pools.iter().flat_map(|pool| {
         let timeouts = &pool.timeouts;
-        [Some(timeouts.response), Some(timeouts.idle), timeouts.request].into_iter().flatten()
+        let queue = pool.slots.as_ref().map(|slots| slots.queue_timeout);
+        [Some(timeouts.response), Some(timeouts.idle), timeouts.request, queue].into_iter().flatten()
     });
     of_pools.min().unwrap_or(Duration::MAX)
 }

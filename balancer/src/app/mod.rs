@@ -133,8 +133,10 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let notifier =
         tokio::spawn(start::tell_when_ready(live.supervisors().iter().map(|supervisor| supervisor.watch()).collect()));
 
+    let tending = tokio::spawn(start::tend(Arc::clone(&instance)));
     let (now, outcome) = until_stopped(&mut live, &mut signals, &mut ends, writer).await;
     notifier.abort();
+    tending.abort();
     stopping(&live, &instance, &mut signals, (&drain, &mut ends), now).await;
     // Whoever waits for the end learns it by the end of the connection.
     drop(admin);

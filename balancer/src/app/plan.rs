@@ -2,7 +2,7 @@
 //!
 //! Pure. What cannot change while the program runs is told too, and stays as it is.
 
-use crate::config::{Config, HostPattern, ListenAddress, Pool, Route};
+use crate::config::{Config, HostPattern, ListenAddress, Pool, Route, Slots};
 use crate::supervise::Changes;
 
 /// The differences.
@@ -146,6 +146,8 @@ impl PoolChange {
             retry_budget,
             idle_connections_max,
             health,
+            slots,
+            buffers,
         } = new;
         let mut settings = Vec::new();
         let mut compare = |key: &str, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug| {
@@ -168,6 +170,16 @@ impl PoolChange {
         compare("eject_time", &old.health.eject_time, &health.eject_time);
         compare("panic_threshold", &old.health.panic_threshold, &health.panic_threshold);
         compare("slow_start", &old.health.slow_start, &health.slow_start);
+        let count = |slots: &Option<Slots>| slots.as_ref().map_or(0, |slots| slots.count);
+        compare("slots", &count(&old.slots), &count(slots));
+        if let (Some(old), Some(new)) = (&old.slots, slots) {
+            compare("queue_max", &old.queue_max, &new.queue_max);
+            compare("queue_timeout", &old.queue_timeout, &new.queue_timeout);
+            compare("slow_lane", &old.slow_lane, &new.slow_lane);
+            compare("shed", &old.shed, &new.shed);
+        }
+        compare("buffer_request", &old.buffers.request, &buffers.request);
+        compare("buffer_response", &old.buffers.response, &buffers.response);
         if old.health.probe != health.probe {
             settings.push("probe changed".to_owned());
         }

@@ -4,12 +4,14 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 
+use crate::admin::Instance;
 use crate::config::{Config, Pool as PoolConfig};
 use crate::listen::{Listener, Server};
 use crate::observe::Writer;
@@ -76,6 +78,14 @@ pub(super) fn thread(
     thread::Builder::new().name(format!("proxy-{index}")).spawn(body).map(drop)
 }
 
+/// Looks after queues and idle connections that belong to no thread.
+pub(super) async fn tend(instance: Arc<Instance>) {
+    loop {
+        tokio::time::sleep(TEND).await;
+        instance.served.load().pools.iter().for_each(|served| served.pool.tend(Instant::now()));
+    }
+}
+
 /// Tells systemd once every pool with workers has one that is ready.
 pub(super) async fn tell_when_ready(mut pools: Vec<watch::Receiver<Status>>) {
     for pool in &mut pools {
@@ -98,5 +108,6 @@ fn describe(pool: &PoolConfig) -> String {
     endpoints.into_iter().chain(workers).collect::<Vec<_>>().join(", ")
 }
 
+const TEND: Duration = Duration::from_millis(500);
 /// Below it a busy evening runs out of them.
 const DESCRIPTORS_FEW: u64 = 4_096;

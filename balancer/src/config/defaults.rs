@@ -51,6 +51,8 @@ impl Pool {
             affinity: None,
             endpoints: Vec::new(),
             workers: None,
+            slots: None,
+            buffers: Buffers::with_slots(false),
             timeouts: UpstreamTimeouts::default(),
             attempts_max: 3,
             retry_budget: 0.2,
@@ -82,6 +84,21 @@ impl Default for Probe {
             fall: 3,
             status: StatusSet::of(&[200..=399]),
         }
+    }
+}
+
+impl Slots {
+    /// So many requests at once per endpoint, and the default queue.
+    pub fn new(count: usize) -> Self {
+        Self { count, queue_max: 1_024, queue_timeout: Duration::from_secs(5), slow_lane: true, shed: Shed::Fifo }
+    }
+}
+
+impl Buffers {
+    /// Those of a pool with slots, where a slow client would hold a worker, or of one without.
+    pub fn with_slots(slots: bool) -> Self {
+        let bytes = if slots { 1 << 20 } else { 0 };
+        Self { request: bytes, response: bytes }
     }
 }
 

@@ -2,23 +2,7 @@
 //! unknown; called by [`super::raw`]; never reads a value.
 
 /// Keys by table; a key leaves this list in the change that makes it work.
-const KEYS: &[(&str, &[&str])] = &[
-    ("", &["listener", "tls", "acme"]),
-    (
-        "pool.NAME",
-        &[
-            "dns",
-            "dns_interval",
-            "slots",
-            "queue_max",
-            "queue_timeout",
-            "slow_lane",
-            "shed",
-            "buffer_request",
-            "buffer_response",
-        ],
-    ),
-];
+const KEYS: &[(&str, &[&str])] = &[("", &["listener", "tls", "acme"]), ("pool.NAME", &["dns", "dns_interval"])];
 
 /// Values of keys that are supported.
 const VALUES: &[(&str, &[&str])] = &[];

@@ -6,7 +6,7 @@ use super::diagnostics::quote;
 use super::item::Item;
 use super::raw::{Placed, Section, Span};
 use super::top::{DURATION_MAX, DURATION_MIN};
-use super::{Affinity, Endpoint, Health, Policy, Workers, endpoint, health, policy, workers};
+use super::{Affinity, Buffers, Endpoint, Health, Policy, Slots, Workers, endpoint, health, policy, queue, workers};
 
 /// A named group of interchangeable endpoints.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,10 @@ pub struct Pool {
     pub endpoints: Vec<Endpoint>,
     /// Processes we start.
     pub workers: Option<Workers>,
+    /// At most so many requests at an endpoint, and the queue of the others; `None`: no limit and no queue.
+    pub slots: Option<Slots>,
+    /// What is held for a slow client.
+    pub buffers: Buffers,
     /// Time limits towards endpoints.
     pub timeouts: UpstreamTimeouts,
     /// Tries for one request; at least 1.
@@ -108,6 +112,7 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         );
     }
     let workers = workers_item.as_ref().and_then(workers::read);
+    let (slots, buffers) = queue::read(&mut section);
     let timeouts = timeouts(&mut section, default.timeouts);
     if let (Some(item), Some((Workers { recycle, .. }, _))) = (&workers_item, &workers)
         && let Some(hang_timeout) = recycle.hang_timeout.filter(|hang_timeout| *hang_timeout > timeouts.response)
@@ -132,6 +137,8 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         affinity,
         endpoints,
         workers,
+        slots,
+        buffers,
         timeouts,
         attempts_max: attempts_max.unwrap_or(default.attempts_max),
         retry_budget: retry_budget.unwrap_or(default.retry_budget),

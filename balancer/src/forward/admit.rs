@@ -17,15 +17,19 @@ pub struct Admitted {
     pub target: Uri,
 }
 
-/// Reads host and target off a head that the parser has let pass.
+/// Reads host and target off a head that the parser has let pass. `serverwide` says of an OPTIONS request that its target
+/// had neither path nor query, of which the parser has made `/`.
 ///
 /// # Errors
 /// The client's fault, if a gateway must refuse the request.
-pub fn admit(request: &Parts, scan: &Scan<'_>) -> Result<Admitted, Fault> {
+pub fn admit(request: &Parts, scan: &Scan<'_>, serverwide: bool) -> Result<Admitted, Fault> {
     if request.method == Method::CONNECT || request.method == Method::TRACE {
         return Err(Fault::MethodRefused);
     }
     let field = host_field(request, scan)?;
+    if let Some(field) = &field {
+        valid_host(field.as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
+    }
     let (host, target) = match (request.uri.scheme_str(), request.uri.authority()) {
         (None, None) => (field, origin_form(request)?),
         (Some("http" | "https"), Some(authority)) => {
@@ -33,14 +37,12 @@ pub fn admit(request: &Parts, scan: &Scan<'_>) -> Result<Admitted, Fault> {
             if authority.as_str().contains('@') {
                 return Err(Fault::BadTarget);
             }
+            valid_host(authority.as_str().as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
             let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Fault::BadTarget)?;
-            (Some(host), absolute_form(request))
+            (Some(host), absolute_form(request, serverwide))
         }
         _ => return Err(Fault::BadTarget),
     };
-    if let Some(host) = &host {
-        valid_host(host.as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
-    }
     Ok(Admitted { host: host.unwrap_or(NO_HOST), target })
 }
 
@@ -61,11 +63,11 @@ fn origin_form(request: &Parts) -> Result<Uri, Fault> {
     }
 }
 
-/// The parser has made `/` of an empty path, so that the `*` which RFC 9112 §3.2.4 asks for where OPTIONS has none cannot be
-/// told from it.
-fn absolute_form(request: &Parts) -> Uri {
-    let target = request.uri.path_and_query().cloned();
-    Uri::from(target.unwrap_or(PathAndQuery::from_static("/")))
+/// RFC 9112 §3.2.4: what is for the whole server goes on as `*`.
+fn absolute_form(request: &Parts, serverwide: bool) -> Uri {
+    let target = request.uri.path_and_query().filter(|_| !serverwide).cloned();
+    let other = if serverwide { PathAndQuery::from_static("*") } else { PathAndQuery::from_static("/") };
+    Uri::from(target.unwrap_or(other))
 }
 
 /// `uri-host [":" port]` (RFC 9110 §7.2), strictly: what two readers could read in two ways is refused.
@@ -127,7 +129,8 @@ mod tests {
         }
         let parts = request.body(()).unwrap().into_parts().0;
         let scan = Scan::of(&parts)?;
-        admit(&parts, &scan).map(|admitted| (admitted.host.to_str().unwrap().into(), admitted.target.to_string()))
+        admit(&parts, &scan, false)
+            .map(|admitted| (admitted.host.to_str().unwrap().into(), admitted.target.to_string()))
     }
 
     #[test]
@@ -137,6 +140,8 @@ mod tests {
         assert_eq!(admitted("GET", "http://y.test:81/a?b", &["x.test"]), ok("y.test:81", "/a?b"));
         assert_eq!(admitted("GET", "http://y.test", &["x.test"]), ok("y.test", "/"));
         assert_eq!(admitted("OPTIONS", "*", &["x.test"]), ok("x.test", "*"));
+        assert_eq!(admitted("OPTIONS", "http://y.test/", &["x.test"]), ok("y.test", "/"));
+        assert_eq!(admitted("OPTIONS", "http://y.test?z", &["x.test"]), ok("y.test", "/?z"));
         assert_eq!(admitted("GET", "/a//../%2e", &["x.test"]), ok("x.test", "/a//../%2e"));
         for (method, target) in
             [("GET", "*"), ("GET", "ftp://y.test/"), ("GET", "http://u@y.test/"), ("GET", "y.test:80")]

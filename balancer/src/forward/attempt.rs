@@ -1,6 +1,8 @@
 //! One try at one endpoint.
 
+use std::error::Error;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::admit::Admitted;
@@ -19,9 +21,8 @@ use super::retry::{Failed, may_retry};
 use super::scan::Scan;
 use super::upstream::{self, Upstream, Upstreams};
 use crate::config::AmbiguousFields;
-use crate::endpoint::InFlight;
 use crate::listen::{Client, Wait};
-use crate::pool::Pool;
+use crate::pool::{Place, Pool};
 
 /// What stays the same over all attempts at a request.
 pub(super) struct Outbound<'a> {
@@ -44,13 +45,17 @@ impl Outbound<'_> {
     /// it keeps connections.
     pub(super) async fn attempt(
         &self,
-        place: &mut InFlight,
+        place: &mut Place,
         upstreams: &Upstreams,
         attempts: u32,
     ) -> Result<(Response<Incoming>, Box<Upstream>), Failed> {
         let endpoint = Arc::clone(place.endpoint());
-        let repeatable = self.upload.is_none() && self.head.method.is_idempotent();
-        let mut kept = upstreams.check_out(&endpoint, repeatable, Instant::now());
+        let (repeatable, now) = (self.upload.is_none() && self.head.method.is_idempotent(), Instant::now());
+        let mut kept = match place.check_out(repeatable, now) {
+            Some(idle) => Upstream::resume(idle, endpoint.address()).await.ok(),
+            None if place.owns_connection() => None,
+            None => upstreams.check_out(&endpoint, repeatable, now),
+        };
         loop {
             let mut upstream = match kept.take() {
                 Some(upstream) => upstream,
@@ -90,7 +95,7 @@ impl Outbound<'_> {
     }
 
     /// A request that took too long as a whole is the endpoint's fault if that had all of the time and all of the request.
-    fn blame(&self, place: &mut InFlight, failed: &Failed) {
+    fn blame(&self, place: &mut Place, failed: &Failed) {
         let had_all = || failed.attempts == 1 && self.upload.as_ref().is_none_or(|upload| upload.ended());
         if failed.fault.party() == Party::Endpoint && (failed.fault != Fault::RequestTimeout || had_all()) {
             place.failed(&failed.fault);
@@ -146,6 +151,12 @@ impl Outbound<'_> {
             self.ambiguous,
         );
         if let Some(upload) = &self.upload
+            && upload.is_held()
+        {
+            // The client has been told to go on already.
+            upload.rewind();
+            request.headers_mut().remove(header::EXPECT);
+        } else if let Some(upload) = &self.upload
             && self.scan.expects_continue
         {
             let asked = upload.wait_for_continue();
@@ -167,7 +178,9 @@ impl Outbound<'_> {
         if let Some(fault) = self.upload.as_ref().and_then(|upload| upload.fault()) {
             return fault;
         }
-        if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
+        let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        let too_much = io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData);
+        if too_much || error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
             tracing::debug!(%error, "the endpoint's answer cannot be read");
             return Fault::BadResponse;
         }

@@ -6,6 +6,7 @@ use std::fmt;
 use http::StatusCode;
 
 use crate::listen::Wait;
+use crate::pool::{Reason, Refused};
 
 /// Why a request was not answered by a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub enum Fault {
     NoRoute,
     /// No endpoint of the pool accepts requests.
     NoEndpoint,
+    /// No place at an endpoint came free for the request.
+    NoPlace(Refused),
     /// There is no descriptor left for a connection to an endpoint.
     DescriptorLimit,
     /// The endpoint refused the connection.
@@ -89,6 +92,14 @@ impl Fault {
             Self::SlowBody => (Client, StatusCode::REQUEST_TIMEOUT, "slow_body"),
             Self::NoRoute => (Us, StatusCode::NOT_FOUND, "no_route"),
             Self::NoEndpoint => (Us, StatusCode::SERVICE_UNAVAILABLE, "no_endpoint"),
+            Self::NoPlace(Refused { reason, .. }) => {
+                let word = match reason {
+                    Reason::QueueFull => "queue_full",
+                    Reason::QueueTimeout => "queue_timeout",
+                    Reason::Shed => "shed",
+                };
+                (Us, StatusCode::SERVICE_UNAVAILABLE, word)
+            }
             Self::DescriptorLimit => (Us, StatusCode::SERVICE_UNAVAILABLE, "descriptor_limit"),
             Self::ConnectFailed => (Endpoint, StatusCode::BAD_GATEWAY, "connect_failed"),
             Self::ConnectTimeout => (Endpoint, StatusCode::BAD_GATEWAY, "connect_timeout"),
@@ -112,10 +123,19 @@ impl Fault {
     pub(super) fn late(wait: Wait) -> Self {
         match wait {
             Wait::RequestBody => Self::SlowBody,
+            Wait::Place => Self::NoEndpoint,
             Wait::RequestTaken => Self::RequestStalled,
             Wait::Response => Self::ResponseTimeout,
             Wait::ResponseBody => Self::IdleTimeout,
             Wait::Whole => Self::RequestTimeout,
+        }
+    }
+
+    /// Seconds after which the request may be worth another try, of what is answered with 503.
+    pub fn retry_after(self) -> Option<u16> {
+        match self {
+            Self::NoPlace(refused) => Some(refused.retry_after),
+            _ => (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
     }
 

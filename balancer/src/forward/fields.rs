@@ -71,6 +71,11 @@ impl ClientFields {
         Self { forwarded_for, node, trusted, last: RefCell::default() }
     }
 
+    /// Whether the client is a proxy of ours, so that others stand behind its address.
+    pub(super) fn are_trusted(&self) -> bool {
+        self.trusted
+    }
+
     /// Our fields for a request that brings none of its own: nothing of what a stranger says of itself goes on.
     fn statements(&self, host: &HeaderValue, own: &RequestFields) -> HeaderMap {
         let mut last = self.last.borrow_mut();
@@ -418,6 +423,8 @@ mod tests {
             let stripped = sent(&[("traceparent", "00-theirs"), ("connection", "traceparent")], Framing::None, trusted);
             assert_eq!(all(&stripped, "traceparent"), ["00-a-b-00"]);
             assert_eq!(all(&sent(&[], Framing::None, trusted), "x-request-start"), ["t=1.5"]);
+            let several = [("traceparent", "00-theirs"), ("traceparent", "00-others")];
+            assert_eq!(all(&sent(&several, Framing::None, trusted), "traceparent"), ["00-a-b-00"], "of several none");
         }
     }
 

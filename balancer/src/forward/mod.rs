@@ -8,6 +8,7 @@ mod attempt;
 mod body;
 mod error;
 mod fields;
+mod queued;
 mod retry;
 mod scan;
 mod tunnel;
@@ -27,13 +28,13 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::config::{AmbiguousFields, ClientLimits};
-use crate::endpoint::{EndpointId, InFlight, Noted};
+use crate::endpoint::{EndpointId, Noted};
 use crate::listen::Client;
 use crate::observe::Record;
-use crate::pool::{Pool, Wish};
+use crate::pool::{Place, Pool, Wish};
 pub use admit::{Admitted, admit};
 use attempt::Outbound;
-use body::{Lease, Limits, Relay, Upload};
+use body::{Ahead, Lease, Limits, Relay, Upload};
 pub use body::{RequestBody, ResponseBody};
 pub use error::{Fault, Party};
 pub use fields::{ClientFields, RequestFields, X_REQUEST_ID};
@@ -100,7 +101,16 @@ impl Forwarder {
         if scan.ambiguous && ambiguous == AmbiguousFields::Refuse {
             return Err(Fault::AmbiguousField);
         }
-        let (framing, upload) = self.frame(pool, scan, body, client)?;
+        let (mut framing, upload) = self.frame(pool, scan, body, client)?;
+        if let Some(upload) = &upload
+            && pool.buffers().request > 0
+        {
+            // A slow client is waited for before an endpoint is.
+            client.whole_until(pool.timeouts().request.map(|whole| client.begun() + whole));
+            if let Some(length) = Box::pin(upload.hold(pool.buffers().request)).await? {
+                framing = Framing::Length(length);
+            }
+        }
         let (admitted, own_fields) = (&admitted, &own_fields);
         let outbound =
             Outbound { pool, head, scan, admitted, client, client_fields, own_fields, upload, framing, ambiguous };
@@ -108,12 +118,18 @@ impl Forwarder {
         client.whole_until(pool.timeouts().request.map(|whole| client.begun() + whole));
         pool.count_request();
         let mut tried: Vec<EndpointId> = Vec::new();
+        let mut turn = 0;
         loop {
             // Asked before each attempt: the last one may have been what killed a worker.
             if pool.refuses(&head.method, admitted.target.path()) {
                 return Err(Fault::QueryOfDeath);
             }
-            let mut place = pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?;
+            let mut place = if pool.has_slots() {
+                // On the heap: what a request in a queue needs would be part of every request's state.
+                Box::pin(queued::place(&outbound, pool, wish, &tried, turn, record)).await?
+            } else {
+                pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?.into()
+            };
             if let Some(target) = admitted.target.path_and_query() {
                 let (method, id) = (&head.method, &own_fields.id);
                 let begun = client.begun();
@@ -124,7 +140,7 @@ impl Forwarder {
             }
             let attempts = tried.len() as u32 + 1;
             let failed = match outbound.attempt(&mut place, &self.upstreams, attempts).await {
-                Ok((response, upstream)) => return self.answer(outbound, &wish, response, upstream, place, record),
+                Ok((response, upstream)) => return self.answer(outbound, &wish, response, place, upstream, record),
                 Err(failed) => failed,
             };
             let endpoint = &**place.endpoint().name();
@@ -141,6 +157,7 @@ impl Forwarder {
                 record.retried(failed.fault.reason());
             }
             tried.push(place.endpoint().id());
+            turn = place.turn();
         }
     }
 
@@ -175,8 +192,9 @@ impl Forwarder {
         outbound: Outbound<'_>,
         wish: &Wish,
         mut response: Response<Incoming>,
+        // Before the upstream connection, so that it outlives that: parameters are dropped in reverse.
+        mut place: Place,
         upstream: Box<Upstream>,
-        mut place: InFlight,
         record: &mut Option<Box<Record>>,
     ) -> Result<Response<ResponseBody>, Fault> {
         let Outbound { pool, client, upload, .. } = outbound;
@@ -238,7 +256,11 @@ impl Forwarder {
             return Ok(response.map(|_| ResponseBody::Empty));
         }
         let (idle, client, record) = (pool.timeouts().idle, Rc::clone(client), record.take());
-        Ok(response.map(|incoming| ResponseBody::Relay(Relay::new(incoming, client, idle, lease, record))))
+        let ahead = pool.buffers().response;
+        Ok(response.map(|incoming| match ahead {
+            0 => ResponseBody::Relay(Relay::new(incoming, client, idle, lease, record)),
+            _ => ResponseBody::Ahead(Ahead::new(incoming, ahead, client, idle, lease, record)),
+        }))
     }
 }
 
@@ -247,7 +269,7 @@ impl Forwarder {
 /// 500, 502, 503 and 504 are failures of its own or of what is behind it; others of the class speak of the request (501, 505)
 /// and of what is stored (507). Answers that are the same everywhere, a broken page say, take out half of a pool at most:
 /// beyond that the panic threshold holds.
-fn judge(place: &mut InFlight, status: StatusCode) {
+fn judge(place: &mut Place, status: StatusCode) {
     match status.as_u16() {
         500 | 502 | 503 | 504 => place.failed(&format_args!("status {}", status.as_u16())),
         _ => place.answered(),

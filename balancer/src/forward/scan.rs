@@ -78,7 +78,7 @@ impl<'a> Scan<'a> {
         let is_1_1 = request.version == Version::HTTP_11;
         // `h2c` is never passed on: we would not see the requests in it. Neither is an upgrade with a body in front of it:
         // where that ends and the other protocol begins, two readers may see differently.
-        let (mut h2c, mut has_body) = (false, false);
+        let (mut h2c, mut has_body, mut several_traces) = (false, false, false);
         for (index, (name, value)) in request.headers.iter().enumerate() {
             let class = class(name);
             if let Some(kept) = scan.classes.get_mut(index) {
@@ -109,12 +109,29 @@ impl<'a> Scan<'a> {
                     scan.upgrade = is_1_1;
                     h2c |= value.as_bytes().get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"));
                 }
-                _ => scan.traced |= class == Class::EndToEnd && name == TRACEPARENT,
+                _ if class == Class::EndToEnd && name == TRACEPARENT => {
+                    // W3C Trace Context §2.3: of several none counts.
+                    several_traces |= scan.traced;
+                    scan.traced = true;
+                }
+                _ => {}
             }
+        }
+        if several_traces {
+            scan.forget_traces(request);
         }
         scan.traced &= !scan.named.contains(&TRACEPARENT);
         scan.upgrade &= !h2c && !has_body && scan.named.contains(&header::UPGRADE);
         Ok(scan)
+    }
+
+    fn forget_traces(&mut self, request: &Parts) {
+        self.traced = false;
+        for (class, name) in self.classes.iter_mut().zip(request.headers.iter().map(|(name, _)| name)) {
+            if *name == TRACEPARENT {
+                *class = Class::HopByHop;
+            }
+        }
     }
 
     /// Whether the request is for us and goes no further (RFC 9110 §7.6.2).

@@ -5,16 +5,16 @@ use tokio::io::{AsyncWriteExt, copy_bidirectional_with_sizes};
 
 use super::error::Fault;
 use super::upstream::Upstream;
-use crate::endpoint::InFlight;
 use crate::listen::{Client, Socket};
 use crate::observe::Record;
+use crate::pool::Place;
 
 /// The worker's side of a tunnel that waits for the client's.
 #[derive(Debug)]
 pub(super) struct Tunnel {
     socket: Socket,
     read: Bytes,
-    place: InFlight,
+    place: Place,
 }
 
 impl Tunnel {
@@ -22,7 +22,7 @@ impl Tunnel {
     ///
     /// # Errors
     /// [`Fault::ClosedEarly`] when the connection broke at that moment.
-    pub(super) fn new(upstream: Upstream, place: InFlight) -> Result<Self, Fault> {
+    pub(super) fn new(upstream: Upstream, place: Place) -> Result<Self, Fault> {
         let (socket, read) = upstream.into_socket()?;
         Ok(Self { socket, read, place })
     }

@@ -12,15 +12,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::Socket;
+use super::framing::Body;
+use super::{Refusal, Socket};
 use crate::config::ClientLimits;
 
 /// One client connection. Lives on one thread.
 pub struct Client {
     peer: Peer,
     phase: Cell<Phase>,
-    /// Bytes of the request line so far; `None` once it has ended.
-    line: Cell<Option<usize>>,
     since: Cell<Instant>,
     wait: Cell<Option<(Wait, Instant)>>,
     deadline: Cell<Option<Instant>>,
@@ -29,6 +28,17 @@ pub struct Client {
     waker: RefCell<Option<Waker>>,
     restful: Cell<bool>,
     unread: Cell<bool>,
+    /// Whether the parser waits for bytes of the socket, and so would see its end.
+    listening: Cell<bool>,
+    /// Whether the next message has begun to arrive already.
+    holds: Cell<bool>,
+    /// Whether somebody has to look if the client is still there.
+    doubted: Cell<bool>,
+    left: Cell<bool>,
+    /// How the body of the request that is arriving is framed.
+    announced: Cell<Option<Body>>,
+    serverwide: Cell<bool>,
+    refusal: Cell<Option<Refusal>>,
     reset: Cell<bool>,
     takeover: RefCell<Option<Takeover>>,
 }
@@ -47,6 +57,8 @@ pub enum Peer {
 pub enum Wait {
     /// The client sends the next piece of its request body.
     RequestBody,
+    /// An endpoint has room.
+    Place,
     /// The endpoint takes the next piece of the request body.
     RequestTaken,
     /// The endpoint answers.
@@ -88,7 +100,6 @@ impl Client {
         Self {
             peer,
             phase: Cell::new(Phase::Idle),
-            line: Cell::new(None),
             since: Cell::new(Instant::now()),
             wait: Cell::new(None),
             deadline: Cell::new(None),
@@ -97,6 +108,13 @@ impl Client {
             waker: RefCell::new(None),
             restful: Cell::new(false),
             unread: Cell::new(false),
+            listening: Cell::new(false),
+            holds: Cell::new(false),
+            doubted: Cell::new(false),
+            left: Cell::new(false),
+            announced: Cell::new(None),
+            serverwide: Cell::new(false),
+            refusal: Cell::new(None),
             reset: Cell::new(false),
             takeover: RefCell::new(None),
         }
@@ -175,23 +193,73 @@ impl Client {
         self.reset.get()
     }
 
-    /// Notes what has come in.
-    pub(super) fn bytes_read(&self, bytes: &[u8], line_max: usize) {
+    /// Notes that something has come in.
+    pub(super) fn bytes_read(&self) {
         // What is left of a body that was answered early is no request.
         if self.phase.get() == Phase::Idle && !self.unread.get() {
             self.enter(Phase::Header);
-            self.line.set(Some(0));
-        }
-        if let Some(before) = self.line.get() {
-            let end = bytes.iter().position(|&byte| byte == b'\n');
-            let length = before + end.unwrap_or(bytes.len());
-            self.line.set((end.is_none() || length >= line_max).then_some(length));
         }
     }
 
-    /// Whether the request line alone is longer than a header section may be.
-    pub(super) fn line_is_too_long(&self, line_max: usize) -> bool {
-        self.line.get().is_some_and(|length| length >= line_max)
+    /// Whether a header section is arriving.
+    pub(super) fn is_in_header(&self) -> bool {
+        self.phase.get() == Phase::Header
+    }
+
+    /// Whether a request is with the service, or its answer is not written yet.
+    pub(super) fn is_answering(&self) -> bool {
+        self.phase.get() == Phase::Busy || self.stalled_since.get().is_some()
+    }
+
+    /// Notes how the body of the request that is arriving is framed, and whether it is for the whole server.
+    pub(super) fn announce(&self, body: Body, serverwide: bool) {
+        self.announced.set(Some(body));
+        self.serverwide.set(serverwide);
+    }
+
+    /// Whether the target of the request has neither path nor query.
+    pub fn is_serverwide(&self) -> bool {
+        self.serverwide.get()
+    }
+
+    /// How the body of the request is framed.
+    pub(super) fn announced(&self) -> Option<Body> {
+        self.announced.get()
+    }
+
+    /// Notes that what is arriving is no request.
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        self.refusal.set(Some(refusal));
+    }
+
+    /// Why what has arrived is no request.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.refusal.get()
+    }
+
+    /// Notes whether the parser waits for bytes of the socket.
+    pub(super) fn set_listening(&self, listening: bool) {
+        self.listening.set(listening);
+    }
+
+    /// Notes whether something of the next request is here.
+    pub(super) fn set_holds(&self, holds: bool) {
+        self.holds.set(holds);
+    }
+
+    /// Whether nobody would notice the client's end at the moment; said once for each look.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.get() && self.doubted.take()
+    }
+
+    /// Notes that the client has left.
+    pub(super) fn leaves(&self) {
+        self.left.set(true);
+    }
+
+    /// Whether it has left while a request was with the service.
+    pub(super) fn has_left(&self) -> bool {
+        self.left.get()
     }
 
     pub(super) fn request_begins(&self) {
@@ -204,6 +272,14 @@ impl Client {
         self.deadline.set(None);
         self.expired.set(None);
         self.enter(Phase::Idle);
+        self.go_on();
+    }
+
+    /// The next request is here already, and no event of the socket will tell of it.
+    fn go_on(&self) {
+        if self.holds.get() {
+            self.wake();
+        }
     }
 
     pub(super) fn writes(&self, ready: bool) {
@@ -213,6 +289,7 @@ impl Client {
                 // The end of a response is being written still, though all of it has been handed over.
                 if self.phase.get() == Phase::Idle {
                     self.since.set(Instant::now());
+                    self.go_on();
                 }
             }
             (false, None) => self.stalled_since.set(Some(Instant::now())),
@@ -258,6 +335,10 @@ impl Client {
                 Phase::Busy => self.busy_expired(now).map(Expired::Service),
             }
         };
+        if self.phase.get() == Phase::Busy && !self.listening.get() {
+            self.doubted.set(true);
+            self.wake();
+        }
         if self.phase.get() == Phase::Idle && !self.restful.get() && over(self.since.get(), PARK_AFTER) {
             self.restful.set(true);
             self.wake();
@@ -342,12 +423,12 @@ mod tests {
         assert_eq!(expired_after(&client, 5), Some(Expired::Idle));
 
         let client = Client::new(Peer::Unix);
-        client.bytes_read(b"G", 9);
+        client.bytes_read();
         assert_eq!(expired_after(&client, 1), None);
         assert_eq!(expired_after(&client, 2), Some(Expired::Header));
 
         let client = Client::new(Peer::Unix);
-        client.bytes_read(b"G", 9);
+        client.bytes_read();
         client.request_begins();
         assert_eq!(expired_after(&client, 60), None, "a service that waits for nothing has no limit");
         client.wait(Wait::Response, client.begun() + Duration::from_secs(9));
@@ -356,22 +437,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_request_line_counts_as_such() {
-        let client = Client::new(Peer::Unix);
-        client.bytes_read(b"12345678", 9);
-        assert!(!client.line_is_too_long(9));
-        client.bytes_read(b"\n 345678901234567890", 9);
-        assert!(!client.line_is_too_long(9));
-        client.response_ends();
-        client.bytes_read(b"12345", 9);
-        client.bytes_read(b"6789\n", 9);
-        assert!(client.line_is_too_long(9));
-    }
-
-    #[test]
     fn the_whole_request_has_a_limit_whatever_it_waits_for() {
         let client = Client::new(Peer::Unix);
-        client.bytes_read(b"G", 9);
+        client.bytes_read();
         client.request_begins();
         client.whole_until(Some(client.begun() + Duration::from_secs(4)));
         client.wait(Wait::Response, client.begun() + Duration::from_secs(9));
@@ -410,7 +478,7 @@ mod tests {
         };
         assert!(!idle_for(499));
         assert!(idle_for(500));
-        client.bytes_read(b"G", 9);
+        client.bytes_read();
         assert!(!idle_for(500), "in a header section");
         client.request_begins();
         assert!(!idle_for(500), "in flight");
@@ -426,7 +494,7 @@ mod tests {
     #[test]
     fn a_new_request_on_the_connection_starts_afresh() {
         let client = Client::new(Peer::Unix);
-        client.bytes_read(b"G", 9);
+        client.bytes_read();
         client.request_begins();
         client.wait(Wait::Response, client.begun());
         assert_eq!(expired_after(&client, 1), Some(Expired::Service(Wait::Response)));

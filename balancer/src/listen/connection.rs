@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,7 +21,7 @@ use super::parked::Parked;
 use super::registry::{Registered, Registry};
 use super::threads::Counted;
 use super::watched::Watched;
-use super::{Service, Socket};
+use super::{Refusal, Service, Socket, framing};
 
 /// One client connection, and what it shares with the others of its thread.
 pub(super) struct Connection<S: Service> {
@@ -65,9 +65,15 @@ impl<S: Service> Connection<S> {
             let (client, service, state) = (Rc::clone(client), Rc::clone(&self.service), Rc::clone(state));
             let answer = move |request: Request<Incoming>| {
                 let (client, service, state) = (Rc::clone(&client), Rc::clone(&service), Rc::clone(&state));
+                let same = client.announced() == Some(as_parsed(request.body()));
                 client.request_begins();
                 client.set_unread(!request.body().is_end_stream());
                 async move {
+                    if !same {
+                        // Polled no more: the connection ends.
+                        client.refuse(Refusal::BadFraming);
+                        std::future::pending::<()>().await;
+                    }
                     let ending = Ending(client);
                     let response = service.answer(state, request).await;
                     Ok::<_, Infallible>(response.map(|body| Answer { body, _ending: ending }))
@@ -91,6 +97,12 @@ impl<S: Service> Connection<S> {
                 Pin::new(&mut connection).graceful_shutdown();
                 return Pin::new(&mut connection).poll(cx).map(End::Http);
             }
+            if client.has_left() {
+                return Poll::Ready(End::Left);
+            }
+            if client.refusal().is_some() {
+                return Poll::Ready(End::Http(Ok(())));
+            }
             if client.may_be_parked() {
                 return Poll::Ready(End::Parked);
             }
@@ -106,84 +118,28 @@ impl<S: Service> Connection<S> {
     /// What is rarely waited for waits on the heap, so that the task of every connection stays small.
     async fn close(&self, end: End, socket: Socket, read: Bytes) {
         let client = &self.client;
+        let refusal = match &end {
+            End::Http(_) if client.refusal().is_some() => client.refusal(),
+            End::Http(Err(error)) if error.is_parse() => Some(Refusal::of(error, &read)),
+            End::Expired(Expired::Header) => Some(Refusal::SlowHeader),
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            let id = self.service.refused(client, refusal);
+            return Box::pin(close::with_answer(socket, refusal, id)).await;
+        }
         match end {
-            // Between requests the parser takes a failed read for the end.
-            End::Http(_) if client.line_is_too_long(self.header_bytes_max) => {
-                let refusal = Refusal::TargetTooLong;
-                let id = self.service.refused(client, refusal);
-                Box::pin(close::with_answer(socket, refusal, id)).await;
-            }
             End::Http(Ok(())) => match client.taken_over() {
                 Some(takeover) => takeover(socket, read).await,
                 None if client.is_unread() => Box::pin(close::lingering(socket)).await,
                 None => {}
             },
-            End::Http(Err(error)) if error.is_parse() => {
-                self.service.refused(client, Refusal::of(&error));
-                Box::pin(close::lingering(socket)).await;
-            }
             End::Http(Err(_)) if client.must_reset() => socket.reset_on_close(),
             End::Http(Err(_)) => {}
-            End::Expired(Expired::Header) => {
-                let refusal = Refusal::SlowHeader;
-                let id = self.service.refused(client, refusal);
-                Box::pin(close::with_answer(socket, refusal, id)).await;
-            }
             // What the client did not take would fill the kernel's memory for as long as it likes.
             End::Expired(Expired::Stalled) => socket.reset_on_close(),
             End::Expired(_) if client.must_reset() => socket.reset_on_close(),
-            End::Expired(_) | End::Parked => {}
-        }
-    }
-}
-
-/// A request that never reached the service, and has been answered here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// Not HTTP as RFC 9112 has it.
-    Malformed,
-    /// Its request line is longer than `header_bytes_max`, or its target than the parser's bound.
-    TargetTooLong,
-    /// Its header section is longer than `header_bytes_max` or has more than 100 fields.
-    HeaderTooLarge,
-    /// Its header section was not complete within `header_timeout`.
-    SlowHeader,
-    /// There are `connections_max` connections already.
-    ConnectionsMax,
-    /// There is no descriptor left for its connection.
-    DescriptorLimit,
-}
-
-impl Refusal {
-    /// The status the client got.
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::Malformed => StatusCode::BAD_REQUEST,
-            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::SlowHeader => StatusCode::REQUEST_TIMEOUT,
-            Self::ConnectionsMax | Self::DescriptorLimit => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    /// The word for the log.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Malformed => "bad_request",
-            Self::TargetTooLong => "target_too_long",
-            Self::HeaderTooLarge => "header_too_large",
-            Self::SlowHeader => "slow_header",
-            Self::ConnectionsMax => "connections_max",
-            Self::DescriptorLimit => "descriptor_limit",
-        }
-    }
-
-    fn of(error: &hyper::Error) -> Self {
-        // The parser says what it answered only in words.
-        match error.to_string() {
-            text if text.contains("URI too long") => Self::TargetTooLong,
-            _ if error.is_parse_too_large() => Self::HeaderTooLarge,
-            _ => Self::Malformed,
+            End::Expired(_) | End::Left | End::Parked => {}
         }
     }
 }
@@ -191,8 +147,18 @@ impl Refusal {
 enum End {
     Http(hyper::Result<()>),
     Expired(Expired),
+    /// The client, while its request was with the service.
+    Left,
     /// Between requests, idle for a while.
     Parked,
+}
+
+/// How the parser takes a body to be framed, before any of it is read.
+fn as_parsed(body: &Incoming) -> framing::Body {
+    match body.size_hint().exact() {
+        Some(length) => framing::Body::Counted(length),
+        None => framing::Body::Chunked,
+    }
 }
 
 /// A service's response body, whose end is the end of the exchange.

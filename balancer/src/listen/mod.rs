@@ -5,12 +5,15 @@
 //! Never looks at what a request wants.
 
 mod accept;
+mod chunks;
 mod client;
 mod close;
 mod connection;
 mod control;
+mod framing;
 mod open;
 mod parked;
+mod refusal;
 mod refusing;
 mod registry;
 mod server;
@@ -27,9 +30,9 @@ use hyper::body::Incoming;
 
 pub use client::{Client, Peer, Takeover, Wait};
 pub use close::text;
-pub use connection::Refusal;
 pub use control::Control;
 pub use open::{Listener, open};
+pub use refusal::Refusal;
 pub use server::Server;
 pub use socket::Socket;
 

@@ -15,14 +15,14 @@ use tokio::time::timeout;
 
 use super::accept::{Accepted, Accepting, Spares};
 use super::client::Peer;
-use super::connection::{Connection, Refusal};
+use super::connection::Connection;
 use super::control::{Control, Order};
 use super::open::{BACKLOG, Listener, Queue};
 use super::parked::Parked;
 use super::refusing::Refusing;
 use super::registry::{Registry, tick_for};
 use super::threads::{Counted, Handed, Threads};
-use super::{Client, Service, Socket, close};
+use super::{Client, Refusal, Service, Socket, close};
 use crate::config::{ClientLimits, ListenAddress};
 use crate::drain::{Draining, Stage};
 

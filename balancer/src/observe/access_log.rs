@@ -131,7 +131,8 @@ fn combined(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
     };
     out.text("\" ").number(record.status.as_u16().into()).text(" ").number(record.bytes).text(" \"");
     out.field(head.referer.as_ref(), Quote::Hex).text("\" \"").field(head.agent.as_ref(), Quote::Hex);
-    out.text("\" rt=").seconds(took, MILLIS).text(" qt=0.000 ut=");
+    out.text("\" rt=").seconds(took, MILLIS);
+    out.text(" qt=").seconds(record.queued, MILLIS).text(" ut=");
     match record.upstream {
         Some(upstream) => out.seconds(upstream, MILLIS),
         None => out.text("-"),
@@ -161,7 +162,11 @@ fn json(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
         }
     }
     out.text(",\"status\":").number(record.status.as_u16().into()).text(",\"bytes\":").number(record.bytes);
-    out.text(",\"rt\":").seconds(took, MICROS).text(",\"qt\":0");
+    out.text(",\"rt\":").seconds(took, MICROS).text(",\"qt\":");
+    match record.queued.is_zero() {
+        true => out.text("0"),
+        false => out.seconds(record.queued, MICROS),
+    };
     if let Some(upstream) = record.upstream {
         out.text(",\"ut\":").seconds(upstream, MICROS);
     }

@@ -29,6 +29,7 @@ pub(super) struct Cells {
     answers: Box<[Count]>,
     request: Histogram,
     upstream: Histogram,
+    queue: Histogram,
     /// Seldom used: its lock is this thread's but while somebody reads.
     words: Mutex<BTreeMap<(Word, &'static str), u64>>,
 }
@@ -64,6 +65,8 @@ pub struct Totals {
     pub request: Times,
     /// How long endpoints took, from the request's place there to the last byte.
     pub upstream: Times,
+    /// How long those waited for a slot that had to.
+    pub queue: Times,
     /// By what happened and why.
     pub words: BTreeMap<(Word, &'static str), u64>,
 }
@@ -85,6 +88,7 @@ pub(super) struct Served<'a> {
     pub(super) status: StatusCode,
     pub(super) took: Duration,
     pub(super) upstream: Option<Duration>,
+    pub(super) queued: Duration,
     pub(super) word: Option<(Word, &'static str)>,
 }
 
@@ -114,6 +118,7 @@ impl Metrics {
             answers: (0..METHODS.len() * CODES).map(|_| Count::default()).collect(),
             request: Histogram::default(),
             upstream: Histogram::default(),
+            queue: Histogram::default(),
             words: Mutex::default(),
         });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&cells));
@@ -157,6 +162,9 @@ impl Cells {
         if let Some(upstream) = served.upstream {
             self.upstream.add(upstream);
         }
+        if !served.queued.is_zero() {
+            self.queue.add(served.queued);
+        }
         if let Some(word) = served.word {
             self.word(word);
         }
@@ -173,6 +181,7 @@ impl Cells {
         }
         self.request.add_to(&mut totals.request);
         self.upstream.add_to(&mut totals.upstream);
+        self.queue.add_to(&mut totals.queue);
         for (word, count) in self.words.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             *totals.words.entry(*word).or_default() += count;
         }
@@ -263,7 +272,7 @@ mod tests {
 
     fn served(pool: Option<&Arc<str>>, millis: u64) -> Served<'_> {
         let (method, status, took) = (MethodLabel::from(&Method::GET), StatusCode::OK, Duration::from_millis(millis));
-        Served { pool, method, status, took, upstream: Some(took), word: None }
+        Served { pool, method, status, took, upstream: Some(took), queued: Duration::ZERO, word: None }
     }
 
     #[test]

@@ -42,6 +42,7 @@ impl Observer {
             status: record.status,
             took: now.saturating_duration_since(record.head.begun),
             upstream: record.upstream,
+            queued: record.queued,
             word: record.reason.map(word),
         });
         if let Some(log) = &self.log {

@@ -21,6 +21,7 @@ pub struct Record {
     pub(super) reason: Option<&'static str>,
     pub(super) upstream: Option<Duration>,
     pub(super) rejected: bool,
+    pub(super) queued: Duration,
     claimed: Option<Instant>,
     observer: Rc<Observer>,
 }
@@ -68,6 +69,7 @@ impl Record {
             reason: None,
             upstream: None,
             rejected: false,
+            queued: Duration::ZERO,
             claimed: None,
             observer: Rc::clone(observer),
         }
@@ -83,6 +85,11 @@ impl Record {
         self.endpoint = Some(Arc::clone(endpoint));
         self.attempts += 1;
         self.claimed = Some(Instant::now());
+    }
+
+    /// It has waited for a place, perhaps not for the first time.
+    pub fn queued(&mut self, waited: Duration) {
+        self.queued += waited;
     }
 
     /// The status the client gets.
@@ -110,6 +117,11 @@ impl Record {
         self.rejected = true;
         self.answered(status);
         self.failed(reason);
+    }
+
+    /// The worker sent its last byte at that time.
+    pub fn worker_done_at(&mut self, at: Instant) {
+        self.upstream = self.claimed.map(|claimed| at.saturating_duration_since(claimed));
     }
 
     /// Something went wrong; the first reason stays.

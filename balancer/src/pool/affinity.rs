@@ -31,7 +31,7 @@ impl Affinity {
     /// The tag a request asks for, if it brings a cookie of ours.
     pub fn wanted(&self, headers: &HeaderMap) -> Option<u64> {
         cookie(headers, &self.cookie)
-            .filter(|value| value.len() == 16)
+            .filter(|value| value.len() == 16 && value.bytes().all(|byte| byte.is_ascii_hexdigit()))
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
     }
 

@@ -89,6 +89,46 @@ impl Members {
         (picked, kept_out.get())
     }
 
+    /// As [`Self::pick`], among those with fewer than `slots` requests. A backup's turn comes when no other is available, not
+    /// when all others are busy; with `again`, one of `tried` is taken when there is no other.
+    pub(super) fn pick_free<R: Rng>(
+        &self,
+        turn: &mut Turn<'_, R>,
+        tried: &[EndpointId],
+        (slots, again, despite): (usize, bool, bool),
+    ) -> Option<&Arc<Endpoint>> {
+        let available = |endpoint: &Arc<Endpoint>| takes(endpoint, despite) && !tried.contains(&endpoint.id());
+        let free = |endpoint: &Arc<Endpoint>| available(endpoint) && endpoint.in_flight() < slots;
+        let part = [&self.first, &self.backup].into_iter().find(|part| part.endpoints().iter().any(available));
+        match part {
+            Some(part) => part.pick(turn, free),
+            None if again => self.pick_free(turn, &[], (slots, false, despite)),
+            None => None,
+        }
+    }
+
+    /// Whether any that is available has fewer than `slots` requests; with `despite`, health is not asked.
+    pub(super) fn any_free(&self, slots: usize, despite: bool) -> bool {
+        self.endpoints().any(|endpoint| takes(endpoint, despite) && endpoint.in_flight() < slots)
+    }
+
+    /// Places there are with so many at each, free or not.
+    pub(super) fn places(&self, slots: usize, despite: bool) -> usize {
+        let available = |part: &Picker| part.endpoints().iter().filter(|endpoint| takes(endpoint, despite)).count();
+        let first = available(&self.first);
+        slots * if first > 0 { first } else { available(&self.backup) }
+    }
+
+    /// Whether the health of any that accepts keeps requests away.
+    pub(super) fn any_out(&self) -> bool {
+        self.endpoints().any(|endpoint| endpoint.accepts() && endpoint.is_out())
+    }
+
+    /// The one of that number.
+    pub(super) fn get(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
+        self.endpoints().find(|endpoint| endpoint.id() == id)
+    }
+
     /// The one whose affinity tag this is, unless it was tried or is out.
     pub(super) fn tagged(&self, tag: u64, affinity: &Affinity, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
         // A worker that drains and its replacement have one name, and so one tag.
@@ -129,4 +169,9 @@ fn fixed_endpoint(fixed: &config::Endpoint, pool: &Arc<str>, health: &config::He
     let endpoint = Endpoint::new(fixed.address.to_string(), fixed.address.clone(), fixed.weight, fixed.backup);
     endpoint.judged_by(pool, health);
     endpoint
+}
+
+/// Whether it may be given requests; with `despite`, whatever its health is.
+fn takes(endpoint: &Endpoint, despite: bool) -> bool {
+    endpoint.accepts() && (despite || !endpoint.is_out())
 }

@@ -4,11 +4,20 @@
 //! attempt, and by `supervise` and `app` when endpoints come and go. Never opens a connection and never judges one.
 
 mod affinity;
+mod forecast;
 mod key;
+mod lane;
+mod line;
 mod members;
+mod overload;
 mod panic;
+mod place;
+mod places;
 mod query_of_death;
+mod queue;
 mod retry_budget;
+mod slots;
+mod waiting;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,11 +32,17 @@ use crate::config::{self, UpstreamTimeouts};
 use crate::endpoint::{Endpoint, EndpointId, InFlight, Noted};
 use crate::pick::Turn;
 pub use affinity::Affinity;
+pub use forecast::Kind;
 pub use key::Wish;
 use members::Members;
 use panic::Panic;
+pub use place::Place;
 use query_of_death::QueryOfDeath;
+use queue::Queue;
+pub use queue::{Ask, Figures, Reason, Refused};
 use retry_budget::RetryBudget;
+pub use slots::Claim;
+pub use waiting::Waiting;
 
 /// A pool and what is remembered of it between requests.
 ///
@@ -46,9 +61,10 @@ pub struct Pool {
     changed: Arc<Notify>,
     /// Held by whoever changes the members; readers never wait.
     change: Arc<Mutex<()>>,
-    cursor: Arc<AtomicUsize>,
-    /// A retry takes nobody's turn: with one cursor and two endpoints, all first attempts would go to the one that fails.
-    retry_cursor: Arc<AtomicUsize>,
+    cursors: Arc<Cursors>,
+    /// With slots only.
+    queue: Option<Arc<Mutex<Queue>>>,
+    buffers: config::Buffers,
     requests: Arc<AtomicUsize>,
     retries: Mutex<RetryBudget>,
     query_of_death: Arc<QueryOfDeath>,
@@ -56,43 +72,72 @@ pub struct Pool {
     hangs: bool,
 }
 
+/// What a successor has in common with its predecessor.
+struct Shared {
+    members: Arc<ArcSwap<Members>>,
+    changed: Arc<Notify>,
+    change: Arc<Mutex<()>>,
+    cursors: Arc<Cursors>,
+    queue: Option<Arc<Mutex<Queue>>>,
+    requests: Arc<AtomicUsize>,
+    query_of_death: Arc<QueryOfDeath>,
+}
+
+/// Whose turn it is, for all threads.
+#[derive(Debug, Default)]
+struct Cursors {
+    first: AtomicUsize,
+    /// A retry takes nobody's turn: with one cursor and two endpoints, all first attempts would go to the one that fails.
+    retry: AtomicUsize,
+}
+
 impl Pool {
     /// A pool with its fixed endpoints; workers are added as they become ready.
     pub fn new(pool: &config::Pool) -> Arc<Self> {
         let name: Arc<str> = pool.name.as_str().into();
-        Arc::new(Self::sharing(
-            pool,
-            Arc::clone(&name),
-            Arc::new(ArcSwap::from_pointee(Members::of(pool, &name))),
-            (Arc::default(), Arc::new(Notify::new()), Arc::default()),
-            [Arc::default(), Arc::default(), Arc::default()],
-        ))
+        let shared = Shared {
+            members: Arc::new(ArcSwap::from_pointee(Members::of(pool, &name))),
+            changed: Arc::default(),
+            change: Arc::default(),
+            cursors: Arc::default(),
+            queue: pool.slots.clone().map(|slots| Arc::new(Mutex::new(Queue::new(slots, Instant::now())))),
+            requests: Arc::default(),
+            query_of_death: Arc::default(),
+        };
+        Arc::new(Self::sharing(pool, name, shared))
     }
 
     /// The same pool under another configuration: endpoints that it names still are the same objects, with all that is
-    /// counted and known of them; so are workers, and the turns go on. Endpoints it does not name any more drain.
+    /// counted and known of them; so are workers, the turns and the queue go on. Endpoints it does not name any more drain.
     ///
     /// Requests that have found the predecessor already are served by its rules.
     pub fn succeed(&self, pool: &config::Pool) -> Arc<Self> {
-        let shared = [&self.cursor, &self.retry_cursor, &self.requests].map(Arc::clone);
-        let (members, change) = (Arc::clone(&self.members), Arc::clone(&self.change));
-        let change = (change, Arc::clone(&self.changed), Arc::clone(&self.query_of_death));
-        let successor = Self::sharing(pool, Arc::clone(&self.name), members, change, shared);
+        if let Some(slots) = &pool.slots {
+            self.configure_slots(slots.clone());
+        }
+        let begun = |slots| Arc::new(Mutex::new(Queue::new(slots, Instant::now())));
+        let queue = pool.slots.clone().map(|slots| self.queue.clone().unwrap_or_else(|| begun(slots)));
+        let shared = Shared {
+            members: Arc::clone(&self.members),
+            changed: Arc::clone(&self.changed),
+            change: Arc::clone(&self.change),
+            cursors: Arc::clone(&self.cursors),
+            queue,
+            requests: Arc::clone(&self.requests),
+            query_of_death: Arc::clone(&self.query_of_death),
+        };
+        let successor = Self::sharing(pool, Arc::clone(&self.name), shared);
         let before = self.endpoints();
         self.change_members(|members| members.configured(pool, &self.name));
         // Only now: until here there was no other to go to.
         let after = self.endpoints();
         before.iter().filter(|one| !after.iter().any(|kept| kept.id() == one.id())).for_each(|gone| gone.drain());
+        successor.tend(Instant::now());
         Arc::new(successor)
     }
 
-    fn sharing(
-        pool: &config::Pool,
-        name: Arc<str>,
-        members: Arc<ArcSwap<Members>>,
-        (change, changed, query_of_death): (Arc<Mutex<()>>, Arc<Notify>, Arc<QueryOfDeath>),
-        [cursor, retry_cursor, requests]: [Arc<AtomicUsize>; 3],
-    ) -> Self {
+    fn sharing(pool: &config::Pool, name: Arc<str>, shared: Shared) -> Self {
+        let Shared { members, changed, change, cursors, queue, requests, query_of_death } = shared;
         let mut timeouts = pool.timeouts.clone();
         let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
         timeouts.response = hang_timeout.unwrap_or(timeouts.response).min(timeouts.response);
@@ -107,8 +152,9 @@ impl Pool {
             members,
             changed,
             change,
-            cursor,
-            retry_cursor,
+            cursors,
+            queue,
+            buffers: pool.buffers,
             requests,
             retries: Mutex::new(RetryBudget::new(pool.retry_budget, Instant::now())),
             query_of_death,
@@ -123,15 +169,17 @@ impl Pool {
             endpoint.judged_by(&self.name, members.health());
             members.with(endpoint, position)
         });
+        self.available_changed();
     }
 
     /// Takes an endpoint out of the list. Its requests in flight go on; see [`Endpoint::drain`] for waiting for them.
     pub fn remove(&self, id: EndpointId) {
         self.change_members(|members| members.without(id));
+        self.tend(Instant::now());
     }
 
     /// Takes a place at an available endpoint that is none of `tried`, or at one of these where there is no other; `None`
-    /// when no endpoint accepts requests.
+    /// when no endpoint accepts requests. For a pool without slots; see [`Self::claim_slot`].
     pub fn claim(&self, wish: &Wish, tried: &[EndpointId], rng: &mut impl Rng) -> Option<InFlight> {
         loop {
             let members = self.members.load();
@@ -154,7 +202,7 @@ impl Pool {
         {
             return Some(place);
         }
-        let cursor = if tried.is_empty() { &self.cursor } else { &self.retry_cursor };
+        let cursor = if tried.is_empty() { &self.cursors.first } else { &self.cursors.retry };
         let mut turn = Turn { cursor, key: wish.key, rng };
         // An endpoint may begin to drain between the pick and the claim, or another request be the one on probation; then it
         // is not picked again.
@@ -220,6 +268,11 @@ impl Pool {
         &self.timeouts
     }
 
+    /// What is held for a slow client.
+    pub fn buffers(&self) -> config::Buffers {
+        self.buffers
+    }
+
     /// Tries for one request.
     pub fn attempts_max(&self) -> u32 {
         self.attempts_max
@@ -273,3 +326,9 @@ impl Pool {
 mod health_tests;
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod simulation;
+
+#[cfg(test)]
+mod slots_tests;

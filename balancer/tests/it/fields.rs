@@ -144,6 +144,7 @@ fn targets_reach_the_worker_in_origin_form_and_otherwise_as_they_came() {
     for (line, forwarded) in [
         ("OPTIONS * HTTP/1.1", "OPTIONS * HTTP/1.1"),
         ("OPTIONS http://b.test/x HTTP/1.1", "OPTIONS /x HTTP/1.1"),
+        ("OPTIONS http://b.test HTTP/1.1", "OPTIONS * HTTP/1.1"),
         ("GET http://b.test HTTP/1.1", "GET / HTTP/1.1"),
         ("GET /a//b/../%2e%2F?q=%20&r HTTP/1.1", "GET /a//b/../%2e%2F?q=%20&r HTTP/1.1"),
     ] {

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod admin;
+mod answers;
 mod care;
 mod cli;
 mod cli_serve;
@@ -26,8 +27,12 @@ mod persistence;
 mod policies;
 mod program;
 mod reload;
+mod requests;
 mod roll;
 mod routing;
+mod slots;
+mod slots_faults;
+mod slow;
 mod streaming;
 mod supervise;
 mod timeouts;

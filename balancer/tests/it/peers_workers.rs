@@ -72,6 +72,21 @@ fn a_node_worker_keeps_connections_streams_chunks_and_finishes_on_term() {
     assert!(!program.stderr.now().contains("killed"), "TERM ended the workers, not KILL");
 }
 
+#[test]
+fn no_example_keeps_a_connection_for_as_long_as_its_worker_does() {
+    // Seconds after which the worker closes an idle connection; 0 where it closes after each answer.
+    for (folder, worker) in [("node", 5.0), ("python-gunicorn", 2.0), ("python-sequential", 0.0)] {
+        let folder = repository(&format!("deploy/examples/{folder}"));
+        let checked = balancer(&["check", "--config", "lb.toml"]).current_dir(&folder).output().unwrap();
+        assert!(checked.status.success(), "{folder:?}: {checked:?}");
+        let text = std::fs::read_to_string(folder.join("lb.toml")).unwrap();
+        let config = ::balancer::config::parse(&text, "lb.toml").unwrap();
+        let pool = &config.pools[0];
+        let kept = pool.timeouts.keep_alive.as_secs_f64();
+        assert!(pool.idle_connections_max == 0 || kept <= worker / 2.0, "{folder:?}: {kept} s of {worker} s");
+    }
+}
+
 /// The example with its own file, but for the address, from its own folder.
 fn example(language: &str, folder: &str) -> Option<Program> {
     has(language).then(|| {

@@ -129,6 +129,41 @@ fn a_client_that_leaves_in_its_upload_cancels_the_upstream_request() {
 }
 
 #[test]
+fn a_client_that_leaves_with_its_next_request_sent_cancels_the_upstream_request() {
+    let origin = Origin::silent();
+    let pipelined = "GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf";
+    cancelled_within_a_second(&origin, pipelined, 499);
+}
+
+#[test]
+fn a_client_that_leaves_while_the_worker_takes_nothing_cancels_the_upstream_request() {
+    for by_reset in [false, true] {
+        let gate = Gate::default();
+        let release = gate.clone();
+        let origin = Origin::start(move |mut exchange| {
+            exchange.head();
+            gate.wait();
+        });
+        let path = super::harness::directory().join("lb.sock");
+        let top = format!("listen = [\"127.0.0.1:0\", \"unix:{}\"]", path.display());
+        let balancer = Balancer::start(&top, &super::harness::pool_of(&[&origin]));
+        // A TCP client's kernel would keep the end behind bytes that nobody takes; a reset it sends at once.
+        let mut client = if by_reset { Client::of(&balancer) } else { Client::unix(&path) };
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99000000\r\n\r\n");
+        client.fill();
+        let left = Instant::now();
+        if by_reset {
+            client.reset()
+        } else {
+            drop(client)
+        }
+        balancer.logged(&["\"reason\":\"client_gone\"", "\"status\":499"]);
+        assert!(left.elapsed() < Duration::from_millis(1_500), "{:?}", left.elapsed());
+        release.open();
+    }
+}
+
+#[test]
 fn a_client_that_leaves_before_its_100_cancels_the_upstream_request() {
     let origin = Origin::start(|mut exchange| {
         exchange.head();
@@ -181,6 +216,27 @@ fn an_early_answer_reaches_a_client_that_uploads() {
         let _ = client.try_send(pattern(400_000));
         assert_eq!(client.rest(), (String::new(), Ended::Close));
         assert_eq!(origin.connections(), 1);
+    }
+}
+
+#[test]
+fn an_early_answer_is_not_lost_to_the_reset_behind_it() {
+    // Closes with most of the request unread, so that its kernel sends a reset after the answer.
+    let origin = Origin::start(|mut exchange| {
+        exchange.head();
+        exchange.send("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!");
+    });
+    let balancer = Balancer::before(&[&origin]);
+    for framing in ["Content-Length: 1000000", "Transfer-Encoding: chunked"] {
+        for round in 0..25 {
+            let mut client = Client::of(&balancer);
+            client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n"));
+            let chunk = [b"8000\r\n", &pattern(32_768)[..], b"\r\n"].concat();
+            let piece = if framing.contains("chunked") { chunk } else { pattern(32_768) };
+            let _ = (0..30).take_while(|_| client.try_send(&piece).is_ok()).count();
+            let response = client.response();
+            assert_eq!((response.status(), response.text()), (413, "no!".into()), "{framing}, round {round}");
+        }
     }
 }
 

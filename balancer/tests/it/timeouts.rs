@@ -265,14 +265,14 @@ fn the_whole_request_has_a_limit_in_the_middle_of_the_response_too() {
 }
 
 #[test]
-fn a_pipelined_request_that_stays_incomplete_holds_its_connection_no_longer_than_an_idle_one() {
+fn a_pipelined_request_that_stays_incomplete_holds_its_connection_no_longer_than_another() {
     let origin = Origin::named("1");
-    let balancer = Balancer::start("keep_alive_timeout = \"300ms\"", &pool_of(&[&origin]));
+    let balancer = Balancer::start("header_timeout = \"300ms\"", &pool_of(&[&origin]));
     let begun = Instant::now();
     let mut client = Client::of(&balancer);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT");
     assert_eq!(client.response().status(), 200);
-    client.rest();
+    assert_eq!(client.response().status(), 408);
     in_time(begun, SHORT);
 }
 

@@ -72,7 +72,7 @@ impl Ground {
     }
 
     /// Starts workers that serve one connection at a time and answer each request after `service`.
-    pub(crate) fn workers(&self, service: Duration) -> Result<Vec<Service>, Failure> {
+    fn workers(&self, service: Duration) -> Result<Vec<Service>, Failure> {
         let ports: [u16; WORKERS] = free_ports()?;
         let start = |(nth, port): (usize, u16)| {
             let mut command = self.cores.command(Place::Anywhere, &self.backend);
@@ -121,7 +121,7 @@ impl Ground {
 /// A balancer and its workers; they end with this value.
 pub(crate) struct Site {
     pub(crate) proxy: Service,
-    workers: Vec<Service>,
+    pub(crate) workers: Vec<Service>,
     text: String,
     overlaps_before: u64,
 }

@@ -1,6 +1,6 @@
 //! More than can be done: what is still done, and what the others are told.
 //!
-//! Decides the order: capacity first, then one offered load after the other, each on a fresh site. Called by `main`. Never
+//! Decides the order: one offered load after the other, each on a fresh site whose capacity is measured first. Called by `main`. Never
 //! offers more than its bounds allow.
 
 mod capacity;
@@ -66,8 +66,6 @@ pub(crate) struct Plan {
 /// What came of it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Overload {
-    /// Requests a second the workers answer when each is asked directly, one request after the other.
-    capacity: f64,
     seconds: u64,
     service_ms: u64,
     queue_timeout_ms: u64,
@@ -83,6 +81,9 @@ struct Row {
     contender: Contender,
     /// In multiples of capacity.
     offered: f64,
+    /// Requests a second the workers answer when each is asked directly, one request after the other; measured just before,
+    /// for a busy machine has less of it.
+    capacity: f64,
     arrivals: usize,
     /// Answered 200 while clients arrived, a second.
     goodput: f64,
@@ -106,12 +107,10 @@ pub(crate) fn overload(plan: &Plan, events: &Arc<Events>) -> Result<String, Fail
     let output = Output::check(&plan.output.clone().unwrap_or_else(default_output), "overload")?;
     let ground = Ground::find(&plan.asked, &[Contender::Balancer], events)?;
     descriptors::raise(u64::from(plan.connections) + 256);
-    let capacity = capacity::measure(&ground.workers(plan.service())?, events)?;
-    say(&format!("capacity: {capacity:.0} requests/s of the workers alone"));
     let (mut rows, mut configurations) = (Vec::new(), Vec::new());
     for contender in &ground.contenders {
         for (nth, offered) in plan.offered.iter().enumerate() {
-            let (row, configuration) = plan.measure(*contender, *offered, capacity, &ground)?;
+            let (row, configuration) = plan.measure(*contender, *offered, &ground)?;
             say(&report::progress(&row));
             rows.push(row);
             if nth == 0 {
@@ -120,7 +119,6 @@ pub(crate) fn overload(plan: &Plan, events: &Arc<Events>) -> Result<String, Fail
         }
     }
     let overload = Overload {
-        capacity,
         seconds: plan.duration.as_secs(),
         service_ms: plan.service,
         queue_timeout_ms: plan.queue_timeout,
@@ -141,15 +139,10 @@ impl Plan {
         Duration::from_millis(self.service)
     }
 
-    fn measure(
-        &self,
-        contender: Contender,
-        offered: f64,
-        capacity: f64,
-        ground: &Ground,
-    ) -> Result<(Row, Configuration), Failure> {
+    fn measure(&self, contender: Contender, offered: f64, ground: &Ground) -> Result<(Row, Configuration), Failure> {
         let wait = Duration::from_millis(self.queue_timeout);
         let mut site = ground.site(contender, self.service(), self.connections, wait)?;
+        let capacity = capacity::measure(&site.workers, &ground.events)?;
         let arrivals = poisson(offered * capacity, self.duration, 0.0, self.seed);
         // Whoever waits longer than twice what the configuration promises waits too long.
         let patience = 2 * (wait + self.service()) + Duration::from_secs(2);
@@ -157,12 +150,12 @@ impl Plan {
         let sent = crowd::send(&arrivals, &["/"], site.proxy.port, bounds, &site.pids(), &ground.events)?;
         let visits = sent.map_err(|pid| site.ended(pid))?;
         let overlaps = site.overlaps(&ground.events)?;
-        Ok((Row::of(contender, offered, self.duration, &visits, overlaps), site.configuration()))
+        Ok((Row::of(contender, [offered, capacity], self.duration, &visits, overlaps), site.configuration()))
     }
 }
 
 impl Row {
-    fn of(contender: Contender, offered: f64, time: Duration, visits: &[Visit], overlaps: u64) -> Row {
+    fn of(contender: Contender, [offered, capacity]: [f64; 2], time: Duration, visits: &[Visit], overlaps: u64) -> Row {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let latencies = |wanted: fn(&Visit) -> bool| {
             let latencies = visits.iter().filter(|visit| wanted(visit)).map(|visit| milliseconds(visit.latency));
@@ -175,6 +168,7 @@ impl Row {
         Row {
             contender,
             offered,
+            capacity,
             arrivals: visits.len(),
             goodput: served as f64 / time.as_secs_f64(),
             accepted: latencies(Visit::is_served),
@@ -215,12 +209,15 @@ mod tests {
             visit(3, 800, answered(503, false)),
             visit(5_000, 6_000, End::Failed(Fault::TimedOut)),
         ];
-        let row = Row::of(Contender::Balancer, 2.0, Duration::from_secs(2), &visits, 0);
+        let row = Row::of(Contender::Balancer, [2.0, 100.0], Duration::from_secs(2), &visits, 0);
         // Who was answered after the last arrival does not count as goodput, but as accepted.
         assert_eq!((row.goodput, row.accepted.unwrap().count, row.accepted.unwrap().max), (1.0, 3, 950.0));
         assert_eq!((row.refused.unwrap().max, row.retry_after), (3.0, Some(0.5)));
         assert_eq!(row.ends.get("no answer in time"), Some(&1));
-        assert_eq!(Row::of(Contender::Balancer, 1.0, Duration::from_secs(2), &visits[..1], 0).retry_after, None);
+        assert_eq!(
+            Row::of(Contender::Balancer, [1.0, 100.0], Duration::from_secs(2), &visits[..1], 0).retry_after,
+            None
+        );
     }
 
     #[test]

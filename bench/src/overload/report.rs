@@ -15,10 +15,20 @@ pub(super) fn render(all: &Overload) -> String {
     // Writing to a String does not fail, here and below.
     let mut text = String::new();
     let _ = writeln!(text, "{}; seed {}", description(all), all.seed);
-    let _ = writeln!(text, "capacity {} requests/s, measured at the workers; {}\n", whole(all.capacity), all.placement);
+    let _ = writeln!(text, "{}\n", all.placement);
     let mut table = Table::default();
-    let head =
-        ["offered", "goodput", "of capacity", "200 p50", "200 p99", "503 p99", "503 max", "Retry-After", "overlaps"];
+    let head = [
+        "capacity",
+        "offered",
+        "goodput",
+        "of capacity",
+        "200 p50",
+        "200 p99",
+        "503 p99",
+        "503 max",
+        "Retry-After",
+        "overlaps",
+    ];
     table.row("requests/s, latency in ms", head.map(str::to_owned));
     let mut contender = None;
     for row in &all.rows {
@@ -28,9 +38,10 @@ pub(super) fn render(all: &Overload) -> String {
         let [p50, _, p99, _] = Latencies::cells(row.accepted);
         let [_, _, refused, refused_max] = Latencies::cells(row.refused);
         let cells = [
-            whole(row.offered * all.capacity),
+            three_digits(row.capacity),
+            whole(row.offered * row.capacity),
             three_digits(row.goodput),
-            percent(row.goodput / all.capacity),
+            percent(row.goodput / row.capacity),
             p50,
             p99,
             refused,
@@ -41,16 +52,19 @@ pub(super) fn render(all: &Overload) -> String {
         table.row(format!("{} × {}", row.contender.name(), row.offered), cells);
     }
     text += &table.render();
-    text += "\nGoodput: answered 200 while clients arrived. Latency counts from when a request was due.\n";
+    text += "\nCapacity: of the workers without a balancer, just before. Goodput: answered 200 while clients arrived. Latency counts from when a request was due.\n";
     for row in &all.rows {
         let _ = writeln!(text, "{} × {}: {}", row.contender.name(), row.offered, ends_text(&row.ends));
     }
-    let late = all.rows.iter().map(|row| row.late).fold(0.0, f64::max);
-    let _ = writeln!(
-        text,
-        "At the worst load 99 % of the clients set out at most {} ms after they were due.",
-        milliseconds(late)
-    );
+    for row in all.rows.iter().filter(|row| row.late > LATE) {
+        let _ = writeln!(
+            text,
+            "!!! {} × {}: clients set out up to {} ms late (99 % of them less): generator or machine was the bottleneck.",
+            row.contender.name(),
+            row.offered,
+            milliseconds(row.late)
+        );
+    }
     for configuration in &all.configurations {
         let _ = write!(text, "\n--- {}: {}\n{}", configuration.name, configuration.command, configuration.text);
     }
@@ -77,7 +91,7 @@ pub(super) fn csv(all: &Overload) -> String {
         let fields = [
             format!("\"{}\"", row.contender.name()),
             row.offered.to_string(),
-            format!("{:.1}", all.capacity),
+            format!("{:.1}", row.capacity),
             row.arrivals.to_string(),
             format!("{:.1}", row.goodput),
             count(row.accepted).to_string(),
@@ -112,7 +126,7 @@ pub(super) fn pictures(all: &Overload) -> [Lines; 2] {
             .rows
             .iter()
             .filter(|row| Some(&row.contender) == names.first())
-            .map(|row| (row.offered, all.capacity))
+            .map(|row| (row.offered, row.capacity))
             .collect(),
     };
     let goodput = names.iter().map(|name| series(name.name(), name.hue(), *name, |row| Some(row.goodput)));
@@ -153,6 +167,8 @@ fn description(all: &Overload) -> String {
     )
 }
 
+/// Milliseconds; clients that set out later make the figures the generator's too.
+const LATE: f64 = 20.0;
 const REFUSED_HUE: usize = 2;
 
 #[cfg(test)]
@@ -168,6 +184,7 @@ mod tests {
         let row = |offered, goodput, refused, retry_after| Row {
             contender: Contender::Balancer,
             offered,
+            capacity: 190.0,
             arrivals: 100,
             goodput,
             accepted: latencies(900.0),
@@ -178,7 +195,6 @@ mod tests {
             late: 0.5,
         };
         Overload {
-            capacity: 190.0,
             seconds: 6,
             service_ms: 20,
             queue_timeout_ms: 1000,
@@ -195,11 +211,31 @@ mod tests {
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         let lines: Vec<String> = text.lines().map(words).collect();
         for line in [
-            "balancer, slow lane × 0.5 95 95.0 50 % 20.0 900 – – – 0",
-            "balancer, slow lane × 20 3,800 188 99 % 20.0 900 4.00 8.00 100 % 0",
+            "balancer, slow lane × 0.5 190 95 95.0 50 % 20.0 900 – – – 0",
+            "balancer, slow lane × 20 190 3,800 188 99 % 20.0 900 4.00 8.00 100 % 0",
         ] {
             assert!(lines.iter().any(|found| found == line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn every_column_has_a_head() {
+        let text = render(&all());
+        let ends = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().chars().count();
+        assert_eq!(ends("requests/s, latency in ms"), ends("balancer, slow lane × 20"), "{text}");
+        assert!(text.contains("   capacity   offered   goodput   of capacity"), "{text}");
+    }
+
+    #[test]
+    fn a_late_generator_is_told() {
+        let mut all = all();
+        assert!(!render(&all).contains("!!!"));
+        all.rows[1].late = 150.0;
+        assert!(
+            render(&all).contains("!!! balancer, slow lane × 20: clients set out up to 150 ms late"),
+            "{}",
+            render(&all)
+        );
     }
 
     #[test]

@@ -60,7 +60,7 @@ header_timeout = 5
 
 [pool.app]
 policy = "roundrobin"
-slots = 1
+dns_interval = 1
 
 [pool.app.workers]
 command = ["julia", "server.jl", "{prt}"]
@@ -90,11 +90,11 @@ error: `policy` cannot be `roundrobin`
   |
   = help: did you mean "round_robin"? It is one of "round_robin", "least_connections", "two_choices", "random", "hash"
 
-error: "slots" is not supported yet
+error: "dns_interval" is not supported yet
  --> lb.toml:7:1
   |
-7 | slots = 1
-  | ^^^^^
+7 | dns_interval = 1
+  | ^^^^^^^^^^^^
   |
   = help: leave it out for now
 
@@ -136,7 +136,7 @@ fn every_documented_key_that_is_to_come_is_refused_as_such() {
         format!("listen = \"127.0.0.1:8080\"\n{top}\n[pool.a]\nendpoints = [\"a:1\"]\n{pool}\n")
     };
     let top = ["listener", "tls", "acme"].map(|key| (key, file(&format!("{key} = 1"), "")));
-    let pool = "dns dns_interval slots queue_max queue_timeout slow_lane shed buffer_request buffer_response";
+    let pool = "dns dns_interval";
     let pool = pool.split_whitespace().map(|key| (key, file("", &format!("{key} = 1"))));
     for (key, text) in top.into_iter().chain(pool) {
         let diagnostics = parse(&text, "lb.toml").unwrap_err();
@@ -646,7 +646,50 @@ const POOL: &[Row] = &[
         "idle_connections_max = -1",
         &[(4, 24, "-1", "`idle_connections_max` cannot be `-1`", "write a whole number from 0 to 65536")],
     ),
-    ("slots = 1", &[(4, 1, "slots", r#""slots" is not supported yet"#, "leave it out for now")]),
+    ("dns = 1", &[(4, 1, "dns", r#""dns" is not supported yet"#, "leave it out for now")]),
+    ("slots = -1", &[(4, 9, "-1", "`slots` cannot be `-1`", "write a whole number from 0 to 65536")]),
+    (
+        "queue_max = 5",
+        &[(
+            4,
+            1,
+            "queue_max",
+            "`queue_max` means something only with `slots`",
+            "add slots = 1, or as many requests as an endpoint takes at once, or leave it out",
+        )],
+    ),
+    (
+        "slots = 1\nqueue_max = -1",
+        &[(5, 13, "-1", "`queue_max` cannot be `-1`", "write a whole number from 0 to 1000000")],
+    ),
+    (
+        "slots = 1\nqueue_timeout = \"1ms\"",
+        &[(5, 17, "\"1ms\"", r#"`queue_timeout` cannot be as small as "1ms""#, r#""10ms" is the smallest"#)],
+    ),
+    (
+        "slots = 1\nslow_lane = 1",
+        &[(
+            5,
+            13,
+            "1",
+            "`slow_lane` must be true or false, not a number",
+            "write true or false, without quotation marks",
+        )],
+    ),
+    (
+        "slots = 1\nshed = \"newest\"",
+        &[(
+            5,
+            8,
+            "\"newest\"",
+            "`shed` cannot be `newest`",
+            r#"did you mean "newest_first"? It is one of "fifo", "newest_first""#,
+        )],
+    ),
+    (
+        "buffer_request = 1",
+        &[(4, 18, "1", "`buffer_request` must be a size with its unit, not a number", r#"write "1B""#)],
+    ),
     ("slot = 1", &[(4, 1, "slot", "unknown key `slot`", "did you mean `slots`?")]),
     ("count = 2", &[(4, 1, "count", "unknown key `count`", "`count` belongs in pool.NAME.workers")]),
     (
@@ -1232,7 +1275,7 @@ const WORKERS: &[Row] = &[
         "warm_up = { path = \"up\", requests = 0 }",
         &[
             (4, 20, r#""up""#, "`up` does not begin with `/`", r#"write "/up""#),
-            (4, 37, "0", "`requests` cannot be as small as 0", "1 is the smallest"),
+            (4, 37, "0", "`requests` cannot be `0`", "write a whole number from 1 to 10000"),
         ],
     ),
     (

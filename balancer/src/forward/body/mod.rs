@@ -1,6 +1,10 @@
-//! Bodies on their way: counted, limited, never held back.
+//! Bodies on their way: counted, limited, held only where a slow client would hold a worker.
 
+mod ahead;
+mod held;
+mod held_upload;
 mod relay;
+mod trailers;
 mod upload;
 
 use std::pin::Pin;
@@ -11,6 +15,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::error::Fault;
+pub(super) use ahead::Ahead;
 pub(super) use relay::Lease;
 pub(super) use relay::Relay;
 pub(super) use upload::{Limits, Upload};
@@ -34,8 +39,10 @@ pub enum ResponseBody {
     Empty,
     /// Ours.
     Text(Bytes),
-    /// A worker's.
+    /// A worker's, at its client's pace.
     Relay(Relay),
+    /// A worker's, read ahead of a slow client.
+    Ahead(Ahead),
 }
 
 impl Body for RequestBody {
@@ -78,6 +85,7 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(Frame::data(text))))
             }
             Self::Relay(relay) => relay.poll_frame(cx),
+            Self::Ahead(ahead) => ahead.poll_frame(cx),
         }
     }
 
@@ -86,6 +94,7 @@ impl Body for ResponseBody {
             Self::Empty => true,
             Self::Text(text) => text.is_empty(),
             Self::Relay(relay) => relay.is_end_stream(),
+            Self::Ahead(ahead) => ahead.is_end_stream(),
         }
     }
 
@@ -94,6 +103,7 @@ impl Body for ResponseBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Text(text) => SizeHint::with_exact(text.len() as u64),
             Self::Relay(relay) => relay.size_hint(),
+            Self::Ahead(ahead) => ahead.size_hint(),
         }
     }
 }

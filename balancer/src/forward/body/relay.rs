@@ -1,5 +1,6 @@
 //! A response body on its way from a worker to a client.
 
+use std::convert::identity;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,9 +13,10 @@ use hyper::body::Incoming;
 use super::super::error::{Fault, Party};
 use super::super::upstream::{Upstream, Upstreams};
 use super::Upload;
-use crate::endpoint::InFlight;
+use super::trailers::allowed;
 use crate::listen::{Client, Wait};
 use crate::observe::Record;
+use crate::pool::Place;
 
 /// A worker's response body, with all that is held until its last byte.
 #[derive(Debug)]
@@ -34,8 +36,9 @@ pub struct Relay {
 /// A place at an endpoint and the connection to it.
 #[derive(Debug)]
 pub(in super::super) struct Lease {
-    pub(in super::super) place: InFlight,
+    /// Before the place: it is closed by the time somebody else gets that.
     pub(in super::super) upstream: Box<Upstream>,
+    pub(in super::super) place: Place,
     pub(in super::super) upload: Option<Rc<Upload>>,
     pub(in super::super) upstreams: Rc<Upstreams>,
     pub(in super::super) idle_max: usize,
@@ -93,7 +96,7 @@ impl Relay {
                 if self.incoming.is_end_stream() {
                     self.finish();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(frame.into_trailers().map_or_else(identity, |all| Frame::trailers(allowed(all))))))
             }
             Poll::Ready(Some(Err(_))) => self.fail(Fault::Truncated, cx),
             Poll::Ready(None) => {
@@ -124,7 +127,7 @@ impl Relay {
     /// An error makes hyper drop what it has not written yet. So it is told at the next poll: what came before is written in
     /// between, and the client sees a response that breaks off instead of none.
     fn fail<T>(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<T> {
-        if let (Some(lease), Fault::Truncated) = (&self.lease, fault) {
+        if let (Some(lease), Fault::Truncated) = (&mut self.lease, fault) {
             lease.place.cut();
         }
         if let Some(mut lease) = self.lease.take()
@@ -159,11 +162,18 @@ impl Drop for Relay {
 impl Lease {
     /// Keeps the connection for the next request and frees the place. A request body that is still under way ends here: the
     /// worker has answered without it.
-    pub(in super::super) fn give_back(mut self) {
-        self.place.served();
+    pub(in super::super) fn give_back(self) {
+        let Self { upstream, mut place, .. } = self;
+        place.served();
         let complete = self.upload.is_none_or(|upload| upload.ended());
-        if complete && self.idle_max > 0 && !self.keep_alive.is_zero() {
-            self.upstreams.check_in(self.place.endpoint(), self.upstream, self.idle_max, self.keep_alive);
+        if !complete || self.idle_max == 0 || self.keep_alive.is_zero() {
+            drop(upstream);
+            return;
+        }
+        if !place.owns_connection() {
+            self.upstreams.check_in(place.endpoint(), upstream, self.idle_max, self.keep_alive);
+        } else if let Some(socket) = upstream.into_idle() {
+            place.check_in(socket, self.keep_alive, Instant::now());
         }
     }
 }

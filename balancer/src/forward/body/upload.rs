@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,14 +12,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::super::error::Fault;
-use super::super::scan::{Class, TRACEPARENT, class};
+use super::held_upload::Held;
+use super::trailers::allowed;
 use crate::listen::{Client, Wait};
 
 /// A client's request body, and how far it has got.
@@ -27,6 +28,7 @@ pub struct Upload {
     client: Rc<Client>,
     limits: Limits,
     gate: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
+    held: RefCell<Held>,
     bytes: Cell<u64>,
     taken: Cell<bool>,
     answered: Cell<bool>,
@@ -59,6 +61,7 @@ impl Upload {
             client,
             limits,
             gate: RefCell::new(None),
+            held: RefCell::new(Held::new()),
             bytes: Cell::new(0),
             taken: Cell::new(false),
             answered: Cell::new(false),
@@ -84,6 +87,51 @@ impl Upload {
         asked
     }
 
+    /// Reads up to `bytes_max` of the body, so that a slow client keeps no endpoint waiting. Returns the length of a body that
+    /// is held whole and has no trailers.
+    ///
+    /// # Errors
+    /// What is wrong with the body, or that its client is too slow.
+    pub async fn hold(&self, bytes_max: u64) -> Result<Option<u64>, Fault> {
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        poll_fn(|cx| {
+            while self.held.borrow_mut().has_room(bytes_max) {
+                match self.poll_client(cx) {
+                    Poll::Ready(Some(Ok(frame))) => self.held.borrow_mut().push(frame),
+                    Poll::Ready(Some(Err(fault))) => return Poll::Ready(Err(fault)),
+                    Poll::Ready(None) => self.held.borrow_mut().complete(),
+                    Poll::Pending => {
+                        let late = self.client.service_expired().map(Fault::late);
+                        return late.map_or(Poll::Pending, |fault| Poll::Ready(Err(self.fail(fault))));
+                    }
+                }
+                if self.incoming.borrow().is_end_stream() {
+                    self.held.borrow_mut().complete();
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await?;
+        self.client.renew();
+        let held = self.held.borrow();
+        if held.is_whole() {
+            self.client.set_unread(false);
+        }
+        Ok(held.length())
+    }
+
+    /// Whether any of the body was read before an endpoint asked for it.
+    pub fn is_held(&self) -> bool {
+        let held = self.held.borrow();
+        held.is_whole() || !held.is_empty()
+    }
+
+    /// Begins with the first piece again, if the whole body is held.
+    pub fn rewind(&self) {
+        self.held.borrow_mut().rewind();
+        self.ended.set(false);
+    }
+
     /// Whether any of the body has been handed on, so that it cannot be sent again.
     pub fn taken(&self) -> bool {
         self.taken.get()
@@ -98,6 +146,7 @@ impl Upload {
     /// for stays where it is.
     pub fn answered(&self) {
         self.answered.set(true);
+        self.held.borrow_mut().let_go();
         if let Some(gate) = &mut *self.gate.borrow_mut() {
             *gate = Box::pin(std::future::pending());
         }
@@ -109,15 +158,45 @@ impl Upload {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.incoming.borrow().is_end_stream()
+        self.held.borrow().is_empty() && self.incoming.borrow().is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.incoming.borrow().size_hint()
+        let held = self.held.borrow();
+        match (held.is_empty(), held.length()) {
+            (true, _) => self.incoming.borrow().size_hint(),
+            (false, Some(length)) => SizeHint::with_exact(length),
+            // The fields say how it is framed.
+            (false, None) => SizeHint::default(),
+        }
     }
 
     pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         std::task::ready!(self.wait_at_gate(cx));
+        let (held, whole) = {
+            let mut held = self.held.borrow_mut();
+            (held.next(), held.is_whole())
+        };
+        let frame = match held {
+            Some(frame) => Some(Ok(frame)),
+            None if whole => None,
+            None => std::task::ready!(self.poll_client(cx)),
+        };
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                self.handed_on(whole);
+                Some(Ok(frame))
+            }
+            Some(Err(fault)) => Some(Err(fault)),
+            None => {
+                self.ends();
+                None
+            }
+        })
+    }
+
+    /// The next piece from the client.
+    fn poll_client(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let frame = {
             let mut incoming = self.incoming.borrow_mut();
             Pin::new(&mut *incoming).poll_frame(cx)
@@ -129,10 +208,21 @@ impl Upload {
             }
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.pass(frame))),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(self.fail(broken(&error))))),
-            Poll::Ready(None) => {
-                self.ends();
-                Poll::Ready(None)
-            }
+            Poll::Ready(None) => Poll::Ready(None),
+        }
+    }
+
+    /// A piece is on its way to an endpoint. What is held whole can be sent again.
+    fn handed_on(&self, held_whole: bool) {
+        self.taken.set(self.taken.get() || !held_whole);
+        let ended = match held_whole {
+            true => self.held.borrow().is_at_end(),
+            false => self.is_end_stream(),
+        };
+        if ended {
+            self.ends();
+        } else if !self.answered.get() {
+            self.client.wait(Wait::RequestTaken, Instant::now() + self.limits.idle_timeout);
         }
     }
 
@@ -152,7 +242,6 @@ impl Upload {
         };
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         self.bytes.set(self.bytes.get() + length);
-        self.taken.set(true);
         if self.bytes.get() > self.limits.bytes_max {
             return Err(self.fail(Fault::BodyTooLarge));
         }
@@ -161,11 +250,6 @@ impl Upload {
             if self.is_too_slow() {
                 return Err(self.fail(Fault::SlowBody));
             }
-        }
-        if self.is_end_stream() {
-            self.ends();
-        } else if !self.answered.get() {
-            self.client.wait(Wait::RequestTaken, Instant::now() + self.limits.idle_timeout);
         }
         Ok(frame)
     }
@@ -215,53 +299,7 @@ fn broken(error: &hyper::Error) -> Fault {
     }
 }
 
-/// Trailers without what means framing, routing, authentication or identity (RFC 9110 §6.5.1).
-fn allowed(mut trailers: HeaderMap) -> HeaderMap {
-    let forbidden: Vec<HeaderName> = trailers.keys().filter(|name| !may_trail(name)).cloned().collect();
-    for name in forbidden {
-        trailers.remove(name);
-    }
-    trailers
-}
-
-fn may_trail(name: &HeaderName) -> bool {
-    let of_the_head = [
-        header::TRAILER,
-        header::EXPECT,
-        header::MAX_FORWARDS,
-        header::VIA,
-        header::AUTHORIZATION,
-        header::COOKIE,
-        header::SET_COOKIE,
-        header::CACHE_CONTROL,
-        header::CONTENT_ENCODING,
-        header::CONTENT_TYPE,
-        header::CONTENT_RANGE,
-        TRACEPARENT,
-    ];
-    class(name) == Class::EndToEnd && !of_the_head.contains(name)
-}
-
 /// Half of what curl waits. Meanwhile nothing is read of the client, so that its leaving is not noticed either: that must
 /// not take longer than a second.
 const CONTINUE_PATIENCE: Duration = Duration::from_millis(500);
 const RATE_GRACE: Duration = Duration::from_secs(10);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trailer_says_nothing_that_belongs_to_the_head() {
-        let mut trailers = HeaderMap::new();
-        for name in
-            ["x-checksum", "x-real-ip", "x-request-id", "x_forwarded_for", "proxy-authorization", "proxy", "via"]
-        {
-            trailers.append(HeaderName::from_static(name), "1".parse().unwrap());
-        }
-        for name in [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::COOKIE, TRACEPARENT] {
-            trailers.append(name, "1".parse().unwrap());
-        }
-        assert_eq!(allowed(trailers).keys().collect::<Vec<_>>(), ["x-checksum"]);
-    }
-}

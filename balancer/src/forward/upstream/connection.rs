@@ -1,7 +1,9 @@
 //! One connection to an endpoint.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -19,6 +21,8 @@ use tokio::time::timeout;
 use super::super::body::RequestBody;
 use super::super::error::Fault;
 use super::driver::Driver;
+use super::interim::Interim;
+use super::wire::Wire;
 use crate::config::{Address, Host};
 use crate::endpoint::Endpoint;
 use crate::listen::Socket;
@@ -28,7 +32,8 @@ use crate::listen::Socket;
 pub(in super::super) struct Upstream {
     send: SendRequest<RequestBody>,
     /// Gone once it has ended and nobody expects anything of it.
-    connection: Option<Connection<TokioIo<Socket>, RequestBody>>,
+    connection: Option<Connection<TokioIo<Wire>, RequestBody>>,
+    interim: Rc<Cell<Interim>>,
     ended: bool,
     used: bool,
     /// Since when it is idle, or was before it was used the last time.
@@ -54,17 +59,35 @@ impl Upstream {
             }
             Err(_) => return Err(Fault::ConnectTimeout),
         };
+        Self::over(socket, false).await
+    }
+
+    /// Goes on with a connection that rested without a thread, see [`Self::into_idle`].
+    ///
+    /// # Errors
+    /// [`Fault::ConnectFailed`] when it cannot be registered with this thread's runtime.
+    pub(in super::super) async fn resume(idle: socket2::Socket, address: &Address) -> Result<Box<Self>, Fault> {
+        let socket = match address {
+            Address::Tcp { .. } => TcpStream::from_std(idle.into()).map(Socket::Tcp),
+            Address::Unix(_) => UnixStream::from_std(idle.into()).map(Socket::Unix),
+        };
+        Self::over(socket.map_err(|_| Fault::ConnectFailed)?, true).await
+    }
+
+    async fn over(socket: Socket, used: bool) -> Result<Box<Self>, Fault> {
+        let interim = Rc::new(Cell::new(Interim::begin()));
         let mut builder = http1::Builder::new();
         builder.max_buf_size(READ_BUFFER);
-        let handshake = builder.handshake(TokioIo::new(socket)).await;
+        let handshake = builder.handshake(TokioIo::new(Wire::new(socket, Rc::clone(&interim)))).await;
         let (send, connection) = handshake.map_err(|_| Fault::ConnectFailed)?;
         let driver = Arc::<Driver>::default();
         let waker = Waker::from(Arc::clone(&driver));
         Ok(Box::new(Self {
             send,
             connection: Some(connection),
+            interim,
             ended: false,
-            used: false,
+            used,
             idle_since: None,
             driver,
             waker,
@@ -77,6 +100,7 @@ impl Upstream {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
         self.used = true;
+        self.interim.set(Interim::begin());
         self.send.try_send_request(request)
     }
 
@@ -150,6 +174,19 @@ impl Upstream {
         !self.ended && !self.send.is_closed()
     }
 
+    /// Takes an idle connection apart, so that any thread can go on with it; `None` when it cannot carry another request.
+    pub(in super::super) fn into_idle(mut self) -> Option<socket2::Socket> {
+        self.driver.rest();
+        let parts = self.is_open().then_some(self.connection)??.into_parts();
+        // What a worker says unasked is no answer to the next request.
+        let socket = parts.read_buf.is_empty().then_some(parts.io.into_inner().into_socket())?;
+        let idle = match socket {
+            Socket::Tcp(stream) => stream.into_std().map(socket2::Socket::from),
+            Socket::Unix(stream) => stream.into_std().map(socket2::Socket::from),
+        };
+        idle.ok()
+    }
+
     /// For how long it had been idle when something came, which can be nothing but its close; until now where nothing woke it.
     pub(super) fn idle_until_closed(&self) -> Option<Duration> {
         let closed = self.driver.woken_at_rest().unwrap_or_else(Instant::now);
@@ -164,7 +201,7 @@ impl Upstream {
         let waker = self.waker.clone();
         let ended = self.poll_end(&mut Context::from_waker(&waker));
         let parts = self.connection.filter(|_| ended).ok_or(Fault::ClosedEarly)?.into_parts();
-        Ok((parts.io.into_inner(), parts.read_buf))
+        Ok((parts.io.into_inner().into_socket(), parts.read_buf))
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod connection;
 mod driver;
+mod interim;
+mod wire;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

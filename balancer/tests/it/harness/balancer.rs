@@ -138,6 +138,15 @@ impl Balancer {
         (output.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
     }
 
+    /// What it has said once a line has both parts.
+    pub(crate) fn await_stderr_of(&mut self, first: &str, second: &str) -> String {
+        let found = || {
+            let text = self.stderr.lock().unwrap().clone();
+            text.lines().any(|line| line.contains(first) && line.contains(second)).then_some(text)
+        };
+        eventually(|| format!("{first:?} and {second:?} in {}", self.stderr.lock().unwrap()), found)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }

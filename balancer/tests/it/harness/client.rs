@@ -22,6 +22,25 @@ impl Client {
         Self(Wire::new(Stream::Tcp(stream), None))
     }
 
+    /// From an address of its own.
+    pub(crate) fn from(source: std::net::IpAddr, address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect_timeout(&address.into(), PATIENCE).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true).unwrap();
+        Self(Wire::new(Stream::Tcp(stream), None))
+    }
+
+    /// With so small a window that little of a response gets past the balancer before it is asked for.
+    pub(crate) fn slow_reader(balancer: &Balancer) -> Self {
+        let address = balancer.address();
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4 * 1024).unwrap();
+        socket.connect_timeout(&address.into(), PATIENCE).unwrap();
+        Self(Wire::new(Stream::Tcp(TcpStream::from(socket)), None))
+    }
+
     pub(crate) fn unix(path: &Path) -> Self {
         Self(Wire::new(Stream::Unix(UnixStream::connect(path).unwrap()), None))
     }
@@ -34,6 +53,13 @@ impl Client {
     /// Sends what the other side takes.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         self.0.send(bytes.as_ref())
+    }
+
+    /// Sends until nobody takes any more for a moment.
+    pub(crate) fn fill(&mut self) {
+        self.0.socket().set_write_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+        let piece = [b'a'; 64 * 1024];
+        while self.0.send(&piece).is_ok() {}
     }
 
     /// A `GET` that keeps the connection, and its response.

@@ -1,0 +1,117 @@
+//! The slow lane: who gets the next free place, a fast request or a slow one. Pure.
+//!
+//! A request that is expected to be much slower than the rest (see `forecast`) waits in the slow lane, everything else in
+//! the fast one. Slow requests together may not take the last places, so that there is nearly always one in which fast ones
+//! pass each other quickly. That alone would starve the slow ones when there are many: one that has waited long
+//! takes any place that is free, and one that has waited longer yet goes before fast ones. Where nothing is
+//! expected to be slow, or nothing is known, this is one plain queue.
+
+use std::time::Duration;
+
+/// Which line a request waits in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// What is expected to take about as long as the rest, or of what nothing is known.
+    Fast,
+    /// What is expected to be much slower than the rest.
+    Slow,
+}
+
+/// What the decision looks at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lanes {
+    /// Places in all, free or not.
+    pub(super) places: usize,
+    /// Places that slow requests have.
+    pub(super) slow_in_flight: usize,
+    /// How long the first of the fast lane has waited.
+    pub(super) fast: Option<Duration>,
+    /// How long the first of the slow lane has waited, and what it may be asked to.
+    pub(super) slow: Option<(Duration, Patience)>,
+}
+
+/// How long a slow request leaves places to fast ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// From then on it takes a place that is kept free for fast ones.
+    pub(super) reserve: Duration,
+    /// From then on it goes before fast ones that came later.
+    pub(super) turn: Duration,
+}
+
+/// Who gets a place that is free: the first of which lane, or nobody yet.
+pub(super) fn next(lanes: &Lanes) -> Option<Lane> {
+    let leaves_enough = lanes.slow_in_flight < slow_max(lanes.places);
+    match (lanes.fast, lanes.slow) {
+        (None, None) => None,
+        (Some(_), None) => Some(Lane::Fast),
+        (None, Some((waited, patience))) => (leaves_enough || waited >= patience.reserve).then_some(Lane::Slow),
+        (Some(fast), Some((waited, patience))) => {
+            // The share of the fast one's wait keeps two lanes that both overflow in step.
+            let has_the_turn = waited >= patience.turn.saturating_add(fast * OVERTAKEN);
+            Some(if has_the_turn { Lane::Slow } else { Lane::Fast })
+        }
+    }
+}
+
+impl Patience {
+    /// Of a request that is expected to take `expected`, where nobody waits longer than `queue_timeout`.
+    pub(super) fn new(expected: Duration, queue_timeout: Duration) -> Self {
+        Self {
+            reserve: (expected * 4).min(queue_timeout.mul_f64(0.7)),
+            turn: (expected * 8).min(queue_timeout.mul_f64(0.85)),
+        }
+    }
+}
+
+/// Places that slow requests may have at once: all but one in four, but one at least.
+fn slow_max(places: usize) -> usize {
+    if places < 2 { places } else { places - (places / 4).max(1) }
+}
+
+/// With both lanes overflowing, a fast request waits this many times less than a slow one waits beyond its patience.
+const OVERTAKEN: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { reserve: Duration::from_secs(4), turn: Duration::from_secs(8) };
+
+    fn decide(slow_in_flight: usize, fast: Option<u64>, slow: Option<u64>) -> Option<Lane> {
+        let seconds = Duration::from_secs;
+        let slow = slow.map(|waited| (seconds(waited), PATIENCE));
+        next(&Lanes { places: 4, slow_in_flight, fast: fast.map(seconds), slow })
+    }
+
+    #[test]
+    fn slow_requests_leave_the_last_place_until_they_have_waited_long() {
+        assert_eq!(decide(2, None, Some(0)), Some(Lane::Slow));
+        assert_eq!(decide(3, None, Some(3)), None);
+        assert_eq!(decide(3, None, Some(4)), Some(Lane::Slow));
+        assert_eq!(decide(3, None, None), None);
+    }
+
+    #[test]
+    fn fast_requests_go_first_until_a_slow_one_has_waited_much_longer() {
+        assert_eq!(decide(0, Some(0), Some(7)), Some(Lane::Fast));
+        assert_eq!(decide(0, Some(0), Some(8)), Some(Lane::Slow));
+        assert_eq!(decide(3, Some(1), Some(11)), Some(Lane::Fast));
+        assert_eq!(decide(3, Some(1), Some(12)), Some(Lane::Slow));
+        assert_eq!(decide(4, Some(0), None), Some(Lane::Fast));
+    }
+
+    #[test]
+    fn a_share_of_the_places_is_kept_and_never_all_of_them() {
+        assert_eq!([0, 1, 2, 3, 4, 7, 8, 16].map(slow_max), [0, 1, 1, 2, 3, 6, 6, 12]);
+    }
+
+    #[test]
+    fn patience_ends_before_the_queue_does() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        assert_eq!(Patience::new(second, minute), Patience { reserve: 4 * second, turn: 8 * second });
+        let short = Patience::new(second, 2 * second);
+        assert!(short.reserve < short.turn && short.turn < 2 * second);
+        assert!(Patience::new(Duration::MAX / 16, minute).turn < minute);
+    }
+}

@@ -1,0 +1,128 @@
+//! Those who wait, in the order of their turns.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::task::Waker;
+use std::time::Instant;
+
+use super::Wish;
+use super::lane::{Lane, Patience};
+use crate::endpoint::EndpointId;
+
+/// Two lanes of waiters, each in the order of turns: who comes back for another attempt stands where it stood.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    fast: BTreeMap<u64, Waiter>,
+    slow: BTreeMap<u64, Waiter>,
+    clients: HashMap<IpAddr, usize>,
+}
+
+/// One who waits.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) since: Instant,
+    pub(super) wish: Wish,
+    /// Waits for this endpoint alone, as long as it serves.
+    pub(super) only: Option<EndpointId>,
+    pub(super) tried: Vec<EndpointId>,
+    pub(super) client: Option<IpAddr>,
+    /// Of one that is expected to be slow.
+    pub(super) patience: Option<Patience>,
+    pub(super) waker: Option<Waker>,
+}
+
+impl Waiter {
+    pub(super) fn lane(&self) -> Lane {
+        if self.patience.is_some() { Lane::Slow } else { Lane::Fast }
+    }
+}
+
+impl Line {
+    pub(super) fn len(&self) -> usize {
+        self.fast.len() + self.slow.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.fast.is_empty() && self.slow.is_empty()
+    }
+
+    /// How many requests of a client wait.
+    pub(super) fn of_client(&self, client: IpAddr) -> usize {
+        self.clients.get(&client).copied().unwrap_or(0)
+    }
+
+    pub(super) fn enter(&mut self, turn: u64, waiter: Waiter) {
+        if let Some(client) = waiter.client {
+            *self.clients.entry(client).or_default() += 1;
+        }
+        self.lane_mut(waiter.lane()).insert(turn, waiter);
+    }
+
+    pub(super) fn leave(&mut self, turn: u64) -> Option<Waiter> {
+        let waiter = self.fast.remove(&turn).or_else(|| self.slow.remove(&turn))?;
+        if let Some(client) = waiter.client
+            && let Some(count) = self.clients.get_mut(&client)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(&client);
+            }
+        }
+        Some(waiter)
+    }
+
+    /// Takes out the one with the oldest turn.
+    pub(super) fn leave_oldest(&mut self) -> Option<(u64, Waiter)> {
+        let turn = [&self.fast, &self.slow].into_iter().filter_map(|lane| lane.keys().next()).min().copied()?;
+        Some((turn, self.leave(turn)?))
+    }
+
+    pub(super) fn set_waker(&mut self, turn: u64, waker: &Waker) {
+        let waiter = self.fast.get_mut(&turn).or_else(|| self.slow.get_mut(&turn));
+        if let Some(waiter) = waiter {
+            match &mut waiter.waker {
+                Some(kept) => kept.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
+        }
+    }
+
+    /// The first of a lane.
+    pub(super) fn first(&self, lane: Lane) -> Option<&Waiter> {
+        self.lane(lane).values().next()
+    }
+
+    /// Since when the one who waits longest does.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        [Lane::Fast, Lane::Slow].into_iter().filter_map(|lane| Some(self.first(lane)?.since)).min()
+    }
+
+    /// The first of a lane whom `serve` serves leaves the line with what it got.
+    pub(super) fn serve_first<T>(
+        &mut self,
+        lane: Lane,
+        newest_first: bool,
+        mut serve: impl FnMut(&Waiter) -> Option<T>,
+    ) -> Option<(u64, Waiter, T)> {
+        let mut serve = |(&turn, waiter): (&u64, &Waiter)| Some((turn, serve(waiter)?));
+        let (turn, served) = match newest_first {
+            false => self.lane(lane).iter().find_map(&mut serve),
+            true => self.lane(lane).iter().rev().find_map(&mut serve),
+        }?;
+        Some((turn, self.leave(turn)?, served))
+    }
+
+    fn lane(&self, lane: Lane) -> &BTreeMap<u64, Waiter> {
+        match lane {
+            Lane::Fast => &self.fast,
+            Lane::Slow => &self.slow,
+        }
+    }
+
+    fn lane_mut(&mut self, lane: Lane) -> &mut BTreeMap<u64, Waiter> {
+        match lane {
+            Lane::Fast => &mut self.fast,
+            Lane::Slow => &mut self.slow,
+        }
+    }
+}

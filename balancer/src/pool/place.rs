@@ -1,0 +1,181 @@
+//! A request's place at an endpoint, and the connection that belongs to it.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{SockRef, Socket};
+
+use super::Pool;
+use super::forecast::Kind;
+use super::lane::Lane;
+use crate::endpoint::{Endpoint, InFlight, Noted};
+
+/// A place at an endpoint; dropping it gives it back, in a pool with slots to the first who waits.
+#[derive(Debug)]
+pub struct Place(Held);
+
+#[derive(Debug)]
+enum Held {
+    Free(InFlight),
+    Slot(Box<Slot>),
+}
+
+/// One of an endpoint's `slots`.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pool: Arc<Pool>,
+    endpoint: Arc<Endpoint>,
+    pub(super) turn: u64,
+    pub(super) kind: Kind,
+    pub(super) begun: Instant,
+    /// Whether the endpoint has finished its answer.
+    pub(super) whole: bool,
+    pub(super) grant: Option<Grant>,
+}
+
+/// What goes from one request to the next: the place itself with its connection.
+#[derive(Debug)]
+pub(super) struct Grant {
+    pub(super) in_flight: InFlight,
+    pub(super) kept: Option<Kept>,
+    pub(super) lane: Lane,
+}
+
+/// An idle connection to an endpoint. It belongs to no thread's runtime, so that whoever gets the place can have it.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// Connected, non-blocking.
+    pub(super) socket: Socket,
+    pub(super) since: Instant,
+    /// When it is too old to be used again.
+    pub(super) until: Instant,
+}
+
+impl Place {
+    pub(super) fn slot(pool: &Arc<Pool>, grant: Grant, turn: u64, kind: Kind, now: Instant) -> Self {
+        let (pool, endpoint) = (Arc::clone(pool), Arc::clone(grant.in_flight.endpoint()));
+        let slot = Slot { pool, endpoint, turn, kind, begun: now, whole: false, grant: Some(grant) };
+        Self(Held::Slot(Box::new(slot)))
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        match &self.0 {
+            Held::Free(in_flight) => in_flight.endpoint(),
+            Held::Slot(slot) => &slot.endpoint,
+        }
+    }
+
+    /// Whether upstream connections belong to places: then there are never more of them than places.
+    pub fn owns_connection(&self) -> bool {
+        matches!(self.0, Held::Slot(_))
+    }
+
+    /// The connection that comes with the place, if it can still be used. Without one, it is time to open one.
+    ///
+    /// A request that is not `repeatable` gets it only in the first half of its time, and only where the endpoint has shown
+    /// that it keeps connections: it could not be sent again.
+    pub fn check_out(&mut self, repeatable: bool, now: Instant) -> Option<Socket> {
+        let Held::Slot(slot) = &mut self.0 else { return None };
+        let kept = slot.grant.as_mut()?.kept.take()?;
+        let idle = now.saturating_duration_since(kept.since);
+        let endpoint = &slot.endpoint;
+        let usable = kept.is_open(endpoint, now)
+            && now < kept.until
+            && (repeatable
+                || (endpoint.idle_time().open_after(idle) && now < kept.since + (kept.until - kept.since) / 2));
+        usable.then_some(kept.socket)
+    }
+
+    /// Leaves a connection to whoever gets the place next, for `keep_alive` at most.
+    pub fn check_in(&mut self, socket: Socket, keep_alive: Duration, now: Instant) {
+        let until = now + self.endpoint().idle_time().limit(keep_alive, now);
+        if let Held::Slot(slot) = &mut self.0
+            && let Some(grant) = &mut slot.grant
+            && until > now
+        {
+            grant.kept = Some(Kept { socket, since: now, until });
+        }
+    }
+
+    /// The head of a good answer is there; see [`InFlight::answered`].
+    pub fn answered(&mut self) {
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.answered();
+        }
+    }
+
+    /// The endpoint has finished its answer: how long that took is something to learn from.
+    pub fn served(&mut self) {
+        if let Held::Slot(slot) = &mut self.0 {
+            slot.whole = true;
+        }
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.served();
+        }
+    }
+
+    /// The request failed, and it is the endpoint's fault.
+    pub fn failed(&mut self, why: &dyn Display) {
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.failed(why);
+        }
+    }
+
+    /// Puts the request down, where the endpoint is a worker's.
+    pub fn note(&mut self, noted: impl FnOnce() -> Noted) {
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.note(noted);
+        }
+    }
+
+    /// The endpoint has closed the connection without an answer, or in the middle of one: it may be dying.
+    pub fn cut(&mut self) {
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.cut();
+        }
+    }
+
+    /// The request's turn in the queue, for another attempt; 0 where there is no queue.
+    pub fn turn(&self) -> u64 {
+        match &self.0 {
+            Held::Free(_) => 0,
+            Held::Slot(slot) => slot.turn,
+        }
+    }
+
+    fn in_flight(&mut self) -> Option<&mut InFlight> {
+        match &mut self.0 {
+            Held::Free(in_flight) => Some(in_flight),
+            Held::Slot(slot) => slot.grant.as_mut().map(|grant| &mut grant.in_flight),
+        }
+    }
+}
+
+impl From<InFlight> for Place {
+    fn from(in_flight: InFlight) -> Self {
+        Self(Held::Free(in_flight))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(grant) = self.grant.take() {
+            self.pool.release(grant, self.kind, self.begun, self.whole);
+        }
+    }
+}
+
+impl Kept {
+    /// Whether the endpoint has neither closed it nor said something nobody asked for; if not, that is learned. One system
+    /// call.
+    pub(super) fn is_open(&self, endpoint: &Endpoint, now: Instant) -> bool {
+        let peeked = SockRef::from(&self.socket).peek(&mut [std::mem::MaybeUninit::uninit()]);
+        let open = peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        if !open {
+            endpoint.idle_time().closed_after(now.saturating_duration_since(self.since), now);
+        }
+        open
+    }
+}

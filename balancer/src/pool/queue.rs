@@ -1,0 +1,294 @@
+//! The one queue of a pool with slots.
+//!
+//! Decides who gets a place that is free, who waits, and who is refused. Called by [`super::Pool`] with the members of the
+//! moment, under one lock that is held for a few instructions. Never waits and never wakes: it says whom to wake.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+
+use super::forecast::{Forecast, Kind};
+use super::lane::{Lane, Lanes, Patience, next};
+use super::line::{Line, Waiter};
+use super::members::Members;
+use super::overload::Overload;
+use super::place::Grant;
+use super::places::{AGAIN, Places};
+use super::{Cursors, Wish};
+use crate::config::{Shed, Slots};
+use crate::endpoint::EndpointId;
+
+/// Who waits, for what, and what has been given.
+#[derive(Debug)]
+pub(super) struct Queue {
+    slots: Slots,
+    line: Line,
+    pub(super) places: Places,
+    pub(super) forecast: Forecast,
+    /// Answers to those who waited, until they come for them.
+    answers: HashMap<u64, Result<Grant, Refused>>,
+    /// Of the fast lane and of the slow one.
+    overload: [Overload; 2],
+    next_turn: u64,
+}
+
+/// What a request asks for.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// Where it would like to go.
+    pub wish: Wish,
+    /// Where it should not go again.
+    pub tried: &'a [EndpointId],
+    /// What kind of request it is.
+    pub kind: Kind,
+    /// Who asks, where that is known to be one client.
+    pub client: Option<IpAddr>,
+    /// Its turn, when it has had a place before; 0 at first.
+    pub turn: u64,
+}
+
+/// Why a request is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// For what reason.
+    pub reason: Reason,
+    /// Seconds after which it may be worth another try.
+    pub retry_after: u16,
+}
+
+/// For what reason a request does not get a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// `queue_max` requests wait, or too many of the same client.
+    QueueFull,
+    /// It has waited for `queue_timeout`.
+    QueueTimeout,
+    /// It would have waited too long, or has made room for newer ones.
+    Shed,
+}
+
+/// What a request gets at once.
+#[derive(Debug)]
+pub(super) enum Claimed {
+    Place(Grant, u64),
+    /// A turn, how long it may wait, and after what time it may take what it may not take yet.
+    Turn(u64, Duration, Option<Duration>),
+    Refused(Refused),
+}
+
+/// The figures an operator looks at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Requests that wait.
+    pub queued: usize,
+    /// How long the first of them has waited.
+    pub longest_wait: Duration,
+    /// Places in use.
+    pub slots_used: usize,
+    /// Places in all.
+    pub slots: usize,
+}
+
+impl Queue {
+    pub(super) fn new(slots: Slots, now: Instant) -> Self {
+        Self {
+            line: Line::default(),
+            places: Places::new(slots.count),
+            forecast: Forecast::new(now),
+            answers: HashMap::new(),
+            overload: Default::default(),
+            next_turn: 1,
+            slots,
+        }
+    }
+
+    /// Goes on with other settings; those who wait stay.
+    pub(super) fn configure(&mut self, slots: Slots) {
+        self.places.slots = slots.count;
+        self.slots = slots;
+    }
+
+    /// A place, a turn or a refusal. `only` is the endpoint that the client's affinity asks for.
+    pub(super) fn claim(
+        &mut self,
+        (members, cursors): (&Members, &Cursors),
+        ask: &Ask<'_>,
+        only: Option<EndpointId>,
+        now: Instant,
+        wake: &mut Vec<Waker>,
+    ) -> Claimed {
+        let expected = if self.slots.slow_lane { self.forecast.slow(ask.kind, now) } else { None };
+        let patience = expected.map(|expected| Patience::new(expected, self.slots.queue_timeout));
+        let (since, wish, client, tried) = (now, ask.wish, ask.client, Vec::new());
+        let mut waiter = Waiter { since, wish, only, tried, client, patience, waker: None };
+        if self.line.is_empty()
+            && self.may_go(members, patience)
+            && let Some(grant) = self.places.take(members, cursors, &waiter, ask.tried, now)
+        {
+            return Claimed::Place(grant, self.turn_of(ask));
+        }
+        if ask.turn == 0
+            && let Some(refused) = self.refusal(members, &waiter, now, wake)
+        {
+            return Claimed::Refused(refused);
+        }
+        waiter.tried = ask.tried.to_vec();
+        let turn = self.turn_of(ask);
+        self.line.enter(turn, waiter);
+        self.dispatch(members, cursors, now, wake);
+        match self.answers.remove(&turn) {
+            Some(Ok(grant)) => Claimed::Place(grant, turn),
+            Some(Err(refused)) => Claimed::Refused(refused),
+            None => {
+                let again = (!ask.tried.is_empty()).then_some(AGAIN);
+                let look = [again, patience.map(|patience| patience.reserve)].into_iter().flatten().min();
+                Claimed::Turn(turn, self.slots.queue_timeout, look)
+            }
+        }
+    }
+
+    /// Hands out places as long as there is one free for somebody who may have it.
+    pub(super) fn dispatch(&mut self, members: &Members, cursors: &Cursors, now: Instant, wake: &mut Vec<Waker>) {
+        while !self.line.is_empty() && members.any_free(self.slots.count, self.places.despite) {
+            let lanes = self.lanes(members, now);
+            let Some(lane) = next(&lanes) else { return };
+            // Those of that lane may all have tried what is free; then it is the other's turn, if it has one by itself.
+            let other = match lane {
+                Lane::Fast => Lanes { fast: None, ..lanes },
+                Lane::Slow => Lanes { slow: None, ..lanes },
+            };
+            let handed = self.hand_over(lane, (members, cursors), now, wake)
+                || next(&other).is_some_and(|other| self.hand_over(other, (members, cursors), now, wake));
+            if !handed {
+                return;
+            }
+        }
+        self.calm_down();
+    }
+
+    /// The answer for a turn, if there is one; if not, `waker` is who to wake for it.
+    pub(super) fn answer(&mut self, turn: u64, waker: &Waker) -> Option<Result<Grant, Refused>> {
+        let answer = self.answers.remove(&turn);
+        if answer.is_none() {
+            self.line.set_waker(turn, waker);
+        }
+        answer
+    }
+
+    /// A turn is given up; what it was given meanwhile comes back.
+    pub(super) fn leave(&mut self, turn: u64) {
+        self.line.leave(turn);
+        if let Some(Ok(grant)) = self.answers.remove(&turn) {
+            self.places.put_back(grant);
+        }
+        self.calm_down();
+    }
+
+    /// A refusal, with the time after which another try is worth while: when those who wait now have been served, spread so
+    /// that they do not all come back at once.
+    pub(super) fn refused(&mut self, reason: Reason, members: &Members) -> Refused {
+        let service = self.forecast.mean().unwrap_or(Duration::from_secs(1));
+        let places = members.places(self.slots.count, self.places.despite).max(1);
+        let until_served = service.as_secs_f64() * (self.line.len() + 1) as f64 / places as f64;
+        let seconds = until_served * self.places.rng.random_range(0.75..1.5);
+        Refused { reason, retry_after: seconds.ceil().clamp(1.0, RETRY_AFTER_MAX) as u16 }
+    }
+
+    pub(super) fn figures(&self, members: &Members, now: Instant) -> Figures {
+        Figures {
+            queued: self.line.len(),
+            longest_wait: self.line.oldest().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            slots_used: members.endpoints().map(|endpoint| endpoint.in_flight()).sum(),
+            slots: members.places(self.slots.count, self.places.despite),
+        }
+    }
+
+    fn turn_of(&mut self, ask: &Ask<'_>) -> u64 {
+        if ask.turn > 0 {
+            return ask.turn;
+        }
+        self.next_turn += 1;
+        self.next_turn - 1
+    }
+
+    /// Whether a request that meets an empty queue leaves enough to others.
+    fn may_go(&self, members: &Members, patience: Option<Patience>) -> bool {
+        let Some(patience) = patience else { return true };
+        let (places, slow_in_flight) =
+            (members.places(self.slots.count, self.places.despite), self.places.slow_in_flight);
+        next(&Lanes { places, slow_in_flight, fast: None, slow: Some((Duration::ZERO, patience)) }).is_some()
+    }
+
+    fn lanes(&self, members: &Members, now: Instant) -> Lanes {
+        let waited = |since: Instant| now.saturating_duration_since(since);
+        let slow = self.line.first(Lane::Slow);
+        Lanes {
+            // Counting the members is only worth it where somebody may have to leave a place.
+            places: slow.map_or(0, |_| members.places(self.slots.count, self.places.despite)),
+            slow_in_flight: self.places.slow_in_flight,
+            fast: self.line.first(Lane::Fast).map(|first| waited(first.since)),
+            slow: slow.and_then(|first| Some((waited(first.since), first.patience?))),
+        }
+    }
+
+    /// Gives a free place to the first of a lane who may have it; whether anybody may.
+    fn hand_over(
+        &mut self,
+        lane: Lane,
+        (members, cursors): (&Members, &Cursors),
+        now: Instant,
+        wake: &mut Vec<Waker>,
+    ) -> bool {
+        let newest_first = self.slots.shed == Shed::NewestFirst && self.overload.iter().any(Overload::is_standing);
+        let places = &mut self.places;
+        let take = |waiter: &Waiter| places.take(members, cursors, waiter, &waiter.tried, now);
+        let Some((turn, waiter, grant)) = self.line.serve_first(lane, newest_first, take) else { return false };
+        self.answers.insert(turn, Ok(grant));
+        wake.extend(waiter.waker);
+        true
+    }
+
+    /// Whether a request that would have to wait is refused instead. Under `newest_first`, the oldest goes for it.
+    fn refusal(&mut self, members: &Members, waiter: &Waiter, now: Instant, wake: &mut Vec<Waker>) -> Option<Refused> {
+        let (max, timeout) = (self.slots.queue_max, self.slots.queue_timeout);
+        let of_one_client = waiter.client.map_or(0, |client| self.line.of_client(client));
+        if max == 0 || of_one_client >= max.div_ceil(CLIENT_SHARE) {
+            return Some(self.refused(Reason::QueueFull, members));
+        }
+        let first = self.line.first(waiter.lane());
+        let waited = first.map_or(Duration::ZERO, |first| now.saturating_duration_since(first.since));
+        let (overload, target) = match waiter.lane() {
+            Lane::Fast => (&mut self.overload[0], timeout / 2),
+            // Of slow ones patience is asked already.
+            Lane::Slow => (&mut self.overload[1], timeout.mul_f64(0.9)),
+        };
+        let stands = overload.look(waited, target, timeout, now);
+        match (self.slots.shed, self.line.len() >= max) {
+            (Shed::Fifo, false) => stands.then(|| self.refused(Reason::Shed, members)),
+            (Shed::Fifo, true) => Some(self.refused(Reason::QueueFull, members)),
+            (Shed::NewestFirst, false) => None,
+            (Shed::NewestFirst, true) => {
+                let shed = self.refused(Reason::Shed, members);
+                if let Some((turn, oldest)) = self.line.leave_oldest() {
+                    self.answers.insert(turn, Err(shed));
+                    wake.extend(oldest.waker);
+                }
+                None
+            }
+        }
+    }
+
+    fn calm_down(&mut self) {
+        if self.line.is_empty() {
+            self.overload.iter_mut().for_each(Overload::emptied);
+        }
+    }
+}
+
+/// One client address has at most one in so many places of the queue.
+const CLIENT_SHARE: usize = 2;
+/// Seconds: what is known of the queue says nothing of a later time.
+const RETRY_AFTER_MAX: f64 = 120.0;

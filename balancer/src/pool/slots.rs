@@ -1,0 +1,114 @@
+//! The part of a pool that has slots: its queue, under its lock.
+
+use std::sync::{Arc, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use super::forecast::Kind;
+use super::members::Members;
+use super::place::Grant;
+use super::queue::{Ask, Claimed, Figures, Queue, Reason, Refused};
+use super::{Place, Pool, Waiting};
+use crate::config;
+
+/// What [`Pool::claim_slot`] gives.
+#[derive(Debug)]
+pub enum Claim {
+    /// A place, at once.
+    Place(Place),
+    /// A turn in the queue.
+    Wait(Waiting),
+    /// Neither.
+    Refused(Refused),
+}
+
+impl Pool {
+    /// Whether requests at an endpoint are counted and the others queued; then places are had from
+    /// [`Self::claim_slot`].
+    pub fn has_slots(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Takes a place at an endpoint with a free slot, or a turn in the queue. A pool without slots refuses.
+    pub fn claim_slot(self: &Arc<Self>, ask: &Ask<'_>) -> Claim {
+        let now = Instant::now();
+        let claimed = self.locked(|queue, members, wake| {
+            let tagged = |tag| members.tagged(tag, self.affinity.as_ref()?, ask.tried);
+            let only = ask.wish.affinity.and_then(tagged).map(|endpoint| endpoint.id());
+            queue.claim((members, &self.cursors), ask, only, now, wake)
+        });
+        match claimed {
+            Some(Claimed::Place(grant, turn)) => Claim::Place(Place::slot(self, grant, turn, ask.kind, now)),
+            Some(Claimed::Turn(turn, timeout, patience)) => {
+                Claim::Wait(Waiting::new(self, turn, ask.kind, now, timeout, patience))
+            }
+            Some(Claimed::Refused(refused)) => Claim::Refused(refused),
+            None => Claim::Refused(Refused { reason: Reason::QueueFull, retry_after: 1 }),
+        }
+    }
+
+    /// Says that endpoints may be available that were not: those who wait have a look.
+    pub fn available_changed(&self) {
+        self.locked(|queue, members, wake| queue.dispatch(members, &self.cursors, Instant::now(), wake));
+    }
+
+    /// Goes on with other slots and another queue; those who wait stay, and take part in what there is more.
+    pub fn configure_slots(&self, slots: config::Slots) {
+        self.locked(|queue, _, _| queue.configure(slots));
+        self.tend(Instant::now());
+    }
+
+    /// Closes idle connections that nobody should use any more, and looks after those who wait.
+    pub fn tend(&self, now: Instant) {
+        let stale = self.locked(|queue, members, wake| {
+            queue.dispatch(members, &self.cursors, now, wake);
+            queue.places.take_stale(members, now)
+        });
+        // Closed here, outside of the lock.
+        drop(stale);
+    }
+
+    /// Queue and slots at this moment; `None` without slots.
+    pub fn figures(&self) -> Option<Figures> {
+        self.locked(|queue, members, _| queue.figures(members, Instant::now()))
+    }
+
+    pub(super) fn release(&self, grant: Grant, kind: Kind, begun: Instant, whole: bool) {
+        self.locked(|queue, members, wake| {
+            let now = Instant::now();
+            queue.forecast.learn(kind, now.saturating_duration_since(begun), whole, now);
+            queue.places.put_back(grant);
+            queue.dispatch(members, &self.cursors, now, wake);
+        });
+    }
+
+    pub(super) fn answer(&self, turn: u64, waker: &Waker) -> Option<Result<Grant, Refused>> {
+        self.locked(|queue, _, _| queue.answer(turn, waker)).flatten()
+    }
+
+    pub(super) fn timed_out(&self) -> Refused {
+        let refused = self.locked(|queue, members, _| queue.refused(Reason::QueueTimeout, members));
+        refused.unwrap_or(Refused { reason: Reason::QueueTimeout, retry_after: 1 })
+    }
+
+    pub(super) fn leave(&self, turn: u64) {
+        self.locked(|queue, members, wake| {
+            queue.leave(turn);
+            queue.dispatch(members, &self.cursors, Instant::now(), wake);
+        });
+    }
+
+    /// Does something with the queue under its lock, and wakes whoever got something once it is free again.
+    fn locked<T>(&self, act: impl FnOnce(&mut Queue, &Members, &mut Vec<Waker>) -> T) -> Option<T> {
+        let mut wake = Vec::new();
+        let done = {
+            let mut queue = self.queue.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+            let members = self.members.load();
+            // Counted only where one is out, or was.
+            queue.places.despite = (self.panic.holds() || members.any_out()) && self.panic.is_due(&self.name, &members);
+            act(&mut queue, &members, &mut wake)
+        };
+        wake.into_iter().for_each(Waker::wake);
+        Some(done)
+    }
+}

@@ -1,0 +1,65 @@
+//! `fuzz TARGET [--seconds N] [--seed S]`: runs a target on mutations of its corpus.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use fuzz::TARGETS;
+use fuzz::mutate::mutated;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |name: &str, default: u64| {
+        let at = arguments.iter().position(|argument| argument == name);
+        at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(default)
+    };
+    let Some(target) = TARGETS.iter().find(|target| Some(target.name) == arguments.first().map(String::as_str)) else {
+        let names = TARGETS.map(|target| target.name).join(" | ");
+        say(&format!("usage: fuzz {names} [--seconds N] [--seed S]"));
+        return ExitCode::from(2);
+    };
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let (seconds, seed) = (number("--seconds", 60), number("--seed", clock.as_nanos() as u64));
+    count_panics();
+    let (mut rng, mut corpus) = (StdRng::seed_from_u64(seed), target.corpus());
+    let (begun, mut runs) = (Instant::now(), 0_u64);
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        let input = mutated(&corpus, target.words, &mut rng);
+        let failed = catch_unwind(AssertUnwindSafe(|| (target.run)(&input))).is_err();
+        runs += 1;
+        // A panic of another thread, which served on, is one too.
+        if failed || PANICS.load(Ordering::SeqCst) > 0 {
+            let file = format!("{}-{seed}-{runs}", target.name);
+            let path = std::env::temp_dir().join(file);
+            let kept = std::fs::write(&path, &input);
+            say(&format!("{}: found after {runs} inputs: {} ({kept:?})", target.name, path.display()));
+            return ExitCode::FAILURE;
+        }
+        // What was let pass becomes material, so that changes add up.
+        if runs % 64 == 0 && corpus.len() < CORPUS_MAX {
+            corpus.push(input);
+        }
+    }
+    say(&format!("{}: {runs} inputs in {:.0?}, seed {seed}: nothing found", target.name, begun.elapsed()));
+    ExitCode::SUCCESS
+}
+
+fn count_panics() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, Ordering::SeqCst);
+        tell(panic);
+    }));
+}
+
+fn say(line: &str) {
+    // Nobody may be listening.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+const CORPUS_MAX: usize = 2_000;
