@@ -14,7 +14,7 @@ use super::socket::{Socket, Stream};
 pub(super) struct Threads {
     open: Vec<AtomicUsize>,
     hand_over: Vec<mpsc::UnboundedSender<Handed>>,
-    connections_max: usize,
+    pub(super) connections_max: AtomicUsize,
     /// Threads that have all they need to serve.
     ready: watch::Sender<usize>,
 }
@@ -40,6 +40,7 @@ impl Threads {
         let (hand_over, receivers) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let open = (0..count).map(|_| AtomicUsize::new(0)).collect();
         let ready = watch::Sender::new(0);
+        let connections_max = AtomicUsize::new(connections_max);
         (Arc::new(Self { open, hand_over, connections_max, ready }), receivers)
     }
 
@@ -56,9 +57,14 @@ impl Threads {
         self.open.len()
     }
 
+    /// Connections on all of them.
+    pub(super) fn connections(&self) -> usize {
+        self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum()
+    }
+
     /// Whether there are more connections than there may be.
     pub(super) fn are_full(&self) -> bool {
-        self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum::<usize>() > self.connections_max
+        self.connections() > self.connections_max.load(Ordering::Relaxed)
     }
 
     /// Counts a connection accepted by thread `own`, on the thread that shall serve it.
