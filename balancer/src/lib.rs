@@ -14,9 +14,11 @@
 //! - [`forward`]: one request, its attempts, its answer
 //! - [`supervise`]: the workers' processes
 //! - [`proxy`]: the spine: route → forward → respond → record
+//! - [`admin`]: status, commands, metrics and the live page, on a socket of their own
 //! - [`app`]: wires all of them
 //! - [`cli`]: arguments → one call → a printed answer
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use crate::config::{AccessLog as AccessLogConfig, ClientLimits};
 use crate::forward::{self, ClientFields, Fault, Forwarder, Inbound, Party, RequestFields, ResponseBody, Scan};
 use crate::listen::{self, Client, Refusal, Service};
-use crate::observe::{AccessLog, Head, Ids, Record, RequestId, Writer};
+use crate::observe::{Head, Ids, MethodLabel, Metrics, Observer, Record, RequestId, Writer};
 use crate::route::Table;
 
 /// What all threads share.
@@ -32,6 +32,8 @@ pub struct Shared {
     pub trusted: Vec<IpNet>,
     /// How requests are logged.
     pub access_log: AccessLogConfig,
+    /// How many they were and what became of them.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Answers the requests of one thread.
@@ -40,7 +42,7 @@ pub struct Proxy {
     shared: Arc<Shared>,
     forwarder: Forwarder,
     ids: RefCell<Ids>,
-    log: Option<Rc<AccessLog>>,
+    observer: Rc<Observer>,
     /// What is said of the client that connected last: who opens a connection per request comes again at once.
     last: RefCell<Option<(Option<IpAddr>, Rc<ClientFields>)>>,
 }
@@ -55,9 +57,9 @@ pub struct Connection {
 impl Proxy {
     /// The proxy of a thread.
     pub fn new(shared: Arc<Shared>, writer: &Writer) -> Self {
-        let log = AccessLog::new(&shared.access_log, writer);
+        let observer = Observer::new(&shared.access_log, writer, &shared.metrics);
         let forwarder = Forwarder::new(shared.limits.clone());
-        Self { shared, forwarder, ids: RefCell::default(), log, last: RefCell::default() }
+        Self { shared, forwarder, ids: RefCell::default(), observer, last: RefCell::default() }
     }
 
     /// The forwarder, whose idle connections want to be reaped.
@@ -67,9 +69,7 @@ impl Proxy {
 
     /// The thread's runtime ends: what the access log still gets is handed over when the last request is dropped.
     pub fn close_log(&self) {
-        if let Some(log) = &self.log {
-            log.close();
-        }
+        self.observer.close();
     }
 
     /// Route, forward, respond, record.
@@ -126,18 +126,22 @@ impl Proxy {
     }
 
     fn begin_record(&self, connection: &Connection, head: &Parts, id: &HeaderValue) -> Option<Box<Record>> {
-        let log = self.log.as_ref()?;
+        let (begun, method) = (connection.client.begun(), MethodLabel::from(&head.method));
+        if !self.observer.has_log() {
+            return Some(Box::new(Record::new(&self.observer, Head::counted(begun, method))));
+        }
         let field = |name| head.headers.get(name).cloned();
         let head = Head {
-            begun: connection.client.begun(),
+            begun,
             client: connection.client.peer().ip(),
+            method,
             line: Some((head.method.clone(), head.uri.clone(), head.version)),
             host: field(header::HOST),
             referer: field(header::REFERER),
             agent: field(header::USER_AGENT),
             id: id.clone(),
         };
-        Some(Box::new(Record::new(log, head)))
+        Some(Box::new(Record::new(&self.observer, head)))
     }
 }
 
@@ -155,13 +159,12 @@ impl Service for Proxy {
 
     fn refused(&self, client: &Client, refusal: Refusal) -> HeaderValue {
         let RequestId { id, .. } = self.ids.borrow_mut().next(client.begun());
-        if let Some(log) = &self.log {
-            let (begun, client, id) = (client.begun(), client.peer().ip(), id.clone());
-            let head = Head { begun, client, line: None, host: None, referer: None, agent: None, id };
-            let mut record = Record::new(log, head);
-            record.answered(refusal.status());
-            record.failed(refusal.reason());
-        }
+        let head = Head {
+            client: client.peer().ip(),
+            id: id.clone(),
+            ..Head::counted(client.begun(), MethodLabel::default())
+        };
+        Record::new(&self.observer, head).rejected(refusal.status(), refusal.reason());
         id
     }
 }
@@ -171,8 +174,7 @@ fn explain(fault: Fault, id: &HeaderValue, unread: bool, record: Option<Box<Reco
     let (party, status, reason) = fault.explain();
     let text = listen::text(status, reason, id.to_str().unwrap_or_default());
     if let Some(mut record) = record {
-        record.answered(status);
-        record.failed(reason);
+        record.rejected(status, reason);
         record.sent(text.len());
     }
     let mut response = Response::new(ResponseBody::Text(text.into()));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::admin::StartError;
 use crate::config::ListenAddress;
 use crate::supervise::SocketError;
 
@@ -15,6 +16,8 @@ pub enum Failure {
     Identity(String),
     /// There is no place for the workers' sockets.
     Sockets(SocketError),
+    /// The admin service cannot be where the configuration wants it.
+    Admin(StartError),
     /// A call to the operating system failed.
     System(&'static str, io::Error),
     /// A proxy thread ended although nobody had asked it to.
@@ -34,6 +37,7 @@ impl fmt::Display for Failure {
                     _ => Ok(()),
                 }
             }
+            Self::Admin(error) => error.fmt(f),
             Self::Identity(text) => f.write_str(text),
             Self::Sockets(error) => error.fmt(f),
             Self::System(what, error) => write!(f, "{what}: {error}"),
@@ -48,6 +52,7 @@ impl std::error::Error for Failure {
         match self {
             Self::Listen(_, error, _) | Self::System(_, error) | Self::Thread(Some(error)) => Some(error),
             Self::Sockets(error) => Some(error),
+            Self::Admin(error) => Some(error),
             Self::Identity(_) | Self::Thread(None) => None,
         }
     }

@@ -20,6 +20,11 @@ pub(super) fn connections_max(descriptors: u64) -> usize {
     usize::try_from(descriptors.saturating_sub(RESERVED) / 2).unwrap_or(usize::MAX).max(1)
 }
 
+/// Client connections there may be: what is configured, if descriptors allow it.
+pub(super) fn allowed(config: &Config, connections_allowed: usize) -> usize {
+    config.connections_max.map_or(connections_allowed, |wanted| wanted.min(connections_allowed))
+}
+
 /// The shortest time limit a request may meet.
 pub(super) fn shortest(config: &Config) -> Duration {
     let of_pools = config.pools.iter().flat_map(|pool| {

@@ -3,79 +3,127 @@
 //! Decides the order in which things start and end. Called by `cli` with a checked configuration. The only room that knows
 //! every other; never does any of their work.
 
+mod act;
 mod failure;
 mod limits;
+mod live;
+mod plan;
 mod privileges;
+mod reload;
 mod signals;
 mod start;
 mod stop;
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
+use crate::admin::{Action, AdminServer, Instance, Order as Asked, Outcome, Teller, note};
 use crate::config::{Config, ListenAddress};
-use crate::drain::drain;
+use crate::drain::{Drain, drain};
 use crate::listen::{self, Listener, Server};
 use crate::observe::Writer;
 use crate::pool::Pool;
+use crate::probe::Permits;
 use crate::proxy::Shared;
 use crate::route::Table;
-use crate::supervise::{Guard, Reaper, Sockets, own_program, who_listens};
+use crate::supervise::{Files, Ports, Reaper, Sockets, who_listens};
 pub use failure::Failure;
+use live::Live;
 use signals::{Order, Signals};
+
+/// Where a configuration comes from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// What commands find the instance by: `lb` for `lb.toml`.
+    pub name: String,
+    /// In words.
+    pub shown: String,
+    /// The file that a reload reads again.
+    pub path: Option<PathBuf>,
+}
 
 /// Runs until a signal has ended it: serves, supervises, drains.
 ///
-/// `origin` names the configuration for people. Must be called on the main thread: workers die with the thread that
-/// started them.
+/// Must be called on the main thread: workers die with the thread that started them.
 ///
 /// # Errors
 /// See [`Failure`]. Whatever has been started by then is stopped.
-pub fn run(config: &Config, origin: &str, writer: &Writer) -> Result<(), Failure> {
+pub fn run(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), Failure> {
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let control = control.map_err(|error| Failure::System("cannot start the control thread", error))?;
     control.block_on(serve(config, origin, writer))
 }
 
-async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Failure> {
+async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), Failure> {
+    let (asking, asked) = mpsc::channel(ORDERS_MAX);
     // First of all: from here on a signal is an order and not the end.
-    let mut signals = Signals::new().map_err(|error| Failure::System("cannot listen to signals", error))?;
+    let mut signals = Signals::new(asked).map_err(|error| Failure::System("cannot listen to signals", error))?;
     let descriptors = limits::raise_descriptors();
     let listeners = open(config)?;
     privileges::take_on(&config.identity).map_err(Failure::Identity)?;
-    // Of the account that uses it. Dropped behind the workers.
+    // Of the account that uses it.
     let sockets = Sockets::make(&config.pools).map_err(Failure::Sockets)?;
 
-    let pools: Vec<Arc<Pool>> = config.pools.iter().map(Pool::new).collect();
     let shared = Arc::new(Shared {
-        table: ArcSwap::from_pointee(Table::new(&config.routes, &pools)),
+        table: ArcSwap::from_pointee(Table::new(&[], &[])),
         limits: config.client.clone(),
         trusted: config.trusted_proxies.clone(),
         access_log: config.access_log.clone(),
+        metrics: Arc::default(),
     });
     let (drain, draining) = drain();
-    let allowed = limits::connections_max(descriptors);
-    let connections_max = config.connections_max.map_or(allowed, |wanted| wanted.min(allowed));
+    let connections_allowed = limits::connections_max(descriptors);
+    let connections_max = limits::allowed(config, connections_allowed);
     let shortest = limits::shortest(config);
-    let servers = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, &draining)
-        .map_err(|error| Failure::System("cannot share a listener among threads", error))?;
-    start::announce(config, origin, &listeners, descriptors, connections_max);
+    let servers = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, &draining);
+    let (servers, control) =
+        servers.map_err(|error| Failure::System("cannot share a listener among threads", error))?;
+    let control = Arc::new(control);
+    let counted = (Arc::clone(&shared.metrics), Arc::clone(&control));
+    let instance = Arc::new(Instance::new(origin.name.clone(), origin.shown.clone(), counted, asking));
+    // Before anything is started: what the configuration wants and cannot have ends the start.
+    let admin = AdminServer::start(&instance, &config.admin).map_err(Failure::Admin)?;
+    start::announce(config, &origin.shown, &listeners, descriptors, connections_max);
     if let Some(sockets) = &sockets {
         tracing::info!("workers' sockets are in {}", sockets.path().display());
     }
+    let bound = listeners.iter().map(|listener| listener.address.clone());
+    let listening = config.listen.iter().cloned().zip(bound).collect();
     // Each thread has its own duplicate, and the last to close closes.
     drop(listeners);
 
     let _reaper = Reaper::start().map_err(|error| Failure::System("cannot collect ended processes", error))?;
-    let has_workers = config.pools.iter().any(|pool| pool.workers.is_some());
-    // Dropped last: it is what ends the workers when this process is killed.
-    let _guard = has_workers.then(|| Guard::start(own_program()));
-    let tending = tokio::spawn(start::tend(pools.iter().filter(|pool| pool.has_slots()).cloned().collect()));
-    let supervisors = start::supervisors(config, &pools, sockets.as_ref(), writer);
-    let _probers = start::probers(config, &pools);
+    let mut live = Live {
+        config: config.clone(),
+        file: config.clone(),
+        path: origin.path.clone(),
+        shared: Arc::clone(&shared),
+        control,
+        instance: Arc::clone(&instance),
+        pools: Vec::new(),
+        listening,
+        retiring: Vec::new(),
+        connections_allowed,
+        probers: BTreeMap::new(),
+        permits: Permits::default(),
+        writer: writer.clone(),
+        files: Files::default(),
+        ports: Ports::default(),
+        sockets,
+        guard: None,
+    };
+    live.pools = config.pools.iter().map(|pool| live.begin(pool)).collect();
+    let pools: Vec<Arc<Pool>> = live.pools.iter().map(|served| Arc::clone(&served.pool)).collect();
+    shared.table.store(Arc::new(Table::new(&config.routes, &pools)));
+    live.probe(None);
+    live.publish();
     let (ended, mut ends) = mpsc::unbounded_channel();
     for (index, server) in servers.into_iter().enumerate() {
         start::thread(index, server, &shared, writer, ended.clone())
@@ -83,36 +131,95 @@ async fn serve(config: &Config, origin: &str, writer: &Writer) -> Result<(), Fai
     }
     drop(ended);
     let notifier =
-        tokio::spawn(start::tell_when_ready(supervisors.iter().map(|supervisor| supervisor.watch()).collect()));
+        tokio::spawn(start::tell_when_ready(live.supervisors().iter().map(|supervisor| supervisor.watch()).collect()));
 
-    let outcome = loop {
-        tokio::select! {
-            order = signals.next() => match order {
-                Order::Stop(signal) => {
-                    tracing::info!("{signal}: stopping; requests in flight may finish within {:?}", config.drain_timeout);
-                    break Ok(());
-                }
-                Order::Reload => tracing::warn!("reload is not supported yet; nothing has changed"),
-                Order::Reopen => writer.reopen(),
-            },
-            Some(end) = ends.recv() => break Err(Failure::Thread(end.err())),
-        }
-    };
+    let tending = tokio::spawn(start::tend(Arc::clone(&instance)));
+    let (now, outcome) = until_stopped(&mut live, &mut signals, &mut ends, writer).await;
     notifier.abort();
     tending.abort();
-    stop::everything(config.drain_timeout, &drain, &mut ends, &supervisors, &mut signals).await;
+    stopping(&live, &instance, &mut signals, (&drain, &mut ends), now).await;
+    // Whoever waits for the end learns it by the end of the connection.
+    drop(admin);
     outcome
 }
 
-fn open(config: &Config) -> Result<Vec<Listener>, Failure> {
-    let open = |address: &ListenAddress| {
-        listen::open(address, config.threads).map_err(|error| {
-            let holder = match (address, error.kind()) {
-                (ListenAddress::Tcp(address), io::ErrorKind::AddrInUse) => who_listens(*address),
-                _ => None,
-            };
-            Failure::Listen(address.clone(), error, holder)
-        })
+/// Acts on signals and orders until one of them is to stop; whether at once.
+async fn until_stopped(
+    live: &mut Live,
+    signals: &mut Signals,
+    ends: &mut mpsc::UnboundedReceiver<io::Result<()>>,
+    writer: &Writer,
+) -> (bool, Result<(), Failure>) {
+    let instance = Arc::clone(&live.instance);
+    let patience = live.config.drain_timeout;
+    let (queue, orders) = mpsc::channel(ORDERS_MAX);
+    let reload_waits = Cell::new(false);
+    // What takes its time goes on beside; a stop ends it where it is.
+    let mut acting = pin!(act::act(live, orders, &reload_waits));
+    let enqueue = |asked: Asked| {
+        if let Err(refused) = queue.try_send(asked) {
+            refused.into_inner().teller.done(Outcome::failed("too many orders wait already"));
+        }
     };
-    config.listen.iter().map(open).collect()
+    loop {
+        tokio::select! {
+            order = signals.next() => match order {
+                Order::Stop(signal) => {
+                    tracing::info!("{signal}: stopping; requests in flight may finish within {patience:?}");
+                    return (false, Ok(()));
+                }
+                Order::Asked(Asked { action: Action::Stop { now }, teller }) => {
+                    tracing::info!("asked to stop{}", if now { " at once" } else { "" });
+                    signals.keep(teller);
+                    return (now, Ok(()));
+                }
+                Order::Asked(Asked { action: Action::Drain { endpoint, yes }, teller }) => {
+                    act::drain(&instance, &endpoint, yes, patience, teller);
+                }
+                Order::Asked(Asked { action: Action::Undrain { endpoint }, teller }) => {
+                    act::undrain(&instance, &endpoint, &teller);
+                }
+                Order::Asked(asked) => enqueue(asked),
+                Order::Reload => {
+                    tracing::info!("HUP: reloading");
+                    if !reload_waits.replace(true) {
+                        enqueue(Asked { action: Action::Reload { dry_run: false }, teller: Teller::nobody() });
+                    }
+                }
+                Order::Reopen => writer.reopen(),
+            },
+            Some(end) = ends.recv() => return (false, Err(Failure::Thread(end.err()))),
+            () = &mut acting => {}
+        }
+    }
 }
+
+async fn stopping(
+    live: &Live,
+    instance: &Instance,
+    signals: &mut Signals,
+    (drain, ends): (&Drain, &mut mpsc::UnboundedReceiver<io::Result<()>>),
+    now: bool,
+) {
+    instance.stops();
+    note(&instance.events, "stopping", None, None, "the balancer stops");
+    stop::everything(live.config.drain_timeout, drain, ends, &live.supervisors(), signals, now).await;
+}
+
+fn open(config: &Config) -> Result<Vec<Listener>, Failure> {
+    config.listen.iter().map(|address| open_listener(address, config.threads)).collect()
+}
+
+/// Opens a listener; where somebody else has the address, the error says who.
+fn open_listener(address: &ListenAddress, threads: usize) -> Result<Listener, Failure> {
+    listen::open(address, threads).map_err(|error| {
+        let holder = match (address, error.kind()) {
+            (ListenAddress::Tcp(address), io::ErrorKind::AddrInUse) => who_listens(*address),
+            _ => None,
+        };
+        Failure::Listen(address.clone(), error, holder)
+    })
+}
+
+/// Orders that wait behind the one being carried out.
+const ORDERS_MAX: usize = 16;

@@ -1,23 +1,31 @@
-//! Signals as orders; one loop acts on them.
+//! Signals and orders of admin clients, in one place; one loop acts on them.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::Receiver;
 
-/// What a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use crate::admin::{Action, Order as Asked, Outcome, Teller};
+
+/// What is asked for.
+#[derive(Debug)]
 pub(super) enum Order {
     /// TERM, INT or QUIT: drain and stop; a second time: stop now.
     Stop(&'static str),
+    /// What an admin client asks for.
+    Asked(Asked),
     /// HUP.
     Reload,
     /// USR1: open log files again.
     Reopen,
 }
 
-/// The signals we act on.
+/// The signals we act on, and who else may ask.
 #[derive(Debug)]
 pub(super) struct Signals {
+    asked: Receiver<Asked>,
+    /// Who asked to stop: told of the end by the end of the connection, so they are kept until then.
+    waiting: Vec<Teller>,
     term: Signal,
     int: Signal,
     quit: Signal,
@@ -26,8 +34,10 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(asked: Receiver<Asked>) -> io::Result<Self> {
         Ok(Self {
+            asked,
+            waiting: Vec::new(),
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
@@ -44,11 +54,31 @@ impl Signals {
             _ = self.quit.recv() => Order::Stop("QUIT"),
             _ = self.hup.recv() => Order::Reload,
             _ = self.usr1.recv() => Order::Reopen,
+            Some(asked) = self.asked.recv() => Order::Asked(asked),
         }
     }
 
-    /// Returns at the next order to stop.
+    /// Keeps somebody waiting until the end.
+    pub(super) fn keep(&mut self, teller: Teller) {
+        teller.progress("stopping: requests in flight finish, then the workers end");
+        self.waiting.push(teller);
+    }
+
+    /// Returns at the next order to stop, and refuses everything else: it is stopping already.
     pub(super) async fn stop(&mut self) {
-        while !matches!(self.next().await, Order::Stop(_)) {}
+        loop {
+            match self.next().await {
+                Order::Stop(_) => return,
+                Order::Reload => tracing::warn!("no reload: stopping"),
+                Order::Reopen => {}
+                Order::Asked(Asked { action: Action::Stop { now }, teller }) => {
+                    self.keep(teller);
+                    if now {
+                        return;
+                    }
+                }
+                Order::Asked(Asked { teller, .. }) => teller.done(Outcome::failed("it is stopping")),
+            }
+        }
     }
 }

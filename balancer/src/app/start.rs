@@ -11,13 +11,12 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 
+use crate::admin::Instance;
 use crate::config::{Config, Pool as PoolConfig};
 use crate::listen::{Listener, Server};
-use crate::observe::{Destination, Writer};
-use crate::pool::Pool;
-use crate::probe::{Permits, Prober};
+use crate::observe::Writer;
 use crate::proxy::{Proxy, Shared};
-use crate::supervise::{Files, OutputSink, Ports, Sockets, Status, Stream, Supervisor, Surroundings, own_program};
+use crate::supervise::Status;
 
 /// Says what runs, from which file and within which limits.
 pub(super) fn announce(
@@ -79,43 +78,12 @@ pub(super) fn thread(
     thread::Builder::new().name(format!("proxy-{index}")).spawn(body).map(drop)
 }
 
-/// Starts the workers of every pool that has some.
-pub(super) fn supervisors(
-    config: &Config,
-    pools: &[Arc<Pool>],
-    sockets: Option<&Sockets>,
-    writer: &Writer,
-) -> Vec<Supervisor> {
-    let surroundings = Surroundings {
-        output: output_to(writer),
-        events: Arc::new(|_| {}),
-        files: Files::default(),
-        ports: Ports::default(),
-        sockets: sockets.cloned(),
-        shim: own_program(),
-        drain_timeout: config.drain_timeout,
-    };
-    let with_workers =
-        config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.workers.as_ref()?, pool)));
-    with_workers
-        .map(|(workers, pool)| Supervisor::start(Arc::clone(pool), workers.clone(), surroundings.clone()))
-        .collect()
-}
-
 /// Looks after queues and idle connections that belong to no thread.
-pub(super) async fn tend(pools: Vec<Arc<Pool>>) {
-    while !pools.is_empty() {
+pub(super) async fn tend(instance: Arc<Instance>) {
+    loop {
         tokio::time::sleep(TEND).await;
-        pools.iter().for_each(|pool| pool.tend(Instant::now()));
+        instance.served.load().pools.iter().for_each(|served| served.pool.tend(Instant::now()));
     }
-}
-
-/// Starts the probes of every pool that has some.
-pub(super) fn probers(config: &Config, pools: &[Arc<Pool>]) -> Vec<Prober> {
-    let permits = Permits::default();
-    let with_probes =
-        config.pools.iter().zip(pools).filter_map(|(config, pool)| Some((config.health.probe.clone()?, pool)));
-    with_probes.map(|(probe, pool)| Prober::start(Arc::clone(pool), probe, permits.clone())).collect()
 }
 
 /// Tells systemd once every pool with workers has one that is ready.
@@ -132,17 +100,6 @@ pub(super) fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "cannot tell the service manager");
     }
-}
-
-fn output_to(writer: &Writer) -> OutputSink {
-    let writer = writer.clone();
-    Arc::new(move |stream, lines: &[u8]| {
-        let destination = match stream {
-            Stream::Stdout => Destination::Stdout,
-            Stream::Stderr => Destination::Stderr,
-        };
-        writer.write(destination, lines.to_vec());
-    })
 }
 
 fn describe(pool: &PoolConfig) -> String {

@@ -1,6 +1,7 @@
 //! The way down: stop accepting, let requests finish, then the workers.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -13,27 +14,29 @@ use crate::drain::{Drain, Stage};
 use crate::supervise::{Stop, Supervisor};
 
 /// Stops everything, within `drain_timeout` for the requests and `stop_timeout` for the workers; at once when a signal
-/// says so a second time.
+/// or a command says so a second time, or `now`.
 pub(super) async fn everything(
     drain_timeout: Duration,
     drain: &Drain,
     threads: &mut UnboundedReceiver<io::Result<()>>,
-    supervisors: &[Supervisor],
+    supervisors: &[Arc<Supervisor>],
     signals: &mut Signals,
+    now: bool,
 ) {
     notify(NotifyState::Stopping);
     drain.advance(Stage::Draining);
-    let forced = tokio::select! {
-        () = all_ended(threads) => false,
-        () = tokio::time::sleep(drain_timeout) => {
-            tracing::warn!("requests still in flight after {drain_timeout:?} are cut");
-            false
-        }
-        () = signals.stop() => {
-            tracing::warn!("asked to stop a second time: requests in flight are cut");
-            true
-        }
-    };
+    let forced = now
+        || tokio::select! {
+            () = all_ended(threads) => false,
+            () = tokio::time::sleep(drain_timeout) => {
+                tracing::warn!("requests still in flight after {drain_timeout:?} are cut");
+                false
+            }
+            () = signals.stop() => {
+                tracing::warn!("asked to stop a second time: requests in flight are cut");
+                true
+            }
+        };
     drain.advance(Stage::Stopped);
     all_ended(threads).await;
     if !forced {
@@ -56,7 +59,7 @@ async fn all_ended(threads: &mut UnboundedReceiver<io::Result<()>>) {
 }
 
 /// All pools at once.
-async fn stop_workers(supervisors: &[Supervisor], stop: Stop) {
+async fn stop_workers(supervisors: &[Arc<Supervisor>], stop: Stop) {
     let mut stopping: Vec<_> = supervisors.iter().map(|supervisor| Box::pin(supervisor.stop(stop))).collect();
     std::future::poll_fn(|cx| {
         stopping.retain_mut(|supervisor| supervisor.as_mut().poll(cx).is_pending());

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use super::serve::serve;
+use crate::app::Origin;
 use crate::config::{Config, ListenAddress, Pool, Workers};
 use crate::supervise::own_program;
 
@@ -25,5 +26,9 @@ pub(super) fn run(options: &Options, log_level: &str) -> ExitCode {
     let workers =
         Workers { count: options.count.into(), ..Workers::new(vec![program, "backend".into(), "{port}".into()]) };
     let pool = Pool { workers: Some(workers), ..Pool::new("demo") };
-    serve(&Config::new(ListenAddress::Tcp(options.listen), pool), "the demo's own configuration", log_level)
+    serve(
+        &Config::new(ListenAddress::Tcp(options.listen), pool),
+        &Origin { name: "demo".into(), shown: "the demo's own configuration".into(), path: None },
+        log_level,
+    )
 }

@@ -2,16 +2,20 @@
 //!
 //! Decides which command runs and with which exit code it ends. Called by `main`. Never does a command's work itself.
 
+mod ask;
 mod check;
 mod completions;
+mod control;
 mod demo;
 mod log;
 mod man;
 mod run;
 mod serve;
+mod status;
+mod watch;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -49,6 +53,24 @@ enum Command {
     Run(run::Options),
     /// Check the configuration: every mistake, and what would go wrong at start
     Check(check::Options),
+    /// What a running instance does: pools, endpoints, workers
+    Status(status::Options),
+    /// Read the configuration again: check it, show what changes, do it, wait
+    Reload(control::Reload),
+    /// Replace every worker of a pool, without losing a request
+    Restart(control::Restart),
+    /// Have N workers in a pool
+    Scale(control::Scale),
+    /// Let an endpoint take no new request, and wait until it has none
+    Drain(control::Drain),
+    /// Let it take requests again
+    Undrain(control::Undrain),
+    /// Stop: requests in flight finish, then the workers end
+    Stop(control::Stop),
+    /// What workers have printed
+    Logs(watch::Logs),
+    /// What has happened: workers, reloads, commands
+    Events(watch::Events),
     /// The built-in worker: the small HTTP server the demo starts
     Backend(backend::Options),
     /// Print completions for a shell
@@ -71,6 +93,15 @@ pub fn main() -> ExitCode {
         Some(Command::Demo(options)) => demo::run(&options, log_level),
         Some(Command::Run(options)) => run::run(&options, log_level),
         Some(Command::Check(options)) => check::run(options.config.or(arguments.config)),
+        Some(Command::Status(options)) => status::run(options, arguments.config),
+        Some(Command::Reload(options)) => control::reload(options, arguments.config),
+        Some(Command::Restart(options)) => control::restart(options, arguments.config),
+        Some(Command::Scale(options)) => control::scale(options, arguments.config),
+        Some(Command::Drain(options)) => control::drain(options, arguments.config),
+        Some(Command::Undrain(options)) => control::undrain(options, arguments.config),
+        Some(Command::Stop(options)) => control::stop(options, arguments.config),
+        Some(Command::Logs(options)) => watch::logs(options, arguments.config),
+        Some(Command::Events(options)) => watch::events(options, arguments.config),
         Some(Command::Backend(options)) => match backend::run(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("balancer backend: {error}")),
@@ -80,14 +111,14 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What an instance is called that serves the file at `path`.
+fn instance_name(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "lb".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
 /// The configuration a command is about, and what to call it.
 fn load(given: Option<PathBuf>) -> Result<(Config, PathBuf), ExitCode> {
-    let path = given.unwrap_or_else(|| {
-        let here = PathBuf::from("lb.toml");
-        let installed = PathBuf::from("/etc/balancer/lb.toml");
-        // Where there is neither, the message names the one that is easier to write.
-        if !here.exists() && installed.exists() { installed } else { here }
-    });
+    let path = config_path(given);
     match config::load(&path) {
         Ok(config) => Ok((config, path)),
         Err(error) => {
@@ -101,6 +132,16 @@ fn load(given: Option<PathBuf>) -> Result<(Config, PathBuf), ExitCode> {
             Err(ExitCode::from(WRONG_CONFIGURATION))
         }
     }
+}
+
+/// The file a command is about: the one that was given, else the usual one.
+fn config_path(given: Option<PathBuf>) -> PathBuf {
+    given.unwrap_or_else(|| {
+        let here = PathBuf::from("lb.toml");
+        let installed = PathBuf::from("/etc/balancer/lb.toml");
+        // Where there is neither, the message names the one that is easier to write.
+        if !here.exists() && installed.exists() { installed } else { here }
+    })
 }
 
 /// One line on stderr.

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use super::say;
 use super::serve::{WRONG_ARGUMENTS, serve};
+use crate::app::Origin;
 use crate::config::{Config, ListenAddress, Policy, Pool, Workers};
 
 /// What to run, how often and where.
@@ -64,5 +65,9 @@ pub(super) fn run(options: &Options, log_level: &str) -> ExitCode {
         ..Workers::new(options.command.clone())
     };
     let pool = Pool { policy, workers: Some(workers), ..Pool::new("app") };
-    serve(&Config::new(ListenAddress::Tcp(options.listen), pool), "the command line", log_level)
+    serve(
+        &Config::new(ListenAddress::Tcp(options.listen), pool),
+        &Origin { name: "run".into(), shown: "the command line".into(), path: None },
+        log_level,
+    )
 }

@@ -4,19 +4,24 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{fail, load, log, say};
-use crate::app;
+use crate::app::{self, Origin};
 use crate::config::{AccessLogPath, Config};
 use crate::observe::Writer;
 
 pub(super) fn run(file: Option<PathBuf>, log_level: &str) -> ExitCode {
     match load(file) {
-        Ok((config, path)) => serve(&config, &path.display().to_string(), log_level),
+        Ok((config, path)) => {
+            let shown = path.display().to_string();
+            // Whatever becomes of the directory we are in, the file stays the same.
+            let path = std::path::absolute(&path).unwrap_or(path);
+            serve(&config, &Origin { name: super::instance_name(&path), shown, path: Some(path) }, log_level)
+        }
         Err(code) => code,
     }
 }
 
 /// Serves a configuration, whoever made it.
-pub(super) fn serve(config: &Config, origin: &str, log_level: &str) -> ExitCode {
+pub(super) fn serve(config: &Config, origin: &Origin, log_level: &str) -> ExitCode {
     let file = match &config.access_log.path {
         AccessLogPath::File(path) => Some(path.clone()),
         AccessLogPath::Stdout => None,

@@ -23,6 +23,7 @@ impl Config {
             routes: vec![Route::all(pool.name.clone())],
             pools: vec![pool],
             access_log: AccessLog::default(),
+            admin: Admin::default(),
         }
     }
 }

@@ -263,7 +263,7 @@ impl<'a> Item<'a> {
 }
 
 /// The candidate a tired person may have meant by `name`.
-pub(super) fn nearest<'n>(name: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub fn nearest<'n>(name: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let name = name.to_lowercase();
     let likeness = |candidate| (strsim::jaro_winkler(&name, candidate), candidate);
     let best = candidates.into_iter().map(likeness).max_by(|a, b| a.0.total_cmp(&b.0));

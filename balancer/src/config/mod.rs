@@ -5,6 +5,7 @@
 //! It never opens a socket, starts a process, or knows another room.
 
 mod access_log;
+mod admin;
 mod check;
 mod client;
 mod command;
@@ -36,11 +37,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogPath};
+pub use admin::{Admin, admin_socket, read_token};
 pub use client::{AmbiguousFields, ClientLimits};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use endpoint::{Address, Endpoint, Host};
 pub use health::{EJECT_TIME_MAX, Health, Probe, StatusSet};
 pub use identity::Identity;
+pub use item::nearest;
 pub use listen::ListenAddress;
 pub use load::{LoadError, load};
 pub use output::Output;
@@ -75,6 +78,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The access log.
     pub access_log: AccessLog,
+    /// Commands and metrics.
+    pub admin: Admin,
 }
 
 /// The configuration `text` holds; `origin` is the name its mistakes are reported under. Looks at the machine where a

@@ -97,6 +97,9 @@ pool = "web"
 [access_log]
 format = "json"
 path = "/tmp/access.log"
+[admin]
+socket = "/run/lb-admin.sock"
+address = "127.0.0.1:9100"
 "#;
     let endpoint = |host, port| Endpoint::new(Address::Tcp { host, port });
     let web = Pool {
@@ -174,6 +177,11 @@ path = "/tmp/access.log"
             Route { host: HostPattern::Exact("[::1]".into()), ..Route::all("web") },
         ],
         access_log: AccessLog { format: AccessLogFormat::Json, path: AccessLogPath::File("/tmp/access.log".into()) },
+        admin: Admin {
+            socket: Some("/run/lb-admin.sock".into()),
+            address: Some("127.0.0.1:9100".parse().unwrap()),
+            token_file: None,
+        },
     };
     let parsed = parse(text, "lb.toml").unwrap();
     let status = &parsed.pools[0].health.probe.as_ref().unwrap().status;
@@ -200,6 +208,7 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
     let app = std::env::temp_dir().join(format!("balancer-example-{}", std::process::id()));
     fs::create_dir_all(&app).unwrap();
     fs::write(app.join("app.env"), "MODE=fast\n").unwrap();
+    fs::write(app.join("token"), "3Kq9-a-long-random-word\n").unwrap();
     let text = uncommented(EXAMPLE).replace("/srv/app", app.to_str().unwrap());
 
     let findings = Findings::default();
@@ -219,6 +228,7 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
     let expected = [
         "",
         "access_log",
+        "admin",
         "pool.NAME",
         "pool.NAME.affinity",
         "pool.NAME.endpoints",

@@ -11,7 +11,7 @@ use super::defaults::THREADS_MAX;
 use super::findings::{Findings, Keys};
 use super::item::Item;
 use super::raw::Section;
-use super::{Config, ListenAddress, Pool, access_log, check, client, identity, listen, pool, route, syntax};
+use super::{Config, ListenAddress, Pool, access_log, admin, check, client, identity, listen, pool, route, syntax};
 
 /// The configuration in `tree`. It is only to be used when `findings` stays without a mistake: what is wrong stands in
 /// it as the default.
@@ -29,6 +29,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings) -> Config {
     let identity = identity::read(&mut section);
     let pools = pool::read_all(&mut section);
     let access_log = access_log::read(&mut section);
+    let admin = admin::read(&mut section, &listen);
     let routes = route::read_all(&mut section, &pools);
     section.finish();
     check::across(findings, &listen, &pools);
@@ -44,6 +45,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings) -> Config {
         pools: pools.into_iter().map(|pool| pool.pool).collect(),
         routes,
         access_log,
+        admin,
     }
 }
 
@@ -51,7 +53,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings) -> Config {
 pub(super) fn keys() -> Keys {
     let findings = Findings::default();
     let text = "pool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.probe = {}\npool.a.workers = { ready = {}, warm_up = {}, backoff = {} }\n\
-                route = [{}]\naccess_log = {}\n";
+                route = [{}]\naccess_log = {}\nadmin = {}\n";
     read(&syntax::read(text, &findings), &findings);
     findings.keys()
 }

@@ -12,7 +12,7 @@ mod verdict;
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -33,10 +33,12 @@ pub struct Endpoint {
     name: Arc<str>,
     name_hash: u64,
     address: Address,
-    weight: u16,
-    backup: bool,
-    accepting: AtomicBool,
+    weight: AtomicU16,
+    backup: AtomicBool,
+    /// Why no request gets a place: [`DRAINING`], [`HELD`]; 0 while they do.
+    closed: AtomicU8,
     in_flight: AtomicUsize,
+    requests: AtomicU64,
     drained: Notify,
     verdict: Verdict,
     idle_time: IdleTime,
@@ -82,10 +84,11 @@ impl Endpoint {
             name_hash: xxh3_64(name.as_bytes()),
             name: name.into(),
             address,
-            weight: weight.max(1),
-            backup,
-            accepting: AtomicBool::new(true),
+            weight: AtomicU16::new(weight.max(1)),
+            backup: AtomicBool::new(backup),
+            closed: AtomicU8::new(0),
             in_flight: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
             drained: Notify::new(),
             verdict: Verdict::new(),
             idle_time: IdleTime::default(),
@@ -106,6 +109,7 @@ impl Endpoint {
         }
         place.claimed = self.verdict.claim()?;
         place.judged = false;
+        self.requests.fetch_add(1, Ordering::Relaxed);
         if let Some(ledger) = &self.ledger {
             ledger.count();
         }
@@ -172,9 +176,28 @@ impl Endpoint {
         self.ledger.as_ref().map_or(Vec::new(), |ledger| ledger.requests(Instant::now()))
     }
 
-    /// From now on no request gets a place; those in flight go on.
+    /// From now on no request gets a place, for ever; those in flight go on.
     pub fn drain(&self) {
-        self.accepting.store(false, Ordering::SeqCst);
+        self.close(DRAINING);
+    }
+
+    /// As [`Self::drain`], until [`Self::release`]: an operator wants it so.
+    pub fn hold(&self) {
+        self.close(HELD);
+    }
+
+    /// Ends [`Self::hold`].
+    pub fn release(&self) {
+        self.closed.fetch_and(!HELD, Ordering::SeqCst);
+    }
+
+    /// Whether an operator holds it.
+    pub fn is_held(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) & HELD != 0
+    }
+
+    fn close(&self, reason: u8) {
+        self.closed.fetch_or(reason, Ordering::SeqCst);
         if self.in_flight() == 0 {
             self.drained.notify_waiters();
         }
@@ -196,12 +219,23 @@ impl Endpoint {
 
     /// Whether requests get a place.
     pub fn accepts(&self) -> bool {
-        self.accepting.load(Ordering::SeqCst)
+        self.closed.load(Ordering::SeqCst) == 0
     }
 
     /// Requests at this endpoint, until their last body byte.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Requests it was given a place for, ever.
+    pub fn claims(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Another share and role, for the next member list that is made of it.
+    pub fn configure(&self, weight: u16, backup: bool) {
+        self.weight.store(weight.max(1), Ordering::Relaxed);
+        self.backup.store(backup, Ordering::Relaxed);
     }
 
     /// Its number.
@@ -226,12 +260,12 @@ impl Endpoint {
 
     /// Share of picks, at least 1.
     pub fn weight(&self) -> u16 {
-        self.weight
+        self.weight.load(Ordering::Relaxed)
     }
 
     /// Whether it is used only when no other is available.
     pub fn backup(&self) -> bool {
-        self.backup
+        self.backup.load(Ordering::Relaxed)
     }
 }
 
@@ -292,6 +326,11 @@ impl Drop for InFlight {
     }
 }
 
+/// It leaves, and does not come back.
+const DRAINING: u8 = 1;
+/// An operator has taken it out for a while.
+const HELD: u8 = 2;
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -318,6 +357,20 @@ mod tests {
         endpoint.drain();
         assert!(endpoint.claim().is_none());
         assert_eq!(endpoint.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_held_endpoint_comes_back_unless_it_drains_too() {
+        let endpoint = endpoint();
+        endpoint.hold();
+        assert!(endpoint.claim().is_none() && endpoint.is_held());
+        endpoint.release();
+        assert!(endpoint.claim().is_some());
+        endpoint.hold();
+        endpoint.drain();
+        endpoint.release();
+        assert!(endpoint.claim().is_none());
+        assert_eq!(endpoint.claims(), 1);
     }
 
     #[tokio::test]

@@ -153,6 +153,9 @@ impl Forwarder {
             if !(may_retry(failed, &head.method, pool.attempts_max()) && within_budget()) {
                 return Err(failed.fault);
             }
+            if let Some(record) = record {
+                record.retried(failed.fault.reason());
+            }
             tried.push(place.endpoint().id());
             turn = place.turn();
         }

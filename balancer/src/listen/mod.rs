@@ -9,6 +9,7 @@ mod chunks;
 mod client;
 mod close;
 mod connection;
+mod control;
 mod framing;
 mod open;
 mod parked;
@@ -29,6 +30,7 @@ use hyper::body::Incoming;
 
 pub use client::{Client, Peer, Takeover, Wait};
 pub use close::text;
+pub use control::Control;
 pub use open::{Listener, open};
 pub use refusal::Refusal;
 pub use server::Server;

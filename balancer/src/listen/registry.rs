@@ -52,13 +52,13 @@ impl Registry {
         self.until(Slab::is_empty).await;
     }
 
-    /// Looks for expired waits as long as the thread lives, `tick` apart; sleeps while there is no connection.
-    pub(super) async fn tick(&self, tick: Duration, limits: &ClientLimits, parked: &Parked) {
+    /// Looks for expired waits as long as the thread lives, `tick` apart, which may change; sleeps while there is no connection.
+    pub(super) async fn tick(&self, tick: &Cell<Duration>, limits: &ClientLimits, parked: &Parked) {
         loop {
             if parked.is_empty() {
                 self.until(|clients| !clients.is_empty()).await;
             }
-            tokio::time::sleep(tick).await;
+            tokio::time::sleep(tick.get()).await;
             let now = Instant::now();
             self.clients.borrow().iter().for_each(|(_, client)| client.check(now, limits));
             parked.expire(now, limits.keep_alive_timeout);

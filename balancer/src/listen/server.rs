@@ -1,5 +1,7 @@
 //! One thread's part of all listeners: accept, serve, drain.
 
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
@@ -7,20 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::timeout;
 
 use super::accept::{Accepted, Accepting, Spares};
 use super::client::Peer;
 use super::connection::Connection;
+use super::control::{Control, Order};
 use super::open::{BACKLOG, Listener, Queue};
 use super::parked::Parked;
 use super::refusing::Refusing;
 use super::registry::{Registry, tick_for};
 use super::threads::{Counted, Handed, Threads};
 use super::{Client, Refusal, Service, Socket, close};
-use crate::config::ClientLimits;
+use crate::config::{ClientLimits, ListenAddress};
 use crate::drain::{Draining, Stage};
 
 /// Serves connections on one thread.
@@ -29,7 +32,8 @@ pub struct Server {
     index: usize,
     threads: Arc<Threads>,
     handed: mpsc::UnboundedReceiver<Handed>,
-    queues: Vec<Queue>,
+    queues: Vec<(ListenAddress, Queue)>,
+    orders: mpsc::UnboundedReceiver<Order>,
     limits: ClientLimits,
     shortest: Duration,
     draining: Draining,
@@ -47,8 +51,8 @@ struct Serving<S> {
 }
 
 impl Server {
-    /// One for each of `count` threads, all for the same `listeners`. `shortest` is the shortest time limit a service may
-    /// wait for.
+    /// One for each of `count` threads, all for the same `listeners`, and what controls them while they run. `shortest` is
+    /// the shortest time limit a service may wait for.
     ///
     /// # Errors
     /// When a listener's descriptor cannot be duplicated.
@@ -59,21 +63,27 @@ impl Server {
         limits: &ClientLimits,
         shortest: Duration,
         draining: &Draining,
-    ) -> io::Result<Vec<Self>> {
+    ) -> io::Result<(Vec<Self>, Control)> {
         let (threads, receivers) = Threads::new(count, connections_max);
-        let server = |(index, handed)| {
-            let of_thread = listeners.iter().filter_map(|listener| listener.queues.get(index));
+        let (orders, inboxes): (_, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let server = |(index, (handed, orders))| {
+            let of_thread = listeners.iter().filter_map(|listener: &Listener| {
+                let queue: &Queue = listener.queues.get(index)?;
+                Some(queue.try_clone().map(|queue| (listener.address.clone(), queue)))
+            });
             Ok(Self {
                 index,
                 threads: Arc::clone(&threads),
                 handed,
-                queues: of_thread.map(Queue::try_clone).collect::<io::Result<_>>()?,
+                queues: of_thread.collect::<io::Result<_>>()?,
+                orders,
                 limits: limits.clone(),
                 shortest,
                 draining: draining.clone(),
             })
         };
-        receivers.into_iter().enumerate().map(server).collect()
+        let servers = receivers.into_iter().zip(inboxes).enumerate().map(server).collect::<io::Result<_>>()?;
+        Ok((servers, Control { threads, orders }))
     }
 
     /// Accepts and serves until the drain has let the last request finish or its time is over.
@@ -84,15 +94,29 @@ impl Server {
         let registry = Rc::new(Registry::default());
         let parked = Rc::new(Parked::new()?);
         let serving = Rc::new(Serving::new(service, &registry, &parked, &self.threads, &self.limits));
-        let (mut accepting, spares) = (JoinSet::new(), Rc::new(Spares::new()));
-        for queue in std::mem::take(&mut self.queues) {
-            let queue = Accepting::new(queue, &spares)?;
-            accepting.spawn_local(accept(queue, self.index, Rc::clone(&serving), self.draining.clone()));
+        let (mut accepting, spares) = (JoinSet::<()>::new(), Rc::new(Spares::new()));
+        let (own, draining) = (self.index, self.draining.clone());
+        // Dropping an entry closes that listener.
+        let mut open = HashMap::new();
+        let begin = |address, queue, open: &mut HashMap<_, _>, accepting: &mut JoinSet<()>| {
+            let (close, closing) = oneshot::channel();
+            accepting.spawn_local(accept(queue, own, Rc::clone(&serving), closing, draining.clone()));
+            open.insert(address, close);
+        };
+        let register = |queue| Accepting::new(queue, &spares);
+        let queues = std::mem::take(&mut self.queues).into_iter();
+        let queues = queues.map(|(address, queue)| Ok((address, register(queue)?))).collect::<io::Result<Vec<_>>>()?;
+        self.threads.all_ready().await;
+        for (address, queue) in queues {
+            begin(address, queue, &mut open, &mut accepting);
         }
-        let (limits, tick) = (self.limits.clone(), tick_for(self.shortest.min(shortest(&self.limits))));
+        let limits = self.limits.clone();
+        let tick_for = move |service: Duration| tick_for(service.min(shortest(&limits)));
+        let (limits, tick) = (self.limits.clone(), Rc::new(Cell::new(tick_for(self.shortest))));
+        let ticks = Rc::clone(&tick);
         let ticking = Rc::clone(&registry);
         let resting = Rc::clone(&parked);
-        spawn_local(async move { ticking.tick(tick, &limits, &resting).await });
+        spawn_local(async move { ticking.tick(&ticks, &limits, &resting).await });
         let (sleeping, waking) = (Rc::clone(&parked), Rc::clone(&serving));
         spawn_local(async move {
             sleeping.wake(|socket, peer, counted| waking.serve(socket, peer, counted)).await;
@@ -101,6 +125,14 @@ impl Server {
         loop {
             tokio::select! {
                 Some(handed) = self.handed.recv() => serving.take(handed),
+                Some(order) = self.orders.recv() => match order {
+                    Order::Open(address, queue) => match register(queue) {
+                        Ok(queue) => begin(address, queue, &mut open, &mut accepting),
+                        Err(error) => tracing::error!(%error, "cannot accept from {address}"),
+                    },
+                    Order::Close(address) => drop(open.remove(&address)),
+                    Order::Shortest(shortest) => tick.set(tick_for(shortest)),
+                },
                 () = draining.reached(Stage::Draining) => break,
             }
         }
@@ -119,13 +151,20 @@ impl Server {
     }
 }
 
-/// Accepts until the drain begins; then what the kernel has accepted already, and closes.
-async fn accept<S: Service>(queue: Accepting, own: usize, serving: Rc<Serving<S>>, mut draining: Draining) {
+/// Accepts until the drain begins or the listener is to close; then what the kernel has accepted already, and closes.
+async fn accept<S: Service>(
+    queue: Accepting,
+    own: usize,
+    serving: Rc<Serving<S>>,
+    mut closing: oneshot::Receiver<()>,
+    mut draining: Draining,
+) {
     let mut begins = pin!(draining.reached(Stage::Draining));
     loop {
         let accepted = tokio::select! {
             biased;
             () = &mut begins => break,
+            _ = &mut closing => break,
             accepted = async {
                 serving.refusing.room().await;
                 queue.accept().await
@@ -170,7 +209,8 @@ impl<S: Service> Serving<S> {
             return;
         }
         let counted = self.threads.place(own);
-        match counted.thread() == own {
+        // Who is refused is refused here, where it is counted how many are.
+        match counted.thread() == own || self.threads.are_full() {
             true => self.begin(socket, peer, counted),
             false => counted.hand_over(socket, peer),
         }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::client::Peer;
 use super::socket::{Socket, Stream};
@@ -14,7 +14,9 @@ use super::socket::{Socket, Stream};
 pub(super) struct Threads {
     open: Vec<AtomicUsize>,
     hand_over: Vec<mpsc::UnboundedSender<Handed>>,
-    connections_max: usize,
+    pub(super) connections_max: AtomicUsize,
+    /// Threads that have all they need to serve.
+    ready: watch::Sender<usize>,
 }
 
 /// A place among a thread's connections; dropping it gives it back.
@@ -37,7 +39,17 @@ impl Threads {
         // Bounded by `connections_max`: whatever is handed over has been counted.
         let (hand_over, receivers) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let open = (0..count).map(|_| AtomicUsize::new(0)).collect();
-        (Arc::new(Self { open, hand_over, connections_max }), receivers)
+        let ready = watch::Sender::new(0);
+        let connections_max = AtomicUsize::new(connections_max);
+        (Arc::new(Self { open, hand_over, connections_max, ready }), receivers)
+    }
+
+    /// Says that one more thread has all it needs, and waits until all have: clients who come at once must not take
+    /// descriptors that a thread needs to begin.
+    pub(super) async fn all_ready(&self) {
+        self.ready.send_modify(|ready| *ready += 1);
+        // The sender is this very value.
+        let _ = self.ready.subscribe().wait_for(|ready| *ready >= self.open.len()).await;
     }
 
     /// How many there are.
@@ -45,9 +57,14 @@ impl Threads {
         self.open.len()
     }
 
+    /// Connections on all of them.
+    pub(super) fn connections(&self) -> usize {
+        self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum()
+    }
+
     /// Whether there are more connections than there may be.
     pub(super) fn are_full(&self) -> bool {
-        self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum::<usize>() > self.connections_max
+        self.connections() > self.connections_max.load(Ordering::Relaxed)
     }
 
     /// Counts a connection accepted by thread `own`, on the thread that shall serve it.

@@ -63,14 +63,15 @@ impl AccessLog {
         }
     }
 
-    pub(super) fn write(self: Rc<Self>, record: &Record) {
+    pub(super) fn write(self: Rc<Self>, record: &Record, now: Instant) {
+        let took = now.saturating_duration_since(record.head.begun);
         {
             let mut lines = self.lines.borrow_mut();
             let mut stamp = self.stamp.borrow_mut();
-            stamp.set(Instant::now(), self.format);
+            stamp.set(now, self.format);
             match self.format {
-                AccessLogFormat::Combined => combined(&mut Line(&mut lines), &stamp.text, record),
-                AccessLogFormat::Json => json(&mut Line(&mut lines), &stamp.text, record),
+                AccessLogFormat::Combined => combined(&mut Line(&mut lines), &stamp.text, took, record),
+                AccessLogFormat::Json => json(&mut Line(&mut lines), &stamp.text, took, record),
                 AccessLogFormat::Off => return,
             }
             lines.push(b'\n');
@@ -114,7 +115,7 @@ impl Stamp {
 }
 
 /// nginx's `combined`, then our fields; `-` where there is nothing to say.
-fn combined(out: &mut Line<'_>, time: &str, record: &Record) {
+fn combined(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
     let head = &record.head;
     match head.client {
         Some(ip) => out.address(ip),
@@ -130,7 +131,7 @@ fn combined(out: &mut Line<'_>, time: &str, record: &Record) {
     };
     out.text("\" ").number(record.status.as_u16().into()).text(" ").number(record.bytes).text(" \"");
     out.field(head.referer.as_ref(), Quote::Hex).text("\" \"").field(head.agent.as_ref(), Quote::Hex);
-    out.text("\" rt=").seconds(head.begun.elapsed(), MILLIS);
+    out.text("\" rt=").seconds(took, MILLIS);
     out.text(" qt=").seconds(record.queued, MILLIS).text(" ut=");
     match record.upstream {
         Some(upstream) => out.seconds(upstream, MILLIS),
@@ -144,7 +145,7 @@ fn combined(out: &mut Line<'_>, time: &str, record: &Record) {
 }
 
 /// One object a line; times in seconds, what is not known left out.
-fn json(out: &mut Line<'_>, time: &str, record: &Record) {
+fn json(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
     let head = &record.head;
     out.text("{\"time\":\"").text(time).text("\"");
     if let Some(ip) = head.client {
@@ -161,7 +162,7 @@ fn json(out: &mut Line<'_>, time: &str, record: &Record) {
         }
     }
     out.text(",\"status\":").number(record.status.as_u16().into()).text(",\"bytes\":").number(record.bytes);
-    out.text(",\"rt\":").seconds(head.begun.elapsed(), MICROS).text(",\"qt\":");
+    out.text(",\"rt\":").seconds(took, MICROS).text(",\"qt\":");
     match record.queued.is_zero() {
         true => out.text("0"),
         false => out.seconds(record.queued, MICROS),

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
-use super::AccessLog;
+use super::{MethodLabel, Observer};
 
-/// What the access log says of one request; said when it is dropped, whatever became of the request.
+/// What is told of one request; told when it is dropped, whatever became of the request.
 #[derive(Debug)]
 pub struct Record {
     pub(super) head: Head,
@@ -20,9 +20,10 @@ pub struct Record {
     pub(super) attempts: u32,
     pub(super) reason: Option<&'static str>,
     pub(super) upstream: Option<Duration>,
+    pub(super) rejected: bool,
     pub(super) queued: Duration,
     claimed: Option<Instant>,
-    log: Rc<AccessLog>,
+    observer: Rc<Observer>,
 }
 
 /// What is known when a request arrives.
@@ -32,7 +33,9 @@ pub struct Head {
     pub begun: Instant,
     /// Who sent it; `None` for a Unix socket.
     pub client: Option<IpAddr>,
-    /// The request line; `None` when there was none to read.
+    /// Its method, as it is counted.
+    pub method: MethodLabel,
+    /// The request line; `None` when there was none to read, or nobody wants to know.
     pub line: Option<(Method, Uri, Version)>,
     /// `Host`.
     pub host: Option<HeaderValue>,
@@ -44,9 +47,17 @@ pub struct Head {
     pub id: HeaderValue,
 }
 
+impl Head {
+    /// Of a request of which nothing is told but that it was there.
+    pub fn counted(begun: Instant, method: MethodLabel) -> Self {
+        let id = HeaderValue::from_static("");
+        Self { begun, client: None, method, line: None, host: None, referer: None, agent: None, id }
+    }
+}
+
 impl Record {
     /// Begins the story of a request.
-    pub fn new(log: &Rc<AccessLog>, head: Head) -> Self {
+    pub fn new(observer: &Rc<Observer>, head: Head) -> Self {
         Self {
             head,
             // What stands in the log when the client left before there was an answer.
@@ -57,9 +68,10 @@ impl Record {
             attempts: 0,
             reason: None,
             upstream: None,
+            rejected: false,
             queued: Duration::ZERO,
             claimed: None,
-            log: Rc::clone(log),
+            observer: Rc::clone(observer),
         }
     }
 
@@ -95,6 +107,18 @@ impl Record {
         self.upstream = self.claimed.map(|claimed| claimed.elapsed());
     }
 
+    /// An attempt has failed, and another is made.
+    pub fn retried(&self, why: &'static str) {
+        self.observer.retried(self, why);
+    }
+
+    /// We answer ourselves, with that status and for that reason.
+    pub fn rejected(&mut self, status: StatusCode, reason: &'static str) {
+        self.rejected = true;
+        self.answered(status);
+        self.failed(reason);
+    }
+
     /// The worker sent its last byte at that time.
     pub fn worker_done_at(&mut self, at: Instant) {
         self.upstream = self.claimed.map(|claimed| at.saturating_duration_since(claimed));
@@ -113,6 +137,6 @@ impl Drop for Record {
         if no_answer {
             self.reason = Some("client_gone");
         }
-        Rc::clone(&self.log).write(self);
+        Rc::clone(&self.observer).over(self);
     }
 }

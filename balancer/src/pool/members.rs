@@ -13,33 +13,60 @@ use crate::pick::{Picker, Turn};
 /// Endpoints in order, and the policy made ready for them.
 #[derive(Debug)]
 pub(super) struct Members {
+    /// What decides of those that come.
+    config: Arc<config::Pool>,
+    /// How many of the configuration's own endpoints are in front.
+    fixed: usize,
     positions: Vec<(usize, Arc<Endpoint>)>,
     first: Picker,
     backup: Picker,
 }
 
 impl Members {
-    /// Endpoints with their positions, in any order.
-    pub(super) fn new(policy: &config::Policy, mut positions: Vec<(usize, Arc<Endpoint>)>) -> Self {
-        positions.sort_by_key(|(position, endpoint)| (*position, endpoint.id()));
+    /// The fixed endpoints of a configuration.
+    pub(super) fn of(pool: &config::Pool, name: &Arc<str>) -> Self {
+        let fixed: Vec<_> = pool.endpoints.iter().map(|fixed| (0, fixed_endpoint(fixed, name, &pool.health))).collect();
+        Self::new(&Arc::new(pool.clone()), fixed.len(), fixed)
+    }
+
+    /// The same members under another configuration: its fixed endpoints, those that were there already kept, and whoever
+    /// came by itself.
+    pub(super) fn configured(&self, pool: &config::Pool, name: &Arc<str>) -> Self {
+        let (before, others) = self.positions.split_at(self.fixed);
+        let fixed = pool.endpoints.iter().map(|fixed| {
+            let known = before.iter().map(|(_, endpoint)| endpoint).find(|known| *known.address() == fixed.address);
+            let endpoint = known.map_or_else(|| fixed_endpoint(fixed, name, &pool.health), Arc::clone);
+            endpoint.judged_by(name, &pool.health);
+            endpoint.configure(fixed.weight, fixed.backup);
+            (0, endpoint)
+        });
+        let fixed: Vec<_> = fixed.collect();
+        others.iter().for_each(|(_, endpoint)| endpoint.judged_by(name, &pool.health));
+        Self::new(&Arc::new(pool.clone()), fixed.len(), fixed.into_iter().chain(others.iter().cloned()).collect())
+    }
+
+    /// The first `fixed` stay in front and in order, the others follow by position.
+    fn new(config: &Arc<config::Pool>, fixed: usize, mut positions: Vec<(usize, Arc<Endpoint>)>) -> Self {
+        positions[fixed..].sort_by_key(|(position, endpoint)| (*position, endpoint.id()));
         let part = |backup| {
             let part = positions.iter().map(|(_, endpoint)| endpoint).filter(|endpoint| endpoint.backup() == backup);
-            Picker::new(policy, part.cloned().collect())
+            Picker::new(&config.policy, part.cloned().collect())
         };
-        Self { first: part(false), backup: part(true), positions }
+        Self { config: Arc::clone(config), fixed, first: part(false), backup: part(true), positions }
     }
 
     /// The same with one more.
-    pub(super) fn with(&self, policy: &config::Policy, endpoint: Arc<Endpoint>, position: usize) -> Self {
+    pub(super) fn with(&self, endpoint: Arc<Endpoint>, position: usize) -> Self {
         let mut positions = self.positions.clone();
         positions.push((position, endpoint));
-        Self::new(policy, positions)
+        Self::new(&self.config, self.fixed, positions)
     }
 
     /// The same without the one of that number.
-    pub(super) fn without(&self, policy: &config::Policy, id: EndpointId) -> Self {
+    pub(super) fn without(&self, id: EndpointId) -> Self {
+        let fixed = self.positions[..self.fixed].iter().filter(|(_, endpoint)| endpoint.id() != id).count();
         let rest = self.positions.iter().filter(|(_, endpoint)| endpoint.id() != id);
-        Self::new(policy, rest.cloned().collect())
+        Self::new(&self.config, fixed, rest.cloned().collect())
     }
 
     /// Picks one that accepts requests, is not out, and is none of `tried`; a backup only where there is no other.
@@ -121,6 +148,11 @@ impl Members {
         Some((available, first.iter().filter(|endpoint| endpoint.accepts()).count()))
     }
 
+    /// How members are judged.
+    pub(super) fn health(&self) -> &config::Health {
+        &self.config.health
+    }
+
     /// All, in order.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.positions.iter().map(|(_, endpoint)| endpoint)
@@ -130,6 +162,13 @@ impl Members {
     pub(super) fn len(&self) -> usize {
         self.positions.len()
     }
+}
+
+/// An endpoint that the configuration names.
+fn fixed_endpoint(fixed: &config::Endpoint, pool: &Arc<str>, health: &config::Health) -> Arc<Endpoint> {
+    let endpoint = Endpoint::new(fixed.address.to_string(), fixed.address.clone(), fixed.weight, fixed.backup);
+    endpoint.judged_by(pool, health);
+    endpoint
 }
 
 /// Whether it may be given requests; with `despite`, whatever its health is.

@@ -45,6 +45,8 @@ pub use slots::Claim;
 pub use waiting::Waiting;
 
 /// A pool and what is remembered of it between requests.
+///
+/// What is configured never changes: a reload makes a successor ([`Pool::succeed`]), which shares the rest.
 #[derive(Debug)]
 pub struct Pool {
     name: Arc<str>,
@@ -53,22 +55,32 @@ pub struct Pool {
     timeouts: UpstreamTimeouts,
     attempts_max: u32,
     idle_connections_max: usize,
-    health: config::Health,
     panic: Panic,
-    members: ArcSwap<Members>,
+    members: Arc<ArcSwap<Members>>,
     /// Told of every change of the members.
-    changed: Notify,
+    changed: Arc<Notify>,
     /// Held by whoever changes the members; readers never wait.
-    change: Mutex<()>,
-    cursors: Cursors,
+    change: Arc<Mutex<()>>,
+    cursors: Arc<Cursors>,
     /// With slots only.
-    queue: Option<Mutex<Queue>>,
+    queue: Option<Arc<Mutex<Queue>>>,
     buffers: config::Buffers,
-    requests: AtomicUsize,
+    requests: Arc<AtomicUsize>,
     retries: Mutex<RetryBudget>,
-    query_of_death: QueryOfDeath,
+    query_of_death: Arc<QueryOfDeath>,
     /// The limit of a response's header is `hang_timeout`.
     hangs: bool,
+}
+
+/// What a successor has in common with its predecessor.
+struct Shared {
+    members: Arc<ArcSwap<Members>>,
+    changed: Arc<Notify>,
+    change: Arc<Mutex<()>>,
+    cursors: Arc<Cursors>,
+    queue: Option<Arc<Mutex<Queue>>>,
+    requests: Arc<AtomicUsize>,
+    query_of_death: Arc<QueryOfDeath>,
 }
 
 /// Whose turn it is, for all threads.
@@ -82,56 +94,110 @@ struct Cursors {
 impl Pool {
     /// A pool with its fixed endpoints; workers are added as they become ready.
     pub fn new(pool: &config::Pool) -> Arc<Self> {
-        let pool_name: Arc<str> = pool.name.as_str().into();
-        let fixed = pool.endpoints.iter().map(|fixed| {
-            let name = fixed.address.to_string();
-            let endpoint = Endpoint::new(name, fixed.address.clone(), fixed.weight, fixed.backup);
-            endpoint.judged_by(&pool_name, &pool.health);
-            endpoint
-        });
+        let name: Arc<str> = pool.name.as_str().into();
+        let shared = Shared {
+            members: Arc::new(ArcSwap::from_pointee(Members::of(pool, &name))),
+            changed: Arc::default(),
+            change: Arc::default(),
+            cursors: Arc::default(),
+            queue: pool.slots.clone().map(|slots| Arc::new(Mutex::new(Queue::new(slots, Instant::now())))),
+            requests: Arc::default(),
+            query_of_death: Arc::default(),
+        };
+        Arc::new(Self::sharing(pool, name, shared))
+    }
+
+    /// The same pool under another configuration: endpoints that it names still are the same objects, with all that is
+    /// counted and known of them; so are workers, the turns and the queue go on. Endpoints it does not name any more drain.
+    ///
+    /// Requests that have found the predecessor already are served by its rules.
+    pub fn succeed(&self, pool: &config::Pool) -> Arc<Self> {
+        if let Some(slots) = &pool.slots {
+            self.configure_slots(slots.clone());
+        }
+        let begun = |slots| Arc::new(Mutex::new(Queue::new(slots, Instant::now())));
+        let queue = pool.slots.clone().map(|slots| self.queue.clone().unwrap_or_else(|| begun(slots)));
+        let shared = Shared {
+            members: Arc::clone(&self.members),
+            changed: Arc::clone(&self.changed),
+            change: Arc::clone(&self.change),
+            cursors: Arc::clone(&self.cursors),
+            queue,
+            requests: Arc::clone(&self.requests),
+            query_of_death: Arc::clone(&self.query_of_death),
+        };
+        let successor = Self::sharing(pool, Arc::clone(&self.name), shared);
+        let before = self.endpoints();
+        self.change_members(|members| members.configured(pool, &self.name));
+        // Only now: until here there was no other to go to.
+        let after = self.endpoints();
+        before.iter().filter(|one| !after.iter().any(|kept| kept.id() == one.id())).for_each(|gone| gone.drain());
+        successor.tend(Instant::now());
+        Arc::new(successor)
+    }
+
+    fn sharing(pool: &config::Pool, name: Arc<str>, shared: Shared) -> Self {
+        let Shared { members, changed, change, cursors, queue, requests, query_of_death } = shared;
         let mut timeouts = pool.timeouts.clone();
         let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
         timeouts.response = hang_timeout.unwrap_or(timeouts.response).min(timeouts.response);
-        Arc::new(Self {
-            members: ArcSwap::from_pointee(Members::new(&pool.policy, fixed.enumerate().collect())),
-            name: Arc::clone(&pool_name),
+        Self {
+            name,
             policy: pool.policy.clone(),
             affinity: pool.affinity.as_ref().map(Affinity::new),
             timeouts,
             attempts_max: pool.attempts_max,
             idle_connections_max: pool.idle_connections_max,
             panic: Panic::new(pool.health.panic_threshold),
-            health: pool.health.clone(),
-            changed: Notify::new(),
-            change: Mutex::new(()),
-            cursors: Cursors::default(),
-            queue: pool.slots.clone().map(|slots| Mutex::new(Queue::new(slots, Instant::now()))),
+            members,
+            changed,
+            change,
+            cursors,
+            queue,
             buffers: pool.buffers,
-            requests: AtomicUsize::new(0),
+            requests,
             retries: Mutex::new(RetryBudget::new(pool.retry_budget, Instant::now())),
-            query_of_death: QueryOfDeath::default(),
+            query_of_death,
             hangs: hang_timeout.is_some(),
-        })
+        }
     }
 
     /// Adds an endpoint; `position` orders the members (a worker's index), so that turns do not depend on who was ready
     /// first.
     pub fn add(&self, endpoint: Arc<Endpoint>, position: usize) {
-        endpoint.judged_by(&self.name, &self.health);
-        self.change_members(|members| members.with(&self.policy, endpoint, position));
+        self.change_members(|members| {
+            endpoint.judged_by(&self.name, members.health());
+            members.with(endpoint, position)
+        });
         self.available_changed();
     }
 
     /// Takes an endpoint out of the list. Its requests in flight go on; see [`Endpoint::drain`] for waiting for them.
     pub fn remove(&self, id: EndpointId) {
-        self.change_members(|members| members.without(&self.policy, id));
+        self.change_members(|members| members.without(id));
         self.tend(Instant::now());
     }
 
     /// Takes a place at an available endpoint that is none of `tried`, or at one of these where there is no other; `None`
     /// when no endpoint accepts requests. For a pool without slots; see [`Self::claim_slot`].
     pub fn claim(&self, wish: &Wish, tried: &[EndpointId], rng: &mut impl Rng) -> Option<InFlight> {
-        let members = self.members.load();
+        loop {
+            let members = self.members.load();
+            let place = self.claim_among(&members, wish, tried, rng);
+            // Those that were members a moment ago may have made room for others.
+            if place.is_some() || std::ptr::eq(&**members, &**self.members.load()) {
+                return place;
+            }
+        }
+    }
+
+    fn claim_among(
+        &self,
+        members: &Members,
+        wish: &Wish,
+        tried: &[EndpointId],
+        rng: &mut impl Rng,
+    ) -> Option<InFlight> {
         if let Some(place) = wish.affinity.and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim())
         {
             return Some(place);
@@ -141,12 +207,12 @@ impl Pool {
         // An endpoint may begin to drain between the pick and the claim, or another request be the one on probation; then it
         // is not picked again.
         for _ in 0..=members.len() {
-            let Some(endpoint) = self.pick(&members, &mut turn, tried) else { break };
+            let Some(endpoint) = self.pick(members, &mut turn, tried) else { break };
             if let Some(place) = endpoint.claim() {
                 return Some(place);
             }
         }
-        if tried.is_empty() { None } else { self.claim(wish, &[], turn.rng) }
+        if tried.is_empty() { None } else { self.claim_among(members, wish, &[], turn.rng) }
     }
 
     /// Counts a request, of whose number a share may be retried.
@@ -215,6 +281,11 @@ impl Pool {
     /// Idle connections kept per endpoint and proxy thread.
     pub fn idle_connections_max(&self) -> usize {
         self.idle_connections_max
+    }
+
+    /// Requests it was asked to serve, ever.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// The endpoints of this moment, in order.

@@ -81,3 +81,33 @@ fn a_made_up_cookie_is_no_wish() {
         assert!(wanted.is_none() || wanted != Some(affinity.tag(&endpoint(2, false))), "{value}");
     }
 }
+
+#[test]
+fn a_successor_keeps_the_endpoints_it_names_and_drains_the_others() {
+    let fixed = |port: u16, weight| config::Endpoint {
+        address: Address::Unix(format!("/s{port}").into()),
+        weight,
+        backup: false,
+    };
+    let config = config::Pool { endpoints: vec![fixed(1, 1), fixed(2, 1)], ..config::Pool::new("app") };
+    let (old, mut rng) = (Pool::new(&config), SmallRng::seed_from_u64(1));
+    let worker = endpoint(1, false);
+    old.add(Arc::clone(&worker), 1_001);
+    let before = old.endpoints();
+    let place = old.claim(&Wish::default(), &[], &mut rng).unwrap();
+
+    let config = config::Pool { endpoints: vec![fixed(3, 1), fixed(1, 5)], attempts_max: 1, ..config };
+    let new = old.succeed(&config);
+    let after = new.endpoints();
+    let names = |all: &[Arc<Endpoint>]| all.iter().map(|one| one.name().to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&after), ["unix:/s3", "unix:/s1", "app.1"]);
+    assert!(Arc::ptr_eq(&after[1], &before[0]) && Arc::ptr_eq(&after[2], &worker), "they are the same");
+    assert_eq!((after[1].weight(), after[1].claims(), after[1].in_flight()), (5, 1, 1));
+    assert!(before[1].claim().is_none() && before[0].accepts());
+    assert_eq!((new.attempts_max(), old.attempts_max()), (1, 3), "a request goes on by the rules it began with");
+    drop(place);
+
+    // Who knows only the predecessor, as its supervisor does, reaches the members all the same.
+    old.remove(worker.id());
+    assert_eq!(names(&new.endpoints()), ["unix:/s3", "unix:/s1"]);
+}

@@ -155,7 +155,7 @@ fn a_second_term_ends_it_at_once() {
 }
 
 #[test]
-fn hup_says_that_there_is_no_reload_yet_and_usr1_opens_the_access_log_again() {
+fn hup_reloads_and_usr1_opens_the_access_log_again() {
     let folder = scratch("usr1");
     let (path, rotated) = (folder.join("access.log"), folder.join("access.log.1"));
     let config = format!("{}[access_log]\npath = \"{}\"\n", workers(1), path.display());
@@ -165,7 +165,8 @@ fn hup_says_that_there_is_no_reload_yet_and_usr1_opens_the_access_log_again() {
     eventually("a line", || lines(&path) == 1);
     std::fs::rename(&path, &rotated).unwrap();
     program.signal(Signal::SIGHUP);
-    program.stderr.until("reload is not supported yet; nothing has changed");
+    program.stderr.until("HUP: reloading");
+    program.stderr.until("reload: untouched: pool app");
     program.signal(Signal::SIGUSR1);
     eventually("a new file", || path.exists());
     get(program.address(), "/two").unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what stands outside of test functions fails as tests do")]
 
 mod access_log;
+mod admin;
 mod answers;
 mod care;
 mod cli;
@@ -25,6 +26,7 @@ mod peers_workers;
 mod persistence;
 mod policies;
 mod program;
+mod reload;
 mod requests;
 mod roll;
 mod routing;

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -160,9 +161,15 @@ impl Text {
 pub(crate) fn balancer(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).stdin(Stdio::null());
-    for name in ["RUST_LOG", "BALANCER_CONFIG", "NOTIFY_SOCKET"] {
+    for name in ["RUST_LOG", "BALANCER_CONFIG", "BALANCER_SOCKET", "NOTIFY_SOCKET"] {
         command.env_remove(name);
     }
+    // Its admin socket is its own, however many run.
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let directory = std::env::temp_dir().join(format!("balancer-run-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    command.env("XDG_RUNTIME_DIR", directory);
     command
 }
 

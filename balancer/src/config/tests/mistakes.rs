@@ -43,6 +43,11 @@ fn a_wrong_access_log_is_answered_with_a_right_one() {
 }
 
 #[test]
+fn a_wrong_admin_is_answered_with_a_right_one() {
+    check("listen = \"127.0.0.1:8080\"\n[pool.app]\nendpoints = [\"a:1\"]\n[admin]\n{}\n", ADMIN);
+}
+
+#[test]
 fn what_is_wrong_with_the_file_as_a_whole_is_said_once() {
     check("{}", FILE);
 }
@@ -130,7 +135,7 @@ fn every_documented_key_that_is_to_come_is_refused_as_such() {
     let file = |top: &str, pool: &str| {
         format!("listen = \"127.0.0.1:8080\"\n{top}\n[pool.a]\nendpoints = [\"a:1\"]\n{pool}\n")
     };
-    let top = ["admin", "listener", "tls", "acme"].map(|key| (key, file(&format!("{key} = 1"), "")));
+    let top = ["listener", "tls", "acme"].map(|key| (key, file(&format!("{key} = 1"), "")));
     let pool = "dns dns_interval";
     let pool = pool.split_whitespace().map(|key| (key, file("", &format!("{key} = 1"))));
     for (key, text) in top.into_iter().chain(pool) {
@@ -499,7 +504,7 @@ const TOP_LEVEL: &[Row] = &[
         r#"user = "4294967295""#,
         &[(2, 8, r#""4294967295""#, "`4294967295` is no number of a user", "numbers are 0 to 4294967294")],
     ),
-    ("admin = {}", &[(2, 1, "admin", r#""admin" is not supported yet"#, "leave it out for now")]),
+    ("acme = {}", &[(2, 1, "acme", r#""acme" is not supported yet"#, "leave it out for now")]),
     ("acces_log = {}", &[(2, 1, "acces_log", "unknown key `acces_log`", "did you mean `access_log`?")]),
     (r#"policy = "random""#, &[(2, 1, "policy", "unknown key `policy`", "`policy` belongs in pool.NAME")]),
     (
@@ -509,7 +514,7 @@ const TOP_LEVEL: &[Row] = &[
             1,
             "zzz",
             "unknown key `zzz`",
-            "the keys here are `listen`, `threads`, `connections_max`, `header_timeout`, `keep_alive_timeout`, `body_timeout`, `body_rate_min`, `header_bytes_max`, `body_bytes_max`, `ambiguous_fields`, `drain_timeout`, `trusted_proxies`, `user`, `group`, `pool`, `access_log`, `route`",
+            "the keys here are `listen`, `threads`, `connections_max`, `header_timeout`, `keep_alive_timeout`, `body_timeout`, `body_rate_min`, `header_bytes_max`, `body_bytes_max`, `ambiguous_fields`, `drain_timeout`, `trusted_proxies`, `user`, `group`, `pool`, `access_log`, `admin`, `route`",
         )],
     ),
     (
@@ -1270,7 +1275,7 @@ const WORKERS: &[Row] = &[
         "warm_up = { path = \"up\", requests = 0 }",
         &[
             (4, 20, r#""up""#, "`up` does not begin with `/`", r#"write "/up""#),
-            (4, 37, "0", "`requests` cannot be as small as 0", "1 is the smallest"),
+            (4, 37, "0", "`requests` cannot be `0`", "write a whole number from 1 to 10000"),
         ],
     ),
     (
@@ -1297,7 +1302,6 @@ const WORKERS: &[Row] = &[
             "leave it out; paths are chosen by us, a new one at each start",
         )],
     ),
-    (r#"memory_max = "1GB""#, &[(4, 1, "memory_max", r#""memory_max" is not supported yet"#, "leave it out for now")]),
     (
         r#"user = "nobody-here""#,
         &[(
@@ -1398,6 +1402,59 @@ const ROUTE: &[Row] = &[
             "[[route]]",
             "an earlier route has the same host and path",
             "this one would never be used: change it or leave it out",
+        )],
+    ),
+];
+
+const ADMIN: &[Row] = &[
+    (
+        r#"socket = "lb.sock""#,
+        &[(
+            5,
+            10,
+            r#""lb.sock""#,
+            "a Unix socket needs an absolute path",
+            r#"write the whole path, as in "unix:/run/lb.sock""#,
+        )],
+    ),
+    (
+        r#"address = "localhost:9100""#,
+        &[(
+            5,
+            11,
+            r#""localhost:9100""#,
+            "`localhost:9100` is not an address to listen on",
+            r#"write one as in "127.0.0.1:9100""#,
+        )],
+    ),
+    (
+        r#"address = "0.0.0.0:9100""#,
+        &[(
+            5,
+            11,
+            r#""0.0.0.0:9100""#,
+            "everybody who reaches `0.0.0.0:9100` could stop us",
+            r#"add token_file, or write "127.0.0.1:9100""#,
+        )],
+    ),
+    (
+        r#"address = "127.0.0.1:8080""#,
+        &[(
+            5,
+            11,
+            r#""127.0.0.1:8080""#,
+            "`127.0.0.1:8080` takes it already",
+            "give the admin service a port of its own",
+        )],
+    ),
+    (
+        r#"token_file = "/dev/null""#,
+        &[(
+            5,
+            14,
+            r#""/dev/null""#,
+            "`/dev/null` does not hold a word of 16 characters",
+            "write the path of a file that holds one long random word",
         )],
     ),
 ];

@@ -58,6 +58,8 @@ impl Balancer {
         let file = directory.join("lb.toml");
         std::fs::write(&file, &config).unwrap();
         command.arg("--config").arg(&file).env_remove("RUST_LOG").stdin(Stdio::null());
+        // Its admin socket is its own, however many run.
+        command.env("XDG_RUNTIME_DIR", &directory);
         command.stdout(std::fs::File::create(directory.join("stdout")).unwrap()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));
@@ -119,6 +121,21 @@ impl Balancer {
                 found(&text).then_some(text)
             },
         )
+    }
+
+    /// A command to this instance.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_balancer"));
+        command.args(arguments).args(["--config"]).arg(self.directory.join("lb.toml")).stdin(Stdio::null());
+        command.env("XDG_RUNTIME_DIR", &self.directory).env_remove("RUST_LOG").env_remove("BALANCER_SOCKET");
+        command
+    }
+
+    /// Its exit code, and all it said: first what is for machines.
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.command(arguments).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// What it has said once a line has both parts.

@@ -1,0 +1,116 @@
+//! The other side: what the commands use to ask a running instance.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+/// An answer, of which the body is still to be read.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    body: BufReader<UnixStream>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum AskError {
+    /// Nobody listens at any of these.
+    NotRunning(Vec<PathBuf>),
+    /// Somebody may, but not for us, or did not answer.
+    Failed(PathBuf, io::Error),
+}
+
+/// Asks the first of `sockets` where somebody listens.
+///
+/// # Errors
+/// [`AskError`].
+pub fn ask(sockets: &[PathBuf], method: &str, target: &str) -> Result<Answer, AskError> {
+    for path in sockets {
+        match UnixStream::connect(path) {
+            Ok(stream) => {
+                return exchange(stream, method, target).map_err(|error| AskError::Failed(path.clone(), error));
+            }
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(AskError::Failed(path.clone(), error)),
+        }
+    }
+    Err(AskError::NotRunning(sockets.to_vec()))
+}
+
+impl Answer {
+    /// The next line, without its newline; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn line(&mut self) -> io::Result<Option<String>> {
+        let mut line = Vec::new();
+        (&mut self.body).take(LINE_MAX).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Ok(None);
+        }
+        if line.ends_with(b"\n") {
+            line.pop();
+        }
+        Ok(Some(String::from_utf8_lossy(&line).into_owned()))
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn text(mut self) -> io::Result<String> {
+        let mut text = Vec::new();
+        self.body.read_to_end(&mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// HTTP/1.0, whose answers end with the connection and need no taking apart.
+fn exchange(mut stream: UnixStream, method: &str, target: &str) -> io::Result<Answer> {
+    stream.write_all(format!("{method} {target} HTTP/1.0\r\nContent-Length: 0\r\n\r\n").as_bytes())?;
+    let mut answer = Answer { status: 0, body: BufReader::new(stream) };
+    let broken = || io::Error::new(io::ErrorKind::InvalidData, "that is no answer of a balancer");
+    let first = answer.line()?.ok_or_else(broken)?;
+    answer.status = first.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
+    while !answer.line()?.ok_or_else(broken)?.trim().is_empty() {}
+    Ok(answer)
+}
+
+/// Nothing there, or left by a dead instance.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory)
+}
+
+/// `text` as a value of a query.
+pub fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:[]".contains(&byte);
+    let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(escape).collect()
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning(paths) => {
+                f.write_str("not running: nobody listens at ")?;
+                let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+                f.write_str(&paths.join(", "))
+            }
+            Self::Failed(path, error) => write!(f, "cannot ask {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for AskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotRunning(_) => None,
+            Self::Failed(_, error) => Some(error),
+        }
+    }
+}
+
+/// A line of a worker's log is shorter, and so is any of an answer.
+const LINE_MAX: u64 = 1 << 20;

@@ -1,0 +1,23 @@
+//! The admin service: status, commands, metrics and a live page, on a socket of its own.
+//!
+//! Decides who may ask and how an answer is written; what is asked to be done goes to `app` as an [`Order`]. Called by `app`,
+//! which keeps an [`Instance`] up to date, and by `cli`, whose commands are clients ([`client`]). Never acts itself, and never
+//! lets a client that is slow or gone hold up anybody.
+
+mod access;
+mod answer;
+pub mod client;
+mod follow;
+mod instance;
+mod order;
+mod process;
+mod prometheus;
+mod route;
+mod server;
+mod socket;
+mod status;
+
+pub use instance::{Instance, Served, ServedPool, note};
+pub use order::{Action, Line, Order, Outcome, Teller};
+pub use server::{AdminServer, StartError};
+pub use socket::candidates;

@@ -1,0 +1,173 @@
+//! Paths of the admin service → answers.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Method, StatusCode};
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::answer::{Answer, AnswerBody, HTML, JSON, JSON_LINES, PLAIN, plain, text, with};
+use super::{Action, Instance, Line, Order, Teller, follow, prometheus, status};
+use crate::config::nearest;
+
+/// Answers one request.
+pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts) -> Answer {
+    let query = Query(head.uri.query().unwrap_or_default());
+    let path = head.uri.path();
+    let is_action = path.strip_prefix("/api/").is_some_and(|name| ACTIONS.contains(&name));
+    match (&head.method, path) {
+        (&Method::POST, _) if is_action => match action(&path["/api/".len()..], &query) {
+            Ok(action) => order(instance, action).await,
+            Err(sentence) => plain(StatusCode::BAD_REQUEST, &sentence),
+        },
+        (_, _) if is_action => plain(StatusCode::METHOD_NOT_ALLOWED, "this wants a POST"),
+        (&Method::GET | &Method::HEAD, _) => read(instance, path, &query),
+        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "this wants a GET"),
+    }
+}
+
+fn read(instance: &Arc<Instance>, path: &str, query: &Query<'_>) -> Answer {
+    match path {
+        "/" => text(StatusCode::OK, HTML, PAGE),
+        "/healthz" => plain(StatusCode::OK, "ok"),
+        "/readyz" if instance.is_ready() => plain(StatusCode::OK, "ready"),
+        "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "a pool has no endpoint that takes requests"),
+        "/metrics" => text(StatusCode::OK, prometheus::KIND, prometheus::text(instance)),
+        "/api/status" => text(StatusCode::OK, JSON, format!("{}\n", status::json(instance))),
+        "/api/events" => {
+            let body = follow::lines(&instance.events, query.flag("follow"), |_| true);
+            with(StatusCode::OK, JSON_LINES, body)
+        }
+        "/api/logs" => logs(instance, query),
+        _ => plain(StatusCode::NOT_FOUND, PATHS),
+    }
+}
+
+fn logs(instance: &Arc<Instance>, query: &Query<'_>) -> Answer {
+    let served = instance.served.load();
+    let name = query.get("pool").unwrap_or_default();
+    // `app.2` is a worker of `app`; names of pools have no dot.
+    let (pool, index) = name.split_once('.').map_or((&*name, None), |(pool, index)| (pool, Some(index)));
+    let mut with_workers = served.pools.iter().filter(|served| served.supervisor.is_some());
+    let only = (pool.is_empty() && with_workers.clone().count() == 1).then(|| with_workers.next()).flatten();
+    let Some(found) = only.or_else(|| with_workers.find(|served| **served.pool.name() == *pool)) else {
+        let names: Vec<&str> =
+            served.pools.iter().filter(|one| one.supervisor.is_some()).map(|one| &**one.pool.name()).collect();
+        return plain(StatusCode::NOT_FOUND, &unknown_pool(pool, &names));
+    };
+    let prefix = index.map(|index| format!("{pool}.{index} | ")).unwrap_or_default();
+    let body = follow::lines(&found.log, query.flag("follow"), move |line| line.starts_with(prefix.as_bytes()));
+    with(StatusCode::OK, PLAIN, body)
+}
+
+/// Which pools there are, when none is called `name`.
+fn unknown_pool(name: &str, names: &[&str]) -> String {
+    let all = names.join(", ");
+    match (name, nearest(name, names.iter().copied())) {
+        (_, _) if names.is_empty() => "no pool has workers of ours".to_owned(),
+        ("", _) => format!("say of which pool: {all}"),
+        (_, Some(near)) => format!("no pool with workers is called {name}; did you mean {near}?"),
+        (_, None) => format!("no pool with workers is called {name}; there is {all}"),
+    }
+}
+
+fn action(name: &str, query: &Query<'_>) -> Result<Action, String> {
+    let want =
+        |key: &str| query.get(key).filter(|value| !value.is_empty()).ok_or_else(|| format!("`{key}` is missing"));
+    Ok(match name {
+        "reload" => Action::Reload { dry_run: query.flag("dry_run") },
+        "restart" => Action::Restart { pool: want("pool")? },
+        "scale" => {
+            let count = want("count")?.parse().map_err(|_| "`count` is no number of workers".to_owned())?;
+            Action::Scale { pool: want("pool")?, count }
+        }
+        "drain" => Action::Drain { endpoint: want("endpoint")?, yes: query.flag("yes") },
+        "undrain" => Action::Undrain { endpoint: want("endpoint")? },
+        _ => Action::Stop { now: query.flag("now") },
+    })
+}
+
+/// Hands an order over. The status tells only what is known at once: what comes later is in the last line.
+async fn order(instance: &Instance, action: Action) -> Answer {
+    let (teller, mut lines) = Teller::new();
+    match instance.orders.try_send(Order { action, teller }) {
+        Ok(()) => {}
+        Err(TrySendError::Full(_)) => return plain(StatusCode::SERVICE_UNAVAILABLE, "too many orders wait already"),
+        Err(TrySendError::Closed(_)) => return plain(StatusCode::SERVICE_UNAVAILABLE, "it is stopping"),
+    }
+    let first = lines.recv().await;
+    let status = match &first {
+        Some(Line::Done(outcome)) => match outcome.code {
+            0 => StatusCode::OK,
+            2 => StatusCode::BAD_REQUEST,
+            78 => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::CONFLICT,
+        },
+        Some(_) => StatusCode::OK,
+        None => return plain(StatusCode::SERVICE_UNAVAILABLE, "it is stopping"),
+    };
+    with(status, JSON_LINES, AnswerBody::Lines(first, lines))
+}
+
+/// `a=1&b=%20`; a key without a value, or with 1 or true, is a flag that is set.
+struct Query<'a>(&'a str);
+
+impl Query<'_> {
+    fn get(&self, key: &str) -> Option<String> {
+        let pairs = self.0.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs.filter(|(name, _)| *name == key).map(|(_, value)| decoded(value)).next()
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| matches!(value.as_str(), "" | "1" | "true" | "yes"))
+    }
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, others @ ..] = rest {
+        let hex = |byte: u8| char::from(byte).to_digit(16);
+        rest = others;
+        let escaped = match (first, others) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)).map(|(high, low)| (high * 16 + low) as u8),
+            _ => None,
+        };
+        match (escaped, first) {
+            (Some(byte), _) => {
+                bytes.push(byte);
+                rest = &others[2..];
+            }
+            (None, b'+') => bytes.push(b' '),
+            (None, byte) => bytes.push(*byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+const ACTIONS: [&str; 6] = ["reload", "restart", "scale", "drain", "undrain", "stop"];
+const PAGE: &str = include_str!("page.html");
+const PATHS: &str = "there are /, /metrics, /healthz, /readyz, /api/status, /api/events, /api/logs?pool=, and by POST \
+    /api/reload, /api/restart?pool=, /api/scale?pool=&count=, /api/drain?endpoint=, /api/undrain?endpoint=, /api/stop";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_read_as_it_was_meant() {
+        let query = Query("pool=app%2Fx&yes&now=1&dry_run=0&e=%zz+%C3%A9%4");
+        assert_eq!(query.get("pool").unwrap(), "app/x");
+        assert_eq!(query.get("e").unwrap(), "%zz é%4");
+        assert!(query.flag("yes") && query.flag("now") && !query.flag("dry_run") && !query.flag("no"));
+        assert_eq!(action("scale", &Query("pool=a&count=x")).unwrap_err(), "`count` is no number of workers");
+        assert_eq!(action("restart", &Query("pool=")).unwrap_err(), "`pool` is missing");
+    }
+
+    #[test]
+    fn an_unknown_pool_is_answered_with_the_nearest() {
+        assert_eq!(unknown_pool("ap", &["app", "web"]), "no pool with workers is called ap; did you mean app?");
+        assert_eq!(unknown_pool("", &["app", "web"]), "say of which pool: app, web");
+        assert_eq!(unknown_pool("x", &[]), "no pool has workers of ours");
+    }
+}

@@ -1,0 +1,127 @@
+//! The Unix socket: where it is, that it is ours alone, and that a dead instance's does not stand in the way.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+
+/// A socket file of ours; dropping it removes it.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Which file it was: another instance may have put its own there.
+    id: (u64, u64),
+}
+
+/// The usual places for the socket of an instance called `name`, the best first.
+pub fn candidates(name: &str) -> Vec<PathBuf> {
+    let of_user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let of_system = [PathBuf::from("/run")];
+    let file = format!("{name}.sock");
+    let usual = of_user.into_iter().chain(of_system).map(|base| base.join("balancer").join(&file));
+    let last = std::env::temp_dir().join(format!("balancer-admin-{}", geteuid())).join(&file);
+    usual.chain([last]).collect()
+}
+
+/// Opens the socket at `path`; its directory is made if its parent is there.
+///
+/// # Errors
+/// [`io::ErrorKind::AddrInUse`] when an instance answers there; else why it cannot be.
+pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    if let Some(directory) = path.parent() {
+        make_private(directory)?;
+    }
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is not a socket is there"));
+        }
+        Ok(_) if UnixStream::connect(path).is_ok() => {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "a running instance answers there"));
+        }
+        _ => {}
+    }
+    // Under another name until nobody else can connect; then it takes the place, also that of a dead instance's.
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let _ = fs::remove_file(&beside);
+    let listener = UnixListener::bind(&beside)?;
+    let placed = || {
+        fs::set_permissions(&beside, Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        let file = fs::symlink_metadata(&beside)?;
+        fs::rename(&beside, path)?;
+        io::Result::Ok((file.dev(), file.ino()))
+    };
+    match placed() {
+        Ok(id) => Ok((listener, SocketFile { path: path.to_owned(), id })),
+        Err(error) => {
+            let _ = fs::remove_file(&beside);
+            Err(error)
+        }
+    }
+}
+
+/// A directory that nobody else can write to.
+fn make_private(directory: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    // One that others may write to is theirs, unless it is the kind where each keeps to his own (as /tmp).
+    let found = fs::metadata(directory)?;
+    let is_sticky = found.mode() & 0o1000 != 0;
+    let is_foreign = found.uid() != geteuid().as_raw() && found.uid() != 0;
+    if (found.mode() & 0o022 != 0 && !is_sticky) || is_foreign {
+        let text = format!("others may write to {}", directory.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(())
+}
+
+impl SocketFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.id) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_instances_socket_is_replaced_and_a_live_one_stays() {
+        let directory = std::env::temp_dir().join(format!("balancer-admin-socket-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("new").join("lb.sock");
+        let (listener, file) = open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(open(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        // As after a kill -9: the file stays, nobody listens.
+        drop(listener);
+        std::mem::forget(file);
+        let (_second, file) = open(&path).unwrap();
+        // Somebody else's in the same place is not removed.
+        fs::remove_file(&path).unwrap();
+        let other = UnixListener::bind(&path).unwrap();
+        drop(file);
+        assert!(path.exists());
+        drop(other);
+        fs::write(directory.join("text"), "").unwrap();
+        assert_eq!(open(&directory.join("text")).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        fs::set_permissions(path.parent().unwrap(), Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(open(&path).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

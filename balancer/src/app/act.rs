@@ -1,0 +1,221 @@
+//! Orders, carried out one after another; those that only wait are not waited for.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, timeout_at};
+
+use super::live::Live;
+use crate::admin::{Action, Instance, Order, Outcome, Served, Teller, note};
+use crate::config::nearest;
+use crate::endpoint::Endpoint;
+use crate::pool::Pool;
+use crate::supervise::{RollError, State, Supervisor};
+
+/// Carries out what comes until nobody is left to order.
+///
+/// `reload_waits` is set by who orders a reload that nobody waits for: as long as one has not begun, another would read the
+/// same file.
+pub(super) async fn act(live: &mut Live, mut orders: Receiver<Order>, reload_waits: &Cell<bool>) {
+    while let Some(Order { action, teller }) = orders.recv().await {
+        let outcome = match action {
+            Action::Reload { dry_run } => {
+                reload_waits.set(false);
+                live.reload(dry_run, &teller).await
+            }
+            Action::Restart { pool } => live.restart(&pool, &teller).await,
+            Action::Scale { pool, count } => live.scale(&pool, count, &teller).await,
+            // Those do not queue here.
+            Action::Drain { .. } | Action::Undrain { .. } | Action::Stop { .. } => continue,
+        };
+        if outcome.code != 0 {
+            tracing::warn!("{}", outcome.text);
+        }
+        teller.done(outcome);
+    }
+}
+
+impl Live {
+    async fn restart(&self, pool: &str, teller: &Teller) -> Outcome {
+        let supervisor = match self.supervisor(pool) {
+            Ok(supervisor) => supervisor,
+            Err(outcome) => return outcome,
+        };
+        self.note("restart", Some(pool), &format!("{pool}: every worker is to be replaced"));
+        let rolled = told(&supervisor, teller, supervisor.roll()).await;
+        match rolled {
+            Ok(report) => {
+                Outcome::done(format!("{pool}: {} replaced in {}", report.replaced.join(", "), took(report.took)))
+            }
+            Err(error) => Outcome::failed(format!("{pool}: {error}")),
+        }
+    }
+
+    async fn scale(&mut self, pool: &str, count: usize, teller: &Teller) -> Outcome {
+        let supervisor = match self.supervisor(pool) {
+            Ok(supervisor) => supervisor,
+            Err(outcome) => return outcome,
+        };
+        if count == 0 {
+            return Outcome::wrong(format!(
+                "0 workers would stop {pool}; the least is 1 (`balancer stop` ends everything, a reload without the pool takes it away)"
+            ));
+        }
+        if count > WORKERS_MAX {
+            return Outcome::wrong(format!("{count} workers are more than {WORKERS_MAX}, the most there may be"));
+        }
+        let scaled = told(&supervisor, teller, supervisor.scale(count)).await;
+        for config in self.config.pools.iter_mut().filter(|config| config.name == pool) {
+            if let Some(workers) = &mut config.workers {
+                workers.count = supervisor.status().count;
+            }
+        }
+        match scaled {
+            Ok(report) if report.from == report.to => Outcome::done(format!("{pool}: has {count} workers already")),
+            Ok(report) => {
+                Outcome::done(format!("{pool}: {} → {} workers in {}", report.from, report.to, took(report.took)))
+            }
+            Err(error) => Outcome::failed(format!("{pool}: {error}")),
+        }
+    }
+
+    fn supervisor(&self, name: &str) -> Result<Arc<Supervisor>, Outcome> {
+        let found = self.pools.iter().find(|served| **served.pool.name() == *name);
+        match found.map(|served| served.supervisor.clone()) {
+            Some(Some(supervisor)) => Ok(supervisor),
+            Some(None) => Err(Outcome::wrong(format!("pool {name} has no workers of ours"))),
+            None => Err(Outcome::wrong(unknown("pool", name, self.pools.iter().map(|served| &**served.pool.name())))),
+        }
+    }
+}
+
+/// Takes endpoints out, and waits in a task of its own until they are empty.
+pub(super) fn drain(instance: &Arc<Instance>, name: &str, yes: bool, patience: Duration, teller: Teller) {
+    let served = instance.served.load_full();
+    let found = find(&served, name);
+    if found.is_empty() {
+        return teller.done(unknown_endpoint(&served, name));
+    }
+    let last = found.iter().find(|(pool, endpoint)| {
+        let is_other = |other: &Arc<Endpoint>| other.accepts() && other.id() != endpoint.id();
+        endpoint.accepts() && !pool.endpoints().iter().any(is_other)
+    });
+    if let Some((pool, _)) = last.filter(|_| !yes) {
+        let text = format!("{name} is the last endpoint of pool {} that takes requests: --yes to go on", pool.name());
+        return teller.done(Outcome::wrong(text));
+    }
+    for (pool, endpoint) in &found {
+        endpoint.hold();
+        let text = format!("{} is taken out by an operator", endpoint.name());
+        tracing::info!("{text}");
+        note(&instance.events, "drained", Some(pool.name()), Some(endpoint.name()), &text);
+    }
+    let name = name.to_owned();
+    tokio::spawn(async move {
+        let until = Instant::now() + patience;
+        for (_, endpoint) in &found {
+            teller.progress(format!("{}: waiting for {} requests", endpoint.name(), endpoint.in_flight()));
+            let _ = timeout_at(until, endpoint.drained()).await;
+        }
+        let left: usize = found.iter().map(|(_, endpoint)| endpoint.in_flight()).sum();
+        teller.done(match left {
+            0 => Outcome::done(format!("{name}: drained")),
+            _ => Outcome::failed(format!(
+                "{name}: takes no new request; still in flight after {}: {left}",
+                took(patience)
+            )),
+        });
+    });
+}
+
+/// Takes that back.
+pub(super) fn undrain(instance: &Instance, name: &str, teller: &Teller) {
+    let served = instance.served.load_full();
+    let found = find(&served, name);
+    if found.is_empty() {
+        return teller.done(unknown_endpoint(&served, name));
+    }
+    let mut changed = false;
+    for (pool, endpoint) in found.iter().filter(|(_, endpoint)| endpoint.is_held()) {
+        endpoint.release();
+        pool.available_changed();
+        changed = true;
+        let text = format!("{} is back", endpoint.name());
+        tracing::info!("{text}");
+        note(&instance.events, "undrained", Some(pool.name()), Some(endpoint.name()), &text);
+    }
+    teller.done(Outcome::done(match changed {
+        true => format!("{name}: takes requests again"),
+        false => format!("{name}: was not drained"),
+    }));
+}
+
+/// Endpoints of that name, in every pool unless one stands in front.
+fn find(served: &Served, name: &str) -> Vec<(Arc<Pool>, Arc<Endpoint>)> {
+    let in_pool = |pool: &Arc<Pool>, name: &str| {
+        let named: Vec<_> = pool.endpoints().into_iter().filter(|endpoint| **endpoint.name() == *name).collect();
+        named.into_iter().map(|endpoint| (Arc::clone(pool), endpoint)).collect::<Vec<_>>()
+    };
+    served
+        .pools
+        .iter()
+        .flat_map(|served| {
+            let pool = &served.pool;
+            let own = name.strip_prefix(&**pool.name()).and_then(|rest| rest.strip_prefix('/'));
+            own.map_or_else(|| in_pool(pool, name), |own| in_pool(pool, own))
+        })
+        .collect()
+}
+
+fn unknown_endpoint(served: &Served, name: &str) -> Outcome {
+    let all: Vec<Arc<Endpoint>> = served.pools.iter().flat_map(|served| served.pool.endpoints()).collect();
+    Outcome::wrong(unknown("endpoint", name, all.iter().map(|endpoint| &**endpoint.name())))
+}
+
+fn unknown<'n>(what: &str, name: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<&str> = names.collect();
+    let near = match nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("there is {}", names.join(", ")),
+    };
+    format!("no {what} is called {name}; {near}")
+}
+
+/// Waits for what a supervisor does, and tells how far its workers are.
+pub(super) async fn told<T>(
+    supervisor: &Supervisor,
+    teller: &Teller,
+    doing: impl Future<Output = Result<T, RollError>>,
+) -> Result<T, RollError> {
+    let (mut status, mut doing) = (supervisor.watch(), std::pin::pin!(doing));
+    loop {
+        {
+            let status = status.borrow_and_update();
+            let count = |wanted: fn(&crate::supervise::WorkerStatus) -> bool| {
+                status.workers.iter().filter(|one| wanted(one)).count()
+            };
+            let (ready, old) =
+                (count(|worker| worker.state == State::Ready && !worker.stale), count(|worker| worker.stale));
+            teller.progress(format!("{}: {ready} ready, {old} to be replaced", status.pool));
+        }
+        tokio::select! {
+            done = &mut doing => return done,
+            // An error means that the loop has ended; then the answer comes at once.
+            changed = status.changed() => if changed.is_err() { return doing.await },
+        }
+    }
+}
+
+/// A time as people say it.
+pub(super) fn took(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format!("{} ms", time.as_millis()),
+        1..60 => format!("{:.1} s", time.as_secs_f64()),
+        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}
+
+/// As in the configuration.
+const WORKERS_MAX: usize = 4_096;

@@ -1,0 +1,136 @@
+//! What runs, and what it takes to start more of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admin::{Instance, Served, ServedPool, note};
+use crate::config::{self, Config, ListenAddress};
+use crate::listen::Control;
+use crate::observe::{Destination, Journal, Writer};
+use crate::pool::Pool;
+use crate::probe::{Permits, Prober};
+use crate::proxy::Shared;
+use crate::supervise::{
+    Files, Guard, OutputSink, Ports, Sockets, Stream, Supervisor, Surroundings, WorkerEvent, own_program,
+};
+
+/// Everything that a reload can change, owned by whoever carries out orders one after another.
+pub(super) struct Live {
+    /// What is served: the configuration as it was read, but for what a command or a failed roll has made of it.
+    pub(super) config: Config,
+    /// What the file said the last time, for telling whether it says something else now.
+    pub(super) file: Config,
+    /// The file to read again, if it came from one.
+    pub(super) path: Option<PathBuf>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) control: Arc<Control>,
+    pub(super) instance: Arc<Instance>,
+    pub(super) pools: Vec<ServedPool>,
+    /// Configured addresses with what was bound: not the same where the port is 0.
+    pub(super) listening: Vec<(ListenAddress, ListenAddress)>,
+    /// Those of pools that are gone, until the last of their workers is.
+    pub(super) retiring: Vec<Arc<Supervisor>>,
+    /// What the descriptor limit allows.
+    pub(super) connections_allowed: usize,
+    /// By pool.
+    pub(super) probers: BTreeMap<String, Prober>,
+    pub(super) permits: Permits,
+    pub(super) writer: Writer,
+    pub(super) files: Files,
+    pub(super) ports: Ports,
+    /// Dropped behind the workers.
+    pub(super) sockets: Option<Sockets>,
+    /// Dropped last: it is what ends the workers when this process is killed.
+    pub(super) guard: Option<Guard>,
+}
+
+impl Live {
+    /// A pool with whatever belongs to it, its workers on their way.
+    pub(super) fn begin(&mut self, config: &config::Pool) -> ServedPool {
+        self.begin_with(Pool::new(config), Journal::new(LOG_BYTES), config)
+    }
+
+    /// The same for a pool that is there and gets workers.
+    pub(super) fn begin_with(&mut self, pool: Arc<Pool>, log: Arc<Journal>, config: &config::Pool) -> ServedPool {
+        let supervisor = config.workers.as_ref().map(|workers| {
+            self.guard.get_or_insert_with(|| Guard::start(own_program()));
+            let surroundings = self.surroundings(Arc::clone(&log));
+            Arc::new(Supervisor::start(Arc::clone(&pool), workers.clone(), surroundings))
+        });
+        ServedPool { pool, supervisor, log }
+    }
+
+    /// Asks the endpoints of every pool that wants it, from now on as `config` says; what is asked already is not interrupted.
+    pub(super) fn probe(&mut self, before: Option<&Config>) {
+        let is_there = |name: &String| self.config.pools.iter().any(|pool| pool.name == *name);
+        self.probers.retain(|name, _| is_there(name));
+        for (config, served) in self.config.pools.iter().zip(&self.pools) {
+            let old = before.and_then(|before| before.pools.iter().find(|known| known.name == config.name));
+            let (old, new) = (old.and_then(|old| old.health.probe.as_ref()), config.health.probe.as_ref());
+            if old == new {
+                continue;
+            }
+            self.probers.remove(&config.name);
+            if let Some(probe) = new {
+                let prober = Prober::start(Arc::clone(&served.pool), probe.clone(), self.permits.clone());
+                self.probers.insert(config.name.clone(), prober);
+            } else {
+                // Nobody asks those any more that were down; without a rule, one good answer is enough.
+                served.pool.endpoints().iter().for_each(|endpoint| endpoint.probed(Ok(())));
+            }
+        }
+    }
+
+    /// Shows the admin service what is served now.
+    pub(super) fn publish(&self) {
+        let listen = self.listening.iter().map(|(_, bound)| bound.clone()).collect();
+        self.instance.served.store(Arc::new(Served { listen, pools: self.pools.clone() }));
+    }
+
+    /// All there are, also those of pools that are gone.
+    pub(super) fn supervisors(&self) -> Vec<Arc<Supervisor>> {
+        let present = self.pools.iter().filter_map(|served| served.supervisor.clone());
+        present.chain(self.retiring.iter().cloned()).collect()
+    }
+
+    /// Tells of something that is about no single worker.
+    pub(super) fn note(&self, kind: &str, pool: Option<&str>, text: &str) {
+        note(&self.instance.events, kind, pool, None, text);
+    }
+
+    fn surroundings(&self, log: Arc<Journal>) -> Surroundings {
+        let events = Arc::clone(&self.instance.events);
+        Surroundings {
+            output: output_to(&self.writer, log),
+            events: Arc::new(move |event: &WorkerEvent| {
+                note(&events, event.kind.as_str(), Some(&event.pool), Some(&event.worker), &event.text);
+            }),
+            files: self.files.clone(),
+            ports: self.ports.clone(),
+            sockets: self.sockets.clone(),
+            shim: own_program(),
+            drain_timeout: self.config.drain_timeout,
+        }
+    }
+}
+
+/// Lines of workers go to our own output, and are remembered.
+fn output_to(writer: &Writer, log: Arc<Journal>) -> OutputSink {
+    let writer = writer.clone();
+    Arc::new(move |stream, lines: &[u8]| {
+        let destination = match stream {
+            Stream::Stdout => Destination::Stdout,
+            Stream::Stderr => Destination::Stderr,
+        };
+        log.add(lines);
+        writer.write(destination, lines.to_vec());
+    })
+}
+
+/// How long a pool that nobody is sent to any more must have been empty to be taken away: who has found it just before may
+/// still be on the way to an endpoint.
+pub(super) const SETTLED: Duration = Duration::from_millis(500);
+/// Some thousand lines of a pool's workers.
+const LOG_BYTES: usize = 1 << 20;

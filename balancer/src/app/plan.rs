@@ -1,0 +1,376 @@
+//! What a reload will do: two configurations → the differences, in the order in which they are told.
+//!
+//! Pure. What cannot change while the program runs is told too, and stays as it is.
+
+use crate::config::{Config, HostPattern, ListenAddress, Pool, Route, Slots};
+use crate::supervise::Changes;
+
+/// The differences.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Plan {
+    pub(super) listen_added: Vec<ListenAddress>,
+    pub(super) listen_removed: Vec<ListenAddress>,
+    pub(super) added: Vec<String>,
+    pub(super) removed: Vec<String>,
+    pub(super) changed: Vec<PoolChange>,
+    untouched: Vec<String>,
+    routes: Vec<String>,
+    applied: Vec<String>,
+    needs_restart: Vec<&'static str>,
+}
+
+/// What is different in a pool.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct PoolChange {
+    pub(super) name: String,
+    settings: Vec<String>,
+    endpoints: Vec<String>,
+    pub(super) workers: WorkersChange,
+}
+
+/// What happens to a pool's workers.
+#[derive(Debug, Default, PartialEq)]
+pub(super) enum WorkersChange {
+    /// Nothing.
+    #[default]
+    None,
+    /// There were none.
+    Begin,
+    /// There are none any more.
+    End,
+    /// The supervisor is given other settings.
+    Other(Changes),
+}
+
+impl Plan {
+    /// From `old` to `new`. `old` is what runs: a number of workers that a command has changed stands in it as it is.
+    pub(super) fn new(old: &Config, new: &Config) -> Self {
+        let mut plan = Self {
+            listen_added: without(&new.listen, &old.listen),
+            listen_removed: without(&old.listen, &new.listen),
+            routes: routes(&old.routes, &new.routes),
+            ..Self::default()
+        };
+        for pool in &new.pools {
+            match old.pools.iter().find(|known| known.name == pool.name) {
+                None => plan.added.push(pool.name.clone()),
+                Some(known) if known == pool => plan.untouched.push(pool.name.clone()),
+                Some(known) => plan.changed.push(PoolChange::new(known, pool)),
+            }
+        }
+        let is_gone = |pool: &&Pool| !new.pools.iter().any(|kept| kept.name == pool.name);
+        plan.removed = old.pools.iter().filter(is_gone).map(|pool| pool.name.clone()).collect();
+        for (key, differs) in [
+            ("connections_max", old.connections_max != new.connections_max),
+            ("drain_timeout", old.drain_timeout != new.drain_timeout),
+        ] {
+            plan.applied.extend(differs.then(|| key.to_owned()));
+        }
+        let client = |key: fn(&crate::config::ClientLimits) -> String| key(&old.client) != key(&new.client);
+        let fixed = [
+            ("threads", old.threads != new.threads),
+            ("header_timeout", client(|limits| format!("{:?}", limits.header_timeout))),
+            ("keep_alive_timeout", client(|limits| format!("{:?}", limits.keep_alive_timeout))),
+            ("body_timeout", client(|limits| format!("{:?}", limits.body_timeout))),
+            ("body_rate_min", client(|limits| limits.body_rate_min.to_string())),
+            ("header_bytes_max", client(|limits| limits.header_bytes_max.to_string())),
+            ("body_bytes_max", client(|limits| limits.body_bytes_max.to_string())),
+            ("ambiguous_fields", client(|limits| format!("{:?}", limits.ambiguous_fields))),
+            ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
+            ("user", old.identity.user != new.identity.user),
+            ("group", old.identity.group != new.identity.group),
+            ("access_log", old.access_log != new.access_log),
+            ("admin", old.admin != new.admin),
+        ];
+        plan.needs_restart = fixed.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect();
+        plan
+    }
+
+    /// Whether there is nothing to do.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self {
+            listen_added,
+            listen_removed,
+            added,
+            removed,
+            changed,
+            untouched: _,
+            routes,
+            applied,
+            needs_restart: _,
+        } = self;
+        listen_added.is_empty()
+            && listen_removed.is_empty()
+            && [added, removed, routes, applied].iter().all(|names| names.is_empty())
+            && changed.is_empty()
+    }
+
+    /// In words, a line each.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.extend(self.listen_added.iter().map(|address| format!("listen: {address} added")));
+        lines.extend(
+            self.listen_removed
+                .iter()
+                .map(|address| format!("listen: {address} removed; its connections stay until they end")),
+        );
+        lines.extend(self.added.iter().map(|name| format!("pool {name}: added")));
+        for change in &self.changed {
+            lines.extend(change.lines());
+        }
+        lines.extend(self.removed.iter().map(|name| format!("pool {name}: removed; its requests may finish")));
+        lines.extend(self.routes.iter().cloned());
+        lines.extend(self.applied.iter().map(|key| format!("{key}: changed")));
+        if !self.untouched.is_empty() {
+            lines.push(format!("untouched: pool {}", self.untouched.join(", ")));
+        }
+        if !self.needs_restart.is_empty() {
+            let keys = self.needs_restart.join(", ");
+            lines.push(format!("NOT changed, for it needs a restart of the balancer: {keys}"));
+        }
+        lines
+    }
+}
+
+impl PoolChange {
+    fn new(old: &Pool, new: &Pool) -> Self {
+        // Named one by one, so that a new key cannot be forgotten here.
+        let Pool {
+            name,
+            policy,
+            affinity,
+            endpoints,
+            workers,
+            timeouts,
+            attempts_max,
+            retry_budget,
+            idle_connections_max,
+            health,
+            slots,
+            buffers,
+        } = new;
+        let mut settings = Vec::new();
+        let mut compare = |key: &str, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug| {
+            let (old, new) = (format!("{old:?}"), format!("{new:?}"));
+            if old != new {
+                settings.push(format!("{key} {old} → {new}"));
+            }
+        };
+        compare("policy", &old.policy, policy);
+        compare("affinity", &old.affinity, affinity);
+        compare("connect_timeout", &old.timeouts.connect, &timeouts.connect);
+        compare("response_timeout", &old.timeouts.response, &timeouts.response);
+        compare("idle_timeout", &old.timeouts.idle, &timeouts.idle);
+        compare("request_timeout", &old.timeouts.request, &timeouts.request);
+        compare("keep_alive_timeout", &old.timeouts.keep_alive, &timeouts.keep_alive);
+        compare("attempts_max", &old.attempts_max, attempts_max);
+        compare("retry_budget", &old.retry_budget, retry_budget);
+        compare("idle_connections_max", &old.idle_connections_max, idle_connections_max);
+        compare("eject_after", &old.health.eject_after, &health.eject_after);
+        compare("eject_time", &old.health.eject_time, &health.eject_time);
+        compare("panic_threshold", &old.health.panic_threshold, &health.panic_threshold);
+        compare("slow_start", &old.health.slow_start, &health.slow_start);
+        let count = |slots: &Option<Slots>| slots.as_ref().map_or(0, |slots| slots.count);
+        compare("slots", &count(&old.slots), &count(slots));
+        if let (Some(old), Some(new)) = (&old.slots, slots) {
+            compare("queue_max", &old.queue_max, &new.queue_max);
+            compare("queue_timeout", &old.queue_timeout, &new.queue_timeout);
+            compare("slow_lane", &old.slow_lane, &new.slow_lane);
+            compare("shed", &old.shed, &new.shed);
+        }
+        compare("buffer_request", &old.buffers.request, &buffers.request);
+        compare("buffer_response", &old.buffers.response, &buffers.response);
+        if old.health.probe != health.probe {
+            settings.push("probe changed".to_owned());
+        }
+
+        let mut lines = Vec::new();
+        for endpoint in endpoints {
+            match old.endpoints.iter().find(|known| known.address == endpoint.address) {
+                None => lines.push(format!("endpoint {} added", endpoint.address)),
+                Some(known) if known == endpoint => {}
+                Some(known) => {
+                    let mut differing = Vec::new();
+                    if known.weight != endpoint.weight {
+                        differing.push(format!("weight {} → {}", known.weight, endpoint.weight));
+                    }
+                    if known.backup != endpoint.backup {
+                        differing.push(format!("backup {} → {}", known.backup, endpoint.backup));
+                    }
+                    lines.push(format!("endpoint {}: {}", endpoint.address, differing.join(", ")));
+                }
+            }
+        }
+        let order = |endpoints: &[crate::config::Endpoint]| -> Vec<String> {
+            endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect()
+        };
+        let (before, after) = (order(&old.endpoints), order(endpoints));
+        lines.extend(
+            without(&before, &after).iter().map(|gone| format!("endpoint {gone} removed; its requests may finish")),
+        );
+        if lines.is_empty() && before != after {
+            lines.push("endpoints in another order".to_owned());
+        }
+        let workers = match (&old.workers, workers) {
+            (None, None) => WorkersChange::None,
+            (None, Some(_)) => WorkersChange::Begin,
+            (Some(_), None) => WorkersChange::End,
+            (Some(old), Some(new)) if old == new => WorkersChange::None,
+            (Some(old), Some(new)) => WorkersChange::Other(Changes::between(old, new)),
+        };
+        Self { name: name.clone(), settings, endpoints: lines, workers }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.settings.iter().chain(&self.endpoints).cloned().collect();
+        match &self.workers {
+            WorkersChange::None => {}
+            WorkersChange::Begin => lines.push("workers are started".to_owned()),
+            WorkersChange::End => lines.push("workers are drained and stopped".to_owned()),
+            WorkersChange::Other(changes) => {
+                if !changes.replace.is_empty() {
+                    lines.push(format!("every worker is replaced, for a changed {}", changes.replace.join(", ")));
+                }
+                if !changes.apply.is_empty() {
+                    lines.push(format!("{} changed, no worker is replaced for that", changes.apply.join(", ")));
+                }
+                if let Some((from, to)) = changes.count {
+                    lines.push(format!("workers {from} → {to}"));
+                }
+            }
+        }
+        lines.iter().map(|line| format!("pool {}: {line}", self.name)).collect()
+    }
+}
+
+/// Routes are told apart by host and path.
+fn routes(old: &[Route], new: &[Route]) -> Vec<String> {
+    let find = |routes: &[Route], like: &Route| {
+        routes
+            .iter()
+            .find(|route| (&route.host, &route.path) == (&like.host, &like.path))
+            .map(|route| route.pool.clone())
+    };
+    let mut lines = Vec::new();
+    for route in new {
+        match find(old, route) {
+            None => lines.push(format!("route {} → {}: added", shown(route), route.pool)),
+            Some(pool) if pool == route.pool => {}
+            Some(pool) => lines.push(format!("route {}: {pool} → {}", shown(route), route.pool)),
+        }
+    }
+    let gone = old.iter().filter(|route| find(new, route).is_none());
+    lines.extend(gone.map(|route| format!("route {} → {}: removed", shown(route), route.pool)));
+    lines
+}
+
+fn shown(route: &Route) -> String {
+    match &route.host {
+        HostPattern::Any => route.path.clone(),
+        HostPattern::Exact(host) => format!("{host}{}", route.path),
+        HostPattern::Suffix(suffix) => format!("*{suffix}{}", route.path),
+    }
+}
+
+fn without<T: PartialEq + Clone>(all: &[T], those: &[T]) -> Vec<T> {
+    all.iter().filter(|one| !those.contains(one)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    fn config(text: &str) -> Config {
+        parse(text, "lb.toml").unwrap()
+    }
+
+    fn lines(old: &str, new: &str) -> Vec<String> {
+        Plan::new(&config(old), &config(new)).lines()
+    }
+
+    const OLD: &str = r#"
+        listen = ["127.0.0.1:1", "127.0.0.1:2"]
+        [pool.app.workers]
+        command = ["a"]
+        count = 2
+        [pool.web]
+        endpoints = ["127.0.0.1:8", "127.0.0.1:9"]
+        [pool.old]
+        endpoints = ["127.0.0.1:7"]
+        [[route]]
+        pool = "app"
+        [[route]]
+        path = "/web"
+        pool = "web"
+        [[route]]
+        host = "*.old.test"
+        pool = "old"
+    "#;
+
+    #[test]
+    fn nothing_is_done_for_what_is_the_same() {
+        let plan = Plan::new(&config(OLD), &config(OLD));
+        assert!(plan.is_empty());
+        assert_eq!(plan.lines(), ["untouched: pool app, web, old"]);
+    }
+
+    #[test]
+    fn every_difference_is_told_in_a_line() {
+        let new = r#"
+            listen = ["127.0.0.1:2", "127.0.0.1:3"]
+            drain_timeout = "5s"
+            header_timeout = "3s"
+            threads = 63
+            [pool.app.workers]
+            command = ["b"]
+            env = { A = "1" }
+            stop_timeout = "1s"
+            count = 3
+            [pool.web]
+            endpoints = [{ address = "127.0.0.1:8", weight = 5 }, "127.0.0.1:6"]
+            response_timeout = "2s"
+            [pool.new]
+            endpoints = ["127.0.0.1:5"]
+            [[route]]
+            pool = "new"
+            [[route]]
+            path = "/web"
+            pool = "web"
+            [[route]]
+            host = "a.test"
+            path = "/x"
+            pool = "app"
+        "#;
+        let expected = [
+            "listen: 127.0.0.1:3 added",
+            "listen: 127.0.0.1:1 removed; its connections stay until they end",
+            "pool new: added",
+            "pool app: every worker is replaced, for a changed command, env",
+            "pool app: stop_timeout changed, no worker is replaced for that",
+            "pool app: workers 2 → 3",
+            "pool web: response_timeout 60s → 2s",
+            "pool web: endpoint 127.0.0.1:8: weight 1 → 5",
+            "pool web: endpoint 127.0.0.1:6 added",
+            "pool web: endpoint 127.0.0.1:9 removed; its requests may finish",
+            "pool old: removed; its requests may finish",
+            "route /: app → new",
+            "route a.test/x → app: added",
+            "route *.old.test/ → old: removed",
+            "drain_timeout: changed",
+            "NOT changed, for it needs a restart of the balancer: threads, header_timeout",
+        ];
+        assert_eq!(lines(OLD, new), expected);
+    }
+
+    #[test]
+    fn workers_may_come_and_go() {
+        let fixed = "listen = \"127.0.0.1:1\"\n[pool.app]\nendpoints = [\"127.0.0.1:8\", \"127.0.0.1:9\"]\n";
+        let workers = "listen = \"127.0.0.1:1\"\n[pool.app.workers]\ncommand = [\"a\"]\n";
+        let gone = |port| format!("pool app: endpoint 127.0.0.1:{port} removed; its requests may finish");
+        assert_eq!(lines(fixed, workers), [gone(8), gone(9), "pool app: workers are started".to_owned()]);
+        assert_eq!(lines(workers, fixed)[2], "pool app: workers are drained and stopped");
+        let turned = fixed.replace("\"127.0.0.1:8\", \"127.0.0.1:9\"", "\"127.0.0.1:9\", \"127.0.0.1:8\"");
+        assert_eq!(lines(fixed, &turned), ["pool app: endpoints in another order"]);
+    }
+}

@@ -1,0 +1,312 @@
+//! Reload: check, plan, do it, wait, report.
+//!
+//! What can fail comes first and is undone when it does: listeners are opened and new pools have ready workers before
+//! anything that serves is touched. Then the table is swapped, and only then goes what nobody is sent to any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::act::{told, took};
+use super::live::{Live, SETTLED};
+use super::plan::{Plan, WorkersChange};
+use super::{limits, open_listener};
+use crate::admin::{Outcome, ServedPool, Teller};
+use crate::config::{self, Config, ListenAddress};
+use crate::listen::Listener;
+use crate::pool::Pool;
+use crate::route::Table;
+use crate::supervise::{Sockets, State, Stop, Supervisor};
+
+impl Live {
+    /// Reads the file again and does what it says.
+    pub(super) async fn reload(&mut self, dry_run: bool, teller: &Teller) -> Outcome {
+        let outcome = self.try_reload(dry_run, teller).await;
+        if !dry_run {
+            self.instance.reloaded(outcome.code == 0);
+            let first = outcome.text.lines().next().unwrap_or_default();
+            self.note(if outcome.code == 0 { "reloaded" } else { "reload_failed" }, None, first);
+            if outcome.code == 0 {
+                tracing::info!("{}", outcome.text);
+            }
+        }
+        outcome
+    }
+
+    async fn try_reload(&mut self, dry_run: bool, teller: &Teller) -> Outcome {
+        let begun = Instant::now();
+        let Some(path) = self.path.clone() else {
+            return Outcome::wrong("there is no file to read again: the configuration came from the command line");
+        };
+        let file = match config::load(&path) {
+            Ok(file) => file,
+            Err(error) => {
+                let text = format!("{error}\nnothing has changed");
+                return Outcome { code: WRONG_CONFIGURATION, text };
+            }
+        };
+        let new = self.with_scaled(&file);
+        let plan = Plan::new(&self.config, &new);
+        for line in plan.lines() {
+            if !dry_run {
+                tracing::info!("reload: {line}");
+            }
+            teller.text(line);
+        }
+        if plan.is_empty() {
+            self.file = file;
+            return Outcome::done("nothing to do");
+        }
+        if dry_run {
+            return Outcome::done("nothing was done: a dry run");
+        }
+        let failures = match self.apply(&plan, new, file, teller).await {
+            Ok(failures) => failures,
+            Err(why) => return Outcome::failed(format!("{why}; nothing has changed")),
+        };
+        match failures.is_empty() {
+            true => Outcome::done(format!("reloaded in {}", took(begun.elapsed()))),
+            false => Outcome::failed(format!("reloaded, but {}", failures.join("; "))),
+        }
+    }
+
+    /// A number of workers that a command has changed stays as long as the file says the same number as before.
+    fn with_scaled(&self, file: &Config) -> Config {
+        let mut new = file.clone();
+        for pool in &mut new.pools {
+            let count_in = |config: &Config| {
+                config.pools.iter().find(|known| known.name == pool.name)?.workers.as_ref().map(|workers| workers.count)
+            };
+            let (said, runs) = (count_in(&self.file), count_in(&self.config));
+            if let (Some(workers), Some(said), Some(runs)) = (&mut pool.workers, said, runs)
+                && workers.count == said
+            {
+                workers.count = runs;
+            }
+        }
+        new
+    }
+
+    /// Does it; returns what went wrong with single pools.
+    ///
+    /// # Errors
+    /// A sentence, when nothing has been changed.
+    async fn apply(&mut self, plan: &Plan, new: Config, file: Config, teller: &Teller) -> Result<Vec<String>, String> {
+        let opened = self.open(&plan.listen_added)?;
+        let begun = match self.begin_new(plan, &new, teller).await {
+            Ok(begun) => begun,
+            Err(why) => {
+                close(&opened);
+                return Err(why);
+            }
+        };
+
+        // From here on everything is there that requests will be sent to.
+        let before = std::mem::take(&mut self.pools);
+        self.pools = new.pools.iter().map(|config| after(config, plan, &begun, &before)).collect();
+        let pools: Vec<Arc<Pool>> = self.pools.iter().map(|served| Arc::clone(&served.pool)).collect();
+        self.shared.table.store(Arc::new(Table::new(&new.routes, &pools)));
+        self.control.set_shortest(limits::shortest(&new));
+        self.control.set_connections_max(limits::allowed(&new, self.connections_allowed));
+        for (configured, listener) in &opened {
+            if let Err(error) = self.control.open(listener) {
+                tracing::error!(%error, "cannot listen on {configured}");
+            }
+            tracing::info!("listening on {}", listener.address);
+            self.listening.push((configured.clone(), listener.address.clone()));
+        }
+        for address in &plan.listen_removed {
+            self.close_listener(address);
+        }
+        let old = std::mem::replace(&mut self.config, new);
+        self.file = file;
+        let gone: Vec<ServedPool> = before.iter().filter(|served| is_gone(served, plan)).cloned().collect();
+        let ending = before
+            .iter()
+            .filter(|served| gone.iter().any(|one| Arc::ptr_eq(&one.pool, &served.pool)) || ends(served, plan));
+        self.retiring.extend(ending.filter_map(|served| served.supervisor.clone()));
+        self.probe(Some(&old));
+        self.publish();
+
+        let failures = self.reconfigure(plan, &old, teller).await;
+        self.retire(&gone, teller).await;
+        let names: Vec<Arc<str>> = self.pools.iter().map(|served| Arc::clone(served.pool.name())).collect();
+        self.shared.metrics.retain(|name| names.iter().any(|kept| Arc::ptr_eq(kept, name)));
+        Ok(failures)
+    }
+
+    fn open(&self, addresses: &[ListenAddress]) -> Result<Vec<(ListenAddress, Listener)>, String> {
+        let mut opened = Vec::new();
+        for address in addresses {
+            match open_listener(address, self.config.threads) {
+                Ok(listener) => opened.push((address.clone(), listener)),
+                Err(failure) => {
+                    close(&opened);
+                    return Err(failure.to_string());
+                }
+            }
+        }
+        Ok(opened)
+    }
+
+    fn close_listener(&mut self, address: &ListenAddress) {
+        let Some(index) = self.listening.iter().position(|(configured, _)| configured == address) else { return };
+        let (_, bound) = self.listening.remove(index);
+        self.control.close(&bound);
+        if let ListenAddress::Unix(path) = &bound {
+            let _ = std::fs::remove_file(path);
+        }
+        tracing::info!("no longer listening on {bound}");
+    }
+
+    /// Starts the workers of pools that are new or had none, and waits until they are ready.
+    async fn begin_new(&mut self, plan: &Plan, new: &Config, teller: &Teller) -> Result<Vec<ServedPool>, String> {
+        if self.sockets.is_none() {
+            self.sockets = Sockets::make(&new.pools).map_err(|error| error.to_string())?;
+        }
+        let gets_workers =
+            |name: &str| plan.changed.iter().any(|one| one.name == name && one.workers == WorkersChange::Begin);
+        let mut begun = Vec::new();
+        for config in &new.pools {
+            if plan.added.contains(&config.name) {
+                begun.push(self.begin(config));
+            } else if gets_workers(&config.name)
+                && let Some(served) = self.pools.iter().find(|served| **served.pool.name() == *config.name).cloned()
+            {
+                begun.push(self.begin_with(served.pool, served.log, config));
+            }
+        }
+        // Should a stop come in between, they are known.
+        self.retiring.extend(begun.iter().filter_map(|served| served.supervisor.clone()));
+        let mut failed = None;
+        for served in &begun {
+            let config = new.pools.iter().find(|config| *config.name == **served.pool.name());
+            if let (Some(supervisor), Some(workers)) =
+                (&served.supervisor, config.and_then(|config| config.workers.as_ref()))
+            {
+                failed = failed.or(ready(supervisor, workers.ready_timeout + SETTLED, teller).await.err());
+            }
+        }
+        if failed.is_some() {
+            for supervisor in begun.iter().filter_map(|served| served.supervisor.clone()) {
+                supervisor.stop(Stop::Now).await;
+            }
+        }
+        self.retiring.retain(|one| {
+            !begun.iter().filter_map(|served| served.supervisor.as_ref()).any(|own| Arc::ptr_eq(own, one))
+        });
+        failed.map_or(Ok(begun), Err)
+    }
+
+    /// Gives supervisors their other settings, one pool after another; returns what failed.
+    async fn reconfigure(&mut self, plan: &Plan, old: &Config, teller: &Teller) -> Vec<String> {
+        let mut failures = Vec::new();
+        for change in plan.changed.iter().filter(|change| matches!(change.workers, WorkersChange::Other(_))) {
+            let is_it = |config: &&mut config::Pool| config.name == change.name;
+            let supervisor = self.pools.iter().find(|served| **served.pool.name() == *change.name);
+            let supervisor = supervisor.and_then(|served| served.supervisor.clone());
+            let config = self.config.pools.iter_mut().find(is_it);
+            let (Some(supervisor), Some(workers)) = (supervisor, config.and_then(|config| config.workers.as_mut()))
+            else {
+                continue;
+            };
+            let done = told(&supervisor, teller, supervisor.reconfigure(workers.clone())).await;
+            if let Err(error) = done {
+                failures.push(format!("workers of pool {} are as they were: {error}", change.name));
+                *workers = supervisor.settings();
+                // The next reload tries again.
+                let before = old.pools.iter().find(|known| known.name == change.name);
+                let file = self.file.pools.iter_mut().find(is_it);
+                if let (Some(file), Some(before)) = (file, before) {
+                    file.workers.clone_from(&before.workers);
+                }
+            }
+        }
+        failures
+    }
+
+    /// Lets what nobody is sent to any more finish, and ends it.
+    async fn retire(&mut self, gone: &[ServedPool], teller: &Teller) {
+        let until = Instant::now() + self.config.drain_timeout;
+        for served in gone {
+            teller.progress(format!("{}: its requests may finish", served.pool.name()));
+            let _ = timeout_at(until, idle(&served.pool)).await;
+            served.pool.endpoints().iter().for_each(|endpoint| endpoint.drain());
+        }
+        // In the list while it goes on, so that a stop of everything finds them.
+        for supervisor in self.retiring.clone() {
+            teller.progress(format!("{}: its workers are stopped", supervisor.status().pool));
+            supervisor.stop(Stop::Drain { until }).await;
+        }
+        self.retiring.clear();
+    }
+}
+
+/// A pool of the new configuration: as it was, its successor, or one that has just begun.
+fn after(config: &config::Pool, plan: &Plan, begun: &[ServedPool], before: &[ServedPool]) -> ServedPool {
+    let find = |among: &[ServedPool]| among.iter().find(|served| **served.pool.name() == *config.name).cloned();
+    let known = find(begun).or_else(|| find(before));
+    let change = plan.changed.iter().find(|change| change.name == config.name);
+    match (known, change) {
+        (Some(served), None) => served,
+        (Some(served), Some(change)) => {
+            let keeps = change.workers != WorkersChange::End;
+            let supervisor = served.supervisor.filter(|_| keeps);
+            ServedPool { pool: served.pool.succeed(config), supervisor, log: served.log }
+        }
+        // Every pool of the new configuration was there or has begun.
+        (None, _) => ServedPool { pool: Pool::new(config), supervisor: None, log: crate::observe::Journal::new(0) },
+    }
+}
+
+fn is_gone(served: &ServedPool, plan: &Plan) -> bool {
+    plan.removed.iter().any(|name| **served.pool.name() == **name)
+}
+
+fn ends(served: &ServedPool, plan: &Plan) -> bool {
+    plan.changed.iter().any(|change| *change.name == **served.pool.name() && change.workers == WorkersChange::End)
+}
+
+/// Waits until all workers are ready, or some are and no more will be in time.
+async fn ready(supervisor: &Supervisor, patience: Duration, teller: &Teller) -> Result<(), String> {
+    let mut status = supervisor.watch();
+    teller.progress(format!("{}: its workers start", status.borrow().pool));
+    let settled = status.wait_for(|status| {
+        let failed = status.workers.iter().any(|worker| worker.state == State::Backoff);
+        failed || (!status.workers.is_empty() && status.ready() >= status.count)
+    });
+    // Either way it counts how many are.
+    let _ = timeout(patience, settled).await.is_ok();
+    let status = supervisor.status();
+    if status.ready() > 0 {
+        return Ok(());
+    }
+    let reason = status.workers.iter().find_map(|worker| worker.reason.as_deref());
+    Err(format!("pool {}: no worker is ready: {}", status.pool, reason.unwrap_or("none was in time")))
+}
+
+/// Returns when nothing has been in flight for [`SETTLED`].
+async fn idle(pool: &Pool) {
+    let is_empty = || pool.endpoints().iter().all(|endpoint| endpoint.in_flight() == 0);
+    let mut empty_since = Instant::now();
+    while empty_since.elapsed() < SETTLED {
+        sleep(LOOK).await;
+        if !is_empty() {
+            empty_since = Instant::now();
+        }
+    }
+}
+
+/// Listeners that will not be used; a socket file is not left behind.
+fn close(opened: &[(ListenAddress, Listener)]) {
+    for (address, _) in opened {
+        if let ListenAddress::Unix(path) = address {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+const LOOK: Duration = Duration::from_millis(20);
+/// EX_CONFIG of sysexits.h.
+const WRONG_CONFIGURATION: u8 = 78;

@@ -1,0 +1,126 @@
+//! `balancer reload`, `restart`, `scale`, `drain`, `undrain`, `stop`: orders to a running instance.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::ask::Target;
+use super::{fail, say};
+use crate::admin::client::escaped;
+
+/// How to reload.
+#[derive(Debug, clap::Args)]
+pub(super) struct Reload {
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What to restart.
+#[derive(Debug, clap::Args)]
+pub(super) struct Restart {
+    /// The pool whose workers are replaced
+    pool: String,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+/// How many.
+#[derive(Debug, clap::Args)]
+pub(super) struct Scale {
+    /// The pool
+    pool: String,
+
+    /// How many workers it shall have
+    #[arg(value_name = "N")]
+    count: usize,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Which endpoint to take out.
+#[derive(Debug, clap::Args)]
+pub(super) struct Drain {
+    /// An address, a worker as in app.2, or either with its pool in front, as in app/127.0.0.1:8000
+    endpoint: String,
+
+    /// Though it is the last that takes requests
+    #[arg(long)]
+    yes: bool,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Which endpoint to take back.
+#[derive(Debug, clap::Args)]
+pub(super) struct Undrain {
+    /// As for drain
+    endpoint: String,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+/// How to stop.
+#[derive(Debug, clap::Args)]
+pub(super) struct Stop {
+    /// Cut requests in flight and kill workers
+    #[arg(long)]
+    now: bool,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) fn reload(options: Reload, config: Option<PathBuf>) -> ExitCode {
+    let query = if options.dry_run { "?dry_run=1" } else { "" };
+    options.target.or(config).order(&format!("/api/reload{query}"))
+}
+
+pub(super) fn restart(options: Restart, config: Option<PathBuf>) -> ExitCode {
+    options.target.or(config).order(&format!("/api/restart?pool={}", escaped(&options.pool)))
+}
+
+pub(super) fn scale(options: Scale, config: Option<PathBuf>) -> ExitCode {
+    let pool = escaped(&options.pool);
+    options.target.or(config).order(&format!("/api/scale?pool={pool}&count={}", options.count))
+}
+
+pub(super) fn drain(options: Drain, config: Option<PathBuf>) -> ExitCode {
+    let (endpoint, yes) = (escaped(&options.endpoint), if options.yes { "&yes=1" } else { "" });
+    options.target.or(config).order(&format!("/api/drain?endpoint={endpoint}{yes}"))
+}
+
+pub(super) fn undrain(options: Undrain, config: Option<PathBuf>) -> ExitCode {
+    options.target.or(config).order(&format!("/api/undrain?endpoint={}", escaped(&options.endpoint)))
+}
+
+/// The end of the connection is the end of the instance.
+pub(super) fn stop(options: Stop, config: Option<PathBuf>) -> ExitCode {
+    let target = options.target.or(config);
+    let mut answer = match target.ask("POST", if options.now { "/api/stop?now=1" } else { "/api/stop" }) {
+        Ok(answer) => answer,
+        Err(code) => return code,
+    };
+    match target.follow(&mut answer) {
+        Ok(None) => {
+            say("stopped");
+            ExitCode::SUCCESS
+        }
+        Ok(Some(outcome)) => {
+            say(&outcome.text);
+            ExitCode::from(outcome.code)
+        }
+        // Cut off with the process: it has ended.
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+            say("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&format!("balancer: no further answer: {error}")),
+    }
+}

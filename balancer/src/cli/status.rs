@@ -1,0 +1,195 @@
+//! `balancer status`: pools, endpoints and workers at this moment.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::ask::{NOT_RUNNING, Target};
+use super::{fail, print};
+
+/// In which form.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
+    let answer = match options.target.or(config).ask("GET", "/api/status") {
+        Ok(answer) => answer,
+        Err(code) => return code,
+    };
+    let text = match answer.text() {
+        Ok(text) => text,
+        Err(error) => return fail(&format!("balancer: no further answer: {error}")),
+    };
+    let Ok(status) = serde_json::from_str::<Value>(&text) else {
+        return fail("balancer: that is no status of a balancer");
+    };
+    let code = print(if options.json { text } else { table(&status) }.as_bytes());
+    // Scripts ask whether there is service.
+    if status["ready"] == true { code } else { ExitCode::from(NOT_RUNNING) }
+}
+
+/// For people.
+fn table(status: &Value) -> String {
+    let mut out = String::new();
+    let connections = &status["connections"];
+    // Writing to memory does not fail, here and below.
+    let _ = writeln!(
+        out,
+        "{}: {}{} for {} on {}; {} of {} connections; version {}, pid {}",
+        word(&status["name"]),
+        word(&status["state"]),
+        if status["ready"] == true { "" } else { ", NOT READY" },
+        age(&status["uptime_seconds"]),
+        list(&status["listen"]),
+        connections["open"],
+        connections["max"],
+        word(&status["version"]),
+        status["pid"],
+    );
+    if status["reloads"]["last_ok"] == false {
+        out.push_str("the last reload failed: see `balancer events`\n");
+    }
+    for pool in each(&status["pools"]) {
+        let _ = writeln!(
+            out,
+            "\npool {}: {}/s, half {}, 99 % {}, {} in flight, {} requests",
+            word(&pool["name"]),
+            pool["per_second"],
+            time(&pool["seconds_p50"]),
+            time(&pool["seconds_p99"]),
+            pool["in_flight"],
+            pool["requests"],
+        );
+        let mut rows =
+            vec![["endpoint", "address", "state", "weight", "in flight", "requests"].map(str::to_owned).to_vec()];
+        for endpoint in each(&pool["endpoints"]) {
+            let backup = if endpoint["backup"] == true { ", backup" } else { "" };
+            let state = format!("{}{backup}", word(&endpoint["state"]));
+            let figures = ["weight", "in_flight", "requests"].map(|key| endpoint[key].to_string());
+            rows.push([vec![word(&endpoint["name"]), word(&endpoint["address"]), state], figures.to_vec()].concat());
+        }
+        aligned(&mut out, &rows);
+        if pool["workers"].is_null() {
+            continue;
+        }
+        let heads = ["worker", "state", "pid", "age", "memory", "CPU", "restarts", "last end"];
+        let mut rows = vec![heads.map(str::to_owned).to_vec()];
+        for worker in each(&pool["workers"]["all"]) {
+            let replaced = if worker["being_replaced"] == true { ", to be replaced" } else { "" };
+            rows.push(vec![
+                word(&worker["name"]),
+                format!("{}{replaced}", word(&worker["state"])),
+                word(&worker["pid"]),
+                age(&worker["age_seconds"]),
+                memory(&worker["rss_bytes"]),
+                format!("{:.1} s", worker["cpu_seconds"].as_f64().unwrap_or_default()),
+                worker["restarts"].to_string(),
+                worker["last_end"].as_str().unwrap_or_default().lines().next().unwrap_or_default().to_owned(),
+            ]);
+        }
+        aligned(&mut out, &rows);
+    }
+    out
+}
+
+fn aligned(out: &mut String, rows: &[Vec<String>]) {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let width = width(column).unwrap_or_default();
+            format!("  {cell:width$}")
+        });
+        let line: String = cells.collect();
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+}
+
+fn each(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn list(list: &Value) -> String {
+    each(list).map(word).collect::<Vec<_>>().join(", ")
+}
+
+/// A text without quotes; what is not there is a dash.
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn age(seconds: &Value) -> String {
+    match seconds.as_u64() {
+        None => "-".to_owned(),
+        Some(seconds @ 0..120) => format!("{seconds} s"),
+        Some(seconds @ 120..7_200) => format!("{} min", seconds / 60),
+        Some(seconds @ 7_200..172_800) => format!("{} h", seconds / 3_600),
+        Some(seconds) => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Times are known by the bucket they fall into.
+fn time(seconds: &Value) -> String {
+    match seconds.as_f64() {
+        None => "-".to_owned(),
+        Some(seconds) if seconds < 1.0 => format!("≤ {} ms", (seconds * 10_000.0).round() / 10.0),
+        Some(seconds) => format!("≤ {seconds} s"),
+    }
+}
+
+fn memory(bytes: &Value) -> String {
+    match bytes.as_u64() {
+        None | Some(0) => "-".to_owned(),
+        Some(bytes) => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_is_a_table_for_people() {
+        let worker = json!({
+            "name": "app.1", "state": "ready", "pid": 12, "age_seconds": 130, "rss_bytes": 2_097_152, "cpu_seconds": 0.25,
+            "restarts": 1, "last_end": "app.1 (pid 11) died\nmore", "being_replaced": false,
+        });
+        let status = json!({
+            "name": "lb", "state": "serving", "ready": true, "uptime_seconds": 7300, "listen": ["127.0.0.1:1", "unix:/s"],
+            "connections": { "open": 3, "max": 9 }, "version": "1", "pid": 5, "reloads": { "last_ok": true },
+            "pools": [{
+                "name": "app", "per_second": 1.5, "seconds_p50": 0.0005, "seconds_p99": 2.5, "in_flight": 0, "requests": 7,
+                "endpoints": [{
+                    "name": "app.1", "address": "127.0.0.1:8000", "state": "up", "weight": 1, "backup": true, "in_flight": 0,
+                    "requests": 7,
+                }],
+                "workers": { "count": 1, "all": [worker] },
+            }],
+        });
+        let expected = "\
+lb: serving for 2 h on 127.0.0.1:1, unix:/s; 3 of 9 connections; version 1, pid 5
+
+pool app: 1.5/s, half ≤ 0.5 ms, 99 % ≤ 2.5 s, 0 in flight, 7 requests
+  endpoint  address         state       weight  in flight  requests
+  app.1     127.0.0.1:8000  up, backup  1       0          7
+  worker  state  pid  age    memory   CPU    restarts  last end
+  app.1   ready  12   2 min  2.0 MiB  0.2 s  1         app.1 (pid 11) died
+";
+        assert_eq!(table(&status), expected);
+    }
+}

@@ -1,0 +1,99 @@
+//! `[admin]`. Decides where commands and metrics may be asked for; called by [`super::top`]; never opens anything.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::diagnostics::quote;
+use super::findings::Findings;
+use super::item::Item;
+use super::listen::unix_path;
+use super::raw::{Placed, Section};
+use super::{ListenAddress, syntax};
+
+/// Where the admin service listens.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Admin {
+    /// Its Unix socket; `None`: the usual place.
+    pub socket: Option<PathBuf>,
+    /// A TCP address besides; a loopback address unless there is a token.
+    pub address: Option<SocketAddr>,
+    /// A file that holds the token TCP clients must show.
+    pub token_file: Option<PathBuf>,
+}
+
+/// The table, or the default.
+pub(super) fn read(section: &mut Section<'_>, listen: &[Placed<ListenAddress>]) -> Admin {
+    let Some(item) = section.take("admin") else { return Admin::default() };
+    let Some(mut table) = item.section("admin", "[admin]") else { return Admin::default() };
+    let socket = table.take("socket").and_then(|item| {
+        let path = item.text(SOCKET)?;
+        unix_path(&item, path.strip_prefix("unix:").unwrap_or(path))
+    });
+    let address_item = table.take("address");
+    let address = address_item.as_ref().and_then(|item| address(item, listen));
+    let token_item = table.take("token_file");
+    let token_file = token_item.as_ref().and_then(token_file);
+    if let (Some(item), Some(address), None) = (&address_item, address, &token_item)
+        && !address.ip().is_loopback()
+    {
+        let help = format!("add token_file, or write \"127.0.0.1:{}\"", address.port());
+        item.wrong(format!("everybody who reaches `{address}` could stop us"), help);
+    }
+    table.finish();
+    Admin { socket, address, token_file }
+}
+
+/// The socket that the file at `path` names, though the rest of it may be wrong: who changes a running instance's file still
+/// wants to reach the instance.
+pub fn admin_socket(path: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let findings = Findings::default();
+    read(&mut Section::root(&syntax::read(&text, &findings), &findings), &[]).socket
+}
+
+fn address(item: &Item<'_>, listen: &[Placed<ListenAddress>]) -> Option<SocketAddr> {
+    let text = item.text(ADDRESS)?;
+    let Ok(address) = text.parse() else {
+        item.wrong(format!("{} is not an address to listen on", quote(text)), format!("write one as in {ADDRESS}"));
+        return None;
+    };
+    let own = ListenAddress::Tcp(address);
+    if let Some(taken) = listen.iter().find(|known| known.value.covers(&own) || own.covers(&known.value)) {
+        item.wrong(format!("`{}` takes it already", taken.value), "give the admin service a port of its own");
+    }
+    Some(address)
+}
+
+fn token_file(item: &Item<'_>) -> Option<PathBuf> {
+    let text = item.text("\"/etc/balancer/token\"")?;
+    match read_token(Path::new(text)) {
+        Ok(_) => Some(PathBuf::from(text)),
+        Err(why) => {
+            item.wrong(why, "write the path of a file that holds one long random word");
+            None
+        }
+    }
+}
+
+/// The token in a file: one word.
+///
+/// # Errors
+/// A sentence: it cannot be read, or holds something else.
+pub fn read_token(path: &Path) -> Result<String, String> {
+    let shown = quote(&path.display().to_string());
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(TOKEN_FILE_MAX).read_to_string(&mut text));
+    read.map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let token = text.trim();
+    let is_word = token.len() >= TOKEN_MIN && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_word { Ok(token.to_owned()) } else { Err(format!("{shown} does not hold a word of {TOKEN_MIN} characters")) }
+}
+
+const SOCKET: &str = "\"/run/balancer/lb.sock\"";
+const ADDRESS: &str = "\"127.0.0.1:9100\"";
+/// A path to a log or a device must not fill the memory.
+const TOKEN_FILE_MAX: u64 = 4_096;
+/// Shorter ones can be guessed.
+const TOKEN_MIN: usize = 16;

@@ -1,0 +1,75 @@
+//! What can be changed while the threads serve: which addresses they listen on, how many connections there may be.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Listener;
+use super::open::Queue;
+use super::threads::Threads;
+use crate::config::ListenAddress;
+
+/// Tells all threads. Nothing waits: a thread does it when it comes to it.
+#[derive(Debug)]
+pub struct Control {
+    pub(super) threads: Arc<Threads>,
+    /// One a thread. Few are sent, and a thread that has ended wants none.
+    pub(super) orders: Vec<mpsc::UnboundedSender<Order>>,
+}
+
+/// What a thread is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Accept from there too.
+    Open(ListenAddress, Queue),
+    /// Accept what has arrived there, and close.
+    Close(ListenAddress),
+    /// The shortest limit that a service may wait for is another.
+    Shortest(Duration),
+}
+
+impl Control {
+    /// Listens on one more address, besides those that are there.
+    ///
+    /// # Errors
+    /// When its descriptor cannot be duplicated; then no thread listens there.
+    pub fn open(&self, listener: &Listener) -> io::Result<()> {
+        let queues = listener.queues.iter().map(Queue::try_clone).collect::<io::Result<Vec<_>>>()?;
+        for (queue, orders) in queues.into_iter().zip(&self.orders) {
+            let _ = orders.send(Order::Open(listener.address.clone(), queue));
+        }
+        Ok(())
+    }
+
+    /// Closes a listener. Connections that came from it stay.
+    pub fn close(&self, address: &ListenAddress) {
+        for orders in &self.orders {
+            let _ = orders.send(Order::Close(address.clone()));
+        }
+    }
+
+    /// The shortest time limit a service may wait for from now on.
+    pub fn set_shortest(&self, shortest: Duration) {
+        for orders in &self.orders {
+            let _ = orders.send(Order::Shortest(shortest));
+        }
+    }
+
+    /// How many connections there may be from now on; those that are there stay.
+    pub fn set_connections_max(&self, connections_max: usize) {
+        self.threads.connections_max.store(connections_max, Ordering::Relaxed);
+    }
+
+    /// How many client connections there may be.
+    pub fn connections_max(&self) -> usize {
+        self.threads.connections_max.load(Ordering::Relaxed)
+    }
+
+    /// Client connections that are open.
+    pub fn connections(&self) -> usize {
+        self.threads.connections()
+    }
+}

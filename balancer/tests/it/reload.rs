@@ -1,0 +1,284 @@
+//! Reload: what is planned, what is done, and what nobody notices.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::signal::Signal;
+
+use super::admin::{status, until_ready, workers};
+use super::harness::{Balancer, Client, Origin, directory, eventually, ok, pool_of};
+
+/// The configuration of `balancer`, changed.
+fn rewrite(balancer: &Balancer, change: impl Fn(&str) -> String) {
+    let path = balancer.directory().join("lb.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let changed = change(&text);
+    assert_ne!(text, changed);
+    // As editors do: at no moment is there half a file.
+    let beside = balancer.directory().join("lb.toml.new");
+    std::fs::write(&beside, changed).unwrap();
+    std::fs::rename(beside, path).unwrap();
+}
+
+fn reload(balancer: &Balancer) -> String {
+    let (code, said) = balancer.run(&["reload"]);
+    assert_eq!(code, 0, "{said}");
+    said
+}
+
+#[test]
+fn a_dry_run_only_shows_the_plan_and_a_reload_does_it() {
+    let origins = [Origin::named("1"), Origin::named("2")];
+    let balancer = Balancer::before(&[&origins[0]]);
+    let get = |path: &str| Client::of(&balancer).get(path).text();
+    rewrite(&balancer, |text| {
+        let table = format!("[pool.web]\nendpoints = [{:?}]\n", origins[1].address());
+        format!("{text}{table}[[route]]\npool = \"app\"\n[[route]]\npath = \"/web\"\npool = \"web\"\n")
+    });
+    let (code, said) = balancer.run(&["reload", "--dry-run"]);
+    assert_eq!(code, 0);
+    let plan = "pool web: added\nroute /web → web: added\nuntouched: pool app\n";
+    assert_eq!(said, format!("{plan}nothing was done: a dry run\n"));
+    assert_eq!(get("/web"), "1");
+    let said = reload(&balancer);
+    assert!(said.starts_with(&format!("{plan}reloaded in ")), "{said}");
+    assert_eq!((get("/web"), get("/")), ("2".into(), "1".into()));
+    assert_eq!(reload(&balancer), "untouched: pool app, web\nnothing to do\n");
+}
+
+#[test]
+fn a_wrong_file_changes_nothing_and_is_answered_as_check_does() {
+    let origin = Origin::named("1");
+    let mut balancer = Balancer::before(&[&origin]);
+    rewrite(&balancer, |text| text.replace("endpoints", "endpoint"));
+    let (code, said) = balancer.run(&["reload"]);
+    assert_eq!(code, 78);
+    let (check_code, checked) = balancer.run(&["check"]);
+    assert_eq!(check_code, 78);
+    assert_eq!(said, format!("{}\nnothing has changed\n", checked.trim_end()));
+    assert_eq!(Client::of(&balancer).get("/").text(), "1");
+    assert_eq!(status(&balancer)["reloads"]["last_ok"], false);
+    balancer.signal(Signal::SIGHUP);
+    balancer.await_stderr("HUP: reloading");
+    balancer.await_stderr("nothing has changed");
+    assert_eq!(Client::of(&balancer).get("/").text(), "1");
+    // A file that is gone is no other matter.
+    std::fs::remove_file(balancer.directory().join("lb.toml")).unwrap();
+    let (code, said) = balancer.run(&["reload"]);
+    assert!(code == 78 && said.contains("cannot read"), "{code} {said}");
+}
+
+#[test]
+fn what_needs_a_restart_is_said_and_the_rest_is_done() {
+    let origins = [Origin::named("1"), Origin::named("2")];
+    let balancer = Balancer::start("header_timeout = \"7s\"\n", &pool_of(&[&origins[0]]));
+    rewrite(&balancer, |text| text.replace("\"7s\"", "\"8s\"").replace(&origins[0].address(), &origins[1].address()));
+    let said = reload(&balancer);
+    assert!(said.contains("NOT changed, for it needs a restart of the balancer: header_timeout\n"), "{said}");
+    assert_eq!(Client::of(&balancer).get("/").text(), "2");
+}
+
+#[test]
+fn listeners_come_and_go_and_those_that_stay_notice_nothing() {
+    let (directory, origin) = (directory(), Origin::named("1"));
+    let paths = [directory.join("a.sock"), directory.join("b.sock")];
+    let top = |extra: &str| format!("listen = [\"127.0.0.1:0\"{extra}]\n");
+    let unix = |index: usize| format!(", \"unix:{}\"", paths[index].display());
+    let balancer = Balancer::start_in(directory, &top(&unix(0)), &pool_of(&[&origin]));
+    let mut stays = Client::of(&balancer);
+    let mut on_old = Client::unix(&paths[0]);
+    assert_eq!((stays.get("/").status(), on_old.get("/").status()), (200, 200));
+    rewrite(&balancer, |text| text.replace(&unix(0), &unix(1)));
+    let said = reload(&balancer);
+    assert!(
+        said.contains("b.sock added\n") && said.contains("a.sock removed; its connections stay until they end\n"),
+        "{said}"
+    );
+    assert_eq!(Client::unix(&paths[1]).get("/").status(), 200);
+    assert!(!paths[0].exists());
+    assert_eq!((stays.get("/").status(), on_old.get("/").status()), (200, 200), "connections stay");
+    assert_eq!(Client::of(&balancer).get("/").status(), 200);
+    // One that cannot be opened: nothing of the rest is done either.
+    rewrite(&balancer, |text| {
+        text.replace(&unix(1), ", \"unix:/nowhere/x.sock\"").replace("[pool.app]", "[pool.app]\nattempts_max = 1")
+    });
+    let (code, said) = balancer.run(&["reload"]);
+    assert!(
+        code == 1 && said.contains("cannot listen on unix:/nowhere/x.sock") && said.contains("; nothing has changed"),
+        "{code} {said}"
+    );
+    assert_eq!(Client::unix(&paths[1]).get("/").status(), 200);
+    let (_, again) = balancer.run(&["reload", "--dry-run"]);
+    assert!(again.contains("attempts_max 3 → 1"), "it is still to be done: {again}");
+}
+
+#[test]
+fn a_new_pool_whose_workers_never_get_ready_changes_nothing() {
+    let balancer = Balancer::start("", &workers(1));
+    until_ready(&balancer, 1);
+    rewrite(&balancer, |text| {
+        let bad = "[pool.bad.workers]\ncommand = [\"/bin/sh\", \"-c\", \"echo no luck; exit 3\"]\n";
+        format!("{text}{bad}[[route]]\npool = \"app\"\n[[route]]\npath = \"/bad\"\npool = \"bad\"\n")
+    });
+    let (code, said) = balancer.run(&["reload"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("pool bad: no worker is ready: bad.1 (pid "), "{said}");
+    assert!(said.trim_end().ends_with("; nothing has changed"), "{said}");
+    assert_eq!(status(&balancer)["pools"].as_array().unwrap().len(), 1);
+    assert_eq!(Client::of(&balancer).get("/bad").status(), 200, "it goes where it went");
+}
+
+#[test]
+fn a_changed_command_replaces_the_workers_and_a_broken_one_leaves_them() {
+    let balancer = Balancer::start("", &workers(2));
+    until_ready(&balancer, 2);
+    rewrite(&balancer, |text| text.replace("count = 2", "count = 2\nenv = { COLOUR = \"red\" }"));
+    let said = reload(&balancer);
+    assert!(said.contains("pool app: every worker is replaced, for a changed env\n"), "{said}");
+    let colour = || Client::of(&balancer).get("/info?env=COLOUR").text();
+    assert!((0..4).all(|_| colour().contains("red")), "{}", colour());
+    rewrite(&balancer, |text| text.replace("\"red\"", "\"blue\"").replace("\"backend\"", "\"no-such-command\""));
+    let (code, said) = balancer.run(&["reload"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("reloaded, but workers of pool app are as they were: "), "{said}");
+    assert!((0..4).all(|_| colour().contains("red")), "the old ones serve");
+    let (_, again) = balancer.run(&["reload", "--dry-run"]);
+    assert!(again.contains("for a changed command, env"), "it is still to be done: {again}");
+}
+
+#[test]
+fn a_scaled_pool_keeps_its_number_until_the_file_says_another() {
+    let balancer = Balancer::start("", &workers(1));
+    until_ready(&balancer, 1);
+    assert_eq!(balancer.run(&["scale", "app", "3"]).0, 0);
+    rewrite(&balancer, |text| text.replace("[pool.app.workers]", "[pool.app]\nattempts_max = 2\n[pool.app.workers]"));
+    assert!(!reload(&balancer).contains("workers 3"));
+    until_ready(&balancer, 3);
+    rewrite(&balancer, |text| text.replace("count = 1", "count = 2"));
+    assert!(reload(&balancer).contains("pool app: workers 3 → 2\n"));
+    until_ready(&balancer, 2);
+}
+
+#[test]
+fn pools_routes_weights_and_endpoints_change_under_traffic_without_one_failed_request() {
+    let origins: Vec<Origin> = (1..=3).map(|number| Origin::named(&number.to_string())).collect();
+    let address = |index: usize| origins[index].address();
+    let balancer = Balancer::before(&[&origins[0], &origins[1]]);
+    let plain = std::fs::read_to_string(balancer.directory().join("lb.toml")).unwrap();
+    let over = AtomicBool::new(false);
+    let variants = [
+        plain.replace(&format!("\"{}\"", address(0)), &format!("{{ address = \"{}\", weight = 7 }}", address(0))),
+        plain.replace(&address(0), &address(2)),
+        format!("{plain}[pool.b]\nendpoints = [{:?}]\n[[route]]\npool = \"b\"\n", address(2)),
+        format!(
+            "{plain}[pool.b]\nendpoints = [{:?}]\n[[route]]\npool = \"app\"\n[[route]]\npath = \"/x\"\npool = \"b\"\n",
+            address(0)
+        ),
+        plain.replace("[pool.app]", "[pool.app]\npolicy = \"least_connections\"\nresponse_timeout = \"5s\""),
+        plain.replace(&address(0), &address(2)).replace(&address(1), &address(0)),
+        plain.clone(),
+    ];
+    let counts: Vec<usize> = std::thread::scope(|scope| {
+        let (balancer, over) = (&balancer, &over);
+        let traffic = (0..4).map(|number| {
+            scope.spawn(move || {
+                let (mut count, mut client) = (0, Client::of(balancer));
+                while !over.load(Ordering::Relaxed) {
+                    if number % 2 == 0 {
+                        client = Client::of(balancer);
+                    }
+                    let path = ["/", "/x"][count % 2];
+                    client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"));
+                    let response = client.response();
+                    assert_eq!(response.status(), 200, "{response:?}");
+                    count += 1;
+                }
+                count
+            })
+        });
+        let traffic: Vec<_> = traffic.collect();
+        let changing = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for variant in variants.iter().cycle().take(21) {
+                rewrite(balancer, |_| variant.clone());
+                reload(balancer);
+            }
+        }));
+        over.store(true, Ordering::Relaxed);
+        let counts = traffic.into_iter().map(|thread| thread.join().unwrap()).collect();
+        changing.unwrap();
+        counts
+    });
+    assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
+}
+
+#[test]
+fn fifty_open_tunnels_survive_twenty_reloads_that_do_not_concern_them() {
+    let tunnel = Origin::start(|mut exchange| {
+        exchange.request();
+        exchange.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+        while let Some(line) = exchange.until("\n") {
+            exchange.send(line.to_uppercase());
+        }
+    });
+    let other = Origin::named("2");
+    let tables = format!(
+        "{}[pool.b]\nendpoints = [{:?}]\n[[route]]\npool = \"app\"\n[[route]]\npath = \"/b\"\npool = \"b\"\n",
+        pool_of(&[&tunnel]),
+        other.address()
+    );
+    let balancer = Balancer::start("", &tables);
+    let mut clients: Vec<Client> = (0..50).map(|_| Client::of(&balancer)).collect();
+    for client in &mut clients {
+        client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+        assert_eq!(client.response().status(), 101);
+    }
+    let plain = std::fs::read_to_string(balancer.directory().join("lb.toml")).unwrap();
+    for round in 0..20 {
+        rewrite(&balancer, |_| plain.replace("[pool.b]", &format!("[pool.b]\nresponse_timeout = \"{}s\"", round + 1)));
+        assert!(reload(&balancer).contains("untouched: pool app\n"));
+    }
+    let endpoint = &status(&balancer)["pools"][0]["endpoints"][0];
+    assert_eq!((endpoint["in_flight"].as_u64(), endpoint["requests"].as_u64()), (Some(50), Some(50)));
+    for client in &mut clients {
+        client.send("still here\n");
+        assert_eq!(client.until("\n"), "STILL HERE\n");
+    }
+    assert_eq!(tunnel.ends(), 0);
+}
+
+#[test]
+fn a_removed_endpoint_may_finish_what_it_has() {
+    let origin = Origin::start(|mut exchange| {
+        exchange.request();
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na");
+        exchange.until("never");
+    });
+    let slow = Origin::start(move |mut exchange| {
+        while exchange.request().is_some() {
+            exchange.send(ok("2"));
+        }
+    });
+    let balancer = Balancer::before(&[&origin]);
+    let mut client = Client::of(&balancer);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.head();
+    rewrite(&balancer, |text| text.replace(&origin.address(), &slow.address()));
+    reload(&balancer);
+    assert_eq!(Client::of(&balancer).get("/").text(), "2");
+    assert_eq!(origin.ends(), 0, "its request is in flight still");
+}
+
+#[test]
+fn a_storm_of_hups_is_one_reload_or_two_and_the_last_file_counts() {
+    let origins = [Origin::named("1"), Origin::named("2")];
+    let balancer = Balancer::before(&[&origins[0]]);
+    rewrite(&balancer, |text| text.replace(&origins[0].address(), &origins[1].address()));
+    for _ in 0..200 {
+        balancer.signal(Signal::SIGHUP);
+    }
+    eventually(|| "the second".into(), || (Client::of(&balancer).get("/").text() == "2").then_some(()));
+    let done = status(&balancer)["reloads"]["done"].as_u64().unwrap();
+    assert!((1..100).contains(&done), "{done} reloads of 200 signals");
+    assert_eq!(status(&balancer)["reloads"]["failed"], 0);
+    // Behind whatever is left of the storm.
+    assert_eq!(reload(&balancer), "untouched: pool app\nnothing to do\n");
+}
