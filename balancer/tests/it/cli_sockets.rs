@@ -315,8 +315,10 @@ impl Base {
         program
     }
 
+    /// What is there besides the directory of the admin socket.
     fn entries(&self) -> Vec<PathBuf> {
-        std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect()
+        let entries = std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| !path.ends_with("balancer")).collect()
     }
 
     fn only_entry(&self) -> PathBuf {

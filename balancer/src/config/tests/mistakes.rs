@@ -1302,7 +1302,6 @@ const WORKERS: &[Row] = &[
             "leave it out; paths are chosen by us, a new one at each start",
         )],
     ),
-    (r#"memory_max = "1GB""#, &[(4, 1, "memory_max", r#""memory_max" is not supported yet"#, "leave it out for now")]),
     (
         r#"user = "nobody-here""#,
         &[(
