@@ -99,13 +99,16 @@ impl Server {
         // Dropping an entry closes that listener.
         let mut open = HashMap::new();
         let begin = |address, queue, open: &mut HashMap<_, _>, accepting: &mut JoinSet<()>| {
-            let (queue, (close, closing)) = (Accepting::new(queue, &spares)?, oneshot::channel());
+            let (close, closing) = oneshot::channel();
             accepting.spawn_local(accept(queue, own, Rc::clone(&serving), closing, draining.clone()));
             open.insert(address, close);
-            io::Result::Ok(())
         };
-        for (address, queue) in std::mem::take(&mut self.queues) {
-            begin(address, queue, &mut open, &mut accepting)?;
+        let register = |queue| Accepting::new(queue, &spares);
+        let queues = std::mem::take(&mut self.queues).into_iter();
+        let queues = queues.map(|(address, queue)| Ok((address, register(queue)?))).collect::<io::Result<Vec<_>>>()?;
+        self.threads.all_ready().await;
+        for (address, queue) in queues {
+            begin(address, queue, &mut open, &mut accepting);
         }
         let limits = self.limits.clone();
         let tick_for = move |service: Duration| tick_for(service.min(shortest(&limits)));
@@ -123,11 +126,10 @@ impl Server {
             tokio::select! {
                 Some(handed) = self.handed.recv() => serving.take(handed),
                 Some(order) = self.orders.recv() => match order {
-                    Order::Open(address, queue) => {
-                        if let Err(error) = begin(address.clone(), queue, &mut open, &mut accepting) {
-                            tracing::error!(%error, "cannot accept from {address}");
-                        }
-                    }
+                    Order::Open(address, queue) => match register(queue) {
+                        Ok(queue) => begin(address, queue, &mut open, &mut accepting),
+                        Err(error) => tracing::error!(%error, "cannot accept from {address}"),
+                    },
                     Order::Close(address) => drop(open.remove(&address)),
                     Order::Shortest(shortest) => tick.set(tick_for(shortest)),
                 },
@@ -207,7 +209,8 @@ impl<S: Service> Serving<S> {
             return;
         }
         let counted = self.threads.place(own);
-        match counted.thread() == own {
+        // Who is refused is refused here, where it is counted how many are.
+        match counted.thread() == own || self.threads.are_full() {
             true => self.begin(socket, peer, counted),
             false => counted.hand_over(socket, peer),
         }

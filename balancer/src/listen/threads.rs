@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::client::Peer;
 use super::socket::{Socket, Stream};
@@ -15,6 +15,8 @@ pub(super) struct Threads {
     open: Vec<AtomicUsize>,
     hand_over: Vec<mpsc::UnboundedSender<Handed>>,
     pub(super) connections_max: AtomicUsize,
+    /// Threads that have all they need to serve.
+    ready: watch::Sender<usize>,
 }
 
 /// A place among a thread's connections; dropping it gives it back.
@@ -37,8 +39,17 @@ impl Threads {
         // Bounded by `connections_max`: whatever is handed over has been counted.
         let (hand_over, receivers) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let open = (0..count).map(|_| AtomicUsize::new(0)).collect();
+        let ready = watch::Sender::new(0);
         let connections_max = AtomicUsize::new(connections_max);
-        (Arc::new(Self { open, hand_over, connections_max }), receivers)
+        (Arc::new(Self { open, hand_over, connections_max, ready }), receivers)
+    }
+
+    /// Says that one more thread has all it needs, and waits until all have: clients who come at once must not take
+    /// descriptors that a thread needs to begin.
+    pub(super) async fn all_ready(&self) {
+        self.ready.send_modify(|ready| *ready += 1);
+        // The sender is this very value.
+        let _ = self.ready.subscribe().wait_for(|ready| *ready >= self.open.len()).await;
     }
 
     /// How many there are.

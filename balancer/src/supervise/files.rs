@@ -63,7 +63,7 @@ impl Thread {
         let (queue, orders) = sync_channel(QUEUE_MAX);
         let (end, ended) = sync_channel(1);
         let body = move || {
-            write_all(&orders);
+            write_all(orders);
             // Nobody listens when the process ended without waiting.
             let _ = end.send(());
         };
@@ -85,7 +85,8 @@ impl Drop for Thread {
     }
 }
 
-fn write_all(orders: &Receiver<Order>) {
+/// Until the end is ordered; then nothing can be queued any more.
+fn write_all(orders: Receiver<Order>) {
     let mut files = HashMap::<Arc<Path>, Rotated>::new();
     while let Ok(Order::Write(path, lines, dropped)) = orders.recv() {
         let file = files.entry(Arc::clone(&path)).or_insert_with(|| Rotated::new(&path, FILE_BYTES_MAX));

@@ -16,16 +16,16 @@ fn closing_after(idle: Duration) -> Origin {
 #[test]
 fn workers_that_close_idle_connections_cost_no_request_and_run_none_twice() {
     // Far longer than any of them keeps a connection: what they do has to be learned.
-    let origins = [20, 40, 80].map(|millis| closing_after(Duration::from_millis(millis)));
+    let origins = [100, 200, 400].map(|millis| closing_after(Duration::from_millis(millis)));
     let pool = pool_of(&[&origins[0], &origins[1], &origins[2]]);
     let balancer = Balancer::start("", &(pool + "keep_alive_timeout = \"10m\"\n"));
     std::thread::scope(|scope| {
-        for thread in 0..12_u64 {
+        for thread in 0..24_u64 {
             let balancer = &balancer;
             scope.spawn(move || {
                 let mut client = Client::of(balancer);
                 let mut random = thread * 7 + 1;
-                for number in 0..100 {
+                for number in 0..50 {
                     random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     let method = ["GET", "POST", "PUT", "DELETE"][(random >> 60) as usize % 4];
                     let body = ["", "x", "hello"][(random >> 40) as usize % 3];
@@ -36,7 +36,7 @@ fn workers_that_close_idle_connections_cost_no_request_and_run_none_twice() {
                     let response = client.response();
                     assert_eq!(response.status(), 200, "{method} {body:?}: {response:?}");
                     // The gap is what is tested.
-                    std::thread::park_timeout(Duration::from_millis((random >> 32) % 100));
+                    std::thread::park_timeout(Duration::from_millis((random >> 32) % 500));
                 }
             });
         }
