@@ -14,6 +14,8 @@ pub(super) struct SocketFile {
     path: PathBuf,
     /// Which file it was: another instance may have put its own there.
     id: (u64, u64),
+    /// Whether its directory is there because of us.
+    made_directory: bool,
 }
 
 /// The usual places for the socket of an instance called `name`, the best first.
@@ -31,9 +33,7 @@ pub fn candidates(name: &str) -> Vec<PathBuf> {
 /// # Errors
 /// [`io::ErrorKind::AddrInUse`] when an instance answers there; else why it cannot be.
 pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    if let Some(directory) = path.parent() {
-        make_private(directory)?;
-    }
+    let made_directory = path.parent().map_or(Ok(false), make_private)?;
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is not a socket is there"));
@@ -57,7 +57,7 @@ pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         io::Result::Ok((file.dev(), file.ino()))
     };
     match placed() {
-        Ok(id) => Ok((listener, SocketFile { path: path.to_owned(), id })),
+        Ok(id) => Ok((listener, SocketFile { path: path.to_owned(), id, made_directory })),
         Err(error) => {
             let _ = fs::remove_file(&beside);
             Err(error)
@@ -65,11 +65,11 @@ pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     }
 }
 
-/// A directory that nobody else can write to.
-fn make_private(directory: &Path) -> io::Result<()> {
+/// A directory that nobody else can write to; whether it is new.
+fn make_private(directory: &Path) -> io::Result<bool> {
     match DirBuilder::new().mode(0o700).create(directory) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => return made,
+        made => return made.map(|()| true),
     }
     // One that others may write to is theirs, unless it is the kind where each keeps to his own (as /tmp).
     let found = fs::metadata(directory)?;
@@ -79,7 +79,7 @@ fn make_private(directory: &Path) -> io::Result<()> {
         let text = format!("others may write to {}", directory.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
-    Ok(())
+    Ok(false)
 }
 
 impl SocketFile {
@@ -92,6 +92,10 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.id) {
             let _ = fs::remove_file(&self.path);
+            if let Some(directory) = self.path.parent().filter(|_| self.made_directory) {
+                // Fails where another instance has its socket there.
+                let _ = fs::remove_dir(directory);
+            }
         }
     }
 }

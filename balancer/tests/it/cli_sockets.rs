@@ -315,10 +315,10 @@ impl Base {
         program
     }
 
-    /// What is there besides the folder of admin sockets, which may be another instance's too.
+    /// What is there besides the directory of the admin socket.
     fn entries(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-        entries.filter(|path| path.file_name().is_none_or(|name| name != "balancer")).collect()
+        entries.filter(|path| !path.ends_with("balancer")).collect()
     }
 
     fn only_entry(&self) -> PathBuf {
