@@ -37,10 +37,9 @@ impl Wire {
     fn unless_deaf(&mut self, written: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(_)) => {
-                let interim = self.interim.get();
-                if !interim.taken {
-                    self.interim.set(Interim { taken: true, ..interim });
-                }
+                let mut interim = self.interim.get();
+                interim.taken = true;
+                self.interim.set(interim);
                 written
             }
             Poll::Ready(Err(_)) if self.interim.get().taken => {
