@@ -41,7 +41,7 @@ use query_of_death::QueryOfDeath;
 use queue::Queue;
 pub use queue::{Ask, Figures, Reason, Refused};
 use retry_budget::RetryBudget;
-pub use slots::Claim;
+pub use slots::{Claim, Reservation};
 pub use waiting::Waiting;
 
 /// A pool and what is remembered of it between requests.

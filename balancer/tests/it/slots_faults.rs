@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -290,4 +292,38 @@ fn workers(count: usize, arguments: &str, keys: &str) -> String {
 fn pid_of(log: &str, worker: &str) -> Pid {
     let rest = log.split_once(&format!("{worker} (pid ")).unwrap().1;
     Pid::from_raw(rest.split(')').next().unwrap().parse().unwrap())
+}
+
+#[test]
+fn probes_disturb_no_worker_that_serves_one_connection_at_a_time() {
+    // It reads the next connection only when the one before has ended, as a plain socket loop does that keeps alive.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let probed = Arc::new(AtomicUsize::new(0));
+    let questions = Arc::clone(&probed);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
+                if line.ends_with("\r\n\r\n") {
+                    questions.fetch_add(usize::from(line.starts_with("GET /health")), Ordering::SeqCst);
+                    let _ = reader.get_mut().write_all(ok("1").as_bytes());
+                    line.clear();
+                }
+            }
+        }
+    });
+    let tables = format!(
+        "[pool.app]\nendpoints = [{address:?}]\nslots = 1\nkeep_alive_timeout = \"10m\"\n\
+         [pool.app.probe]\npath = \"/health\"\ninterval = \"20ms\"\ntimeout = \"5s\"\n"
+    );
+    let balancer = Balancer::start("threads = 2", &tables);
+    let mut client = Client::of(&balancer);
+    // With an idle connection of ours between requests, and a question between those.
+    for _ in 0..10 {
+        assert_eq!(client.get("/").text(), "1");
+        let before = probed.load(Ordering::SeqCst);
+        eventually(|| "another question".into(), || (probed.load(Ordering::SeqCst) > before).then_some(()));
+    }
 }
