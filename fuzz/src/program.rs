@@ -143,13 +143,15 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
         limits: config.client.clone(),
         trusted: Vec::new(),
         access_log: config.access_log.clone(),
+        metrics: Arc::default(),
     });
     let writer = Writer::start(None).expect("a writer");
     let (_drain, draining) = drain();
     let listeners = [0, 1].map(|index| listen::open(&config.listen[index], 1).expect("a listener"));
     let tcp = listeners[1].address.to_string().parse().expect("an address");
     let limit = Duration::from_secs(10);
-    let mut servers = Server::for_threads(1, 1_000, &listeners, &config.client, limit, &draining).expect("a server");
+    let (mut servers, _control) =
+        Server::for_threads(1, 1_000, &listeners, &config.client, limit, &draining).expect("a server");
     let server = servers.remove(0);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).expect("a runtime");
     let served = runtime.block_on(async move {
