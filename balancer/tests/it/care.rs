@@ -52,6 +52,7 @@ fn a_get_that_workers_die_of_takes_no_more_of_them_than_allowed() {
         assert!(matches!(status, 502 | 503), "{status} {body}");
     }
     eventually("it is refused", || get(program.address(), "/crash").unwrap().1.contains("query_of_death"));
+    program.stderr.until_count(" died: ", 3);
     assert_eq!(program.stderr.now().matches(" died: ").count(), 3);
 }
 
