@@ -143,6 +143,7 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
         limits: config.client.clone(),
         trusted: Vec::new(),
         access_log: config.access_log.clone(),
+        metrics: Arc::default(),
     });
     let writer = Writer::start(None).expect("a writer");
     let (_drain, draining) = drain();
@@ -150,7 +151,7 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
     let tcp = listeners[1].address.to_string().parse().expect("an address");
     let limit = Duration::from_secs(10);
     let mut servers = Server::for_threads(1, 1_000, &listeners, &config.client, limit, &draining).expect("a server");
-    let server = servers.remove(0);
+    let server = servers.0.remove(0);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).expect("a runtime");
     let served = runtime.block_on(async move {
         let worker = UnixListener::bind(worker).expect("a worker");
