@@ -102,11 +102,7 @@ impl Endpoint {
     /// Counts first and asks then (both sequentially consistent), so that whoever sees [`Self::drain`] done and nothing in
     /// flight knows that nothing will be.
     pub fn claim(self: &Arc<Self>) -> Option<InFlight> {
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let mut place = InFlight { endpoint: Arc::clone(self), claimed: Claimed::Ordinary, judged: true, entry: None };
-        if !self.accepts() {
-            return None;
-        }
+        let mut place = self.reserve()?;
         place.claimed = self.verdict.claim()?;
         place.judged = false;
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -114,6 +110,13 @@ impl Endpoint {
             ledger.count();
         }
         Some(place)
+    }
+
+    /// Counts somebody who is no request, and of whom nothing is learned; `None` when it does not accept.
+    pub fn reserve(self: &Arc<Self>) -> Option<InFlight> {
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let place = InFlight { endpoint: Arc::clone(self), claimed: Claimed::Ordinary, judged: true, entry: None };
+        self.accepts().then_some(place)
     }
 
     /// From now on `pool` judges it by `rules`; as a fresh member, it begins with a slow start.

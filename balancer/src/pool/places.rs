@@ -4,6 +4,7 @@
 //! place without a connection may open one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -69,6 +70,13 @@ impl Places {
         let (lane, kept) = (waiter.lane(), self.kept.get_mut(&in_flight.endpoint().id()).and_then(Vec::pop));
         self.slow_in_flight += usize::from(lane == Lane::Slow);
         Some(Grant { in_flight, kept, lane })
+    }
+
+    /// Takes a free place at one endpoint for somebody who is no request.
+    pub(super) fn reserve(&mut self, endpoint: &Arc<Endpoint>) -> Option<Grant> {
+        let in_flight = (endpoint.in_flight() < self.slots).then(|| endpoint.reserve())??;
+        let kept = self.kept.get_mut(&endpoint.id()).and_then(Vec::pop);
+        Some(Grant { in_flight, kept, lane: Lane::Fast })
     }
 
     /// A place comes back.

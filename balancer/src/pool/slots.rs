@@ -10,6 +10,7 @@ use super::place::Grant;
 use super::queue::{Ask, Claimed, Figures, Queue, Reason, Refused};
 use super::{Place, Pool, Waiting};
 use crate::config;
+use crate::endpoint::Endpoint;
 
 /// What [`Pool::claim_slot`] gives.
 #[derive(Debug)]
@@ -22,7 +23,35 @@ pub enum Claim {
     Refused(Refused),
 }
 
+/// A slot in which somebody other than a request talks to the endpoint; dropping it gives it back.
+#[derive(Debug)]
+pub struct Reservation {
+    pool: Arc<Pool>,
+    grant: Option<Grant>,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.pool.locked(|queue, members, wake| {
+            if let Some(grant) = self.grant.take() {
+                queue.places.put_back(grant);
+            }
+            queue.dispatch(members, &self.pool.cursors, Instant::now(), wake);
+        });
+    }
+}
+
 impl Pool {
+    /// Takes a free slot of an endpoint and closes the idle connection that belongs to it: an endpoint that serves one
+    /// connection at a time would answer no other. `None` where every slot is in use, or there are none.
+    pub fn reserve(self: &Arc<Self>, endpoint: &Arc<Endpoint>) -> Option<Reservation> {
+        let grant = self.locked(|queue, _, _| queue.places.reserve(endpoint))??;
+        let Grant { in_flight, kept, lane } = grant;
+        // Closed here, outside of the lock.
+        drop(kept);
+        Some(Reservation { pool: Arc::clone(self), grant: Some(Grant { in_flight, kept: None, lane }) })
+    }
+
     /// Whether requests at an endpoint are counted and the others queued; then places are had from
     /// [`Self::claim_slot`].
     pub fn has_slots(&self) -> bool {

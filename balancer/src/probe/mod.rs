@@ -66,7 +66,7 @@ async fn watch(pool: Arc<Pool>, probe: Arc<config::Probe>, permits: Permits) {
         for member in members {
             asked.entry(member.id()).or_insert_with(|| {
                 let mut task = JoinSet::new();
-                task.spawn(ask_for_ever(member, Arc::clone(&probe), permits.clone()));
+                task.spawn(ask_for_ever(Arc::clone(&pool), member, Arc::clone(&probe), permits.clone()));
                 task
             });
         }
@@ -74,13 +74,19 @@ async fn watch(pool: Arc<Pool>, probe: Arc<config::Probe>, permits: Permits) {
     }
 }
 
-async fn ask_for_ever(endpoint: Arc<Endpoint>, probe: Arc<config::Probe>, permits: Permits) {
+async fn ask_for_ever(pool: Arc<Pool>, endpoint: Arc<Endpoint>, probe: Arc<config::Probe>, permits: Permits) {
     let mut rng: SmallRng = rand::make_rng();
     loop {
         let mut failed = false;
         if endpoint.accepts() {
             // It fails only when the semaphore is closed, and nobody closes it.
             let _permit = permits.0.acquire().await;
+            let slot = pool.reserve(&endpoint);
+            if pool.has_slots() && slot.is_none() {
+                // The requests in all of its slots say how it is; a question would wait behind them, and they behind it.
+                sleep(pause(probe.interval, endpoint.is_down(), &mut rng)).await;
+                continue;
+            }
             let answer = ask(&endpoint, &probe).await;
             failed = answer.is_err();
             endpoint.probed(answer.as_ref().map(drop).map_err(|failure| failure as &dyn fmt::Display));

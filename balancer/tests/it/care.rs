@@ -183,7 +183,8 @@ fn exchange(connection: &mut TcpStream, body: &str) -> String {
 /// Processes whose parent this one is.
 fn children(pid: i32) -> Vec<i32> {
     let mut children = Vec::new();
-    for task in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
+    // None of a process that has ended.
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
         let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
         children.extend(text.split_whitespace().map(|pid| pid.parse::<i32>().unwrap()));
     }

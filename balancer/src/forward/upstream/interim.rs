@@ -9,12 +9,14 @@ pub(super) struct Interim {
     newlines: u8,
     count: u8,
     over: bool,
+    /// Whether the worker's kernel has taken any of the request.
+    pub(super) taken: bool,
 }
 
 impl Interim {
     /// Before the first byte.
     pub(super) fn begin() -> Self {
-        Self { line: Some(0), newlines: 0, count: 0, over: false }
+        Self { line: Some(0), newlines: 0, count: 0, over: false, taken: false }
     }
 
     /// Whether the final response has begun.

@@ -33,14 +33,20 @@ impl Wire {
 
     /// A worker may answer before it has read the request, and close: its kernel then answers the rest with a reset. What
     /// it has said is here all the same, and is read before the reset is (RFC 9112 §9.5). So the rest of the request goes
-    /// nowhere, and what is read decides.
+    /// nowhere, and what is read decides. A request of which nothing was taken is no such case: it is given back.
     fn unless_deaf(&mut self, written: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
         match written {
-            Poll::Ready(Err(_)) => {
+            Poll::Ready(Ok(_)) => {
+                let mut interim = self.interim.get();
+                interim.taken = true;
+                self.interim.set(interim);
+                written
+            }
+            Poll::Ready(Err(_)) if self.interim.get().taken => {
                 self.deaf = true;
                 Poll::Ready(Ok(offered))
             }
-            written => written,
+            Poll::Ready(Err(_)) | Poll::Pending => written,
         }
     }
 }
