@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An answer, of which the body is still to be read.
 #[derive(Debug)]
@@ -22,16 +22,18 @@ pub enum AskError {
     Failed(PathBuf, io::Error),
 }
 
-/// Asks the first of `sockets` where somebody listens.
+/// Asks the first of `sockets` where somebody listens. With `configuration`, an instance that serves another file is none: in the
+/// usual places there may be others of the same name.
 ///
 /// # Errors
 /// [`AskError`].
-pub fn ask(sockets: &[PathBuf], method: &str, target: &str) -> Result<Answer, AskError> {
+pub fn ask(sockets: &[PathBuf], configuration: Option<&Path>, method: &str, target: &str) -> Result<Answer, AskError> {
     for path in sockets {
         match UnixStream::connect(path) {
-            Ok(stream) => {
-                return exchange(stream, method, target).map_err(|error| AskError::Failed(path.clone(), error));
-            }
+            Ok(stream) => match exchange(stream, configuration, method, target) {
+                Ok(answer) if answer.status == MISDIRECTED => {}
+                answer => return answer.map_err(|error| AskError::Failed(path.clone(), error)),
+            },
             Err(error) if is_absent(&error) => {}
             Err(error) => return Err(AskError::Failed(path.clone(), error)),
         }
@@ -68,8 +70,12 @@ impl Answer {
 }
 
 /// HTTP/1.0, whose answers end with the connection and need no taking apart.
-fn exchange(mut stream: UnixStream, method: &str, target: &str) -> io::Result<Answer> {
-    stream.write_all(format!("{method} {target} HTTP/1.0\r\nContent-Length: 0\r\n\r\n").as_bytes())?;
+fn exchange(mut stream: UnixStream, configuration: Option<&Path>, method: &str, target: &str) -> io::Result<Answer> {
+    let mut request = format!("{method} {target} HTTP/1.0\r\nContent-Length: 0\r\n");
+    if let Some(path) = configuration {
+        request.push_str(&format!("{CONFIGURATION}: {}\r\n", escaped(&path.to_string_lossy())));
+    }
+    stream.write_all(format!("{request}\r\n").as_bytes())?;
     let mut answer = Answer { status: 0, body: BufReader::new(stream) };
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "that is no answer of a balancer");
     let first = answer.line()?.ok_or_else(broken)?;
@@ -112,5 +118,9 @@ impl std::error::Error for AskError {
     }
 }
 
+/// The field that says whose instance is meant, as [`escaped`].
+pub(super) const CONFIGURATION: &str = "balancer-configuration";
+/// RFC 9110 §15.5.20.
+const MISDIRECTED: u16 = 421;
 /// A line of a worker's log is shorter, and so is any of an answer.
 const LINE_MAX: u64 = 1 << 20;

@@ -1,6 +1,7 @@
 //! What the admin service knows of the running program. Kept up to date by `app`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -22,6 +23,8 @@ pub struct Instance {
     pub name: String,
     /// Where its configuration comes from, for people.
     pub origin: String,
+    /// Its file, if it comes from one, without links on the way.
+    pub path: Option<PathBuf>,
     /// When it started.
     pub started: SystemTime,
     /// Counters of requests.
@@ -74,14 +77,14 @@ type Sample = (Instant, BTreeMap<Option<Arc<str>>, Totals>);
 impl Instance {
     /// One that has just started.
     pub fn new(
-        name: String,
-        origin: String,
+        (name, origin, path): (String, String, Option<PathBuf>),
         (metrics, control): (Arc<Metrics>, Arc<Control>),
         orders: tokio::sync::mpsc::Sender<Order>,
     ) -> Self {
         Self {
             name,
             origin,
+            path,
             started: SystemTime::now(),
             metrics,
             control,

@@ -7,11 +7,16 @@ use http::{Method, StatusCode};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::answer::{Answer, AnswerBody, HTML, JSON, JSON_LINES, PLAIN, plain, text, with};
+use super::client::CONFIGURATION;
 use super::{Action, Instance, Line, Order, Teller, follow, prometheus, status};
 use crate::config::nearest;
 
 /// Answers one request.
 pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts) -> Answer {
+    let meant = head.headers.get(CONFIGURATION).map(|path| decoded(&String::from_utf8_lossy(path.as_bytes())));
+    if meant.is_some_and(|meant| instance.path.as_ref().is_none_or(|path| path.to_string_lossy() != meant)) {
+        return plain(StatusCode::MISDIRECTED_REQUEST, "this instance serves another configuration");
+    }
     let query = Query(head.uri.query().unwrap_or_default());
     let path = head.uri.path();
     let is_action = path.strip_prefix("/api/").is_some_and(|name| ACTIONS.contains(&name));

@@ -87,7 +87,8 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         servers.map_err(|error| Failure::System("cannot share a listener among threads", error))?;
     let control = Arc::new(control);
     let counted = (Arc::clone(&shared.metrics), Arc::clone(&control));
-    let instance = Arc::new(Instance::new(origin.name.clone(), origin.shown.clone(), counted, asking));
+    let instance =
+        Arc::new(Instance::new((origin.name.clone(), origin.shown.clone(), origin.path.clone()), counted, asking));
     // Before anything is started: what the configuration wants and cannot have ends the start.
     let admin = AdminServer::start(&instance, &config.admin).map_err(Failure::Admin)?;
     start::announce(config, &origin.shown, &listeners, descriptors, connections_max);
@@ -170,7 +171,7 @@ async fn until_stopped(
                 }
                 Order::Asked(Asked { action: Action::Stop { now }, teller }) => {
                     tracing::info!("asked to stop{}", if now { " at once" } else { "" });
-                    signals.keep(teller);
+                    signals.keep(teller).await;
                     return (now, Ok(()));
                 }
                 Order::Asked(Asked { action: Action::Drain { endpoint, yes }, teller }) => {

@@ -59,9 +59,13 @@ impl Signals {
     }
 
     /// Keeps somebody waiting until the end.
-    pub(super) fn keep(&mut self, teller: Teller) {
+    pub(super) async fn keep(&mut self, teller: Teller) {
         teller.progress("stopping: requests in flight finish, then the workers end");
         self.waiting.push(teller);
+        // The end may be near: the answer has to have begun by then.
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Returns at the next order to stop, and refuses everything else: it is stopping already.
@@ -72,7 +76,7 @@ impl Signals {
                 Order::Reload => tracing::warn!("no reload: stopping"),
                 Order::Reopen => {}
                 Order::Asked(Asked { action: Action::Stop { now }, teller }) => {
-                    self.keep(teller);
+                    self.keep(teller).await;
                     if now {
                         return;
                     }
@@ -82,3 +86,6 @@ impl Signals {
         }
     }
 }
+
+/// In the first whoever waits takes the news, and writes in the same or in the next.
+const TURNS: usize = 4;

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{WRONG_CONFIGURATION, config_path, fail, instance_name, print, say};
+use super::{WRONG_CONFIGURATION, config_path, fail, instance_name, print, say, whole};
 use crate::admin::client::{Answer, AskError, ask};
 use crate::admin::{Line, Outcome, candidates};
 use crate::config;
@@ -29,7 +29,8 @@ impl Target {
 
     /// Asks for something; what cannot be asked ends the command.
     pub(super) fn ask(&self, method: &str, target: &str) -> Result<Answer, ExitCode> {
-        ask(&self.sockets(), method, target).map_err(|error| {
+        let (sockets, configuration) = self.sockets();
+        ask(&sockets, configuration.as_deref(), method, target).map_err(|error| {
             let not_running = matches!(error, AskError::NotRunning(_));
             say(&format!("balancer: {error}"));
             // It may be there, at a socket that a file with mistakes does not tell.
@@ -77,20 +78,22 @@ impl Target {
         Ok(None)
     }
 
-    fn sockets(&self) -> Vec<PathBuf> {
+    /// Where it may be, and in the usual places, whose it must be.
+    fn sockets(&self) -> (Vec<PathBuf>, Option<PathBuf>) {
         if let Some(socket) = &self.socket {
-            return vec![socket.clone()];
+            return (vec![socket.clone()], None);
         }
         let path = config_path(self.config.clone());
         if let Some(socket) = config::admin_socket(&path) {
-            return vec![socket];
+            return (vec![socket], None);
         }
         let mut sockets = candidates(&instance_name(&path));
         if self.config.is_none() && !path.exists() {
             // Without a file it is one that needs none.
             sockets.extend(["demo", "run"].iter().flat_map(|name| candidates(name)));
+            return (sockets, None);
         }
-        sockets
+        (sockets, Some(whole(&path)))
     }
 
     fn tell_mistakes(&self) -> bool {

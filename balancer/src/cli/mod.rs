@@ -111,6 +111,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The path from the root, without links where it can be followed.
+fn whole(path: &Path) -> PathBuf {
+    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+}
+
 /// What an instance is called that serves the file at `path`.
 fn instance_name(path: &Path) -> String {
     path.file_stem().map_or_else(|| "lb".to_owned(), |stem| stem.to_string_lossy().into_owned())

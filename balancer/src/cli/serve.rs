@@ -13,7 +13,7 @@ pub(super) fn run(file: Option<PathBuf>, log_level: &str) -> ExitCode {
         Ok((config, path)) => {
             let shown = path.display().to_string();
             // Whatever becomes of the directory we are in, the file stays the same.
-            let path = std::path::absolute(&path).unwrap_or(path);
+            let path = super::whole(&path);
             serve(&config, &Origin { name: super::instance_name(&path), shown, path: Some(path) }, log_level)
         }
         Err(code) => code,

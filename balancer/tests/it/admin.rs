@@ -259,6 +259,17 @@ fn stop_waits_for_the_end_and_now_cuts_what_is_in_flight() {
 }
 
 #[test]
+fn a_command_never_reaches_an_instance_of_another_file() {
+    let origin = Origin::named("1");
+    let (one, other) = (Balancer::before(&[&origin]), Balancer::before(&[&origin]));
+    // The usual place of the first, with the file of the second.
+    let mut command = other.command(&["stop"]);
+    let output = command.env("XDG_RUNTIME_DIR", one.directory()).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert_eq!((one.run(&["status"]).0, other.run(&["status"]).0), (0, 0));
+}
+
+#[test]
 fn two_commands_at_once_are_both_done_one_after_the_other() {
     let balancer = Balancer::start("", &workers(2));
     until_ready(&balancer, 2);
