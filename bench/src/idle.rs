@@ -92,10 +92,10 @@ fn answered(stream: &mut TcpStream, body: &[u8]) -> io::Result<()> {
 /// Connections that are opened at once.
 pub(crate) const BATCH: usize = 64;
 const TIME: Duration = Duration::from_secs(10);
-const SETTLE_TIME: Duration = Duration::from_secs(5);
+const SETTLE_TIME: Duration = Duration::from_secs(8);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
-/// Looks in a row that must agree.
-const SAME: u32 = 3;
+/// Looks in a row that must agree: allocators give back after a second or more.
+const SAME: u32 = 25;
 
 #[cfg(test)]
 mod tests {

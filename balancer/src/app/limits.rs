@@ -15,14 +15,12 @@ pub(super) fn raise_descriptors() -> u64 {
     }
 }
 
-/// Client connections that so many descriptors allow: each may need an upstream connection besides its own.
-pub(super) fn connections_max(descriptors: u64) -> usize {
-    usize::try_from(descriptors.saturating_sub(RESERVED) / 2).unwrap_or(usize::MAX).max(1)
-}
-
-/// Client connections there may be: what is configured, if descriptors allow it.
-pub(super) fn allowed(config: &Config, connections_allowed: usize) -> usize {
-    config.connections_max.map_or(connections_allowed, |wanted| wanted.min(connections_allowed))
+/// How many client connections there may be: as many as the file says, and never more than the descriptors allow.
+pub(super) fn connections_max(config: &Config, descriptors: u64) -> usize {
+    let allowed = usize::try_from(descriptors.saturating_sub(RESERVED)).unwrap_or(usize::MAX).max(1);
+    // With few, each may need an upstream connection besides its own; where there are many, most are idle.
+    let default = if allowed < FEW { (allowed / 2).max(1) } else { allowed - allowed / 16 };
+    config.connections_max.map_or(default, |wanted| wanted.min(allowed))
 }
 
 /// The shortest time limit a request may meet.
@@ -37,3 +35,5 @@ pub(super) fn shortest(config: &Config) -> Duration {
 
 /// Listeners, runtimes, logs, pipes of workers.
 const RESERVED: u64 = 256;
+/// Below it, half of the descriptors are for upstream connections; from it on, a sixteenth.
+const FEW: usize = 4_096;

@@ -33,7 +33,7 @@ pub(super) struct Live {
     /// Those of pools that are gone, until the last of their workers is.
     pub(super) retiring: Vec<Arc<Supervisor>>,
     /// What the descriptor limit allows.
-    pub(super) connections_allowed: usize,
+    pub(super) descriptors: u64,
     /// By pool.
     pub(super) probers: BTreeMap<String, Prober>,
     pub(super) permits: Permits,

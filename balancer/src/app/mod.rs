@@ -79,8 +79,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         metrics: Arc::default(),
     });
     let (drain, draining) = drain();
-    let connections_allowed = limits::connections_max(descriptors);
-    let connections_max = limits::allowed(config, connections_allowed);
+    let connections_max = limits::connections_max(config, descriptors);
     let shortest = limits::shortest(config);
     let servers = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, &draining);
     let (servers, control) =
@@ -111,7 +110,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         pools: Vec::new(),
         listening,
         retiring: Vec::new(),
-        connections_allowed,
+        descriptors,
         probers: BTreeMap::new(),
         permits: Permits::default(),
         writer: writer.clone(),

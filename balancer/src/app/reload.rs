@@ -108,7 +108,7 @@ impl Live {
         let pools: Vec<Arc<Pool>> = self.pools.iter().map(|served| Arc::clone(&served.pool)).collect();
         self.shared.table.store(Arc::new(Table::new(&new.routes, &pools)));
         self.control.set_shortest(limits::shortest(&new));
-        self.control.set_connections_max(limits::allowed(&new, self.connections_allowed));
+        self.control.set_connections_max(limits::connections_max(&new, self.descriptors));
         for (configured, listener) in &opened {
             if let Err(error) = self.control.open(listener) {
                 tracing::error!(%error, "cannot listen on {configured}");

@@ -4,7 +4,7 @@
 //! connections for a minute after the last request, so that is where a proxy's memory would go. A parked connection is a
 //! descriptor and less than 100 bytes; a byte from its client has it built again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
@@ -23,6 +23,8 @@ use super::threads::Counted;
 pub(super) struct Parked {
     set: AsyncFd<Set>,
     entries: RefCell<Slab<Entry>>,
+    /// How often to tidy yet, and when that was done last.
+    tidying: Cell<(u8, Option<Instant>)>,
 }
 
 #[derive(Debug)]
@@ -42,7 +44,7 @@ impl Parked {
         // Its successor is `unsafe`: it wants a promise that the descriptor stays open and the same, which `Set` keeps.
         #[expect(deprecated, reason = "the successor is unsafe, which is denied")]
         let set = AsyncFd::with_interest(set, Interest::READABLE)?;
-        Ok(Self { set, entries: RefCell::default() })
+        Ok(Self { set, entries: RefCell::default(), tidying: Cell::default() })
     }
 
     /// Keeps a connection that is idle since `since`, of which nothing is unread or unwritten.
@@ -56,6 +58,7 @@ impl Parked {
         // connection is closed, as an idle one may be at any time.
         if self.set.get_ref().0.add(&stream, EpollEvent::new(interest, entry.key() as u64)).is_ok() {
             entry.insert(Entry { stream, since, counted });
+            self.tidying.set((TIDYINGS, self.tidying.get().1));
         }
     }
 
@@ -94,6 +97,17 @@ impl Parked {
         }
     }
 
+    /// Has the allocator give back what the connections held that were parked lately.
+    ///
+    /// It looks for that when something large is freed, and a process that has become idle frees nothing any more.
+    pub(super) fn tidy(&self, now: Instant) {
+        let (left, last) = self.tidying.get();
+        if left > 0 && last.is_none_or(|last| now.saturating_duration_since(last) >= TIDY_AFTER) {
+            self.tidying.set((left - 1, Some(now)));
+            drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
+        }
+    }
+
     /// Closes all.
     pub(super) fn close(&self) {
         self.entries.replace(Slab::new());
@@ -123,3 +137,8 @@ impl AsRawFd for Set {
 
 /// Taken from the set at once.
 const EVENTS: usize = 64;
+const TIDY_AFTER: Duration = Duration::from_millis(500);
+/// After the last that was parked: the allocator waits a second before it gives anything back.
+const TIDYINGS: u8 = 5;
+/// Untouched, so that it costs two calls of the allocator and no memory.
+const LARGE: usize = 8 * 1024 * 1024;

@@ -62,6 +62,7 @@ impl Registry {
             let now = Instant::now();
             self.clients.borrow().iter().for_each(|(_, client)| client.check(now, limits));
             parked.expire(now, limits.keep_alive_timeout);
+            parked.tidy(now);
         }
     }
 
