@@ -55,6 +55,7 @@ fn a_get_that_workers_die_of_takes_no_more_of_them_than_allowed() {
         let (status, body) = get(program.address(), "/crash").unwrap();
         assert!(status == 503 && body.contains("query_of_death"), "{status} {body}");
     }
+    program.stderr.until_count(" died: ", 3);
     assert_eq!(program.stderr.now().matches(" died: ").count(), 3);
 }
 
