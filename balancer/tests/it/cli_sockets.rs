@@ -6,17 +6,14 @@ use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::harness::directory;
 use crate::program::{
-    PATIENCE, PROGRAM, Program, Worker, balancer, curl, eventually, file, get, has, is_alive, post, printed, said,
-    scratch,
+    PATIENCE, PROGRAM, Program, Traffic, Worker, balancer, curl, eventually, file, get, has, is_alive, post, printed,
+    said, scratch,
 };
 
 #[test]
@@ -113,36 +110,16 @@ fn a_worker_that_takes_no_notice_of_its_port_is_told_so_too() {
 fn workers_on_sockets_killed_while_serving_cost_no_get_and_come_back_elsewhere() {
     let base = Base::new();
     let program = base.serve("sockets-killed", &workers("", "count = 3"), 3);
-    let address = program.address();
-    let (done, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
-            let (done, answered) = (Arc::clone(&done), Arc::clone(&answered));
-            thread::spawn(move || {
-                let mut wrong = Vec::new();
-                while !done.load(Ordering::Relaxed) {
-                    let answer = get(address, "/delay?ms=20");
-                    if answer.as_ref().is_none_or(|(status, _)| *status != 200) {
-                        wrong.push(answer);
-                    }
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-                wrong
-            })
-        })
-        .collect();
+    let traffic = Traffic::start(program.address(), "/delay?ms=20", 4);
     for round in 0..3 {
-        let before = answered.load(Ordering::Relaxed);
-        eventually("traffic", || answered.load(Ordering::Relaxed) > before + 10);
+        traffic.await_more();
         let victim = program.until_ready(3 + round).pop().unwrap();
         kill(Pid::from_raw(victim.pid), Signal::SIGKILL).unwrap();
         let back = program.until_ready(4 + round).pop().unwrap();
         assert!(back.name == victim.name && back.place != victim.place, "{back:?}");
         assert!(!path(&victim).parent().unwrap().exists(), "its socket went with it");
     }
-    done.store(true, Ordering::Relaxed);
-    let wrong: Vec<_> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
-    assert!(wrong.is_empty(), "{} of {answered:?} failed: {:?}", wrong.len(), wrong[0]);
+    traffic.assert_all_served();
 }
 
 #[test]

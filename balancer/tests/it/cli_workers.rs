@@ -2,15 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::program::{Program, eventually, get, is_alive, post, scratch, workers};
+use crate::program::{Program, Traffic, eventually, get, is_alive, post, scratch, workers};
 
 #[test]
 fn kill_9_of_the_balancer_leaves_no_worker() {
@@ -47,36 +44,16 @@ fn a_worker_killed_while_idle_costs_no_request_and_is_replaced() {
 #[test]
 fn workers_killed_while_serving_cost_no_get() {
     let program = Program::serve_ready("killed-serving", &workers(3), 3);
-    let address = program.address();
-    let (done, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let clients: Vec<_> = (0..6)
-        .map(|_| {
-            let (done, answered) = (Arc::clone(&done), Arc::clone(&answered));
-            thread::spawn(move || {
-                let mut wrong = Vec::new();
-                while !done.load(Ordering::Relaxed) {
-                    let answer = get(address, "/delay?ms=100");
-                    if answer.as_ref().is_none_or(|(status, _)| *status != 200) {
-                        wrong.push(answer);
-                    }
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-                wrong
-            })
-        })
-        .collect();
+    let traffic = Traffic::start(program.address(), "/delay?ms=100", 6);
     for round in 0..3 {
-        let before = answered.load(Ordering::Relaxed);
-        eventually("traffic", || answered.load(Ordering::Relaxed) > before + 10);
+        traffic.await_more();
         let victim = program.until_ready(3 + round).pop().unwrap();
         let serves = |info: &str| !info.contains("in_flight: 0\n");
         eventually("it serves", || serves(&get(victim.address(), "/info").unwrap().1));
         kill(Pid::from_raw(victim.pid), Signal::SIGKILL).unwrap();
         program.until_ready(4 + round);
     }
-    done.store(true, Ordering::Relaxed);
-    let wrong: Vec<_> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
-    assert!(wrong.is_empty(), "{} of {answered:?} failed: {:?}", wrong.len(), wrong[0]);
+    traffic.assert_all_served();
     program.stdout.until(" attempts=2 ");
 }
 

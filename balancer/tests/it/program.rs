@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -287,3 +287,46 @@ fn worker(sentence: &str) -> Worker {
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_balancer");
 /// More than any of this takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Clients that ask for the same again and again until they are told to end.
+pub(crate) struct Traffic {
+    done: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    clients: Vec<thread::JoinHandle<Vec<Option<(u16, String)>>>>,
+}
+
+impl Traffic {
+    /// Begins, with so many clients.
+    pub(crate) fn start(address: SocketAddr, target: &'static str, clients: usize) -> Self {
+        let (done, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let client = |_| {
+            let (done, answered) = (Arc::clone(&done), Arc::clone(&answered));
+            thread::spawn(move || {
+                let mut wrong = Vec::new();
+                while !done.load(Ordering::Relaxed) {
+                    let answer = get(address, target);
+                    if answer.as_ref().is_none_or(|(status, _)| *status != 200) {
+                        wrong.push(answer);
+                    }
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+                wrong
+            })
+        };
+        let clients = (0..clients).map(client).collect();
+        Self { done, answered, clients }
+    }
+
+    /// Waits until it flows.
+    pub(crate) fn await_more(&self) {
+        let before = self.answered.load(Ordering::Relaxed);
+        eventually("traffic", || self.answered.load(Ordering::Relaxed) > before + 10);
+    }
+
+    /// Ends it, and asserts that every answer was 200.
+    pub(crate) fn assert_all_served(self) {
+        self.done.store(true, Ordering::Relaxed);
+        let wrong: Vec<_> = self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        assert!(wrong.is_empty(), "{} of {:?} failed: {:?}", wrong.len(), self.answered, wrong[0]);
+    }
+}
