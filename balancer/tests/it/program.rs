@@ -292,7 +292,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Traffic {
     done: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
-    clients: Vec<thread::JoinHandle<Vec<Option<(u16, String)>>>>,
+    clients: Vec<thread::JoinHandle<Vec<Answer>>>,
 }
 
 impl Traffic {
@@ -330,3 +330,6 @@ impl Traffic {
         assert!(wrong.is_empty(), "{} of {:?} failed: {:?}", wrong.len(), self.answered, wrong[0]);
     }
 }
+
+/// Status and body, if there was an answer.
+type Answer = Option<(u16, String)>;
