@@ -27,6 +27,7 @@ mod plot;
 mod process;
 mod programs;
 mod progress;
+mod replace;
 mod report;
 mod scenario;
 mod scratch;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Guard(plan) => guard(&plan),
         Command::Supermarket(plan) => supermarket(&plan),
         Command::Overload(plan) => overload(&plan),
+        Command::Replace(plan) => replace(&plan),
         Command::List => print(&list()).map(|()| true),
         Command::OpenLoop(given) => open_loop::run(&given).and_then(|report| print(&report.to_string())).map(|()| true),
     };
@@ -99,6 +101,13 @@ fn supermarket(plan: &supermarket::Plan) -> Result<bool, Failure> {
 fn overload(plan: &overload::Plan) -> Result<bool, Failure> {
     let events = Events::listen()?;
     print(&overload::overload(plan, &events)?).map(|()| true)
+}
+
+/// Prints what was promised and what was seen; `false` when something could not be tried.
+fn replace(plan: &replace::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    let (text, all_tried) = replace::replace(plan, &events)?;
+    print(&text).map(|()| all_tried)
 }
 
 fn list() -> String {
