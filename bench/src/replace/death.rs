@@ -2,7 +2,6 @@
 //!
 //! Decides when a process counts as gone and how many may die. Called by [`super::replace`]. Never ends a worker itself.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -35,7 +34,11 @@ pub(super) fn death(ground: &Ground, program: &Program, time: Duration) -> Resul
         row.findings.push(Finding::count(format!("balancers killed, {name}"), times.len()));
         row.findings.push(Finding::never(format!("workers alive after 2 s, {name}"), left));
         let slowest = Spread::of(times).map_or(f64::NAN, |spread| spread.max);
-        row.findings.push(Finding::seen(format!("until the last is gone, longest, {name}"), slowest, Unit::Milliseconds));
+        row.findings.push(Finding::seen(
+            format!("until the last is gone, longest, {name}"),
+            slowest,
+            Unit::Milliseconds,
+        ));
     }
     for method in ["GET", "POST"] {
         let site = Site::start(ground, program, PORTS, "")?;
@@ -75,28 +78,35 @@ fn killed(ground: &Ground, program: &Program, setup: Setup) -> Result<(usize, f6
     Ok((left.unwrap_or(0), gone))
 }
 
-/// Asks again and again for what kills a worker: how many die of it, and what the client is told.
+/// Asks again and again for what kills a worker, one question after another without a pause: how many die of it, and what the client
+/// is told.
 fn of_a_query(site: &Site<'_>, method: &'static str) -> Result<Vec<Finding>, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::system("start the client", e))?;
-    let pids = || -> Result<BTreeSet<u32>, Failure> {
-        Ok(site.status()?.iter().filter_map(|worker| worker.pid).collect())
-    };
-    let (mut seen, mut last) = (pids()?, String::new());
+    let mut last = String::new();
     for _ in 0..QUESTIONS {
         last = ask(&runtime, site.port, method).unwrap_or_else(|| "no answer".to_owned());
-        seen.extend(pids()?);
-        site.pause(BETWEEN_QUESTIONS)?;
     }
-    // A back-off may keep the last of them from being started again for a while; whoever was there and is not, has died.
-    let alive = pids()?;
-    let died = seen.difference(&alive).count();
+    // Who has died of the last of them is heard of by then.
+    site.pause(SETTLED)?;
+    let died = deaths(&site.order(&["events", "--json"])?.said);
     let refused = last.starts_with("503 ") && last.ends_with("query_of_death");
     Ok(vec![
         Finding::count(format!("{method} that kills, times asked"), QUESTIONS as usize),
-        Finding::barred(format!("workers killed by it, {method}"), died as f64, Unit::Count, Bar::AtMost(QUERY_OF_DEATH)),
+        Finding::barred(
+            format!("workers killed by it, {method}"),
+            died as f64,
+            Unit::Count,
+            Bar::AtMost(QUERY_OF_DEATH),
+        ),
         Finding::never(format!("not refused in the end, {method}"), usize::from(!refused)),
     ])
+}
+
+/// Deaths among the events of a balancer, one JSON object a line.
+fn deaths(events: &str) -> usize {
+    let events = events.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    events.filter(|event| event["kind"] == "died").count()
 }
 
 /// Status and reason word.
@@ -131,7 +141,27 @@ const BEFORE: Duration = Duration::from_millis(300);
 const PROMISED: Duration = Duration::from_secs(2);
 const GONE_MAX: Duration = Duration::from_secs(10);
 const QUESTIONS: u32 = 40;
-const BETWEEN_QUESTIONS: Duration = Duration::from_millis(20);
+const SETTLED: Duration = Duration::from_secs(1);
 /// What the balancer takes where the file says nothing.
 const QUERY_OF_DEATH: f64 = 3.0;
 const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deaths_are_counted_among_other_events() {
+        let events =
+            "{\"kind\":\"died\"}\n{\"kind\":\"ready\",\"text\":\"it died\"}\nWARN no event\n{\"kind\":\"died\"}\n";
+        assert_eq!(deaths(events), 2);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_not_alive_collected_or_not() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        while is_alive(child.id()) {}
+        child.wait().unwrap();
+        assert!(!is_alive(child.id()) && is_alive(std::process::id()));
+    }
+}

@@ -208,6 +208,9 @@ mod tests {
         assert_eq!(judged(answered(200), answer, 17), (answered(200), None));
         assert_eq!(judged(answered(200), answer, 1), (End::Failed(Fault::Foreign), None));
         let refusal = b"HTTP/1.1 502 Bad Gateway\r\n\r\n502 Bad Gateway: closed_early\n";
-        assert_eq!(judged(answered(502), refusal, 1), (answered(502), Some("502 Bad Gateway: closed_early".to_owned())));
+        assert_eq!(
+            judged(answered(502), refusal, 1),
+            (answered(502), Some("502 Bad Gateway: closed_early".to_owned()))
+        );
     }
 }

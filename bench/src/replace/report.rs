@@ -11,7 +11,10 @@ use crate::table::Table;
 
 pub(super) fn render(all: &Replace) -> String {
     // Writing to a String does not fail, here and below.
-    let mut text = format!("{} s each, {} clients, GETs and POSTs in turn at 80 % of what was measured first\n\n", all.seconds, all.connections);
+    let mut text = format!(
+        "{} s each, {} clients, GETs and POSTs in turn at 80 % of what was measured first\n\n",
+        all.seconds, all.connections
+    );
     let mut table = Table::default();
     table.row("", ["seen", "bar", ""].map(str::to_owned));
     for outcome in &all.rows {
@@ -48,10 +51,14 @@ pub(super) fn progress(outcome: &Outcome, time: Duration) -> String {
         (None, 0) => format!("{name}: all bars held"),
         (None, _) => {
             let missed = outcome.row.findings.iter().filter(|finding| finding.is_missed());
-            let missed: Vec<String> = missed.map(|finding| format!("{}: {}", finding.what, finding.cells()[0])).collect();
-            let failures: String = outcome.row.tally.iter().flat_map(|tally| &tally.failures).fold(String::new(), |text, failed| {
-                format!("{text}\n    {failed:?}")
-            });
+            let missed: Vec<String> =
+                missed.map(|finding| format!("{}: {}", finding.what, finding.cells()[0])).collect();
+            let failures: String = outcome
+                .row
+                .tally
+                .iter()
+                .flat_map(|tally| &tally.failures)
+                .fold(String::new(), |text, failed| format!("{text}\n    {failed:?}"));
             format!("{name}: MISSED {}{failures}", missed.join(", "))
         }
     }

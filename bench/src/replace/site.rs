@@ -87,7 +87,12 @@ impl<'a> Site<'a> {
     ///
     /// # Errors
     /// It does not start, or they do not become ready.
-    pub(super) fn start(ground: &'a Ground, program: &'a Program, setup: Setup, more: &str) -> Result<Site<'a>, Failure> {
+    pub(super) fn start(
+        ground: &'a Ground,
+        program: &'a Program,
+        setup: Setup,
+        more: &str,
+    ) -> Result<Site<'a>, Failure> {
         let [port] = free_ports()?;
         let folder = ground.scratch.path().join(format!("site-{port}"));
         let records = folder.join("records");

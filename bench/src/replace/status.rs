@@ -38,10 +38,7 @@ mod tests {
         let text = r#"{"pools":[{"name":"app","workers":{"all":[{"name":"app.1","pid":7,"state":"ready"},
             {"name":"app.2","pid":null,"state":"backoff"}],"count":2}},{"name":"fixed","workers":null}]}"#;
         let worker = |name: &str, pid, ready| Worker { name: name.to_owned(), pid, ready };
-        assert_eq!(
-            workers(text.as_bytes()),
-            Some(vec![worker("app.1", Some(7), true), worker("app.2", None, false)])
-        );
+        assert_eq!(workers(text.as_bytes()), Some(vec![worker("app.1", Some(7), true), worker("app.2", None, false)]));
         assert_eq!(workers(b"{}"), None);
         assert_eq!(workers(b"not found"), None);
     }

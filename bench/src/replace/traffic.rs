@@ -142,10 +142,13 @@ impl Orders {
 
     fn findings(self, what: &str) -> Vec<Finding> {
         self.refused.iter().for_each(|said| crate::say(&format!("{what}: one failed: {}", said.trim_end())));
-        let mut findings = vec![Finding::count(what, self.times.len()), Finding::never(format!("{what} failed"), self.refused.len())];
-        findings.extend(Spread::of(self.times).map(|spread| {
-            Finding::seen(format!("one takes (median of {what})"), spread.median, Unit::Milliseconds)
-        }));
+        let mut findings =
+            vec![Finding::count(what, self.times.len()), Finding::never(format!("{what} failed"), self.refused.len())];
+        findings.extend(
+            Spread::of(self.times).map(|spread| {
+                Finding::seen(format!("one takes (median of {what})"), spread.median, Unit::Milliseconds)
+            }),
+        );
         findings
     }
 }

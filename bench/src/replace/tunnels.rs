@@ -11,10 +11,10 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::Row;
 use super::finding::{Finding, Unit};
 use super::kind::{Manners, Program};
 use super::site::{Ground, Setup, Site};
-use super::Row;
 use crate::failure::Failure;
 use crate::statistics::Spread;
 
@@ -52,8 +52,17 @@ pub(super) fn tunnels(ground: &Ground, program: &Program, time: Duration) -> Res
 }
 
 /// All at once.
-async fn each(tasks: impl Iterator<Item = impl Future<Output = Option<TcpStream>> + Send + 'static>) -> Vec<Option<TcpStream>> {
-    tasks.map(|task| timeout(PATIENCE, task)).collect::<JoinSet<_>>().join_all().await.into_iter().map(|one| one.ok().flatten()).collect()
+async fn each(
+    tasks: impl Iterator<Item = impl Future<Output = Option<TcpStream>> + Send + 'static>,
+) -> Vec<Option<TcpStream>> {
+    tasks
+        .map(|task| timeout(PATIENCE, task))
+        .collect::<JoinSet<_>>()
+        .join_all()
+        .await
+        .into_iter()
+        .map(|one| one.ok().flatten())
+        .collect()
 }
 
 /// `None` where there is no 101 or no echo.
@@ -88,7 +97,8 @@ fn other(nth: u32) -> String {
     )
 }
 
-const SETUP: Setup = Setup { count: 4, manners: Manners { delay_ms: 0, cold_requests: 0, start_delay_ms: 0 }, keys: "" };
+const SETUP: Setup =
+    Setup { count: 4, manners: Manners { delay_ms: 0, cold_requests: 0, start_delay_ms: 0 }, keys: "" };
 const TUNNELS: usize = 500;
 const RELOADS: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -35,14 +35,19 @@ pub(super) fn warm_up(ground: &Ground, program: &Program, time: Duration) -> Res
     let p99 = |from, to| Latencies::of(&between(&sent, from, to)).map(|latencies| latencies.p99);
     let pairs = phases.iter().filter_map(|[quiet, begun, ended]| Some([p99(*quiet, *begun)?, p99(*begun, *ended)?]));
     let pairs: Vec<[f64; 2]> = pairs.collect();
-    let median = |which: usize| Spread::of(pairs.iter().map(|pair| pair[which])).map_or(f64::NAN, |spread| spread.median);
+    let median =
+        |which: usize| Spread::of(pairs.iter().map(|pair| pair[which])).map_or(f64::NAN, |spread| spread.median);
     let changes = pairs.iter().map(|[quiet, roll]| (roll / quiet - 1.0) * 100.0);
     let change = Spread::of(changes).map_or(f64::NAN, |spread| spread.median);
     let slowest = tally.latencies.map_or(f64::NAN, |latencies| latencies.max);
     let findings = vec![
         Finding::count("rolls", rolls.len()),
         Finding::never("rolls failed", failed),
-        Finding::seen("one takes (median)", Spread::of(rolls).map_or(f64::NAN, |spread| spread.median), Unit::Milliseconds),
+        Finding::seen(
+            "one takes (median)",
+            Spread::of(rolls).map_or(f64::NAN, |spread| spread.median),
+            Unit::Milliseconds,
+        ),
         Finding::count("requests", tally.requests()),
         Finding::never("requests failed", tally.failed_gets + tally.failed_posts),
         Finding::seen("p99 without a roll", median(0), Unit::Milliseconds),
@@ -81,7 +86,8 @@ mod tests {
     #[test]
     fn a_phase_has_what_ended_in_it() {
         let end = End::Answered { status: 200, retry_after: false };
-        let sent = |at| Sent { number: 0, at: Duration::from_secs(at), latency: Duration::from_secs(at), end, said: None };
+        let sent =
+            |at| Sent { number: 0, at: Duration::from_secs(at), latency: Duration::from_secs(at), end, said: None };
         let all: Vec<Sent> = (0..5).map(sent).collect();
         assert_eq!(between(&all, Duration::from_secs(1), Duration::from_secs(3)), [1_000.0, 2_000.0]);
     }
