@@ -1,6 +1,7 @@
 //! Many visits in few figures.
 //!
-//! Decides percentiles and counts. Called by [`crate::supermarket`] and [`crate::overload`]. Never averages.
+//! Decides percentiles and counts. Called by [`crate::supermarket`], [`crate::overload`] and
+//! [`crate::replace`]. Never averages.
 
 use std::collections::BTreeMap;
 
