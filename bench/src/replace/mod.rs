@@ -108,6 +108,8 @@ struct Outcome {
 struct Row {
     findings: Vec<Finding>,
     tally: Option<Tally>,
+    /// Latency that 99 % of the requests that ended in each second did not exceed, ms: where in time the slow ones are.
+    p99_by_second: Vec<f64>,
     /// What a figure does not say.
     notes: Vec<String>,
 }

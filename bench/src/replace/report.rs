@@ -102,7 +102,7 @@ mod tests {
             Finding::never("GETs failed", 2),
             Finding::barred("ready again", 71.6, Unit::Milliseconds, Bar::Below(150.0)),
         ];
-        let row = Row { findings, tally: None, notes: vec!["a note".to_owned()] };
+        let row = Row { findings, notes: vec!["a note".to_owned()], ..Row::default() };
         let tried = Outcome { scenario: Scenario::Kill, workers: Kind::BuiltIn, row, failure: None };
         let failure = Some("node ended".to_owned());
         let not_tried = Outcome { scenario: Scenario::Kill, workers: Kind::Node, row: Row::default(), failure };

@@ -118,7 +118,7 @@ fn under_load(
     findings.push(failed("POSTs failed".to_owned(), tally.failed_posts));
     findings.push(Finding::never("POSTs run twice", tally.run_twice));
     findings.push(Finding::never("POSTs answered, not run", tally.not_recorded));
-    Ok(Row { findings, tally: Some(tally), notes: Vec::new() })
+    Ok(Row { findings, tally: Some(tally), ..Row::default() })
 }
 
 /// Orders given again and again.

@@ -57,13 +57,27 @@ pub(super) fn warm_up(ground: &Ground, program: &Program, time: Duration) -> Res
         Finding::barred("slowest of all", slowest, Unit::Milliseconds, Bar::Below(COLD_MS as f64)),
     ];
     let text: Vec<String> = pairs.iter().map(|[quiet, roll]| format!("{quiet:.1} → {roll:.1} ms")).collect();
-    Ok(Row { findings, tally: Some(tally), notes: vec![format!("p99 of each pair: {}", text.join(", "))] })
+    let spans =
+        phases.iter().map(|[_, begun, ended]| format!("{:.1} to {:.1}", begun.as_secs_f64(), ended.as_secs_f64()));
+    let spans = spans.collect::<Vec<_>>().join(", ");
+    let notes = vec![format!("p99 of each pair: {}; rolled from second {spans}", text.join(", "))];
+    Ok(Row { findings, tally: Some(tally), p99_by_second: by_second(&sent), notes })
 }
 
 /// Latencies in milliseconds of those that ended in a span.
 fn between(sent: &[Sent], from: Duration, to: Duration) -> Vec<f64> {
     let within = sent.iter().filter(|one| (from..to).contains(&one.at));
     within.map(|one| one.latency.as_secs_f64() * 1e3).collect()
+}
+
+/// The p99 of each second; 0 where nothing ended.
+fn by_second(sent: &[Sent]) -> Vec<f64> {
+    let seconds = sent.iter().map(|one| one.at.as_secs() as usize + 1).max().unwrap_or(0);
+    let mut latencies = vec![Vec::new(); seconds];
+    for one in sent {
+        latencies[one.at.as_secs() as usize].push(one.latency.as_secs_f64() * 1e3);
+    }
+    latencies.iter().map(|second| Latencies::of(second).map_or(0.0, |latencies| latencies.p99)).collect()
 }
 
 /// Two workers, replaced at once: twenty requests of two seconds, one after another, take 40 s for however many.
@@ -90,5 +104,7 @@ mod tests {
             |at| Sent { number: 0, at: Duration::from_secs(at), latency: Duration::from_secs(at), end, said: None };
         let all: Vec<Sent> = (0..5).map(sent).collect();
         assert_eq!(between(&all, Duration::from_secs(1), Duration::from_secs(3)), [1_000.0, 2_000.0]);
+        assert_eq!(by_second(&all[1..3]), [0.0, 1_000.0, 2_000.0]);
+        assert!(by_second(&[]).is_empty());
     }
 }
