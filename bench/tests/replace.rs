@@ -85,6 +85,7 @@ impl Stage {
     fn new() -> Option<Stage> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let programs = Path::new(env!("CARGO_BIN_EXE_bench")).parent().unwrap().to_owned();
+        #[allow(clippy::print_stderr, reason = "this is a test, and says why it proves nothing")]
         if let Some(missing) = ["balancer", "backend"].iter().find(|name| !programs.join(name).is_file()) {
             eprintln!("skipped: no {missing} in {}; cargo build --workspace makes it", programs.display());
             return None;

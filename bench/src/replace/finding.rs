@@ -62,7 +62,7 @@ impl Finding {
     pub(super) fn cells(&self) -> [String; 3] {
         let bar = match self.bar {
             None => String::new(),
-            Some(Bar::AtMost(value)) if value == 0.0 => self.unit.text(0.0),
+            Some(Bar::AtMost(0.0)) => self.unit.text(0.0),
             Some(Bar::AtMost(value)) => format!("≤ {}", self.unit.text(value)),
             Some(Bar::Below(value)) => format!("< {}", self.unit.text(value)),
         };

@@ -21,7 +21,7 @@ impl Pace {
     /// not followed by a flood. `None`: none is that late.
     pub(super) fn skip_to(self, number: u64, time: Duration) -> Option<u64> {
         let late = time.saturating_sub(self.due(number)) > BEHIND_MAX && self.rate.is_finite();
-        late.then(|| (time.as_secs_f64() * self.rate) as u64)
+        late.then_some((time.as_secs_f64() * self.rate) as u64)
     }
 }
 
@@ -72,7 +72,7 @@ impl Version {
             policy: policies[nth % policies.len()],
             count: counts[nth % counts.len()],
             weights: weights[nth % weights.len()],
-            side: nth % 3 > 0,
+            side: !nth.is_multiple_of(3),
         }
     }
 }

@@ -39,6 +39,17 @@ pub(super) fn warm_up(ground: &Ground, program: &Program, time: Duration) -> Res
         |which: usize| Spread::of(pairs.iter().map(|pair| pair[which])).map_or(f64::NAN, |spread| spread.median);
     let changes = pairs.iter().map(|[quiet, roll]| (roll / quiet - 1.0) * 100.0);
     let change = Spread::of(changes).map_or(f64::NAN, |spread| spread.median);
+    let by_second = by_second(&sent);
+    let seconds = |from: Duration, to: Duration| {
+        let within = by_second.iter().take(to.as_secs() as usize).skip(from.as_secs() as usize + 1).copied();
+        Spread::of(within).map(|seconds| seconds.median)
+    };
+    let steadier = phases
+        .iter()
+        .filter_map(|[quiet, begun, ended]| Some((seconds(*begun, *ended)? / seconds(*quiet, *begun)? - 1.0) * 100.0));
+    let steadier = Spread::of(steadier).map_or(f64::NAN, |spread| spread.median);
+    let noise = Spread::of(pairs.iter().map(|[quiet, _]| *quiet))
+        .map_or(f64::NAN, |quiet| (quiet.max / quiet.min - 1.0) * 100.0);
     let slowest = tally.latencies.map_or(f64::NAN, |latencies| latencies.max);
     let findings = vec![
         Finding::count("rolls", rolls.len()),
@@ -53,6 +64,9 @@ pub(super) fn warm_up(ground: &Ground, program: &Program, time: Duration) -> Res
         Finding::seen("p99 without a roll", median(0), Unit::Milliseconds),
         Finding::seen("p99 while rolled", median(1), Unit::Milliseconds),
         Finding::barred("change of p99 (median of pairs)", change, Unit::Percent, Bar::Below(10.0)),
+        Finding::seen("the same of its median second", steadier, Unit::Percent),
+        // What the machine does by itself: a change below that says nothing.
+        Finding::seen("phases without a roll differ by", noise, Unit::Percent),
         // One request that met a cold worker is no matter for p99, and the very thing the gate is for.
         Finding::barred("slowest of all", slowest, Unit::Milliseconds, Bar::Below(COLD_MS as f64)),
     ];
@@ -61,7 +75,7 @@ pub(super) fn warm_up(ground: &Ground, program: &Program, time: Duration) -> Res
         phases.iter().map(|[_, begun, ended]| format!("{:.1} to {:.1}", begun.as_secs_f64(), ended.as_secs_f64()));
     let spans = spans.collect::<Vec<_>>().join(", ");
     let notes = vec![format!("p99 of each pair: {}; rolled from second {spans}", text.join(", "))];
-    Ok(Row { findings, tally: Some(tally), p99_by_second: by_second(&sent), notes })
+    Ok(Row { findings, tally: Some(tally), p99_by_second: by_second, notes })
 }
 
 /// Latencies in milliseconds of those that ended in a span.
