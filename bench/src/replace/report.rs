@@ -112,8 +112,8 @@ mod tests {
     #[test]
     fn the_table_has_what_was_seen_against_its_bar() {
         let text = render(&all());
-        assert!(text.contains("\n  GETs failed        2          0   MISSED\n"), "{text}");
-        assert!(text.contains("\n  ready again   71.6 ms   < 150 ms     held\n"), "{text}");
+        assert!(text.contains("\n  GETs failed           2          0   MISSED\n"), "{text}");
+        assert!(text.contains("\n  ready again     71.6 ms   < 150 ms     held\n"), "{text}");
         assert!(text.contains("\n!!! kill × node could not be tried: node ended\n"), "{text}");
         assert!(text.ends_with("\n1 bars held, 1 missed\n"), "{text}");
     }
