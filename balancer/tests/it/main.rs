@@ -22,6 +22,7 @@ mod idle_connections;
 mod limits;
 mod load;
 mod peers;
+mod peers_reuse;
 mod peers_workers;
 mod persistence;
 mod policies;
