@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::attack;
 use crate::guard;
 use crate::overload;
 use crate::scenario::Scenario;
@@ -34,6 +35,8 @@ enum Kind {
     Supermarket(supermarket::Plan),
     /// Goodput and latency when up to twenty times as much is asked for as can be done
     Overload(overload::Plan),
+    /// Thousands of clients that are slow on purpose, and what a good one notices of them
+    Attack(attack::Plan),
     /// A load that does not wait for answers; started by compare
     #[command(hide = true)]
     OpenLoop(OpenLoop),
@@ -46,6 +49,7 @@ pub(crate) enum Command {
     Guard(guard::Plan),
     Supermarket(supermarket::Plan),
     Overload(overload::Plan),
+    Attack(attack::Plan),
     /// The scenarios' names are wanted, nothing else.
     List,
     OpenLoop(OpenLoop),
@@ -65,6 +69,7 @@ impl Command {
             Some(Kind::Guard(given)) => return Ok(Command::Guard(given.plan())),
             Some(Kind::Supermarket(plan)) => return Ok(Command::Supermarket(plan)),
             Some(Kind::Overload(plan)) => return Ok(Command::Overload(plan)),
+            Some(Kind::Attack(plan)) => return Ok(Command::Attack(plan)),
             Some(Kind::OpenLoop(given)) => return Ok(Command::OpenLoop(given)),
             Some(Kind::Compare(given)) => given,
             None => line.compare,

@@ -4,6 +4,7 @@
 //! for TERM). Called by whoever types `cargo run --release -p bench`. Never measures: that is [`compare`].
 
 mod arguments;
+mod attack;
 mod bars;
 mod clocks;
 mod compare;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Guard(plan) => guard(&plan),
         Command::Supermarket(plan) => supermarket(&plan),
         Command::Overload(plan) => overload(&plan),
+        Command::Attack(plan) => attack(&plan),
         Command::List => print(&list()).map(|()| true),
         Command::OpenLoop(given) => open_loop::run(&given).and_then(|report| print(&report.to_string())).map(|()| true),
     };
@@ -99,6 +101,13 @@ fn supermarket(plan: &supermarket::Plan) -> Result<bool, Failure> {
 fn overload(plan: &overload::Plan) -> Result<bool, Failure> {
     let events = Events::listen()?;
     print(&overload::overload(plan, &events)?).map(|()| true)
+}
+
+/// Prints what a good client noticed; `false` when it was not served.
+fn attack(plan: &attack::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    let (text, all_served) = attack::attack(plan, &events)?;
+    print(&text).map(|()| all_served)
 }
 
 fn list() -> String {

@@ -31,6 +31,7 @@ mod reload;
 mod requests;
 mod roll;
 mod routing;
+mod rules;
 mod slots;
 mod slots_faults;
 mod slow;

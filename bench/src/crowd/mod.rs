@@ -1,8 +1,8 @@
 //! Clients that come whether or not anybody is served: each at its time, each on a connection of its own.
 //!
-//! Decides when a client sets out and what becomes of it. Called by [`crate::supermarket`] and [`crate::overload`]. Never
-//! waits for an answer before the next one goes: latency counts from the moment a request was due, so a stall shows in all
-//! that were due meanwhile.
+//! Decides when a client sets out and what becomes of it. Called by [`crate::supermarket`], [`crate::overload`] and
+//! [`crate::attack`]. Never waits for an answer before the next one goes: latency counts from the moment a request was due,
+//! so a stall shows in all that were due meanwhile.
 
 pub(crate) mod arrivals;
 pub(crate) mod contender;
@@ -89,14 +89,14 @@ pub(crate) fn send(
 }
 
 /// A thread on which the clients live; they end with this value.
-struct Ground {
-    handle: Handle,
+pub(crate) struct Ground {
+    pub(crate) handle: Handle,
     /// Dropping it ends the thread.
     _stop: oneshot::Sender<()>,
 }
 
 impl Ground {
-    fn start() -> Result<Ground, Failure> {
+    pub(crate) fn start() -> Result<Ground, Failure> {
         let starting = |e| Failure::system("start the clients' thread", e);
         let runtime = Builder::new_current_thread().enable_all().build().map_err(starting)?;
         let handle = runtime.handle().clone();

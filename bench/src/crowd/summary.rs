@@ -1,6 +1,6 @@
 //! Many visits in few figures.
 //!
-//! Decides percentiles and counts. Called by [`crate::supermarket`] and [`crate::overload`]. Never averages.
+//! Decides percentiles and counts. Called by [`crate::supermarket`], [`crate::overload`] and [`crate::attack`]. Never averages.
 
 use std::collections::BTreeMap;
 
