@@ -73,7 +73,7 @@ fn pipelined_requests_are_read_ahead_within_a_bound() {
     // As much as anybody takes: the kernel's buffers, and a little.
     client.fill();
     let grown = balancer.memory("VmHWM") - before;
-    assert!(grown < 4 * 1024, "{grown} KiB");
+    assert!(grown < super::streaming::GROWTH, "{grown} KiB");
     gate.open();
     assert_eq!(client.response().text(), "/first");
     assert_eq!(client.response().status(), 400, "what followed was no request");
