@@ -21,6 +21,7 @@ mod idle;
 mod idle_connections;
 mod limits;
 mod load;
+mod panics;
 mod peers;
 mod peers_reuse;
 mod peers_workers;

@@ -76,7 +76,7 @@ fn pipelined_requests_are_read_ahead_within_a_bound() {
     assert!(grown < super::streaming::GROWTH, "{grown} KiB");
     gate.open();
     assert_eq!(client.response().text(), "/first");
-    assert_eq!(client.response().status(), 400, "what followed was no request");
+    assert_eq!(client.response().status(), 414, "what followed is a request line without an end");
     assert_eq!(origin.requests().len(), 1);
 }
 
