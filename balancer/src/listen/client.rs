@@ -32,7 +32,7 @@ pub struct Client {
     listening: Cell<bool>,
     /// Whether the next message has begun to arrive already.
     holds: Cell<bool>,
-    /// Whether somebody has to look if the client is still there.
+    /// Whether nobody has looked yet, in this poll, if the client is still there.
     doubted: Cell<bool>,
     left: Cell<bool>,
     /// How the body of the request that is arriving is framed.
@@ -247,9 +247,9 @@ impl Client {
         self.holds.set(holds);
     }
 
-    /// Whether nobody would notice the client's end at the moment; said once for each look.
-    pub(super) fn is_doubted(&self) -> bool {
-        self.doubted.get() && self.doubted.take()
+    /// Whether nobody would notice the client's end at the moment; said once for each poll of the connection.
+    pub(super) fn is_to_be_looked_at(&self) -> bool {
+        self.phase.get() == Phase::Busy && self.doubted.take()
     }
 
     /// Notes that the client has left.
@@ -297,7 +297,9 @@ impl Client {
         }
     }
 
+    /// The connection is polled.
     pub(super) fn set_waker(&self, waker: &Waker) {
+        self.doubted.set(true);
         let mut kept = self.waker.borrow_mut();
         if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
             *kept = Some(waker.clone());
@@ -336,7 +338,6 @@ impl Client {
             }
         };
         if self.phase.get() == Phase::Busy && !self.listening.get() {
-            self.doubted.set(true);
             self.wake();
         }
         if self.phase.get() == Phase::Idle && !self.restful.get() && over(self.since.get(), PARK_AFTER) {

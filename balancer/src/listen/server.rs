@@ -191,6 +191,9 @@ impl<S: Service> Serving<S> {
         let mut http = http1::Builder::new();
         http.max_header_size(header_bytes_max)
             .max_buf_size(header_bytes_max.max(READ_BUFFER))
+            // While a request is answered the parser would have a buffer ready for the next one; `Watched` sees the client leave
+            // without.
+            .half_close(true)
             .header_read_timeout(None);
         let (registry, parked, threads) = (Rc::clone(registry), Rc::clone(parked), Arc::clone(threads));
         let refusing = Rc::new(Refusing::for_threads(threads.count()));

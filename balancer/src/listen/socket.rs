@@ -31,6 +31,14 @@ impl Socket {
         }
     }
 
+    /// Waits until there is something to be read, be it the end.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
     /// Whether the peer has closed its side, as far as the runtime has heard, though there may be bytes to read before that.
     pub(super) fn has_ended(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());

@@ -161,9 +161,13 @@ impl AsyncWrite for Watched {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // The parser does not read while it has bytes that nobody takes yet, and would not see the client leave.
-        if this.client.is_doubted() && this.socket.has_ended() {
-            this.client.leaves();
+        // The parser does not read while a request is answered, and would not see the client leave.
+        if this.client.is_to_be_looked_at() {
+            let silent = this.socket.poll_readable(cx).is_pending();
+            this.client.set_listening(silent);
+            if !silent && this.socket.has_ended() {
+                this.client.leaves();
+            }
         }
         Pin::new(&mut this.socket).poll_flush(cx)
     }
