@@ -54,7 +54,7 @@ pub(crate) struct Plan {
     /// What a good request takes of a worker, milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     service: u64,
-    /// The response that is read slowly, bytes [default: 1000000; with slots 100000, so that all of them can be held]
+    /// The response that is read slowly, bytes [default: 300000; with slots 100000, so that all of them can be held]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     response: Option<u64>,
     /// The good clients: the same number, the same arrivals
@@ -161,7 +161,7 @@ impl Plan {
         // Of this model, for others have no large response.
         let mut site = ground.site_of("event-loop", contender, service, 2 * self.connections, QUEUE_TIMEOUT)?;
         let has_slots = matches!(contender, Contender::Balancer | Contender::BalancerQueue);
-        let response = self.response.unwrap_or(if has_slots { 100_000 } else { 1_000_000 });
+        let response = self.response.unwrap_or(if has_slots { 100_000 } else { 300_000 });
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, site.proxy.port));
         let attacker = Attacker { kind, address, response };
         let mut rounds = Vec::new();
