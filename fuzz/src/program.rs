@@ -70,7 +70,13 @@ impl Program {
         *self.seen() = Seen::default();
         client.write_all(input).expect("a request");
         let mut got = vec![0; 16 * 1024];
-        let length = client.read(&mut got).expect("an answer");
+        let length = loop {
+            match client.read(&mut got) {
+                // A process that was stopped and goes on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                length => break length.expect("an answer"),
+            }
+        };
         got.truncate(length);
         (self.seen().clone(), got)
     }

@@ -68,16 +68,24 @@ impl Text {
             ("in_flight", "gauge", "Requests at an endpoint.", |one| one.in_flight() as f64),
             ("endpoint_requests_total", "counter", "Requests an endpoint was given.", |one| one.claims() as f64),
         ];
+        let each = served.pools.iter().flat_map(|served| {
+            let pool = &served.pool;
+            pool.endpoints().into_iter().map(move |endpoint| (pool.name(), endpoint))
+        });
+        let all: Vec<_> = each.collect();
+        self.family("upstream_connections", "gauge", "Connections to an endpoint, with a request and without.");
+        for (pool, endpoint) in &all {
+            let (open, in_flight) = (endpoint.connections(), endpoint.in_flight());
+            let active = open.min(in_flight);
+            for (state, count) in [("active", active), ("idle", open - active)] {
+                let labels: Labels<'_> = &[("pool", pool), ("endpoint", endpoint.name()), ("state", state)];
+                self.sample("upstream_connections", labels, count as f64);
+            }
+        }
         for (name, kind, help, figure) in figures {
             self.family(name, kind, help);
-            for served in &served.pools {
-                for endpoint in served.pool.endpoints() {
-                    self.sample(
-                        name,
-                        &[("pool", served.pool.name()), ("endpoint", endpoint.name())],
-                        figure(&endpoint),
-                    );
-                }
+            for (pool, endpoint) in &all {
+                self.sample(name, &[("pool", pool), ("endpoint", endpoint.name())], figure(endpoint));
             }
         }
     }
@@ -129,8 +137,11 @@ impl Text {
 
     fn ours(&mut self, instance: &Instance) {
         let (done, failed, last_ok) = instance.reloads();
-        self.family("connections", "gauge", "Client connections.");
-        self.sample("connections", &[("state", "open")], instance.control.connections() as f64);
+        self.family("connections", "gauge", "Client connections; idle: without a request for half a second.");
+        let idle = instance.control.connections_idle();
+        let active = instance.control.connections().saturating_sub(idle);
+        self.sample("connections", &[("state", "active")], active as f64);
+        self.sample("connections", &[("state", "idle")], idle as f64);
         self.family("connections_max", "gauge", "Client connections there may be.");
         self.sample("connections_max", &[], instance.control.connections_max() as f64);
         self.family("config_reloads_total", "counter", "Reloads.");

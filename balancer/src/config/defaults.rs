@@ -56,7 +56,9 @@ impl Pool {
             timeouts: UpstreamTimeouts::default(),
             attempts_max: 3,
             retry_budget: 0.2,
-            idle_connections_max: 256,
+            // With fewer, 4,000 clients at once had most requests open a connection: a fifth of the throughput (measured). They are
+            // kept for `keep_alive` only.
+            idle_connections_max: 4_096,
             health: Health::default(),
         }
     }

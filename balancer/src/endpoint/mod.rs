@@ -4,6 +4,7 @@
 //! it. Called by `pool`, which chooses among endpoints, by `forward` and `probe`, which bring news of it, and by whoever
 //! drains one. Never opens a connection and never chooses.
 
+mod connected;
 mod health;
 mod idle_time;
 mod ledger;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::{self, Address};
+pub use connected::Connected;
 use health::{Claimed, Event};
 pub use idle_time::IdleTime;
 use ledger::Ledger;
@@ -39,6 +41,7 @@ pub struct Endpoint {
     closed: AtomicU8,
     in_flight: AtomicUsize,
     requests: AtomicU64,
+    connections: AtomicUsize,
     drained: Notify,
     verdict: Verdict,
     idle_time: IdleTime,
@@ -89,6 +92,7 @@ impl Endpoint {
             closed: AtomicU8::new(0),
             in_flight: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
+            connections: AtomicUsize::new(0),
             drained: Notify::new(),
             verdict: Verdict::new(),
             idle_time: IdleTime::default(),
@@ -233,6 +237,11 @@ impl Endpoint {
     /// Requests it was given a place for, ever.
     pub fn claims(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Open connections for requests: those that carry one, and those that wait for the next.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Another share and role, for the next member list that is made of it.

@@ -5,6 +5,7 @@ use tokio::io::{AsyncWriteExt, copy_bidirectional_with_sizes};
 
 use super::error::Fault;
 use super::upstream::Upstream;
+use crate::endpoint::Connected;
 use crate::listen::{Client, Socket};
 use crate::observe::Record;
 use crate::pool::Place;
@@ -14,6 +15,7 @@ use crate::pool::Place;
 pub(super) struct Tunnel {
     socket: Socket,
     read: Bytes,
+    connected: Connected,
     place: Place,
 }
 
@@ -23,8 +25,8 @@ impl Tunnel {
     /// # Errors
     /// [`Fault::ClosedEarly`] when the connection broke at that moment.
     pub(super) fn new(upstream: Upstream, place: Place) -> Result<Self, Fault> {
-        let (socket, read) = upstream.into_socket()?;
-        Ok(Self { socket, read, place })
+        let (socket, read, connected) = upstream.into_socket()?;
+        Ok(Self { socket, read, connected, place })
     }
 
     /// Joins it to the client's socket once our own 101 is written.
@@ -34,7 +36,7 @@ impl Tunnel {
 
     /// A side that ends is passed on as an end, and the other direction goes on.
     async fn relay(self, mut client: Socket, sent_by_client: Bytes, mut record: Option<Box<Record>>) {
-        let Self { socket: mut worker, read: sent_by_worker, place } = self;
+        let Self { socket: mut worker, read: sent_by_worker, connected, place } = self;
         let relayed = async {
             worker.write_all(&sent_by_client).await?;
             client.write_all(&sent_by_worker).await?;
@@ -50,7 +52,7 @@ impl Tunnel {
             }
             record.worker_done();
         }
-        drop(place);
+        drop((worker, connected, place));
     }
 }
 

@@ -72,4 +72,9 @@ impl Control {
     pub fn connections(&self) -> usize {
         self.threads.connections()
     }
+
+    /// Of these, the ones without a request for so long that only their sockets are kept.
+    pub fn connections_idle(&self) -> usize {
+        self.threads.parked()
+    }
 }

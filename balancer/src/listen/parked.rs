@@ -48,7 +48,7 @@ impl Parked {
     }
 
     /// Keeps a connection that is idle since `since`, of which nothing is unread or unwritten.
-    pub(super) fn enter(&self, socket: Socket, peer: Peer, since: Instant, counted: Counted) {
+    pub(super) fn enter(&self, socket: Socket, peer: Peer, since: Instant, mut counted: Counted) {
         // What fails here is the runtime's end.
         let Ok(stream) = Stream::new(socket, peer) else { return };
         let mut entries = self.entries.borrow_mut();
@@ -57,6 +57,7 @@ impl Parked {
         // Level-triggered: what came in since the last look wakes at once. Without memory for it in the kernel the
         // connection is closed, as an idle one may be at any time.
         if self.set.get_ref().0.add(&stream, EpollEvent::new(interest, entry.key() as u64)).is_ok() {
+            counted.set_parked(true);
             entry.insert(Entry { stream, since, counted });
             self.tidying.set((TIDYINGS, self.tidying.get().1));
         }
@@ -119,7 +120,8 @@ impl Parked {
     }
 
     fn leave(&self, key: usize) -> Option<Entry> {
-        let entry = self.entries.borrow_mut().try_remove(key)?;
+        let mut entry = self.entries.borrow_mut().try_remove(key)?;
+        entry.counted.set_parked(false);
         // It was added, so this fails only for a descriptor that is closed, which is out of the set as well.
         let _ = self.set.get_ref().0.delete(&entry.stream);
         Some(entry)

@@ -13,6 +13,7 @@ use super::socket::{Socket, Stream};
 #[derive(Debug)]
 pub(super) struct Threads {
     open: Vec<AtomicUsize>,
+    parked: AtomicUsize,
     hand_over: Vec<mpsc::UnboundedSender<Handed>>,
     pub(super) connections_max: AtomicUsize,
     /// Threads that have all they need to serve.
@@ -24,6 +25,7 @@ pub(super) struct Threads {
 pub(super) struct Counted {
     threads: Arc<Threads>,
     index: usize,
+    parked: bool,
 }
 
 /// A connection on its way to another thread, taken out of the runtime it was accepted on and counted where it goes.
@@ -41,7 +43,7 @@ impl Threads {
         let open = (0..count).map(|_| AtomicUsize::new(0)).collect();
         let ready = watch::Sender::new(0);
         let connections_max = AtomicUsize::new(connections_max);
-        (Arc::new(Self { open, hand_over, connections_max, ready }), receivers)
+        (Arc::new(Self { open, parked: AtomicUsize::new(0), hand_over, connections_max, ready }), receivers)
     }
 
     /// Says that one more thread has all it needs, and waits until all have: clients who come at once must not take
@@ -62,6 +64,11 @@ impl Threads {
         self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum()
     }
 
+    /// Of these, the parked ones.
+    pub(super) fn parked(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
+    }
+
     /// Whether there are more connections than there may be.
     pub(super) fn are_full(&self) -> bool {
         self.connections() > self.connections_max.load(Ordering::Relaxed)
@@ -78,7 +85,7 @@ impl Threads {
         let slack = 1 + load(least) / 8;
         let index = if load(own) > load(least) + slack { least } else { own };
         self.open[index].fetch_add(1, Ordering::Relaxed);
-        Counted { threads: Arc::clone(self), index }
+        Counted { threads: Arc::clone(self), index, parked: false }
     }
 }
 
@@ -86,6 +93,15 @@ impl Counted {
     /// The thread it is counted on.
     pub(super) fn thread(&self) -> usize {
         self.index
+    }
+
+    /// It is parked, or no longer.
+    pub(super) fn set_parked(&mut self, parked: bool) {
+        match (std::mem::replace(&mut self.parked, parked), parked) {
+            (false, true) => self.threads.parked.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.threads.parked.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
     }
 
     /// Sends the connection to that thread.
@@ -100,6 +116,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        self.set_parked(false);
         self.threads.open[self.index].fetch_sub(1, Ordering::Relaxed);
     }
 }

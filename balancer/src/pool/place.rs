@@ -9,7 +9,7 @@ use socket2::{SockRef, Socket};
 use super::Pool;
 use super::forecast::Kind;
 use super::lane::Lane;
-use crate::endpoint::{Endpoint, InFlight, Noted};
+use crate::endpoint::{Connected, Endpoint, InFlight, Noted};
 
 /// A place at an endpoint; dropping it gives it back, in a pool with slots to the first who waits.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ pub(super) struct Grant {
 pub(super) struct Kept {
     /// Connected, non-blocking.
     pub(super) socket: Socket,
+    pub(super) connected: Connected,
     pub(super) since: Instant,
     /// When it is too old to be used again.
     pub(super) until: Instant,
@@ -76,7 +77,7 @@ impl Place {
     ///
     /// A request that is not `repeatable` gets it only in the first half of its time, and only where the endpoint has shown
     /// that it keeps connections: it could not be sent again.
-    pub fn check_out(&mut self, repeatable: bool, now: Instant) -> Option<Socket> {
+    pub fn check_out(&mut self, repeatable: bool, now: Instant) -> Option<(Socket, Connected)> {
         let Held::Slot(slot) = &mut self.0 else { return None };
         let kept = slot.grant.as_mut()?.kept.take()?;
         let idle = now.saturating_duration_since(kept.since);
@@ -85,17 +86,17 @@ impl Place {
             && now < kept.until
             && (repeatable
                 || (endpoint.idle_time().open_after(idle) && now < kept.since + (kept.until - kept.since) / 2));
-        usable.then_some(kept.socket)
+        usable.then_some((kept.socket, kept.connected))
     }
 
     /// Leaves a connection to whoever gets the place next, for `keep_alive` at most.
-    pub fn check_in(&mut self, socket: Socket, keep_alive: Duration, now: Instant) {
+    pub fn check_in(&mut self, (socket, connected): (Socket, Connected), keep_alive: Duration, now: Instant) {
         let until = now + self.endpoint().idle_time().limit(keep_alive, now);
         if let Held::Slot(slot) = &mut self.0
             && let Some(grant) = &mut slot.grant
             && until > now
         {
-            grant.kept = Some(Kept { socket, since: now, until });
+            grant.kept = Some(Kept { socket, connected, since: now, until });
         }
     }
 

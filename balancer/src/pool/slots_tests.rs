@@ -8,7 +8,7 @@ use http::Method;
 
 use super::*;
 use crate::config::{Address, Slots};
-use crate::endpoint::{Endpoint, EndpointId};
+use crate::endpoint::{Connected, Endpoint, EndpointId};
 
 /// A pool of `endpoints` endpoints called `app.1`, ….
 fn pool(slots: Slots, endpoints: usize) -> Arc<Pool> {
@@ -311,7 +311,8 @@ fn a_connection_goes_with_its_place_and_never_makes_one_too_many() {
     let pair = || std::os::unix::net::UnixStream::pair().unwrap();
     let keep = |place: &mut Place, stream: std::os::unix::net::UnixStream| {
         stream.set_nonblocking(true).unwrap();
-        place.check_in(stream.into(), Duration::from_secs(60), Instant::now());
+        let connected = Connected::to(place.endpoint());
+        place.check_in((stream.into(), connected), Duration::from_secs(60), Instant::now());
     };
     let (mut one, mut two) = (placed(pool.claim_slot(&ask("/"))), placed(pool.claim_slot(&ask("/"))));
     assert!(one.check_out(true, Instant::now()).is_none(), "time to open one");
@@ -323,7 +324,8 @@ fn a_connection_goes_with_its_place_and_never_makes_one_too_many() {
     let (mut one, mut two) = (placed(pool.claim_slot(&ask("/"))), placed(pool.claim_slot(&ask("/"))));
     let found = [one.check_out(true, Instant::now()), two.check_out(true, Instant::now())];
     assert_eq!(found.iter().flatten().count(), 1, "the one that was closed is not used again");
-    keep(&mut one, found.into_iter().flatten().next().unwrap().into());
+    assert_eq!(one.endpoint().connections(), 1);
+    keep(&mut one, found.into_iter().flatten().next().unwrap().0.into());
     drop(one);
     // With fewer slots, the one in use is the last one there may be.
     pool.configure_slots(Slots::new(1));

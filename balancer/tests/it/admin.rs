@@ -93,6 +93,39 @@ fn status_counts_requests_and_metrics_say_the_same() {
 }
 
 #[test]
+fn connections_are_told_by_what_they_do() {
+    for slots in ["", "slots = 2\n"] {
+        let origin = Origin::named("1");
+        let admin = format!("{}{slots}[admin]\naddress = \"127.0.0.1:0\"\n", pool_of(&[&origin]));
+        let mut balancer = Balancer::start("", &admin);
+        let mut client = Client::of(&balancer);
+        assert_eq!(client.get("/").status(), 200);
+        let address = admin_address(&mut balancer);
+        let told = |text: &str| {
+            let of = |name: &str, state: &str| {
+                let found = text.lines().find(|line| {
+                    line.starts_with(&format!("balancer_{name}{{")) && line.contains(&format!("state=\"{state}\"}}"))
+                });
+                found.and_then(|line| line.rsplit(' ').next()?.parse::<u32>().ok())
+            };
+            ["connections", "upstream_connections"].map(|name| (of(name, "active"), of(name, "idle")))
+        };
+        let both_idle = [(Some(0), Some(1)); 2];
+        eventually(|| "both at rest".into(), || (told(&get(&address, "/metrics", "")) == both_idle).then_some(()));
+        drop(client);
+        eventually(
+            || "the client's end".into(),
+            || (told(&get(&address, "/metrics", ""))[0] == (Some(0), Some(0))).then_some(()),
+        );
+        drop(origin);
+        eventually(
+            || "the worker's end".into(),
+            || (told(&get(&address, "/metrics", ""))[1] == (Some(0), Some(0))).then_some(()),
+        );
+    }
+}
+
+#[test]
 fn a_token_keeps_strangers_out() {
     let (directory, origin) = (directory(), Origin::named("1"));
     let token = directory.join("token");

@@ -172,8 +172,8 @@ impl Lease {
         }
         if !place.owns_connection() {
             self.upstreams.check_in(place.endpoint(), upstream, self.idle_max, self.keep_alive);
-        } else if let Some(socket) = upstream.into_idle() {
-            place.check_in(socket, self.keep_alive, Instant::now());
+        } else if let Some(idle) = upstream.into_idle() {
+            place.check_in(idle, self.keep_alive, Instant::now());
         }
     }
 }

@@ -24,7 +24,7 @@ use super::driver::Driver;
 use super::interim::Interim;
 use super::wire::Wire;
 use crate::config::{Address, Host};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Connected, Endpoint};
 use crate::listen::Socket;
 
 /// An open connection to an endpoint, driven by whoever waits for its answer: no task of its own, so that dropping it
@@ -40,6 +40,8 @@ pub(in super::super) struct Upstream {
     idle_since: Option<Instant>,
     driver: Arc<Driver>,
     waker: Waker,
+    /// Dropped last.
+    connected: Connected,
 }
 
 impl Upstream {
@@ -47,7 +49,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`Fault::ConnectFailed`], [`Fault::ConnectTimeout`] or [`Fault::DescriptorLimit`].
-    pub(in super::super) async fn open(endpoint: &Endpoint, within: Duration) -> Result<Box<Self>, Fault> {
+    pub(in super::super) async fn open(endpoint: &Arc<Endpoint>, within: Duration) -> Result<Box<Self>, Fault> {
         let socket = match timeout(within, connect(endpoint.address())).await {
             Ok(Ok(socket)) => socket,
             Ok(Err(error)) => {
@@ -59,22 +61,25 @@ impl Upstream {
             }
             Err(_) => return Err(Fault::ConnectTimeout),
         };
-        Self::over(socket, false).await
+        Self::over(socket, Connected::to(endpoint), false).await
     }
 
     /// Goes on with a connection that rested without a thread, see [`Self::into_idle`].
     ///
     /// # Errors
     /// [`Fault::ConnectFailed`] when it cannot be registered with this thread's runtime.
-    pub(in super::super) async fn resume(idle: socket2::Socket, address: &Address) -> Result<Box<Self>, Fault> {
+    pub(in super::super) async fn resume(
+        (idle, connected): (socket2::Socket, Connected),
+        address: &Address,
+    ) -> Result<Box<Self>, Fault> {
         let socket = match address {
             Address::Tcp { .. } => TcpStream::from_std(idle.into()).map(Socket::Tcp),
             Address::Unix(_) => UnixStream::from_std(idle.into()).map(Socket::Unix),
         };
-        Self::over(socket.map_err(|_| Fault::ConnectFailed)?, true).await
+        Self::over(socket.map_err(|_| Fault::ConnectFailed)?, connected, true).await
     }
 
-    async fn over(socket: Socket, used: bool) -> Result<Box<Self>, Fault> {
+    async fn over(socket: Socket, connected: Connected, used: bool) -> Result<Box<Self>, Fault> {
         let interim = Rc::new(Cell::new(Interim::begin()));
         let mut builder = http1::Builder::new();
         builder.max_buf_size(READ_BUFFER);
@@ -91,6 +96,7 @@ impl Upstream {
             idle_since: None,
             driver,
             waker,
+            connected,
         }))
     }
 
@@ -175,7 +181,7 @@ impl Upstream {
     }
 
     /// Takes an idle connection apart, so that any thread can go on with it; `None` when it cannot carry another request.
-    pub(in super::super) fn into_idle(mut self) -> Option<socket2::Socket> {
+    pub(in super::super) fn into_idle(mut self) -> Option<(socket2::Socket, Connected)> {
         self.driver.rest();
         let parts = self.is_open().then_some(self.connection)??.into_parts();
         // What a worker says unasked is no answer to the next request.
@@ -184,7 +190,7 @@ impl Upstream {
             Socket::Tcp(stream) => stream.into_std().map(socket2::Socket::from),
             Socket::Unix(stream) => stream.into_std().map(socket2::Socket::from),
         };
-        idle.ok()
+        Some((idle.ok()?, self.connected))
     }
 
     /// For how long it had been idle when something came, which can be nothing but its close; until now where nothing woke it.
@@ -197,11 +203,11 @@ impl Upstream {
     ///
     /// # Errors
     /// [`Fault::ClosedEarly`] when the connection has not come to its end.
-    pub(in super::super) fn into_socket(mut self) -> Result<(Socket, Bytes), Fault> {
+    pub(in super::super) fn into_socket(mut self) -> Result<(Socket, Bytes, Connected), Fault> {
         let waker = self.waker.clone();
         let ended = self.poll_end(&mut Context::from_waker(&waker));
         let parts = self.connection.filter(|_| ended).ok_or(Fault::ClosedEarly)?.into_parts();
-        Ok((parts.io.into_inner().into_socket(), parts.read_buf))
+        Ok((parts.io.into_inner().into_socket(), parts.read_buf, self.connected))
     }
 }
 
