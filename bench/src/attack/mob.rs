@@ -132,7 +132,7 @@ mod tests {
             while counted() < 2 {
                 thread::yield_now();
             }
-            assert_eq!((mob.ends().keys().collect::<Vec<_>>(), mob.come()), (vec![end], 2), "{kind:?}");
+            assert_eq!((mob.ends().into_keys().collect::<Vec<_>>(), mob.come()), (vec![end.to_owned()], 2), "{kind:?}");
         }
     }
 }
