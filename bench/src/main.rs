@@ -4,6 +4,7 @@
 //! for TERM). Called by whoever types `cargo run --release -p bench`. Never measures: that is [`compare`].
 
 mod arguments;
+mod attack;
 mod bars;
 mod clocks;
 mod compare;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Supermarket(plan) => supermarket(&plan),
         Command::Overload(plan) => overload(&plan),
         Command::Replace(plan) => replace(&plan),
+        Command::Attack(plan) => attack(&plan),
         Command::List => print(&list()).map(|()| true),
         Command::OpenLoop(given) => open_loop::run(&given).and_then(|report| print(&report.to_string())).map(|()| true),
     };
@@ -108,6 +110,13 @@ fn replace(plan: &replace::Plan) -> Result<bool, Failure> {
     let events = Events::listen()?;
     let (text, all_tried) = replace::replace(plan, &events)?;
     print(&text).map(|()| all_tried)
+}
+
+/// Prints what a good client noticed; `false` when it was not served.
+fn attack(plan: &attack::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    let (text, all_served) = attack::attack(plan, &events)?;
+    print(&text).map(|()| all_served)
 }
 
 fn list() -> String {

@@ -1,4 +1,4 @@
-//! `bench supermarket` and `bench overload` as programs, with scripted workers and balancers.
+//! `bench supermarket`, `bench overload` and `bench attack` as programs, with scripted workers and balancers.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests; the lint sees only functions marked so")]
 
@@ -96,6 +96,33 @@ fn an_overload_prints_a_row_for_each_load_and_writes_figures_and_pictures() {
 }
 
 #[test]
+fn an_attack_prints_a_row_for_each_kind_and_writes_figures() {
+    let stage = Stage::new();
+    let arguments = ["attack", "--connections", "50", "--duration", "2s", "--rate", "20", "--rounds", "1"];
+    let output = stage.bench(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for kind in ["slow header", "slow body", "slow read of 100 kB", "idle"] {
+        assert!(text.contains(&format!("\nbalancer, slow lane: {kind} ")), "{kind}: {text}");
+    }
+    assert_eq!(stage.results(), ["attack.csv", "attack.json"]);
+    assert_eq!(fs::read_to_string(stage.0.join("results/attack.csv")).unwrap().lines().count(), 5);
+    let figures: serde_json::Value =
+        serde_json::from_slice(&fs::read(stage.0.join("results/attack.json")).unwrap()).unwrap();
+    let round = &figures["rows"][0]["rounds"][0];
+    assert!(round["with"]["served"]["count"].as_u64().is_some_and(|count| count > 10), "{round}");
+    // The scripted balancer answers everybody at once, so each attacker was ended, and more than once.
+    assert!(round["attackers"]["200"].as_u64().is_some_and(|count| count > 50), "{round}");
+    stage.await_all_gone();
+}
+
+#[test]
+fn an_attack_that_is_interrupted_ends_everything_and_writes_nothing() {
+    let stage = Stage::new();
+    assert_interrupted(&stage, stage.bench(&["attack", "--duration", "60s"]));
+}
+
+#[test]
 fn a_balancer_that_ends_under_the_crowd_is_quoted_and_nothing_is_written() {
     let stage = Stage::new();
     let output = stage.bench(&["supermarket", "--duration", "60s"]).env("DIE_AFTER", "9").output().unwrap();
@@ -112,7 +139,20 @@ fn a_balancer_that_ends_under_the_crowd_is_quoted_and_nothing_is_written() {
 #[test]
 fn an_interrupted_run_ends_everything_and_writes_nothing() {
     let stage = Stage::new();
-    let child = stage.bench(&["supermarket", "--duration", "60s"]).spawn().unwrap();
+    assert_interrupted(&stage, stage.bench(&["supermarket", "--duration", "60s"]));
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named_before_anything_starts() {
+    let stage = Stage::new();
+    fs::write(stage.0.join("results"), "a file").unwrap();
+    let output = stage.bench(&["overload"]).output().unwrap();
+    assert!(said(&output).starts_with("bench: cannot create "), "{}", said(&output));
+    assert_eq!((output.status.code(), stage.pids().len()), (Some(1), 0));
+}
+
+fn assert_interrupted(stage: &Stage, mut command: Command) {
+    let child = command.spawn().unwrap();
     let until = Instant::now() + LIMIT;
     // Four workers and a balancer.
     while stage.pids().iter().filter(|pid| !pid.is_empty()).count() < 5 {
@@ -128,15 +168,6 @@ fn an_interrupted_run_ends_everything_and_writes_nothing() {
         said(&output)
     );
     stage.await_all_gone();
-}
-
-#[test]
-fn a_place_that_cannot_be_written_is_named_before_anything_starts() {
-    let stage = Stage::new();
-    fs::write(stage.0.join("results"), "a file").unwrap();
-    let output = stage.bench(&["overload"]).output().unwrap();
-    assert!(said(&output).starts_with("bench: cannot create "), "{}", said(&output));
-    assert_eq!((output.status.code(), stage.pids().len()), (Some(1), 0));
 }
 
 fn said(output: &Output) -> String {

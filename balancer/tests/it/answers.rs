@@ -39,6 +39,7 @@ fn an_answer_that_is_not_strict_is_502_and_is_not_asked_for_again() {
         head("X: a\rb"),
         head("X: a\u{1}b"),
         head(many.trim_end()),
+        head(&format!("X-Long: {}", "a".repeat(1 << 20))),
         "HTTP/1.1 20 OK\r\n\r\n".into(),
         "HTTP/1.1 2000 OK\r\n\r\n".into(),
         "HTTP/1.1 +20 OK\r\n\r\n".into(),

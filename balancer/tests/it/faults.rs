@@ -174,6 +174,60 @@ fn a_body_cut_short_is_visibly_cut_short() {
 }
 
 #[test]
+fn a_reset_in_a_framed_body_is_no_end() {
+    for (head, part, half) in [
+        ("Content-Length: 9", "half", "half"),
+        ("Transfer-Encoding: chunked", "4\r\nhalf\r\n", "4\r\nhalf\r\n"),
+        ("Transfer-Encoding: chunked", "8\r\nhalf", "4\r\nhalf\r\n"),
+    ] {
+        let gone = Gate::default();
+        let go = gone.clone();
+        let origin = Origin::start(move |mut exchange| {
+            exchange.request();
+            exchange.send(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{part}"));
+            // A reset overtakes what has not been read.
+            go.wait();
+            exchange.reset();
+        });
+        let balancer = Balancer::before(&[&origin]);
+        let mut client = Client::of(&balancer);
+        client.send(GET);
+        assert_eq!(client.head().status(), 200);
+        assert_eq!(client.take(half.len()), half.as_bytes(), "{head} {part:?}");
+        gone.open();
+        let (rest, ended) = client.rest();
+        assert_eq!(rest, "", "no last chunk, no padding: {head} {part:?}");
+        assert!(matches!(ended, Ended::Close | Ended::Reset), "{head} {part:?}: {ended:?}");
+        balancer.logged(&["\"status\":200", "\"reason\":\"truncated\""]);
+        assert_eq!(origin.requests().len(), 1, "what has begun is not asked for again");
+    }
+}
+
+#[test]
+fn a_reset_within_the_head_is_a_bad_gateway_for_what_cannot_be_repeated() {
+    let (gone, origin) = {
+        let gone = Gate::default();
+        let go = gone.clone();
+        let origin = Origin::start(move |mut exchange| {
+            exchange.request();
+            exchange.send("HTTP/1.1 200 OK\r\nX-Half: ");
+            go.wait();
+            exchange.reset();
+        });
+        (gone, origin)
+    };
+    let other = Origin::named("other");
+    let balancer = Balancer::before(&[&origin, &other]);
+    let mut client = Client::of(&balancer);
+    client.send(POST);
+    origin.await_requests(1);
+    gone.open();
+    assert_eq!(client.response().status(), 502);
+    balancer.logged(&["\"status\":502", "\"attempts\":1"]);
+    assert_eq!((origin.requests().len(), other.requests().len()), (1, 0), "a POST reaches one worker, once");
+}
+
+#[test]
 fn a_reset_in_a_body_that_ends_by_close_is_no_clean_end() {
     for version in ["1.1", "1.0"] {
         let gone = Gate::default();

@@ -1,6 +1,6 @@
 //! Which fields go on, which stay, which are ours.
 
-use super::harness::{Balancer, Client, Message, Origin, pool_of};
+use super::harness::{Balancer, Client, Ended, Message, Origin, pool_of};
 
 #[test]
 fn what_a_worker_gets_is_the_clients_and_ours() {
@@ -66,6 +66,24 @@ fn fields_of_the_workers_connection_do_not_reach_the_client() {
         assert_eq!(response.all(name), [""; 0], "{name}");
     }
     assert_eq!(response.field("x-own"), Some("1"));
+}
+
+#[test]
+fn a_worker_cannot_remove_the_framing_of_its_answer_by_naming_it() {
+    for (framing, body) in [("Content-Length: 2", "hi"), ("Transfer-Encoding: chunked", "2\r\nhi\r\n0\r\n\r\n")] {
+        let origin = Origin::answering(format!(
+            "HTTP/1.1 200 OK\r\nConnection: Content-Length, Transfer-Encoding, Date, X-Hop\r\n{framing}\r\nX-Hop: 1\r\n\r\n{body}"
+        ));
+        let balancer = Balancer::before(&[&origin]);
+        let mut client = Client::of(&balancer);
+        for _ in 0..2 {
+            let response = client.get("/");
+            assert_eq!((response.status(), response.text()), (200, "hi".into()), "{framing}");
+            assert_eq!((response.ended, response.field("x-hop")), (Ended::Framed, None), "{framing}");
+            assert_eq!(response.is_chunked(), framing.contains("chunked"), "{response:?}");
+            assert!(response.field("date").is_some(), "{response:?}");
+        }
+    }
 }
 
 #[test]

@@ -128,6 +128,31 @@ fn a_body_cut_short_by_the_client_is_no_complete_request() {
 }
 
 #[test]
+fn a_request_is_never_ended_by_close() {
+    let origin = Origin::named("1");
+    let balancer = Balancer::before(&[&origin]);
+    // The older reading of HTTP/1.0 would take what follows for a body that lasts until the close.
+    for (version, fields) in
+        [("1.0", ""), ("1.0", "Connection: keep-alive\r\n"), ("1.1", "Connection: close\r\n"), ("1.1", "")]
+    {
+        let seen = origin.requests().len();
+        let mut client = Client::of(&balancer);
+        client.send(format!("POST / HTTP/{version}\r\nHost: a\r\n{fields}\r\nno body of anything\r\n\r\n"));
+        let response = client.response();
+        assert_eq!((response.status(), response.text()), (200, "1".into()), "{version} {fields:?}");
+        let rest = client.rest().0;
+        let kept = matches!((version, fields), ("1.0", "Connection: keep-alive\r\n") | ("1.1", ""));
+        assert_eq!(rest.starts_with("HTTP/1.1 400 "), kept, "{version} {fields:?}: {rest}");
+        let requests = origin.requests();
+        assert_eq!(requests.len(), seen + 1, "{version} {fields:?}");
+        let got = &requests[seen];
+        assert!(got.ended == Ended::Framed && !got.is_chunked() && got.text().is_empty(), "{got:?}");
+    }
+    let bytes: String = (0..origin.connections()).map(|number| origin.bytes(number)).collect();
+    assert!(!bytes.contains("no body"), "{bytes}");
+}
+
+#[test]
 fn a_malformed_chunk_is_the_clients_fault() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();

@@ -18,6 +18,30 @@ fn a_header_section_over_the_limit_is_431() {
 }
 
 #[test]
+fn a_header_section_without_an_end_is_431_and_memory_stays_bounded() {
+    let origin = Origin::named("1");
+    let balancer = Balancer::before(&[&origin]);
+    let (field, letters) = (format!("X-Long: {}\r\n", "a".repeat(60_000)), "a".repeat(60_000));
+    for (beginning, more, status) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\n", &field, 431),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: ", &letters, 431),
+        ("GET /", &letters, 414),
+    ] {
+        let mut client = Client::of(&balancer);
+        client.send(beginning);
+        // 64 MiB, as far as anybody takes it.
+        let _ = (0..1_100).take_while(|_| client.try_send(more).is_ok()).count();
+        // Who goes on sending may be reset before it reads.
+        if let (text, Ended::Close) = client.rest() {
+            assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{beginning:?}: {text}");
+        }
+        balancer.logged(&[&format!("\"status\":{status}")]);
+    }
+    assert!(balancer.memory("VmHWM") < 64 * 1024, "{} KiB", balancer.memory("VmHWM"));
+    assert_eq!(origin.connections(), 0);
+}
+
+#[test]
 fn a_target_over_the_limit_is_414() {
     let (balancer, origin) = small();
     let target = "a".repeat(9_000);

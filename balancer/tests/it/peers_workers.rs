@@ -6,11 +6,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 
-use crate::program::{PATIENCE, Program, balancer, curl, file, get, has, repository};
+use crate::program::{PATIENCE, balancer, curl, example, get, has, repository};
 
 #[test]
 fn the_sequential_python_server_answers_every_request_although_it_closes_after_each() {
-    let Some(mut program) = example("python3", "python-sequential") else { return };
+    let Some(mut program) = example("python3", "python-sequential", &[]) else { return };
     program.until_ready(4);
     let address = program.address();
     let clients: Vec<_> = (0..8).map(|_| thread::spawn(move || (0..25).map(|_| get(address, "/")).collect())).collect();
@@ -27,7 +27,7 @@ fn the_sequential_python_server_answers_every_request_although_it_closes_after_e
 
 #[test]
 fn pythons_http_server_answers_get_and_post() {
-    let Some(mut program) = example("python3", "python-http-server") else { return };
+    let Some(mut program) = example("python3", "python-http-server", &[]) else { return };
     program.until_ready(2);
     let mut answers: Vec<_> = (0..10).map(|_| get(program.address(), "/").unwrap()).collect();
     answers.sort();
@@ -43,7 +43,7 @@ fn pythons_http_server_answers_get_and_post() {
 
 #[test]
 fn a_node_worker_keeps_connections_streams_chunks_and_finishes_on_term() {
-    let Some(mut program) = example("node", "node") else { return };
+    let Some(mut program) = example("node", "node", &[]) else { return };
     program.until_ready(thread::available_parallelism().unwrap().get());
     let address = program.address();
     for _ in 0..50 {
@@ -85,16 +85,4 @@ fn no_example_keeps_a_connection_for_as_long_as_its_worker_does() {
         let kept = pool.timeouts.keep_alive.as_secs_f64();
         assert!(pool.idle_connections_max == 0 || kept <= worker / 2.0, "{folder:?}: {kept} s of {worker} s");
     }
-}
-
-/// The example with its own file, but for the address, from its own folder.
-fn example(language: &str, folder: &str) -> Option<Program> {
-    has(language).then(|| {
-        let folder = repository(&format!("deploy/examples/{folder}"));
-        let text = std::fs::read_to_string(folder.join("lb.toml")).unwrap();
-        let config = text.replace("listen = \"127.0.0.1:8080\"", "listen = \"127.0.0.1:0\"");
-        assert_ne!(text, config);
-        let file = file(&folder.file_name().unwrap().to_string_lossy(), &config);
-        Program::start(balancer(&["--config", file.to_str().unwrap()]).current_dir(folder))
-    })
 }

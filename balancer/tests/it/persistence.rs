@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::harness::{Balancer, Client, Ended, Origin, eventually, ok, pool_of};
+use super::harness::{Balancer, Client, Ended, Gate, Origin, eventually, ok, pool_of};
 
 #[test]
 fn an_http_1_0_client_gets_a_close_by_default() {
@@ -52,6 +52,31 @@ fn a_client_that_says_close_is_closed_and_what_follows_is_not_run() {
     let response = client.response();
     assert_eq!((response.text(), response.field("connection")), ("1".into(), Some("close")));
     assert!(client.rest().0.is_empty());
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[test]
+fn pipelined_requests_are_read_ahead_within_a_bound() {
+    let gate = Gate::default();
+    let go = gate.clone();
+    let origin = Origin::start(move |mut exchange| {
+        while let Some(request) = exchange.request()
+            && go.wait()
+            && exchange.send(ok(request.target()))
+        {}
+    });
+    let balancer = Balancer::start("body_timeout = \"10m\"", &pool_of(&[&origin]));
+    let before = balancer.memory("VmHWM");
+    let mut client = Client::of(&balancer);
+    client.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.await_requests(1);
+    // As much as anybody takes: the kernel's buffers, and a little.
+    client.fill();
+    let grown = balancer.memory("VmHWM") - before;
+    assert!(grown < super::streaming::GROWTH, "{grown} KiB");
+    gate.open();
+    assert_eq!(client.response().text(), "/first");
+    assert_eq!(client.response().status(), 414, "what followed is a request line without an end");
     assert_eq!(origin.requests().len(), 1);
 }
 

@@ -284,6 +284,20 @@ fn worker(sentence: &str) -> Worker {
     }
 }
 
+/// An example of `deploy/` with its own file, but for the address, from its own folder, with more in its environment; nothing
+/// where its language is not there.
+pub(crate) fn example(language: &str, folder: &str, environment: &[(&str, &str)]) -> Option<Program> {
+    has(language).then(|| {
+        let folder = repository(&format!("deploy/examples/{folder}"));
+        let text = std::fs::read_to_string(folder.join("lb.toml")).unwrap();
+        let config = text.replace("listen = \"127.0.0.1:8080\"", "listen = \"127.0.0.1:0\"");
+        assert_ne!(text, config);
+        let name = format!("{}-{}", folder.file_name().unwrap().to_string_lossy(), environment.len());
+        let mut command = balancer(&["--config", file(&name, &config).to_str().unwrap()]);
+        Program::start(command.envs(environment.iter().copied()).current_dir(folder))
+    })
+}
+
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_balancer");
 /// More than any of this takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -164,6 +164,28 @@ fn under_overload_those_who_would_wait_too_long_are_shed_at_once_and_the_worker_
 }
 
 #[test]
+fn a_client_that_expects_continue_is_told_by_the_buffer_before_a_worker_is_asked() {
+    let origin = Origin::start(|mut exchange| {
+        while let Some(request) = exchange.request() {
+            exchange.send(ok(&format!("{} {:?}", request.text(), request.field("expect"))));
+        }
+    });
+    let balancer = Balancer::start("", &slots_of(&[&origin], ONE_SLOT));
+    let mut client = Client::of(&balancer);
+    for _ in 0..2 {
+        let seen = origin.requests().len();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+        assert_eq!(client.response().status(), 100);
+        assert_eq!(origin.requests().len(), seen, "no worker is held while the body is on its way");
+        client.send("body");
+        let response = client.response();
+        assert_eq!(response.status(), 200);
+        assert!(response.text().starts_with("body "), "{response:?}");
+        assert_eq!(origin.requests()[seen].text(), "body");
+    }
+}
+
+#[test]
 fn newest_first_lets_the_oldest_go_when_the_queue_is_full() {
     let gate = Gate::default();
     let origin = held_by(&gate);

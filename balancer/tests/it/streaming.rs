@@ -10,7 +10,7 @@ use super::harness::{Balancer, Client, Ended, Exchange, Gate, Origin, eventually
 const MIB: usize = 1 << 20;
 const LARGE: usize = 32 * MIB;
 /// Resident memory that streaming may take, in KiB; pages of the program itself count where the peak is asked for.
-const GROWTH: u64 = 12 * 1024;
+pub(crate) const GROWTH: u64 = 12 * 1024;
 
 #[test]
 fn a_large_download_arrives_as_it_was_and_is_never_held() {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use super::harness::{Balancer, Client, Deaf, Ended, Gate, Origin, ok, pool_at, pool_of};
 
 /// What the tests configure.
@@ -274,6 +276,55 @@ fn a_pipelined_request_that_stays_incomplete_holds_its_connection_no_longer_than
     assert_eq!(client.response().status(), 200);
     assert_eq!(client.response().status(), 408);
     in_time(begun, SHORT);
+}
+
+#[test]
+fn a_program_that_was_suspended_takes_nobody_for_late_who_was_not() {
+    let gate = Gate::default();
+    let answer = gate.clone();
+    let origin = Origin::start(move |mut exchange| {
+        while let Some(head) = exchange.head() {
+            let waits = head.target() == "/answer" || head.target() == "/rest";
+            let request = exchange.body(head);
+            if request.target() == "/rest" {
+                exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
+            }
+            if waits {
+                answer.wait();
+            }
+            exchange.send(if request.target() == "/rest" { "lf".to_owned() } else { ok(&request.text()) });
+        }
+    });
+    let limit = "\"1s\"";
+    let top = format!("header_timeout = {limit}\nbody_timeout = {limit}\nkeep_alive_timeout = {limit}");
+    let pool = format!("{}response_timeout = {limit}\nidle_timeout = {limit}\n", pool_of(&[&origin]));
+    let balancer = Balancer::start(&top, &pool);
+    let mut clients: Vec<[Client; 5]> = (0..20).map(|_| std::array::from_fn(|_| Client::of(&balancer))).collect();
+    for [header, body, idle, answer, rest] in &mut clients {
+        assert_eq!(idle.get("/").status(), 200);
+        header.send("GET / HTTP/1.1\r\nHo");
+        body.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nha");
+        answer.send("GET /answer HTTP/1.1\r\nHost: a\r\n\r\n");
+        rest.send("GET /rest HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    origin.await_requests(4 * clients.len());
+    balancer.signal(Signal::SIGSTOP);
+    // Everybody does in time what is waited for; only we are away for longer than any limit.
+    for [header, body, idle, ..] in &mut clients {
+        header.send("st: a\r\n\r\n");
+        body.send("lf");
+        idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    gate.open();
+    pause(Duration::from_secs(2));
+    balancer.signal(Signal::SIGCONT);
+    for (number, [header, body, idle, answer, rest]) in clients.iter_mut().enumerate() {
+        assert_eq!(header.response().status(), 200, "header {number}");
+        assert_eq!(body.response().text(), "half", "body {number}");
+        assert_eq!(idle.response().status(), 200, "idle {number}");
+        assert_eq!(answer.response().status(), 200, "answer {number}");
+        assert_eq!(rest.response().text(), "half", "rest {number}");
+    }
 }
 
 fn in_time(begun: Instant, limit: Duration) {

@@ -1,8 +1,8 @@
 //! Who comes when.
 //!
 //! Decides the times: a Poisson process, and which arrivals want something that takes long. Called by
-//! [`crate::supermarket`] and [`crate::overload`]. Never draws anew: the same seed gives the same crowd, on every machine
-//! and in every version, which no published generator promises.
+//! [`crate::supermarket`], [`crate::overload`] and [`crate::attack`]. Never draws anew: the same seed gives the same crowd,
+//! on every machine and in every version, which no published generator promises.
 
 use std::time::Duration;
 

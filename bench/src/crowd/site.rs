@@ -1,7 +1,7 @@
 //! Four workers and a balancer in front of them.
 //!
-//! Decides how they are started, and asks the workers what they saw. Called by [`crate::supermarket`] and
-//! [`crate::overload`]. Never generates load.
+//! Decides how they are started, and asks the workers what they saw. Called by [`crate::supermarket`], [`crate::overload`]
+//! and [`crate::attack`]. Never generates load.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,12 +71,12 @@ impl Ground {
         Ok(Ground { contenders, balancer, backend, nginx, haproxy, cores, scratch, events })
     }
 
-    /// Starts workers that serve one connection at a time and answer each request after `service`.
-    fn workers(&self, service: Duration) -> Result<Vec<Service>, Failure> {
+    /// Starts workers that answer each request after `service`.
+    fn workers(&self, model: &str, service: Duration) -> Result<Vec<Service>, Failure> {
         let ports: [u16; WORKERS] = free_ports()?;
         let start = |(nth, port): (usize, u16)| {
             let mut command = self.cores.command(Place::Anywhere, &self.backend);
-            command.args(["--model", "sequential", "--delay-ms", &service.as_millis().to_string()]);
+            command.args(["--model", model, "--delay-ms", &service.as_millis().to_string()]);
             command.env("HOST", "127.0.0.1").env("PORT", port.to_string());
             let name = format!("worker {}", nth + 1);
             Service::start(&name, command, port, "/info", START_TIME, self.scratch.path(), &self.events)
@@ -84,7 +84,7 @@ impl Ground {
         ports.into_iter().enumerate().map(start).collect()
     }
 
-    /// Starts workers and a contender in front of them.
+    /// Starts workers that serve one connection at a time, and a contender in front of them.
     pub(crate) fn site(
         &self,
         contender: Contender,
@@ -92,7 +92,19 @@ impl Ground {
         clients: u32,
         wait: Duration,
     ) -> Result<Site, Failure> {
-        let workers = self.workers(service)?;
+        self.site_of("sequential", contender, service, clients, wait)
+    }
+
+    /// The same with workers of another model.
+    pub(crate) fn site_of(
+        &self,
+        model: &str,
+        contender: Contender,
+        service: Duration,
+        clients: u32,
+        wait: Duration,
+    ) -> Result<Site, Failure> {
+        let workers = self.workers(model, service)?;
         let ports: Vec<u16> = workers.iter().map(|worker| worker.port).collect();
         let [port] = free_ports()?;
         let text = contender.configuration(port, &ports, clients, wait);

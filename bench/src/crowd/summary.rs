@@ -1,6 +1,6 @@
 //! Many visits in few figures.
 //!
-//! Decides percentiles and counts. Called by [`crate::supermarket`], [`crate::overload`] and
+//! Decides percentiles and counts. Called by [`crate::supermarket`], [`crate::overload`], [`crate::attack`] and
 //! [`crate::replace`]. Never averages.
 
 use std::collections::BTreeMap;
