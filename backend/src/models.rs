@@ -136,7 +136,7 @@ impl Shared {
             return Ok(false);
         }
         cpu::burn(Duration::from_micros(self.worker.options.work_us));
-        pause(Duration::from_millis(self.worker.options.delay_ms));
+        pause(self.worker.delay());
         if target.path() == "/delay" {
             match Query::of(&target).number("ms", 100, 0..=600_000) {
                 Ok(ms) => pause(Duration::from_millis(ms)),

@@ -68,6 +68,18 @@ pub struct Options {
     /// Abort when the request after this many arrives
     #[arg(long, value_name = "N")]
     pub crash_after: Option<u64>,
+
+    /// Answer this many requests slowly, then as usual: a runtime that compiles while it serves
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub cold_requests: u64,
+
+    /// How much slower those are, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(..=600_000))]
+    pub cold_ms: u64,
+
+    /// Append the X-Test-Id of each request that is run to the file FOLDER/PID, which outlives the process
+    #[arg(long, value_name = "FOLDER")]
+    pub record: Option<PathBuf>,
 }
 
 impl Options {

@@ -40,7 +40,7 @@ async fn live(options: &Options) -> io::Result<()> {
         () = stop.asked() => return Ok(()),
     }
     let listener = Listener::bind(options)?;
-    let worker = Worker::new(options, &listener.address);
+    let worker = Worker::new(options, &listener.address)?;
     if options.model == Model::EventLoop {
         event_loop(&worker, listener, &mut stop).await
     } else {

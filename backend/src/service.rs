@@ -46,13 +46,14 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             self.worker.saw(id.as_bytes());
         }
         cpu::burn(Duration::from_micros(options.work_us));
-        if options.delay_ms == 0
+        let delay = self.worker.delay();
+        if delay.is_zero()
             && request.body().is_end_stream()
             && let Some(response) = routes::instant(request.uri().path())
         {
             return Answering::Now(Some(response.map(|body| body.holding(in_flight, busy))));
         }
-        Answering::Later(Box::pin(answer(self.worker.clone(), self.shared.clone(), request, in_flight, busy)))
+        Answering::Later(Box::pin(answer(self.worker.clone(), self.shared.clone(), request, delay, in_flight, busy)))
     }
 }
 
@@ -60,11 +61,12 @@ async fn answer(
     worker: Arc<Worker>,
     shared: Arc<Shared>,
     mut request: Request<Incoming>,
+    delay: Duration,
     in_flight: InFlight,
     busy: Busy,
 ) -> hyper::Result<Response<Body>> {
-    if worker.options.delay_ms > 0 {
-        tokio::time::sleep(Duration::from_millis(worker.options.delay_ms)).await;
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
     }
     if routes::wants_body_read(request.uri().path()) {
         while let Some(frame) = request.body_mut().frame().await {

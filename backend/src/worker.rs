@@ -1,11 +1,15 @@
 //! Names and counts.
 //!
-//! Decides what is counted, and when the process crashes by request count. Called by every room that serves. Never does
-//! I/O.
+//! Decides what is counted, and when the process crashes or is slow by request count. Called by every room that serves.
+//! Never does I/O but for the record that is to outlive the process.
 
 use std::collections::{HashMap, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -26,6 +30,7 @@ pub(crate) struct Worker {
     open: AtomicUsize,
     open_max: AtomicUsize,
     seen: Mutex<Seen>,
+    record: Option<File>,
 }
 
 /// What a worker has counted up to now.
@@ -38,7 +43,9 @@ pub(crate) struct Counts {
 }
 
 impl Worker {
-    pub(crate) fn new(options: &Options, address: &Address) -> Arc<Worker> {
+    /// # Errors
+    /// The record cannot be opened.
+    pub(crate) fn new(options: &Options, address: &Address) -> io::Result<Arc<Worker>> {
         let name = match (&options.name, &options.instance) {
             (Some(name), _) => name.clone(),
             (None, Some(index)) => format!("server {index}"),
@@ -47,7 +54,12 @@ impl Worker {
                 Address::Unix(path) => format!("server {}", path.display()),
             },
         };
-        Arc::new(Worker {
+        let open = |folder: &PathBuf| {
+            let path = folder.join(std::process::id().to_string());
+            OpenOptions::new().create(true).append(true).open(path)
+        };
+        Ok(Arc::new(Worker {
+            record: options.record.as_ref().map(open).transpose()?,
             greeting: format!("{name}\n").into(),
             name,
             options: options.clone(),
@@ -58,7 +70,7 @@ impl Worker {
             open: AtomicUsize::new(0),
             open_max: AtomicUsize::new(0),
             seen: Mutex::default(),
-        })
+        }))
     }
 
     /// Counts a connection until the guard is dropped.
@@ -70,11 +82,18 @@ impl Worker {
 
     /// Counts a request as in flight until the guard is dropped. Aborts the process where `crash_after` says so.
     pub(crate) fn request_begun(self: &Arc<Self>) -> InFlight {
-        if self.options.crash_after.is_some_and(|limit| self.begun.fetch_add(1, Ordering::Relaxed) >= limit) {
+        let before = self.begun.fetch_add(1, Ordering::Relaxed);
+        if self.options.crash_after.is_some_and(|limit| before >= limit) {
             std::process::abort();
         }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self.clone())
+    }
+
+    /// How long the request that has just begun waits before its answer.
+    pub(crate) fn delay(&self) -> Duration {
+        let cold = self.begun.load(Ordering::Relaxed) <= self.options.cold_requests;
+        Duration::from_millis(self.options.delay_ms + if cold { self.options.cold_ms } else { 0 })
     }
 
     /// Counts that another connection waited while one was served, in a model that serves one at a time.
@@ -84,6 +103,11 @@ impl Worker {
 
     /// Remembers that the request named `id` was run.
     pub(crate) fn saw(&self, id: &[u8]) {
+        if let Some(mut record) = self.record.as_ref() {
+            // One write, appended: a process that is killed leaves whole lines. Without room on the disk one is missing, which
+            // whoever reads them notices.
+            let _ = record.write_all(&[id, b"\n"].concat());
+        }
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).count(id);
     }
 

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::attack;
 use crate::guard;
 use crate::overload;
+use crate::replace;
 use crate::scenario::Scenario;
 use crate::supermarket;
 use crate::target::Target;
@@ -37,6 +38,8 @@ enum Kind {
     Overload(overload::Plan),
     /// Thousands of clients that are slow on purpose, and what a good one notices of them
     Attack(attack::Plan),
+    /// Workers, files and numbers are replaced under load: what is promised and what was seen
+    Replace(replace::Plan),
     /// A load that does not wait for answers; started by compare
     #[command(hide = true)]
     OpenLoop(OpenLoop),
@@ -50,6 +53,7 @@ pub(crate) enum Command {
     Supermarket(supermarket::Plan),
     Overload(overload::Plan),
     Attack(attack::Plan),
+    Replace(replace::Plan),
     /// The scenarios' names are wanted, nothing else.
     List,
     OpenLoop(OpenLoop),
@@ -70,6 +74,7 @@ impl Command {
             Some(Kind::Supermarket(plan)) => return Ok(Command::Supermarket(plan)),
             Some(Kind::Overload(plan)) => return Ok(Command::Overload(plan)),
             Some(Kind::Attack(plan)) => return Ok(Command::Attack(plan)),
+            Some(Kind::Replace(plan)) => return Ok(Command::Replace(plan)),
             Some(Kind::OpenLoop(given)) => return Ok(Command::OpenLoop(given)),
             Some(Kind::Compare(given)) => given,
             None => line.compare,

@@ -28,6 +28,7 @@ mod plot;
 mod process;
 mod programs;
 mod progress;
+mod replace;
 mod report;
 mod scenario;
 mod scratch;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Supermarket(plan) => supermarket(&plan),
         Command::Overload(plan) => overload(&plan),
         Command::Attack(plan) => attack(&plan),
+        Command::Replace(plan) => replace(&plan),
         Command::List => print(&list()).map(|()| true),
         Command::OpenLoop(given) => open_loop::run(&given).and_then(|report| print(&report.to_string())).map(|()| true),
     };
@@ -108,6 +110,13 @@ fn attack(plan: &attack::Plan) -> Result<bool, Failure> {
     let events = Events::listen()?;
     let (text, all_served) = attack::attack(plan, &events)?;
     print(&text).map(|()| all_served)
+}
+
+/// Prints what was promised and what was seen; `false` when something could not be tried.
+fn replace(plan: &replace::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    let (text, all_tried) = replace::replace(plan, &events)?;
+    print(&text).map(|()| all_tried)
 }
 
 fn list() -> String {

@@ -1,7 +1,7 @@
 //! A program of ours or of others that listens on a port of 127.0.0.1.
 //!
-//! Decides when it is up. Called by [`crate::guard`], [`crate::supermarket`] and [`crate::overload`]. Never knows what it
-//! answers, only that it does.
+//! Decides when it is up. Called by [`crate::guard`], [`crate::supermarket`], [`crate::overload`] and [`crate::replace`].
+//! Never knows what it answers, only that it does.
 
 use std::path::Path;
 use std::process::Command;

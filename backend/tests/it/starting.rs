@@ -51,6 +51,41 @@ fn a_start_delay_comes_before_the_line() {
 }
 
 #[test]
+fn the_first_requests_are_slow_where_it_was_asked_for() {
+    for model in ["event-loop", "thread-per-connection"] {
+        let arguments = ["--model", model, "--cold-requests", "2", "--cold-ms", "150"];
+        let worker = Worker::start(&arguments);
+        let times: Vec<_> = (0..3)
+            .map(|_| {
+                let begun = std::time::Instant::now();
+                worker.get("/");
+                begun.elapsed().as_millis()
+            })
+            .collect();
+        assert!(times[0] >= 150 && times[1] >= 150 && times[2] < 150, "{model}: {times:?}");
+    }
+}
+
+#[test]
+fn what_was_run_is_recorded_line_by_line_and_outlives_a_killed_worker() {
+    let folder = socket_path("record");
+    std::fs::create_dir(&folder).unwrap();
+    let worker = Worker::start(&["--record", folder.to_str().unwrap()]);
+    let mut client = worker.connect();
+    for id in ["one", "two"] {
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nX-Test-Id: {id}\r\nContent-Length: 0\r\n\r\n"));
+        client.answer();
+    }
+    worker.get("/");
+    let file = folder.join(worker.info("pid"));
+    drop(worker);
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "one\ntwo\n");
+    let _ = std::fs::remove_dir_all(folder);
+    let (code, message) = output(command(&["--record", "/no/such/folder"]).args(["--port", "0"]));
+    assert!(code == Some(1) && message.contains("No such file"), "{code:?} {message}");
+}
+
+#[test]
 fn a_unix_socket_is_served_by_every_model_and_removed_at_the_end() {
     for model in ["event-loop", "sequential", "thread-per-connection", "thread-pool"] {
         let path = socket_path(model);

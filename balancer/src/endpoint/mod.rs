@@ -80,6 +80,11 @@ impl Endpoint {
         Arc::new(Self { ledger: Some(Ledger::new(requests_max)), ..Self::make(name, address, 1, false) })
     }
 
+    /// Whether it is the endpoint of a worker of ours.
+    pub fn is_of_worker(&self) -> bool {
+        self.ledger.is_some()
+    }
+
     fn make(name: String, address: Address, weight: u16, backup: bool) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {

@@ -80,6 +80,9 @@ impl Outbound<'_> {
             };
             if failed.fault == Fault::ClosedEarly && failed.sent {
                 place.cut();
+                if endpoint.is_of_worker() {
+                    self.pool.cut(endpoint.id(), &self.head.method, self.admitted.target.path());
+                }
             }
             let stale = was_used && failed.fault == Fault::ClosedEarly;
             match failed.sent {

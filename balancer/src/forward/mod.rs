@@ -130,6 +130,10 @@ impl Forwarder {
             } else {
                 pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?.into()
             };
+            // It may have waited while others of its kind killed workers.
+            if pool.has_slots() && pool.refuses(&head.method, admitted.target.path()) {
+                return Err(Fault::QueryOfDeath);
+            }
             if let Some(target) = admitted.target.path_and_query() {
                 let (method, id) = (&head.method, &own_fields.id);
                 let begun = client.begun();

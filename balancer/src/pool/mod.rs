@@ -70,6 +70,8 @@ pub struct Pool {
     query_of_death: Arc<QueryOfDeath>,
     /// The limit of a response's header is `hang_timeout`.
     hangs: bool,
+    /// Its workers' `query_of_death`; 0 without workers.
+    deaths_max: u32,
 }
 
 /// What a successor has in common with its predecessor.
@@ -159,6 +161,7 @@ impl Pool {
             retries: Mutex::new(RetryBudget::new(pool.retry_budget, Instant::now())),
             query_of_death,
             hangs: hang_timeout.is_some(),
+            deaths_max: pool.workers.as_ref().map_or(0, |workers| workers.query_of_death),
         }
     }
 
@@ -228,7 +231,14 @@ impl Pool {
 
     /// Whether requests like this have killed too many workers within the last minute.
     pub fn refuses(&self, method: &Method, path: &str) -> bool {
-        self.query_of_death.refuses(method, path, Instant::now)
+        self.query_of_death.refuses(method, path, self.deaths_max, Instant::now)
+    }
+
+    /// A worker has closed such a request's connection without an answer: it may be dying of it.
+    pub fn cut(&self, worker: EndpointId, method: &Method, path: &str) {
+        if self.deaths_max > 0 {
+            self.query_of_death.cut(worker, method, path, Instant::now());
+        }
     }
 
     /// A worker has answered such a request.
@@ -238,9 +248,9 @@ impl Pool {
 
     /// A worker has died with these requests in flight; returns the methods and paths that are refused from now on, after
     /// `deaths_max` deaths.
-    pub fn worker_died(&self, requests: &[Noted], deaths_max: u32) -> Vec<(Method, String)> {
+    pub fn worker_died(&self, worker: EndpointId, requests: &[Noted], deaths_max: u32) -> Vec<(Method, String)> {
         let requests: Vec<_> = requests.iter().map(|noted| (noted.method.clone(), noted.target.path())).collect();
-        self.query_of_death.died(&requests, deaths_max, Instant::now())
+        self.query_of_death.died(worker, &requests, deaths_max, Instant::now())
     }
 
     /// Whether a worker that does not answer within the time for that is to be replaced.

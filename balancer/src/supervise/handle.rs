@@ -21,7 +21,7 @@ use super::status::{RestartReason, Usage, WorkerStatus};
 use super::usage::of_group;
 use super::warm_up::warm_up;
 use crate::config::{Address, Workers};
-use crate::endpoint::{Endpoint, Noted};
+use crate::endpoint::{Endpoint, EndpointId, Noted};
 use crate::pool::Pool;
 
 /// One worker: its life, and what the present run of it has.
@@ -271,6 +271,11 @@ impl WorkerHandle {
         self.endpoint.as_ref().map_or(Vec::new(), |endpoint| endpoint.requests())
     }
 
+    /// Its endpoint, once it was ready.
+    pub(super) fn endpoint_id(&self) -> Option<EndpointId> {
+        self.endpoint.as_ref().map(|endpoint| endpoint.id())
+    }
+
     /// Requests on it.
     pub(super) fn in_flight(&self) -> usize {
         self.endpoint.as_ref().map_or(0, |endpoint| endpoint.in_flight())
@@ -286,7 +291,7 @@ impl WorkerHandle {
             started: self.process.as_ref().map(|process| process.started().into_std()),
             pid: self.process.as_ref().map(Process::pid),
             address: self.process.as_ref().map(Process::address),
-            endpoint: self.endpoint.as_ref().map(|endpoint| endpoint.id()),
+            endpoint: self.endpoint_id(),
             in_flight: 0,
             usage: self.usage,
             stale: self.stale.is_some(),

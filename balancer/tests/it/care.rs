@@ -60,6 +60,19 @@ fn a_get_that_workers_die_of_takes_no_more_of_them_than_allowed() {
 }
 
 #[test]
+fn a_path_that_workers_die_of_is_refused_before_their_deaths_are_known() {
+    // One that asks again without a pause is faster than the collecting of dead processes.
+    for slots in ["", "slots = 1\n"] {
+        let config = workers(6).replace("[pool.app.workers]", &format!("[pool.app]\n{slots}[pool.app.workers]"));
+        let program = Program::serve_ready("death-unknown", &config, 6);
+        let statuses: Vec<u16> = (0..12).map(|_| post(program.address(), "/crash", "").unwrap().0).collect();
+        assert_eq!(statuses, [[502; 3].as_slice(), &[503; 9]].concat(), "{slots}");
+        program.stderr.until("POST /crash was in flight when workers died, 3 times within a minute");
+        assert_eq!(program.stderr.until_count(" died: ", 3).matches(" died: ").count(), 3);
+    }
+}
+
+#[test]
 fn a_request_that_hangs_is_answered_504_and_its_worker_replaced() {
     let config = format!("{}hang_timeout = \"500ms\"\nstop_timeout = \"200ms\"\n", workers(2));
     let program = Program::serve_ready("hang", &config, 2);

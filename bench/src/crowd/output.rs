@@ -1,7 +1,7 @@
 //! Results in files.
 //!
 //! Decides their names and that a run that cannot write them says so before it begins. Called by [`crate::supermarket`],
-//! [`crate::overload`] and [`crate::attack`]. Never knows what is in them.
+//! [`crate::overload`], [`crate::attack`] and [`crate::replace`]. Never knows what is in them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Many visits in few figures.
 //!
-//! Decides percentiles and counts. Called by [`crate::supermarket`], [`crate::overload`] and [`crate::attack`]. Never averages.
+//! Decides percentiles and counts. Called by [`crate::supermarket`], [`crate::overload`], [`crate::attack`] and
+//! [`crate::replace`]. Never averages.
 
 use std::collections::BTreeMap;
 
@@ -47,13 +48,17 @@ pub(crate) fn milliseconds(value: f64) -> String {
 pub(crate) fn ends<'a>(visits: impl IntoIterator<Item = &'a Visit>) -> BTreeMap<String, usize> {
     let mut ends = BTreeMap::new();
     for visit in visits {
-        let name = match visit.end {
-            End::Answered { status, .. } => status.to_string(),
-            End::Failed(fault) => fault.name().to_owned(),
-        };
-        *ends.entry(name).or_default() += 1;
+        *ends.entry(end_name(visit.end)).or_default() += 1;
     }
     ends
+}
+
+/// "200", "connection cut".
+pub(crate) fn end_name(end: End) -> String {
+    match end {
+        End::Answered { status, .. } => status.to_string(),
+        End::Failed(fault) => fault.name().to_owned(),
+    }
 }
 
 /// In a cell: "3,066 × 200, 2 × no connection".

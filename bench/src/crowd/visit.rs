@@ -1,6 +1,6 @@
 //! One client: connect, ask, read, leave.
 //!
-//! Decides what counts as an answer. Called by [`super::send`]. Never keeps a connection.
+//! Decides what counts as an answer. Called by [`super::send`]; how an answer ends also by `replace`. Never keeps a connection.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -47,6 +47,8 @@ pub(crate) enum Fault {
     TimedOut,
     /// There were too many clients already.
     NotSent,
+    /// What came is the answer to another request.
+    Foreign,
 }
 
 impl Fault {
@@ -57,6 +59,7 @@ impl Fault {
             Fault::Rubbish => "no HTTP",
             Fault::TimedOut => "no answer in time",
             Fault::NotSent => "not sent, too many open",
+            Fault::Foreign => "another's answer",
         }
     }
 }
@@ -105,13 +108,14 @@ async fn ask(address: SocketAddr, path: &str) -> End {
     }
 }
 
-enum Progress {
+/// How much of an answer is there.
+pub(crate) enum Progress {
     Part,
     Whole(End),
 }
 
 /// What the bytes so far amount to. An answer without a length lasts until the connection's end.
-fn progress(bytes: &[u8], ended: bool) -> Progress {
+pub(crate) fn progress(bytes: &[u8], ended: bool) -> Progress {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Progress::Part };
     let head = String::from_utf8_lossy(&bytes[..end]);
     let mut lines = head.split("\r\n");

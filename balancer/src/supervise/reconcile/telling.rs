@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
 use super::Reconciler;
+use crate::endpoint::EndpointId;
 use crate::supervise::event::{EventKind, WorkerEvent};
 use crate::supervise::jobs::Failures;
 use crate::supervise::life::{Event, State};
@@ -72,8 +73,9 @@ impl Reconciler {
             again_in: None,
         };
         let (id, index, on_trial) = (worker.id, worker.index, worker.life.on_trial());
+        let endpoint = worker.endpoint_id();
         obituary.again_in = self.step(at, Event::Exited);
-        self.judge_requests(at, &obituary);
+        self.judge_requests(at, endpoint, &obituary);
         let sentence = obituary.sentence();
         let worker = &mut self.workers[at];
         worker.reason = Some(sentence.as_str().into());
@@ -101,12 +103,13 @@ impl Reconciler {
     }
 
     /// What was in flight when a worker died may be why.
-    pub(super) fn judge_requests(&self, at: usize, obituary: &Obituary) {
+    pub(super) fn judge_requests(&self, at: usize, endpoint: Option<EndpointId>, obituary: &Obituary) {
         if !obituary.was_ready || obituary.state == State::Stopping {
             return;
         }
         let deaths_max = self.workers[at].settings.query_of_death;
-        for (method, path) in self.pool.worker_died(&obituary.requests, deaths_max) {
+        let Some(endpoint) = endpoint else { return };
+        for (method, path) in self.pool.worker_died(endpoint, &obituary.requests, deaths_max) {
             let text = format!(
                 "{method} {path} was in flight when workers died, {deaths_max} times within a minute: it is answered 503 for a minute"
             );
