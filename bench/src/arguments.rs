@@ -36,10 +36,10 @@ enum Kind {
     Supermarket(supermarket::Plan),
     /// Goodput and latency when up to twenty times as much is asked for as can be done
     Overload(overload::Plan),
-    /// Workers, files and numbers are replaced under load: what is promised and what was seen
-    Replace(replace::Plan),
     /// Thousands of clients that are slow on purpose, and what a good one notices of them
     Attack(attack::Plan),
+    /// Workers, files and numbers are replaced under load: what is promised and what was seen
+    Replace(replace::Plan),
     /// A load that does not wait for answers; started by compare
     #[command(hide = true)]
     OpenLoop(OpenLoop),
@@ -52,8 +52,8 @@ pub(crate) enum Command {
     Guard(guard::Plan),
     Supermarket(supermarket::Plan),
     Overload(overload::Plan),
-    Replace(replace::Plan),
     Attack(attack::Plan),
+    Replace(replace::Plan),
     /// The scenarios' names are wanted, nothing else.
     List,
     OpenLoop(OpenLoop),
@@ -73,8 +73,8 @@ impl Command {
             Some(Kind::Guard(given)) => return Ok(Command::Guard(given.plan())),
             Some(Kind::Supermarket(plan)) => return Ok(Command::Supermarket(plan)),
             Some(Kind::Overload(plan)) => return Ok(Command::Overload(plan)),
-            Some(Kind::Replace(plan)) => return Ok(Command::Replace(plan)),
             Some(Kind::Attack(plan)) => return Ok(Command::Attack(plan)),
+            Some(Kind::Replace(plan)) => return Ok(Command::Replace(plan)),
             Some(Kind::OpenLoop(given)) => return Ok(Command::OpenLoop(given)),
             Some(Kind::Compare(given)) => given,
             None => line.compare,

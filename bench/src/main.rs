@@ -56,8 +56,8 @@ fn main() -> ExitCode {
         Command::Guard(plan) => guard(&plan),
         Command::Supermarket(plan) => supermarket(&plan),
         Command::Overload(plan) => overload(&plan),
-        Command::Replace(plan) => replace(&plan),
         Command::Attack(plan) => attack(&plan),
+        Command::Replace(plan) => replace(&plan),
         Command::List => print(&list()).map(|()| true),
         Command::OpenLoop(given) => open_loop::run(&given).and_then(|report| print(&report.to_string())).map(|()| true),
     };
@@ -105,18 +105,18 @@ fn overload(plan: &overload::Plan) -> Result<bool, Failure> {
     print(&overload::overload(plan, &events)?).map(|()| true)
 }
 
-/// Prints what was promised and what was seen; `false` when something could not be tried.
-fn replace(plan: &replace::Plan) -> Result<bool, Failure> {
-    let events = Events::listen()?;
-    let (text, all_tried) = replace::replace(plan, &events)?;
-    print(&text).map(|()| all_tried)
-}
-
 /// Prints what a good client noticed; `false` when it was not served.
 fn attack(plan: &attack::Plan) -> Result<bool, Failure> {
     let events = Events::listen()?;
     let (text, all_served) = attack::attack(plan, &events)?;
     print(&text).map(|()| all_served)
+}
+
+/// Prints what was promised and what was seen; `false` when something could not be tried.
+fn replace(plan: &replace::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    let (text, all_tried) = replace::replace(plan, &events)?;
+    print(&text).map(|()| all_tried)
 }
 
 fn list() -> String {

@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::attacker::Attacker;
-use crate::crowd::Ground;
+use crate::crowd::Clients;
 use crate::failure::Failure;
 
 /// Attackers; they leave with this value.
 pub(super) struct Mob {
     tally: Arc<Tally>,
-    _ground: Ground,
+    _clients: Clients,
 }
 
 /// What became of them.
@@ -34,10 +34,10 @@ struct Open(Arc<Tally>);
 impl Mob {
     /// Sends `count` of them, [`BETWEEN`] each other.
     pub(super) fn gather(attacker: Attacker, count: u32) -> Result<Mob, Failure> {
-        let (ground, tally) = (Ground::start()?, Arc::<Tally>::default());
+        let (clients, tally) = (Clients::start()?, Arc::<Tally>::default());
         for nth in 0..count {
             let tally = Arc::clone(&tally);
-            ground.handle.spawn(async move {
+            clients.handle.spawn(async move {
                 sleep(BETWEEN * nth).await;
                 let mut first = true;
                 loop {
@@ -47,7 +47,7 @@ impl Mob {
                 }
             });
         }
-        Ok(Mob { tally, _ground: ground })
+        Ok(Mob { tally, _clients: clients })
     }
 
     /// How many are at it now.

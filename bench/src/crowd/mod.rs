@@ -88,15 +88,15 @@ pub(crate) fn send(
     }
 }
 
-/// A thread on which the clients live; they end with this value.
-pub(crate) struct Ground {
+/// A thread on which clients live; they end with this value.
+pub(crate) struct Clients {
     pub(crate) handle: Handle,
     /// Dropping it ends the thread.
     _stop: oneshot::Sender<()>,
 }
 
-impl Ground {
-    pub(crate) fn start() -> Result<Ground, Failure> {
+impl Clients {
+    pub(crate) fn start() -> Result<Clients, Failure> {
         let starting = |e| Failure::system("start the clients' thread", e);
         let runtime = Builder::new_current_thread().enable_all().build().map_err(starting)?;
         let handle = runtime.handle().clone();

@@ -228,6 +228,7 @@ async fn connect(address: &Address) -> io::Result<Socket> {
 }
 
 /// What is held of a worker's response at most while its client does not take it; also the bound of its header section.
-const READ_BUFFER: usize = 64 * 1024;
+/// With half of it, 100 KB cost 0.94 of HAProxy's CPU time instead of 0.88 (medians of four pairs).
+const READ_BUFFER: usize = 128 * 1024;
 /// How often a connection is looked at before others have their turn, as hyper does itself.
 const TURNS_MAX: usize = 16;
