@@ -47,7 +47,7 @@ pub(crate) fn send(
     watched: &[u32],
     events: &Events,
 ) -> Result<Result<Vec<Visit>, u32>, Failure> {
-    let ground = Ground::start()?;
+    let clients = Clients::start()?;
     let (sender, visits) = mpsc::channel();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let room = Arc::new(Semaphore::new(usize::try_from(bounds.connections_max).unwrap_or(usize::MAX)));
@@ -66,7 +66,7 @@ pub(crate) fn send(
             continue;
         };
         let target = paths.get(path).copied().unwrap_or("/");
-        ground.handle.spawn(async move {
+        clients.handle.spawn(async move {
             let set_out = Instant::now();
             let end = visit(address, target, bounds.patience).await;
             let _ = sender.send(Visit::over(path, started, due, set_out, end));
@@ -103,7 +103,7 @@ impl Clients {
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("crowd".to_owned());
         thread.spawn(move || runtime.block_on(async { _ = stopped.await })).map_err(starting)?;
-        Ok(Ground { handle, _stop: stop })
+        Ok(Clients { handle, _stop: stop })
     }
 }
 

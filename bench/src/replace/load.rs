@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::schedule::{Asked, HOSTS, Pace};
 use super::tally::Sent;
-use crate::crowd::Ground;
+use crate::crowd::Clients;
 use crate::crowd::visit::{End, Fault, Progress, progress};
 use crate::failure::Failure;
 
@@ -21,7 +21,7 @@ use crate::failure::Failure;
 pub(super) struct Load {
     shared: Arc<Shared>,
     /// They end with this value.
-    _ground: Ground,
+    _clients: Clients,
 }
 
 struct Shared {
@@ -41,7 +41,7 @@ struct Shared {
 impl Load {
     /// Sends to a port of 127.0.0.1 on so many connections; the ids of its requests begin with `prefix`.
     pub(super) fn start(port: u16, rate: f64, connections: u32, prefix: char) -> Result<Load, Failure> {
-        let ground = Ground::start()?;
+        let clients = Clients::start()?;
         let shared = Arc::new(Shared {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             pace: Pace { rate },
@@ -54,9 +54,9 @@ impl Load {
             sent: Mutex::default(),
         });
         for _ in 0..connections {
-            ground.handle.spawn(Arc::clone(&shared).ask_again_and_again());
+            clients.handle.spawn(Arc::clone(&shared).ask_again_and_again());
         }
-        Ok(Load { shared, _ground: ground })
+        Ok(Load { shared, _clients: clients })
     }
 
     /// Since its start.
