@@ -27,6 +27,8 @@ pub(crate) enum Place {
 pub(crate) struct Cores {
     pub(crate) proxy: usize,
     pub(crate) generator: usize,
+    /// All that this process could use when it began.
+    usable: Vec<usize>,
     taskset: Option<PathBuf>,
     /// Ends a child when we are killed so hard that no guard runs (`kill -9`, out of memory).
     setpriv: Option<PathBuf>,
@@ -42,7 +44,7 @@ impl Cores {
             let tried = Command::new(path).args(["--pdeathsig", "TERM", "true"]).output();
             tried.is_ok_and(|output| output.status.success())
         });
-        Cores { proxy, generator, taskset: programs::find("taskset"), setpriv }
+        Cores { proxy, generator, usable, taskset: programs::find("taskset"), setpriv }
     }
 
     /// Are programs held on their cores?
@@ -61,13 +63,17 @@ impl Cores {
         if let Some(setpriv) = &self.setpriv {
             words.extend([setpriv.clone(), "--pdeathsig".into(), "TERM".into()]);
         }
-        let core = match place {
-            Place::Proxy => Some(self.proxy),
-            Place::Generator => Some(self.generator),
-            Place::Anywhere => None,
+        let cores = match place {
+            Place::Proxy => std::slice::from_ref(&self.proxy),
+            Place::Generator => std::slice::from_ref(&self.generator),
+            // Said too, for a child inherits where its parent may run, which may be the generator's core alone.
+            Place::Anywhere => &self.usable[..],
         };
-        if let (Some(taskset), Some(core)) = (&self.taskset, core) {
-            words.extend([taskset.clone(), "-c".into(), core.to_string().into()]);
+        if let Some(taskset) = &self.taskset
+            && !cores.is_empty()
+        {
+            let list: Vec<String> = cores.iter().map(usize::to_string).collect();
+            words.extend([taskset.clone(), "-c".into(), list.join(",").into()]);
         }
         words.push(program.to_owned());
         let mut command = Command::new(&words[0]);
@@ -114,10 +120,15 @@ mod tests {
             assert!(cores.describe().contains("apt-get install util-linux"));
             return;
         }
-        for (place, core) in [(Place::Proxy, cores.proxy), (Place::Generator, cores.generator)] {
+        let allowed = |place| {
             let mut command = cores.command(place, "/bin/grep".as_ref());
             let output = command.args(["Cpus_allowed_list", "/proc/self/status"]).output().unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("Cpus_allowed_list:\t{core}\n"));
-        }
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let anywhere = allowed(Place::Anywhere);
+        assert_eq!(allowed(Place::Proxy), format!("Cpus_allowed_list:\t{}\n", cores.proxy));
+        assert_eq!(allowed(Place::Generator), format!("Cpus_allowed_list:\t{}\n", cores.generator));
+        cores.stay_beside_the_generator();
+        assert_eq!(allowed(Place::Anywhere), anywhere, "wherever we are ourselves");
     }
 }
