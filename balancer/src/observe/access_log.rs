@@ -131,10 +131,10 @@ fn combined(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
     };
     out.text("\" ").number(record.status.as_u16().into()).text(" ").number(record.bytes).text(" \"");
     out.field(head.referer.as_ref(), Quote::Hex).text("\" \"").field(head.agent.as_ref(), Quote::Hex);
-    out.text("\" rt=").seconds(took, MILLIS);
-    out.text(" qt=").seconds(record.queued, MILLIS).text(" ut=");
+    out.text("\" rt=").seconds::<MILLIS>(took);
+    out.text(" qt=").seconds::<MILLIS>(record.queued).text(" ut=");
     match record.upstream {
-        Some(upstream) => out.seconds(upstream, MILLIS),
+        Some(upstream) => out.seconds::<MILLIS>(upstream),
         None => out.text("-"),
     };
     out.text(" pool=").text(record.pool.as_deref().unwrap_or("-"));
@@ -162,13 +162,13 @@ fn json(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
         }
     }
     out.text(",\"status\":").number(record.status.as_u16().into()).text(",\"bytes\":").number(record.bytes);
-    out.text(",\"rt\":").seconds(took, MICROS).text(",\"qt\":");
+    out.text(",\"rt\":").seconds::<MICROS>(took).text(",\"qt\":");
     match record.queued.is_zero() {
         true => out.text("0"),
-        false => out.seconds(record.queued, MICROS),
+        false => out.seconds::<MICROS>(record.queued),
     };
     if let Some(upstream) = record.upstream {
-        out.text(",\"ut\":").seconds(upstream, MICROS);
+        out.text(",\"ut\":").seconds::<MICROS>(upstream);
     }
     for (name, value) in
         [("pool", record.pool.as_deref()), ("endpoint", record.endpoint.as_deref()), ("reason", record.reason)]

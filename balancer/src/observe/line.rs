@@ -30,19 +30,19 @@ impl Line<'_> {
         self.text(itoa::Buffer::new().format(number))
     }
 
-    /// With so many `digits` behind the point, at most 9, rounded.
-    pub(super) fn seconds(&mut self, time: Duration, digits: usize) -> &mut Self {
-        let unit = 10_u64.pow(9 - digits.min(9) as u32);
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let units = nanos / unit + u64::from(nanos % unit * 2 >= unit);
-        let (whole, mut rest) = (units / (NANOS / unit), units % (NANOS / unit));
-        self.number(whole).text(".");
-        let mut text = [b'0'; 9];
-        for digit in text[..digits].iter_mut().rev() {
+    /// With so many `DIGITS` behind the point, 1 to 9, rounded. Known to the compiler, they make its divisions cheap.
+    pub(super) fn seconds<const DIGITS: usize>(&mut self, time: Duration) -> &mut Self {
+        let unit = const { 10_u64.pow(9 - DIGITS as u32) };
+        let nanos = u64::from(time.subsec_nanos());
+        let rounded = nanos / unit + u64::from(nanos % unit * 2 >= unit);
+        let (carry, mut rest) = (rounded / (NANOS / unit), rounded % (NANOS / unit));
+        self.number(time.as_secs().saturating_add(carry)).text(".");
+        let mut text = [b'0'; DIGITS];
+        for digit in text.iter_mut().rev() {
             *digit += (rest % 10) as u8;
             rest /= 10;
         }
-        self.0.extend_from_slice(&text[..digits]);
+        self.0.extend_from_slice(&text);
         self
     }
 
@@ -154,7 +154,7 @@ mod tests {
         for nanos in [0, 1, 499_999, 500_000, 999_499_999, 999_500_000, 61_000_000_042, u64::MAX] {
             let time = Duration::from_nanos(nanos);
             out.clear();
-            Line(&mut out).seconds(time, 3).text(" ").seconds(time, 6).text(" ").number(nanos);
+            Line(&mut out).seconds::<3>(time).text(" ").seconds::<6>(time).text(" ").number(nanos);
             let (millis, micros) = ((nanos / 500_000).div_ceil(2), (nanos / 500).div_ceil(2));
             let (of_millis, of_micros) = (millis % 1_000, micros % 1_000_000);
             let (millis, micros) = (millis / 1_000, micros / 1_000_000);
