@@ -9,14 +9,13 @@ mod report;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
 
-use crate::arguments::{default_output, whole_seconds};
+use crate::arguments::whole_seconds;
 use crate::crowd::arrivals::poisson;
 use crate::crowd::contender::Contender;
 use crate::crowd::output::Output;
@@ -57,14 +56,8 @@ pub(crate) struct Plan {
     /// The response that is read slowly, bytes [default: 300000; with slots 100000, so that all of them can be held]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     response: Option<u64>,
-    /// The good clients: the same number, the same arrivals
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
     #[command(flatten)]
     asked: Asked,
-    /// Where attack.json and attack.csv go [default: bench/results]
-    #[arg(long, value_name = "FOLDER")]
-    output: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -120,7 +113,7 @@ struct Phase {
 /// # Errors
 /// Whatever keeps a figure from being measured, or a signal; everything started has ended when this returns.
 pub(crate) fn attack(plan: &Plan, events: &Arc<Events>) -> Result<(String, bool), Failure> {
-    let output = Output::check(&plan.output.clone().unwrap_or_else(default_output), "attack")?;
+    let output = Output::check(&plan.asked.output(), "attack")?;
     let default = [Contender::Balancer, Contender::BalancerUnslotted];
     let ground = Ground::find(&plan.asked, &default, events)?;
     // We hold the attackers, and so does the proxy, which inherits the limit.
@@ -144,7 +137,7 @@ pub(crate) fn attack(plan: &Plan, events: &Arc<Events>) -> Result<(String, bool)
         rate: plan.rate,
         seconds: plan.duration.as_secs(),
         service_ms: plan.service,
-        seed: plan.seed,
+        seed: plan.asked.seed,
         placement: ground.cores.describe(),
         rows,
         configurations,
@@ -166,7 +159,7 @@ impl Plan {
         let attacker = Attacker { kind, address, response };
         let mut rounds = Vec::new();
         for round in 0..self.rounds {
-            let seed = self.seed.wrapping_add(u64::from(round));
+            let seed = self.asked.seed.wrapping_add(u64::from(round));
             let without = self.phase(&mut site, seed, &ground.events)?;
             let mob = Mob::gather(attacker, self.connections)?;
             self.await_all(&mob, &mut site, &ground.events)?;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::contender::Contender;
+use crate::arguments::default_output;
 use crate::cores::{Cores, Place};
 use crate::events::Events;
 use crate::exchange;
@@ -32,6 +33,19 @@ pub(crate) struct Asked {
     /// The backend to use as worker [default: this workspace's, built when needed]
     #[arg(long, value_name = "PATH")]
     pub(crate) backend: Option<PathBuf>,
+    /// The crowd: the same number, the same arrivals
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Where figures and pictures go, in files of the command's name [default: bench/results]
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+}
+
+impl Asked {
+    /// Where figures and pictures go.
+    pub(crate) fn output(&self) -> PathBuf {
+        self.output.clone().unwrap_or_else(default_output)
+    }
 }
 
 /// What starting anything takes.

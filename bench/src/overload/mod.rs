@@ -7,14 +7,13 @@ mod capacity;
 mod report;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
-use crate::arguments::{default_output, whole_seconds};
+use crate::arguments::whole_seconds;
 use crate::crowd::arrivals::poisson;
 use crate::crowd::contender::Contender;
 use crate::crowd::output::Output;
@@ -53,14 +52,8 @@ pub(crate) struct Plan {
     /// Connections open at once; who comes while there are so many does not set out
     #[arg(long, value_name = "N", default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     connections: u32,
-    /// The crowd: the same number, the same arrivals
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
     #[command(flatten)]
     asked: Asked,
-    /// Where overload.json, overload.csv and the pictures go [default: bench/results]
-    #[arg(long, value_name = "FOLDER")]
-    output: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -104,7 +97,7 @@ struct Row {
 /// # Errors
 /// Whatever keeps a figure from being measured, or a signal; everything started has ended when this returns.
 pub(crate) fn overload(plan: &Plan, events: &Arc<Events>) -> Result<String, Failure> {
-    let output = Output::check(&plan.output.clone().unwrap_or_else(default_output), "overload")?;
+    let output = Output::check(&plan.asked.output(), "overload")?;
     let ground = Ground::find(&plan.asked, &[Contender::Balancer], events)?;
     descriptors::raise(u64::from(plan.connections) + 256);
     let (mut rows, mut configurations) = (Vec::new(), Vec::new());
@@ -122,7 +115,7 @@ pub(crate) fn overload(plan: &Plan, events: &Arc<Events>) -> Result<String, Fail
         seconds: plan.duration.as_secs(),
         service_ms: plan.service,
         queue_timeout_ms: plan.queue_timeout,
-        seed: plan.seed,
+        seed: plan.asked.seed,
         placement: ground.cores.describe(),
         rows,
         configurations,
@@ -143,7 +136,7 @@ impl Plan {
         let wait = Duration::from_millis(self.queue_timeout);
         let mut site = ground.site(contender, self.service(), self.connections, wait)?;
         let capacity = capacity::measure(&site.workers, &ground.events)?;
-        let arrivals = poisson(offered * capacity, self.duration, 0.0, self.seed);
+        let arrivals = poisson(offered * capacity, self.duration, 0.0, self.asked.seed);
         // Whoever waits longer than twice what the configuration promises waits too long.
         let patience = 2 * (wait + self.service()) + Duration::from_secs(2);
         let bounds = Bounds { connections_max: self.connections, patience };

@@ -5,14 +5,13 @@
 
 mod report;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
-use crate::arguments::{default_output, whole_seconds};
+use crate::arguments::whole_seconds;
 use crate::crowd::arrivals::{Arrival, poisson};
 use crate::crowd::contender::Contender;
 use crate::crowd::output::Output;
@@ -34,14 +33,8 @@ pub(crate) struct Plan {
     /// How long clients arrive, whole seconds or minutes
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = whole_seconds)]
     duration: Duration,
-    /// The crowd: the same number, the same arrivals
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
     #[command(flatten)]
     asked: Asked,
-    /// Where supermarket.json, supermarket.csv and the pictures go [default: bench/results]
-    #[arg(long, value_name = "FOLDER")]
-    output: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -76,10 +69,10 @@ struct Row {
 /// # Errors
 /// Whatever keeps a figure from being measured, or a signal; everything started has ended when this returns.
 pub(crate) fn supermarket(plan: &Plan, events: &Arc<Events>) -> Result<(String, bool), Failure> {
-    let output = Output::check(&plan.output.clone().unwrap_or_else(default_output), "supermarket")?;
+    let output = Output::check(&plan.asked.output(), "supermarket")?;
     let ground = Ground::find(&plan.asked, &DEFAULT, events)?;
     descriptors::raise(u64::from(BOUNDS.connections_max) + SPARE_DESCRIPTORS);
-    let arrivals = poisson(plan.load * capacity(), plan.duration, SLOW_SHARE, plan.seed);
+    let arrivals = poisson(plan.load * capacity(), plan.duration, SLOW_SHARE, plan.asked.seed);
     let (mut rows, mut configurations) = (Vec::new(), Vec::new());
     for contender in &ground.contenders {
         say(&format!("{}: {} clients in {} s", contender.name(), arrivals.len(), plan.duration.as_secs()));
@@ -91,7 +84,7 @@ pub(crate) fn supermarket(plan: &Plan, events: &Arc<Events>) -> Result<(String, 
     let supermarket = Supermarket {
         load: plan.load,
         seconds: plan.duration.as_secs(),
-        seed: plan.seed,
+        seed: plan.asked.seed,
         arrivals: arrivals.len(),
         placement: ground.cores.describe(),
         rows,
