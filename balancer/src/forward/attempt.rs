@@ -21,6 +21,7 @@ use super::retry::{Failed, may_retry};
 use super::scan::Scan;
 use super::upstream::{self, Upstream, Upstreams};
 use crate::config::AmbiguousFields;
+use crate::endpoint::Noted;
 use crate::listen::{Client, Wait};
 use crate::pool::{Place, Pool};
 
@@ -94,6 +95,14 @@ impl Outbound<'_> {
             if !(stale && may_retry(Failed { attempts: 0, ..failed }, &self.head.method, 1)) {
                 return Err(failed);
             }
+        }
+    }
+
+    /// Puts the request down where it goes, for the case that its worker dies of it.
+    pub(super) fn note(&self, place: &mut Place) {
+        if let Some(target) = self.admitted.target.path_and_query() {
+            let (method, id, begun) = (&self.head.method, &self.own_fields.id, self.client.begun());
+            place.note(|| Noted { method: method.clone(), target: target.clone(), id: id.clone(), begun });
         }
     }
 

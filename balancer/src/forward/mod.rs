@@ -28,7 +28,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::config::{AmbiguousFields, ClientLimits};
-use crate::endpoint::{EndpointId, Noted};
+use crate::endpoint::EndpointId;
 use crate::listen::Client;
 use crate::observe::Record;
 use crate::pool::{Place, Pool, Wish};
@@ -134,11 +134,7 @@ impl Forwarder {
             if pool.has_slots() && pool.refuses(&head.method, admitted.target.path()) {
                 return Err(Fault::QueryOfDeath);
             }
-            if let Some(target) = admitted.target.path_and_query() {
-                let (method, id) = (&head.method, &own_fields.id);
-                let begun = client.begun();
-                place.note(|| Noted { method: method.clone(), target: target.clone(), id: id.clone(), begun });
-            }
+            outbound.note(&mut place);
             if let Some(record) = record {
                 record.claimed(place.endpoint().name());
             }
@@ -210,10 +206,7 @@ impl Forwarder {
         let one_message_only = response.version() == Version::HTTP_10;
         let said = fields::to_client(&mut response).inspect_err(|fault| place.failed(fault))?;
         judge(&mut place, response.status());
-        if let Some(affinity) = pool.affinity()
-            && wish.affinity != Some(affinity.tag(place.endpoint()))
-            && let Some(cookie) = affinity.set_cookie(place.endpoint())
-        {
+        if let Some(cookie) = affinity_cookie(pool, wish, &place) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         if let Some(record) = record {
@@ -278,6 +271,12 @@ fn judge(place: &mut Place, status: StatusCode) {
         500 | 502 | 503 | 504 => place.failed(&format_args!("status {}", status.as_u16())),
         _ => place.answered(),
     }
+}
+
+/// What keeps the client at this endpoint, where it does not say so already.
+fn affinity_cookie(pool: &Pool, wish: &Wish, place: &Place) -> Option<HeaderValue> {
+    let affinity = pool.affinity().filter(|affinity| wish.affinity != Some(affinity.tag(place.endpoint())))?;
+    affinity.set_cookie(place.endpoint())
 }
 
 /// How long a connection may be kept: shorter than the worker itself says (`Keep-Alive: timeout=5`), so that it is not
