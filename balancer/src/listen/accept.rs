@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::Socket;
 use super::client::Peer;
@@ -29,7 +31,10 @@ pub(super) struct Accepted {
 
 /// Descriptors kept so that a client can be told that there are none.
 #[derive(Debug, Default)]
-pub(super) struct Spares(RefCell<Vec<File>>);
+pub(super) struct Spares {
+    files: RefCell<Vec<File>>,
+    filled: Notify,
+}
 
 /// A spare in use; when it is dropped, after the connection, its place is filled again.
 #[derive(Debug)]
@@ -72,7 +77,8 @@ impl Accepting {
                     if !exhausted || pause >= longest {
                         tracing::warn!(%error, "cannot accept a connection; trying again in {pause:?}");
                     }
-                    tokio::time::sleep(pause).await;
+                    // Sooner, should a spare be there again.
+                    let _ = timeout(pause, self.spares.filled.notified()).await;
                     pause = (pause * 2).min(longest);
                 }
             }
@@ -101,17 +107,18 @@ impl Spares {
     }
 
     fn take(this: &Rc<Self>) -> Option<Spare> {
-        let file = this.0.borrow_mut().pop()?;
+        let file = this.files.borrow_mut().pop()?;
         drop(file);
         Some(Spare(Rc::clone(this)))
     }
 
     fn fill(&self) {
-        let mut files = self.0.borrow_mut();
+        let mut files = self.files.borrow_mut();
         while files.len() < SPARES {
             // Somebody else has taken it; one of those to come may be had.
             let Ok(file) = File::open("/dev/null") else { break };
             files.push(file);
+            self.filled.notify_one();
         }
     }
 }

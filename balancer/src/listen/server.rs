@@ -212,26 +212,27 @@ impl<S: Service> Serving<S> {
             return;
         }
         let counted = self.threads.place(own);
-        // Who is refused is refused here, where it is counted how many are.
-        match counted.thread() == own || self.threads.are_full() {
-            true => self.begin(socket, peer, counted),
-            false => counted.hand_over(socket, peer),
+        // Settled here and once: who has a place keeps it on the way to another thread, however many are refused meanwhile.
+        if self.threads.are_full() {
+            drop(counted);
+            self.refuse(socket, peer);
+        } else if counted.thread() == own {
+            self.serve(socket, peer, counted);
+        } else {
+            counted.hand_over(socket, peer);
         }
     }
 
     /// Serves a connection that another thread has accepted.
     fn take(&self, handed: Handed) {
         match handed.arrive() {
-            Ok((socket, peer, counted)) => self.begin(socket, peer, counted),
+            Ok((socket, peer, counted)) => self.serve(socket, peer, counted),
             Err(error) => tracing::warn!(%error, "a connection was lost on its way to another thread"),
         }
     }
 
-    /// Serves a connection that is new to this thread, unless there are too many.
-    fn begin(&self, socket: Socket, peer: Peer, counted: Counted) {
-        if !self.threads.are_full() {
-            return self.serve(socket, peer, counted);
-        }
+    /// Says that there are too many connections; this one takes no place among them.
+    fn refuse(&self, socket: Socket, peer: Peer) {
         let refusal = Refusal::ConnectionsMax;
         let id = self.service.refused(&Client::new(peer), refusal);
         let refused = self.refusing.enter();
@@ -241,7 +242,7 @@ impl<S: Service> Serving<S> {
                 true => close::soon_with_answer(socket, refusal, id).await,
                 false => close::with_answer(socket, refusal, id).await,
             }
-            drop((counted, refused));
+            drop(refused);
         });
     }
 

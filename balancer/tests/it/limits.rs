@@ -1,5 +1,7 @@
 //! What is too much gets its own status and reason, and the client can read the answer.
 
+use std::collections::BTreeMap;
+
 use super::harness::{Balancer, Client, Ended, Gate, Message, Origin, eventually, ok, pool_of};
 
 #[test]
@@ -157,8 +159,11 @@ fn connections_over_the_limit_get_503_and_when_to_come_back() {
 fn every_client_is_answered_when_there_are_too_few_descriptors_for_all() {
     let origin = Origin::named("1");
     // With so few that even those who are told use them up.
-    for (descriptors, top, least) in [(500, "threads = 2", 100), (70, "threads = 2\nconnections_max = 100000", 0)] {
+    for (descriptors, top, least) in [(500, "threads = 2", 122), (70, "threads = 2\nconnections_max = 100000", 0)] {
         let mut balancer = Balancer::start_with_descriptors(descriptors, top, &pool_of(&[&origin]));
+        if least > 0 {
+            balancer.await_stderr(&format!("{descriptors} descriptors; at most {least} client connections"));
+        }
         if top.contains("connections_max") {
             balancer.await_stderr("connections_max = 100000 is more than 70 descriptors allow, which is 1");
         }
@@ -167,7 +172,7 @@ fn every_client_is_answered_when_there_are_too_few_descriptors_for_all() {
             // Those that have been refused by now may be closed.
             let _ = client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         }
-        let mut served = 0;
+        let (mut served, mut answers) = (0, BTreeMap::<_, usize>::new());
         for client in &mut clients {
             let response = client.response();
             match response.status() {
@@ -175,8 +180,9 @@ fn every_client_is_answered_when_there_are_too_few_descriptors_for_all() {
                 503 => assert!(response.field("retry-after").is_some(), "{response:?}"),
                 _ => panic!("{response:?}"),
             }
+            *answers.entry(response.text().lines().next().map(str::to_owned)).or_default() += 1;
         }
-        assert!(served >= least, "{served} served");
+        assert!(served >= least, "{answers:?}");
         let reason = if top.contains("connections_max") { "descriptor_limit" } else { "connections_max" };
         balancer.logged(&["\"status\":503", &format!("\"reason\":\"{reason}\"")]);
         drop(clients);
