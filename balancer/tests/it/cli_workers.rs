@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::harness::SOON;
 use crate::program::{Program, Traffic, eventually, get, is_alive, post, scratch, workers};
 
 #[test]
@@ -18,7 +19,7 @@ fn kill_9_of_the_balancer_leaves_no_worker() {
     program.signal(Signal::SIGKILL);
     program.wait();
     eventually("no worker is left", || pids.iter().all(|pid| !is_alive(*pid)));
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Requests and responses go through as they are meant.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::harness::{Balancer, Client, Ended, Gate, Origin, ok, pool_of};
+use super::harness::{Balancer, Client, Ended, Gate, Origin, SOON, ok, pool_of};
 
 #[test]
 fn one_connection_alternates_between_two_endpoints() {
@@ -282,7 +282,7 @@ fn curl_gets_a_small_answer_at_once() {
         curl(&balancer, &["--http1.0"]);
     }
     // Five delayed acknowledgements of 40 ms would not be seen, a second of patience somewhere would.
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn attacked() -> (Balancer, Origin) {
             }
         }
     });
-    let limits = "header_timeout = \"1s\"\nkeep_alive_timeout = \"1s\"\nbody_timeout = \"1s\"";
+    let limits = "header_timeout = \"4s\"\nkeep_alive_timeout = \"4s\"\nbody_timeout = \"4s\"";
     (Balancer::start(limits, &pool_of(&[&origin])), origin)
 }
 
@@ -87,11 +87,11 @@ fn clients(balancer: &Balancer, begin: impl Fn(&mut Client, usize)) -> Vec<Clien
 fn serves_meanwhile(balancer: &Balancer, mut attack: impl FnMut(usize)) {
     let begun = Instant::now();
     let mut round = 0;
-    while begun.elapsed() < Duration::from_millis(1_500) {
+    while begun.elapsed() < Duration::from_millis(4_500) {
         attack(round);
         let asked = Instant::now();
         assert_eq!(Client::of(balancer).get("/").status(), 200, "round {round}");
-        assert!(asked.elapsed() < Duration::from_secs(1), "{:?} in round {round}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?} in round {round}", asked.elapsed());
         round += 1;
     }
 }

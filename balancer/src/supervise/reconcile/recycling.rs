@@ -9,6 +9,7 @@ use crate::supervise::event::EventKind;
 use crate::supervise::handle::WorkerHandle;
 use crate::supervise::life::{Event, State};
 use crate::supervise::obituary::{megabytes, seconds};
+use crate::supervise::spawn::Process;
 use crate::supervise::status::RestartReason;
 
 impl Reconciler {
@@ -23,8 +24,10 @@ impl Reconciler {
             let may = worker.life.state() == State::Ready && worker.recycle_after.is_none_or(|after| after <= now);
             worker.over.filter(|_| may)
         };
-        let due = self.workers.iter().enumerate().find_map(|(at, worker)| Some((at, is_due(worker)?)));
-        if let Some((at, why)) = due {
+        let due = self.workers.iter().enumerate().filter_map(|(at, worker)| Some((at, is_due(worker)?)));
+        // The oldest: were it always the first, one that is due again as soon as it is replaced would keep the others waiting.
+        let oldest = due.min_by_key(|(at, _)| self.workers[*at].process.as_ref().map(Process::started));
+        if let Some((at, why)) = oldest {
             let worker = &mut self.workers[at];
             worker.stale = Some(why);
             let (name, used) = (worker.title(), megabytes(worker.usage.rss_bytes));

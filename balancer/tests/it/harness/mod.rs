@@ -78,3 +78,5 @@ pub(crate) fn directory() -> PathBuf {
 
 /// More than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+/// At once, as a busy machine does it; what is not done by then waits for something that takes longer.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
