@@ -259,7 +259,8 @@ impl<S: Service> Serving<S> {
             header_bytes_max: self.header_bytes_max,
             counted,
         };
-        spawn_local(connection.run(socket));
+        // On the heap at once: as a task it would be copied whole several times, at its beginning and at its end.
+        spawn_local(Box::pin(connection.run(socket)));
     }
 }
 
