@@ -24,7 +24,7 @@ pub struct ScaleReport {
     pub from: usize,
     /// Workers now.
     pub to: usize,
-    /// How long it took until all were ready and those too many had ended.
+    /// How long it took until the new ones were ready and those too many had ended.
     pub took: Duration,
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Roll {
 pub(super) struct Scaling {
     /// Numbers of the workers that were started for it.
     pub(super) started: Vec<u64>,
+    /// Those of higher indices are started for it: less than `from` where another change was under way.
+    pub(super) kept: usize,
     from: usize,
     to: usize,
     began: Instant,
@@ -80,7 +82,14 @@ impl Roll {
 impl Scaling {
     /// Has just begun.
     pub(super) fn new(from: usize, to: usize, reply: Reply<ScaleReport>) -> Self {
-        Self { started: Vec::new(), from, to, began: Instant::now(), reply }
+        Self { started: Vec::new(), kept: from, from, to, began: Instant::now(), reply }
+    }
+
+    /// Takes `other`'s place, which was not done, and waits for those it has started too.
+    pub(super) fn supersede(&mut self, other: Self) {
+        self.kept = self.kept.min(other.kept);
+        self.started = other.started;
+        let _ = other.reply.send(Err(RollError::Superseded));
     }
 
     /// It is done.
@@ -88,11 +97,6 @@ impl Scaling {
         let report = ScaleReport { from: self.from, to: self.to, took: self.began.elapsed() };
         // Nobody waits: the same to us.
         let _ = self.reply.send(Ok(report));
-    }
-
-    /// Something else is wanted now.
-    pub(super) fn supersede(self) {
-        let _ = self.reply.send(Err(RollError::Superseded));
     }
 }
 

@@ -121,8 +121,8 @@ impl Supervisor {
         ask(&self.commands, Command::Roll).await
     }
 
-    /// Has `count` workers (0 is taken for 1) from now on, and returns when those are ready, and those beyond have been
-    /// drained and have ended. Works during a roll too.
+    /// Has `count` workers (0 is taken for 1) from now on, and returns when those that it started are ready, and those beyond
+    /// have been drained and have ended. Works during a roll too.
     ///
     /// # Errors
     /// [`RollError`]: when one of the new ones fails, which does not end the attempts to start it.

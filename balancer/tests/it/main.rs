@@ -31,6 +31,7 @@ mod program;
 mod reload;
 mod requests;
 mod roll;
+mod roll_faults;
 mod routing;
 mod rules;
 mod slots;

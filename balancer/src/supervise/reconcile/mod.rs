@@ -190,7 +190,8 @@ impl Reconciler {
                 let mut worker = WorkerHandle::new(name, numbers, Arc::clone(settings), on_trial, self.outbox.clone());
                 if let Some(old) = self.workers.iter().rfind(|old| old.index == index) {
                     worker.follow(old);
-                } else if let Some(scaling) = &mut self.jobs.scaling {
+                }
+                if let Some(scaling) = self.jobs.scaling.as_mut().filter(|scaling| index > scaling.kept && !on_trial) {
                     scaling.started.push(worker.id);
                 }
                 let at = self.workers.partition_point(|other| other.index <= index);

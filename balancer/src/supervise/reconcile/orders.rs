@@ -26,12 +26,11 @@ impl Reconciler {
         }
         let of_index = |index| move |worker: &&WorkerHandle| worker.index == index && !worker.life.is_leaving();
         let is_ready = |worker: &WorkerHandle| worker.life.state() == State::Ready;
-        let all_there = (1..=self.count).all(|index| workers.iter().filter(of_index(index)).any(is_ready));
+        let is_there = |index| workers.iter().filter(of_index(index)).any(is_ready);
         let none_beyond = workers.iter().all(|worker| worker.index <= self.count);
-        if all_there
-            && none_beyond
-            && let Some(scaling) = self.jobs.scaling.take()
-        {
+        // Of those it has not started some may be ill, for ever.
+        let is_reached = |scaling: &mut Scaling| none_beyond && (scaling.kept + 1..=self.count).all(is_there);
+        if let Some(scaling) = self.jobs.scaling.take_if(is_reached) {
             scaling.finish();
         }
         while self.jobs.roll.is_none()
@@ -88,13 +87,14 @@ impl Reconciler {
     }
 
     pub(super) fn scale(&mut self, count: usize, reply: Reply<ScaleReport>) {
-        if let Some(scaling) = self.jobs.scaling.take() {
-            scaling.supersede();
-        }
         if count != self.count {
             self.note(EventKind::Scaled, format!("scaling from {} to {count} workers", self.count));
         }
-        self.jobs.scaling = Some(Scaling::new(self.count, count, reply));
+        let mut scaling = Scaling::new(self.count, count, reply);
+        if let Some(other) = self.jobs.scaling.take() {
+            scaling.supersede(other);
+        }
+        self.jobs.scaling = Some(scaling);
         self.count = count;
     }
 
