@@ -79,7 +79,7 @@ pub(super) fn plan(wanted: Wanted, workers: &[Seen]) -> Vec<Step> {
         let old = staying(index).find(|worker| !worker.on_trial);
         match (old, trial) {
             (None, None) => steps.push(Step::Start { index, on_trial: false }),
-            (None, Some(trial)) => steps.push(Step::Adopt { id: trial.id }),
+            (None, Some(trial)) if trial.proven => steps.push(Step::Adopt { id: trial.id }),
             // The roll was given up; but of the two, one that serves stays.
             (Some(old), Some(trial)) if !old.stale && (old.state == State::Ready || trial.state != State::Ready) => {
                 steps.push(Step::Retire { id: trial.id });
@@ -94,7 +94,7 @@ pub(super) fn plan(wanted: Wanted, workers: &[Seen]) -> Vec<Step> {
                 under_way.insert(index);
                 steps.push(Step::Start { index, on_trial: true });
             }
-            (Some(_), _) => {}
+            (None, Some(_)) | (Some(_), _) => {}
         }
     }
     steps

@@ -42,7 +42,8 @@ fn each_situation_has_its_steps() {
         ("the old one ends", TWO, &[leaving(1, 1, Draining), stale(2, 2), ready(3, 1)], &[]),
         ("the next one's turn", TWO, &[stale(2, 2), ready(3, 1)], &[start(2, true)]),
         ("the roll was given up", TWO, &[ready(1, 1), ready(2, 2), trial(3, 1, Starting, false)], &[retire(3)]),
-        ("the old one is gone before", TWO, &[ready(2, 2), trial(3, 1, Starting, false)], &[adopt(3)]),
+        ("the old one is gone before", TWO, &[ready(2, 2), trial(3, 1, Starting, false)], &[]),
+        ("and the new one is proven", TWO, &[ready(2, 2), trial(3, 1, Ready, true)], &[adopt(3)]),
         (
             "what is to be replaced waits to be started again",
             TWO,
@@ -109,8 +110,12 @@ fn settle(wanted: Wanted, workers: &mut Vec<Seen>, next: &mut u64) {
             }
         }
         assert!(ready_places(workers, wanted.count) >= before, "{workers:?}");
-        let trials = workers.iter().filter(|worker| worker.on_trial && !worker.leaving).count();
-        assert!(trials <= wanted.parallel, "{workers:?}");
+        // One whose old worker has hung is alone, and no second process.
+        let on_trial = |worker: &&Seen| worker.on_trial && !worker.leaving;
+        let is_double =
+            |trial: &&Seen| workers.iter().any(|old| old.index == trial.index && !old.on_trial && !old.leaving);
+        let doubles = workers.iter().filter(on_trial).filter(is_double).count();
+        assert!(doubles <= wanted.parallel, "{workers:?}");
         for index in 1..=wanted.count {
             let staying = workers.iter().filter(|worker| worker.index == index && !worker.leaving);
             assert!(staying.count() <= 2, "{workers:?}");
@@ -138,11 +143,21 @@ fn happen(wanted: &mut Wanted, workers: &mut Vec<Seen>, rng: &mut SmallRng) {
                 workers[at].state = State::Backoff;
             }
         }
+        7 if !workers.is_empty() => {
+            let at = rng.random_range(0..workers.len());
+            hang(&mut workers[at]);
+        }
         _ if !workers.is_empty() => {
             let at = rng.random_range(0..workers.len());
             advance(workers, at);
         }
         _ => {}
+    }
+}
+
+fn hang(worker: &mut Seen) {
+    if matches!(worker.state, State::Ready | State::Draining) {
+        (worker.state, worker.leaving) = (State::Stopping, true);
     }
 }
 

@@ -5,7 +5,7 @@ use balancer::config;
 use balancer::supervise::{RollError, Status};
 use tokio::time::timeout;
 
-use crate::supervise::{PATIENCE, Room, shell};
+use crate::supervise::{PATIENCE, Room, is_alive, shell};
 
 const SERVES: &str = "echo Listening; exec sleep 1000";
 
@@ -45,4 +45,33 @@ async fn a_better_command_reaches_workers_that_all_fail_though_fewer_are_wanted(
     assert_eq!((done.scaled.unwrap().to, done.rolled.unwrap().replaced.len()), (1, 1));
     let status = room.supervisor.status();
     assert_eq!((status.workers.len(), status.ready()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_bad_command_is_given_up_though_the_old_worker_hung_meanwhile() {
+    let room = Room::start(shell(SERVES));
+    room.until_ready().await;
+    let hang = async {
+        room.until("a replacement", |status| status.workers.len() == 2).await;
+        assert!(room.pool.endpoints()[0].report_hang());
+    };
+    let (outcome, ()) = tokio::join!(room.supervisor.reconfigure(shell("sleep 1; exit 3")), hang);
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("died before it was ready: exit code 3"), "{error}");
+    assert_eq!(room.supervisor.settings().command, shell(SERVES).command);
+    room.until("the old command again", |status| status.workers.len() == 1 && status.ready() == 1).await;
+}
+
+#[tokio::test]
+async fn a_roll_goes_on_when_an_old_worker_hangs() {
+    let room = Room::start(shell("sleep 0.3; echo Listening; exec sleep 1000"));
+    let old = room.until_ready().await.workers[0].pid.unwrap();
+    let hang = async {
+        room.until("a replacement", |status| status.workers.len() == 2).await;
+        assert!(room.pool.endpoints()[0].report_hang());
+    };
+    let (report, ()) = tokio::join!(room.supervisor.roll(), hang);
+    assert_eq!(report.unwrap().replaced.iter().map(|name| &**name).collect::<Vec<_>>(), ["app.1"]);
+    let status = room.supervisor.status();
+    assert!(!is_alive(old) && status.ready() == 1 && !status.workers.last().unwrap().on_trial, "{status:#?}");
 }

@@ -186,6 +186,10 @@ impl Reconciler {
         match step {
             Step::Start { index, on_trial } => {
                 self.next_id += 1;
+                // Nobody is left there to fall back to; that new settings are no good has to be noticed all the same.
+                let is_new_place = self.jobs.scaling.as_ref().is_some_and(|scaling| index > scaling.kept);
+                let is_untried = self.jobs.roll.as_ref().is_some_and(|roll| roll.before.is_some());
+                let on_trial = on_trial || is_untried && !is_new_place;
                 let (name, numbers) = (format!("{}.{index}", self.blueprint.pool), (self.next_id, index));
                 let mut worker = WorkerHandle::new(name, numbers, Arc::clone(settings), on_trial, self.outbox.clone());
                 if let Some(old) = self.workers.iter().rfind(|old| old.index == index) {
@@ -204,6 +208,9 @@ impl Reconciler {
                 let is_old = |old: &&WorkerHandle| old.index == index && old.id != id && old.stale.is_some();
                 let why = self.workers.iter().find(is_old).and_then(|old| old.stale);
                 let new = &mut self.workers[at];
+                if let Some(roll) = &mut self.jobs.roll {
+                    roll.replaced.push(Arc::clone(&new.name));
+                }
                 new.life.adopt();
                 if let Some(why) = why {
                     new.count_restart(why);
@@ -213,9 +220,6 @@ impl Reconciler {
             }
             Step::Retire { id } => {
                 let Some(at) = position(&self.workers, id) else { return };
-                if let (Some(roll), true) = (&mut self.jobs.roll, self.workers[at].stale.is_some()) {
-                    roll.replaced.push(Arc::clone(&self.workers[at].name));
-                }
                 let until = Instant::now() + self.blueprint.surroundings.drain_timeout;
                 let in_flight = self.workers[at].in_flight();
                 let text = format!("{} is drained, requests in flight: {in_flight}", self.workers[at].title());

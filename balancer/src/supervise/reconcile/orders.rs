@@ -20,7 +20,12 @@ impl Reconciler {
     /// Ends the commands that are done and begins those that waited for them.
     pub(super) fn progress(&mut self) {
         let workers = &self.workers;
-        let is_done = |roll: &mut Roll| !workers.iter().any(|worker| roll.old.contains(&worker.id));
+        let has_worker = |index| workers.iter().any(|worker| worker.index == index && !worker.life.is_leaving());
+        let is_open = |worker: &WorkerHandle, roll: &Roll| {
+            roll.old.contains(&worker.id) || worker.life.on_trial() && !worker.life.is_leaving()
+        };
+        let is_done =
+            |roll: &mut Roll| !workers.iter().any(|worker| is_open(worker, roll)) && (1..=self.count).all(has_worker);
         if let Some(roll) = self.jobs.roll.take_if(is_done) {
             self.note(EventKind::Rolled, roll.finish());
         }
@@ -103,7 +108,7 @@ impl Reconciler {
         match self.jobs.fail_roll() {
             Some((roll, failures)) => {
                 if let Some(before) = roll.before {
-                    self.settings.send_replace(before);
+                    self.go_back_to(before);
                 }
                 self.workers.iter_mut().for_each(|worker| worker.stale = None);
                 self.note(EventKind::RollFailed, format!("the roll is given up: {}.{index} failed", self.pool.name()));
@@ -114,6 +119,19 @@ impl Reconciler {
                     (worker.stale, worker.recycle_after) = (None, Some(Instant::now() + RECYCLE_AGAIN_AFTER));
                 }
                 Failures::default()
+            }
+        }
+    }
+
+    /// The settings that a roll was for have failed: they are tried no more by whoever has not shown that it can live with
+    /// them.
+    fn go_back_to(&mut self, before: Arc<Workers>) {
+        let failed = self.settings.send_replace(Arc::clone(&before));
+        let has_failed = |worker: &&mut WorkerHandle| Arc::ptr_eq(&worker.settings, &failed);
+        for worker in self.workers.iter_mut().filter(has_failed) {
+            if !worker.proven && !worker.life.is_leaving() {
+                worker.life.reconfigure(before.stop_timeout, RestartDelay::new(&before.backoff));
+                worker.settings = Arc::clone(&before);
             }
         }
     }
