@@ -5,7 +5,7 @@ use balancer::config;
 use balancer::supervise::{RollError, Status};
 use tokio::time::timeout;
 
-use crate::supervise::{PATIENCE, Room, is_alive, shell};
+use crate::supervise::{PATIENCE, Room, eventually, is_alive, shell};
 
 const SERVES: &str = "echo Listening; exec sleep 1000";
 
@@ -74,4 +74,27 @@ async fn a_roll_goes_on_when_an_old_worker_hangs() {
     assert_eq!(report.unwrap().replaced.iter().map(|name| &**name).collect::<Vec<_>>(), ["app.1"]);
     let status = room.supervisor.status();
     assert!(!is_alive(old) && status.ready() == 1 && !status.workers.last().unwrap().on_trial, "{status:#?}");
+}
+
+#[tokio::test]
+async fn a_replacement_that_hangs_ends_the_roll_and_the_old_worker_stays() {
+    let room = Room::start(shell(SERVES));
+    let old = room.until_ready().await.workers[0].pid;
+    let hang = async {
+        loop {
+            let is_there = || room.pool.endpoints().len() == 2;
+            eventually("a replacement's endpoint", is_there).await;
+            room.pool.endpoints()[1].report_hang();
+            eventually("it is gone", || !is_there()).await;
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = timeout(PATIENCE, room.supervisor.roll()) => outcome.expect("the roll ends"),
+        () = hang => unreachable!(),
+    };
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, RollError::Worker { .. }), "{error}");
+    assert!(error.to_string().contains("has not answered a request within "), "{error}");
+    let status = room.until("the old one alone", |status| status.workers.len() == 1).await;
+    assert_eq!((status.workers[0].pid, status.ready(), status.workers[0].stale), (old, 1, false));
 }

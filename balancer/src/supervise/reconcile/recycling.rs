@@ -45,14 +45,19 @@ impl Reconciler {
         }
         let limit = worker.settings.recycle.hang_timeout.unwrap_or_default();
         let (name, wanted) = (worker.title(), !worker.life.is_leaving());
-        let again = if wanted { " and another started" } else { "" };
+        let (index, on_trial) = (worker.index, wanted && worker.life.on_trial());
+        let again = if wanted && !on_trial { " and another started" } else { "" };
         let text = format!("{name} has not answered a request within {}: it is stopped{again}", seconds(limit));
         tracing::warn!("{text}");
         worker.hung = true;
         if wanted {
             worker.count_restart(RestartReason::Hung);
         }
-        self.emit(at, EventKind::Hung, text);
+        self.emit(at, EventKind::Hung, text.clone());
         self.step(at, Event::Hung);
+        if on_trial {
+            // How it ends, in a while, matters to nobody any more.
+            self.trial_failed(index).give(&text, &[]);
+        }
     }
 }
