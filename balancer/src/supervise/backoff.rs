@@ -10,7 +10,7 @@ use rand::{Rng, RngExt};
 use crate::config;
 
 /// The delay of one worker, from exit to exit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct RestartDelay {
     min: Duration,
     max: Duration,

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::backoff::RestartDelay;
-use super::life::{Event, Life, State};
+use super::life::{Event, Life, Pause, State};
 use super::obituary::seconds;
 use super::plan::Seen;
 use super::ready::{until_gone, until_ready};
@@ -73,12 +73,12 @@ pub(super) struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// Of a worker that was never started.
+    /// Of a worker that was never started; it may be on trial, or come after one that hung.
     pub(super) fn new(
         name: String,
         (id, index): (u64, usize),
         settings: Arc<Workers>,
-        on_trial: bool,
+        (on_trial, pause): (bool, Option<Pause>),
         outbox: mpsc::Sender<Message>,
     ) -> Self {
         let life = Life::new(on_trial, settings.stop_timeout, RestartDelay::new(&settings.backoff), Instant::now());
@@ -87,7 +87,10 @@ impl WorkerHandle {
             index,
             id,
             settings,
-            life,
+            life: match pause {
+                Some(pause) => life.after(pause),
+                None => life,
+            },
             stale: None,
             proven: false,
             usage: Usage::default(),

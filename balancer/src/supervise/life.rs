@@ -112,13 +112,36 @@ pub(super) struct Life {
     ready_since: Option<Instant>,
     stop_timeout: Duration,
     delay: RestartDelay,
+    /// Its first start waits until then.
+    not_before: Option<Instant>,
+}
+
+/// What whoever comes after a worker that hung has to wait, and how the delays after that go on.
+#[derive(Debug)]
+pub(super) struct Pause {
+    until: Instant,
+    delay: RestartDelay,
 }
 
 impl Life {
     /// A worker that has no process and is not wanted yet. On trial, it is not started again when it fails.
     pub(super) fn new(on_trial: bool, stop_timeout: Duration, delay: RestartDelay, now: Instant) -> Self {
         let (state, since) = (State::Exited, now);
-        Self { state, since, wanted: false, on_trial, killed: false, ready_since: None, stop_timeout, delay }
+        let (killed, ready_since, not_before) = (false, None, None);
+        Self { state, since, wanted: false, on_trial, killed, ready_since, stop_timeout, delay, not_before }
+    }
+
+    /// The same, of one that comes after a worker that hung.
+    pub(super) fn after(mut self, pause: Pause) -> Self {
+        (self.delay, self.not_before) = (pause.delay, Some(pause.until));
+        self
+    }
+
+    /// It has hung: what its successor has to wait, as if it had ended. What hangs as soon as it is ready is not started
+    /// again and again without a pause.
+    pub(super) fn pause(&mut self, now: Instant, rng: &mut impl Rng) -> Pause {
+        let until = now + self.delay.after_exit(self.ready_for(now), rng);
+        Pause { until, delay: self.delay.clone() }
     }
 
     /// The trial is over: it is kept alive like any other.
@@ -136,6 +159,10 @@ impl Life {
         match (self.state, event) {
             (State::Exited, Event::Start) => {
                 self.wanted = true;
+                if let Some(until) = self.not_before.take().filter(|until| *until > now) {
+                    self.enter(State::Backoff, now);
+                    return vec![Action::Restart { after: until.saturating_duration_since(now) }];
+                }
                 self.enter(State::Starting, now);
                 vec![Action::Spawn]
             }
@@ -240,9 +267,14 @@ impl Life {
     }
 
     fn wait_for_restart(&mut self, now: Instant, rng: &mut impl Rng) -> Action {
-        let ready_for = self.ready_since.take().map(|since| now.saturating_duration_since(since));
+        let ready_for = self.ready_for(now);
+        self.ready_since = None;
         self.enter(State::Backoff, now);
         Action::Restart { after: self.delay.after_exit(ready_for, rng) }
+    }
+
+    fn ready_for(&self, now: Instant) -> Option<Duration> {
+        self.ready_since.map(|since| now.saturating_duration_since(since))
     }
 
     fn enter(&mut self, state: State, now: Instant) {
@@ -252,6 +284,13 @@ impl Life {
             self.ready_since = None;
             self.killed = false;
         }
+    }
+}
+
+impl Pause {
+    /// When the next may be started.
+    pub(super) fn until(&self) -> Instant {
+        self.until
     }
 }
 
@@ -281,6 +320,7 @@ mod tests {
     use crate::config;
 
     const GRACE: Duration = Duration::from_secs(10);
+    const MS: Duration = Duration::from_millis(1);
 
     fn life(now: Instant) -> Life {
         let backoff = config::Backoff { min: Duration::from_millis(100), max: Duration::from_secs(30) };
@@ -377,6 +417,30 @@ mod tests {
                 assert_eq!(life.state(), if adopted { State::Backoff } else { State::Exited }, "{failure:?}");
                 assert_eq!(life.is_leaving(), !adopted);
             }
+        }
+    }
+
+    #[test]
+    fn whoever_comes_after_a_hang_waits_longer_each_time_and_not_at_all_after_a_long_life() {
+        let (mut now, mut rng) = (Instant::now(), SmallRng::seed_from_u64(7));
+        let mut pause = None;
+        for (served, waits_ms) in [(1, 0), (1, 100), (1, 200), (3_000, 0), (1, 100)] {
+            let mut life = life(now);
+            if let Some(pause) = pause.take() {
+                life = life.after(pause);
+            }
+            let first = life.step(Event::Start, now, &mut rng);
+            if let [Action::Restart { after }] = first[..] {
+                assert_eq!(life.state(), State::Backoff);
+                now += after;
+                assert_eq!(life.step(Event::BackoffOver, now, &mut rng), [Action::Spawn]);
+            }
+            life.step(Event::BecameReady, now, &mut rng);
+            now += Duration::from_millis(served);
+            let next = life.pause(now, &mut rng);
+            let waits = next.until.saturating_duration_since(now);
+            assert!(waits <= waits_ms * MS && waits >= waits_ms * MS * 3 / 4, "{waits:?} for {waits_ms}");
+            pause = Some(next);
         }
     }
 

@@ -61,7 +61,7 @@ pub(super) enum Step {
 ///
 /// A stale worker is retired only when its replacement is proven, so a roll never has fewer ready workers than there were
 /// before; and no more than [`Wanted::parallel`] places have a second process, those whose old worker still ends included, so
-/// it needs no more memory than so many workers.
+/// it needs no more memory than so many workers. No place has a third process: what hangs, or still ends, is waited for.
 pub(super) fn plan(wanted: Wanted, workers: &[Seen]) -> Vec<Step> {
     let mut steps = Vec::new();
     let staying = |index| workers.iter().filter(move |worker| worker.index == index && !worker.leaving);
@@ -69,16 +69,14 @@ pub(super) fn plan(wanted: Wanted, workers: &[Seen]) -> Vec<Step> {
     steps.extend(beyond.map(|worker| Step::Retire { id: worker.id }));
 
     let alive = |worker: &&Seen| worker.state != State::Exited;
-    let doubled = |index: &usize| {
-        let of_index = || workers.iter().filter(alive).filter(|worker| worker.index == *index);
-        of_index().count() > 1 && of_index().any(|worker| !worker.leaving)
-    };
+    let processes = |index| workers.iter().filter(alive).filter(|worker| worker.index == index).count();
+    let doubled = |index: &usize| processes(*index) > 1 && staying(*index).any(|worker| alive(&worker));
     let mut under_way: BTreeSet<usize> = (1..=wanted.count).filter(doubled).collect();
     for index in 1..=wanted.count {
         let trial = staying(index).find(|worker| worker.on_trial);
         let old = staying(index).find(|worker| !worker.on_trial);
         match (old, trial) {
-            (None, None) => steps.push(Step::Start { index, on_trial: false }),
+            (None, None) if processes(index) < PROCESSES_MAX => steps.push(Step::Start { index, on_trial: false }),
             (None, Some(trial)) if trial.proven => steps.push(Step::Adopt { id: trial.id }),
             // The roll was given up; but of the two, one that serves stays.
             (Some(old), Some(trial)) if !old.stale && (old.state == State::Ready || trial.state != State::Ready) => {
@@ -94,11 +92,14 @@ pub(super) fn plan(wanted: Wanted, workers: &[Seen]) -> Vec<Step> {
                 under_way.insert(index);
                 steps.push(Step::Start { index, on_trial: true });
             }
-            (None, Some(_)) | (Some(_), _) => {}
+            (None, _) | (Some(_), _) => {}
         }
     }
     steps
 }
+
+/// Of one place, one that still ends among them.
+const PROCESSES_MAX: usize = 2;
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]

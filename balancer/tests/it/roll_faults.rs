@@ -1,8 +1,10 @@
 //! Rolls, scaling and replacements while something else goes wrong, with real processes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+use std::time::Duration;
+
 use balancer::config;
-use balancer::supervise::{RollError, Status};
+use balancer::supervise::{RollError, State, Status};
 use tokio::time::timeout;
 
 use crate::supervise::{PATIENCE, Room, eventually, is_alive, shell};
@@ -97,4 +99,49 @@ async fn a_replacement_that_hangs_ends_the_roll_and_the_old_worker_stays() {
     assert!(error.to_string().contains("has not answered a request within "), "{error}");
     let status = room.until("the old one alone", |status| status.workers.len() == 1).await;
     assert_eq!((status.workers[0].pid, status.ready(), status.workers[0].stale), (old, 1, false));
+}
+
+#[tokio::test]
+async fn workers_that_hang_again_and_again_never_pile_up() {
+    let deaf = "trap '' TERM; echo Listening; while :; do sleep 0.05; done";
+    let room = Room::start(config::Workers { stop_timeout: Duration::from_secs(1), ..shell(deaf) });
+    let mut watch = room.supervisor.watch();
+    let watching = async {
+        loop {
+            watch.changed().await.unwrap();
+            let status = watch.borrow_and_update().clone();
+            let processes = status.workers.iter().filter(|worker| worker.pid.is_some()).count();
+            assert!(processes <= 2, "{status:#?}");
+        }
+    };
+    let hanging = async {
+        for _ in 0..4 {
+            let accepting = || room.pool.endpoints().into_iter().find(|endpoint| endpoint.accepts());
+            eventually("a ready worker", || accepting().is_some()).await;
+            assert!(accepting().unwrap().report_hang());
+        }
+        room.until("the next", |status| status.ready() == 1).await;
+    };
+    tokio::select! {
+        () = hanging => {}
+        () = watching => unreachable!(),
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_hangs_again_soon_is_replaced_after_a_pause() {
+    let room = Room::start(config::Workers {
+        backoff: config::Backoff { min: Duration::from_secs(1), max: PATIENCE },
+        ..shell(SERVES)
+    });
+    for text in ["it is stopped and another started\n", "it is stopped and another started in "] {
+        room.until_ready().await;
+        assert!(room.pool.endpoints()[0].report_hang());
+        room.log.until(text).await;
+        let is_next = |status: &Status| status.workers.last().unwrap().state == State::Backoff;
+        if text.contains(" in ") {
+            room.until("the next waits", is_next).await;
+        }
+    }
+    room.until_ready().await;
 }

@@ -8,6 +8,7 @@ mod orders;
 mod recycling;
 mod telling;
 
+use std::collections::BTreeMap;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::supervise::command::Command;
 use crate::supervise::event::EventKind;
 use crate::supervise::handle::WorkerHandle;
 use crate::supervise::jobs::{Failures, Jobs};
-use crate::supervise::life::{Action, Event, State, Stop};
+use crate::supervise::life::{Action, Event, Pause, State, Stop};
 use crate::supervise::obituary::seconds;
 use crate::supervise::oom::OomKills;
 use crate::supervise::plan::{Step, Wanted, plan};
@@ -62,6 +63,8 @@ pub(super) struct Reconciler {
     workers: Vec<WorkerHandle>,
     next_id: u64,
     jobs: Jobs,
+    /// Of the places whose worker has hung, by index, until another is started there.
+    pauses: BTreeMap<usize, Pause>,
     stopping: bool,
     inbox: mpsc::Receiver<Message>,
     outbox: mpsc::Sender<Message>,
@@ -90,6 +93,7 @@ impl Reconciler {
             workers: Vec::new(),
             next_id: 0,
             jobs: Jobs::default(),
+            pauses: BTreeMap::new(),
             stopping: false,
             inbox,
             outbox,
@@ -191,7 +195,9 @@ impl Reconciler {
                 let is_untried = self.jobs.roll.as_ref().is_some_and(|roll| roll.before.is_some());
                 let on_trial = on_trial || is_untried && !is_new_place;
                 let (name, numbers) = (format!("{}.{index}", self.blueprint.pool), (self.next_id, index));
-                let mut worker = WorkerHandle::new(name, numbers, Arc::clone(settings), on_trial, self.outbox.clone());
+                let pause = self.pauses.remove(&index);
+                let mut worker =
+                    WorkerHandle::new(name, numbers, Arc::clone(settings), (on_trial, pause), self.outbox.clone());
                 if let Some(old) = self.workers.iter().rfind(|old| old.index == index) {
                     worker.follow(old);
                 }

@@ -46,7 +46,19 @@ impl Reconciler {
         let limit = worker.settings.recycle.hang_timeout.unwrap_or_default();
         let (name, wanted) = (worker.title(), !worker.life.is_leaving());
         let (index, on_trial) = (worker.index, wanted && worker.life.on_trial());
-        let again = if wanted && !on_trial { " and another started" } else { "" };
+        let again = match wanted && !on_trial {
+            true => {
+                let now = Instant::now();
+                let pause = worker.life.pause(now, &mut self.rng);
+                let after = pause.until().saturating_duration_since(now);
+                self.pauses.insert(index, pause);
+                match after {
+                    Duration::ZERO => " and another started".to_owned(),
+                    after => format!(" and another started in {}", seconds(after)),
+                }
+            }
+            false => String::new(),
+        };
         let text = format!("{name} has not answered a request within {}: it is stopped{again}", seconds(limit));
         tracing::warn!("{text}");
         worker.hung = true;
