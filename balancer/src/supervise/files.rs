@@ -1,12 +1,14 @@
 //! Workers' output in files, by a thread of its own, so that no other waits for a disk.
 //!
-//! Decides when a file is rotated and what is dropped. Called by `output`. Never keeps more than five files of a worker, and
-//! never leaves half a line: what cannot be written is dropped whole, counted, and said once there is room.
+//! Decides when a file is rotated and what is dropped. Called by `output`. Never keeps more than five files of a worker, never
+//! goes on in one that others have moved away, and never leaves half a line: what cannot be written is dropped whole,
+//! counted, and said once there is room.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -100,10 +102,18 @@ fn write_all(orders: Receiver<Order>) {
 struct Rotated {
     path: PathBuf,
     bytes_max: u64,
-    file: Option<(File, u64)>,
+    file: Option<Open>,
     /// Lines that are missing since the last that was written.
     dropped: u64,
     failing: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    size: u64,
+    /// Device and inode: what tells it from another file of its name.
+    identity: (u64, u64),
 }
 
 impl Rotated {
@@ -134,42 +144,60 @@ impl Rotated {
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let length = lines.len() as u64;
-        if self.file.as_ref().is_some_and(|(_, size)| *size > 0 && size + length > self.bytes_max) {
-            self.rotate()?;
-        }
-        let (file, size) = match &mut self.file {
+        // Others may have removed or renamed it, logrotate(8) for one.
+        let mut open = match self.file.take().filter(|open| open.is_at(&self.path)) {
             Some(open) => open,
-            None => {
-                let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-                let size = file.metadata()?.len();
-                self.file.insert((file, size))
-            }
+            None => Open::at(&self.path)?,
         };
-        if let Err(error) = file.write_all(lines) {
+        if open.size > 0 && open.size + length > self.bytes_max {
+            self.rotate()?;
+            open = Open::at(&self.path)?;
+        }
+        let open = self.file.insert(open);
+        if let Err(error) = open.file.write_all(lines) {
             // Whatever part of it was written goes; a device that cannot be cut has nothing to cut.
-            let _ = file.set_len(*size);
+            let _ = open.file.set_len(open.size);
             return Err(error);
         }
-        *size += length;
+        open.size += length;
         Ok(())
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
-        for number in (1..FILES_MAX - 1).rev() {
-            match fs::rename(self.numbered(number), self.numbered(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+    fn rotate(&self) -> io::Result<()> {
+        // With nothing to put in front, those behind stay where they are.
+        if !self.path.try_exists()? {
+            return Ok(());
         }
-        fs::rename(&self.path, self.numbered(1))?;
-        self.file = None;
-        Ok(())
+        for number in (1..FILES_MAX - 1).rev() {
+            rename(&self.numbered(number), &self.numbered(number + 1))?;
+        }
+        rename(&self.path, &self.numbered(1))
     }
 
     fn numbered(&self, number: usize) -> PathBuf {
         let mut name = OsString::from(&self.path);
         name.push(format!(".{number}"));
         name.into()
+    }
+}
+
+impl Open {
+    fn at(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let metadata = file.metadata()?;
+        Ok(Self { file, size: metadata.len(), identity: (metadata.dev(), metadata.ino()) })
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == self.identity)
+    }
+}
+
+/// Nothing there is nothing to be done.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed,
     }
 }
 
@@ -220,6 +248,54 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_others_move_away_is_made_anew_and_older_ones_stay() {
+        let directory = scratch("moved");
+        let path = directory.join("app.1.log");
+        let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
+        let mut file = Rotated::new(&path, 20);
+        for number in 0..3 {
+            file.write(format!("line {number:04}\n").as_bytes());
+        }
+        assert_eq!((read("app.1.log.1"), read("app.1.log")), ("line 0000\nline 0001\n".into(), "line 0002\n".into()));
+        fs::rename(&path, directory.join("moved")).unwrap();
+        file.write(b"behind the move\n");
+        assert_eq!((read("moved"), read("app.1.log")), ("line 0002\n".into(), "behind the move\n".into()));
+        for line in ["fresh 1\n", "fresh 2\n"] {
+            // Full each time.
+            file.write(b"the whole of a file.\n");
+            let older = read("app.1.log.1");
+            fs::remove_file(&path).unwrap();
+            file.write(line.as_bytes());
+            assert_eq!((read("app.1.log"), read("app.1.log.1")), (line.into(), older));
+        }
+        // It goes in the very moment of the rotation.
+        file.write(b"the whole of a file.\n");
+        let older = read("app.1.log.1");
+        fs::remove_file(&path).unwrap();
+        file.rotate().unwrap();
+        assert_eq!((read("app.1.log.1"), file.dropped, file.failing), (older, 0, false));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn after_a_rotation_that_failed_the_next_begins_anew() {
+        let directory = scratch("stuck");
+        let path = directory.join("app.1.log");
+        // A file cannot take the place of a directory.
+        let stuck = directory.join("app.1.log.4");
+        fs::create_dir(&stuck).unwrap();
+        fs::write(directory.join("app.1.log.3"), "").unwrap();
+        let mut file = Rotated::new(&path, 10);
+        file.write(b"line 1\n");
+        file.write(b"line 2\n");
+        assert_eq!((file.dropped, file.failing, file.file.is_none()), (1, true, true));
+        fs::remove_dir(stuck).unwrap();
+        file.write(b"line 3\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "balancer: 1 lines were dropped here\nline 3\n");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
     fn a_full_disk_drops_whole_lines_and_says_how_many() {
         let directory = scratch("full");
         let path = directory.join("app.1.log");
@@ -230,7 +306,6 @@ mod tests {
         file.write(b"three\n");
         assert_eq!((file.dropped, file.failing), (3, true));
         fs::remove_file(&path).unwrap();
-        file.file = None;
         file.write(b"four\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "balancer: 3 lines were dropped here\nfour\n");
         assert_eq!((file.dropped, file.failing), (0, false));
