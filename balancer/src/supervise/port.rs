@@ -41,8 +41,9 @@ pub(super) enum PortError {
 
 impl Ports {
     /// The port for a start of worker `index` (from 1) of `count`: `first_port` and those above it in turn, or, while another
-    /// worker of ours has that, `count` above it; or a free one, drawn anew every time, so that what was meant for the last
-    /// run hardly ever reaches the next.
+    /// worker of ours has that, `count` above it, or, when `count` was another once and that is given too, the first that is
+    /// free of these twice `count`; without `first_port` a free one, drawn anew every time, so that what was meant for the
+    /// last run hardly ever reaches the next.
     pub(super) fn choose(
         &self,
         first: Option<u16>,
@@ -52,9 +53,14 @@ impl Ports {
         match first {
             Some(first) => {
                 let above = |steps| u16::try_from(steps).ok().and_then(|steps| first.checked_add(steps));
-                match self.take(above(index - 1).ok_or(PortError::Beyond)?) {
-                    // A worker and its replacement take turns.
-                    Err(PortError::Ours(_)) => self.take(above(index - 1 + count).ok_or(PortError::Beyond)?),
+                let take = |steps| self.take(above(steps).ok_or(PortError::Beyond)?);
+                // A worker and its replacement take turns.
+                let in_turn = match take(index - 1) {
+                    Err(PortError::Ours(_)) => take(index - 1 + count),
+                    taken => return taken,
+                };
+                match in_turn {
+                    Err(PortError::Ours(_)) => (0..2 * count).find_map(|steps| take(steps).ok()).map_or(in_turn, Ok),
                     taken => taken,
                 }
             }
@@ -203,9 +209,29 @@ mod tests {
         let (one, two) = (choose(1).unwrap(), choose(2).unwrap());
         let above = choose(1).unwrap();
         assert_eq!([&one, &two, &above].map(Port::number), [first, first + 1, first + 2]);
-        assert_eq!(choose(1).unwrap_err(), PortError::Ours(first + 2));
         drop(one);
         assert_eq!(choose(1).unwrap().number(), first);
         assert_eq!(choose(2).unwrap().number(), first + 3);
+    }
+
+    #[test]
+    fn when_both_turns_are_given_any_of_the_block_will_do() {
+        let (ports, mut rng) = (Ports::default(), SmallRng::seed_from_u64(2));
+        let first = (20_000..).step_by(6).find(|first| is_free(*first..*first + 6)).unwrap();
+        let mut choose = |index, count| ports.choose(Some(first), (index, count), &mut rng);
+        // Two that were replaced once, then a third: its turns are those of count 3.
+        let old = [choose(1, 2).unwrap(), choose(2, 2).unwrap()];
+        let two = [choose(1, 2).unwrap(), choose(2, 2).unwrap()];
+        drop(old);
+        let third = choose(3, 3).unwrap();
+        assert_eq!(two.each_ref().map(Port::number), [first + 2, first + 3]);
+        assert_eq!(third.number(), first + 5);
+        let rest: Vec<_> = [3, 1, 2].map(|index| choose(index, 3).unwrap()).into();
+        assert_eq!(rest.iter().map(Port::number).collect::<Vec<_>>(), [first, first + 1, first + 4]);
+        assert!(matches!(choose(3, 3), Err(PortError::Ours(_))));
+    }
+
+    fn is_free(mut ports: std::ops::Range<u16>) -> bool {
+        ports.all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::net::TcpListener;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use balancer::config;
@@ -173,6 +174,23 @@ async fn replacements_on_fixed_ports_take_the_block_above_in_turn() {
         let found: Vec<u16> =
             status.workers.iter().map(|worker| port(worker.address.as_ref().unwrap()) - first).collect();
         assert_eq!(found, ports);
+    }
+}
+
+#[tokio::test]
+async fn after_scaling_every_replacement_still_finds_a_port_of_the_block() {
+    let Some(first) = free_block(6) else { return };
+    let ready = config::Ready::Connect;
+    let workers = config::Workers { ready, count: 2, roll_parallel: 3, first_port: Some(first), ..python(ACCEPTOR) };
+    let room = Room::start(workers);
+    room.until_ready().await;
+    room.supervisor.roll().await.unwrap();
+    room.supervisor.scale(3).await.unwrap();
+    for _ in 0..4 {
+        room.supervisor.roll().await.unwrap();
+        let status = room.until_ready().await;
+        let ports: Vec<u16> = status.workers.iter().map(|worker| port(worker.address.as_ref().unwrap())).collect();
+        assert!(ports.iter().all(|port| (first..first + 6).contains(port)), "{first}: {ports:?}");
     }
 }
 
@@ -421,11 +439,15 @@ fn port(address: &config::Address) -> u16 {
     }
 }
 
-/// The first of so many ports that nobody uses, outside those the kernel and the other tests give away.
+/// The first of so many ports that nobody uses, outside those the kernel and the other tests give away, and no other call's.
 fn free_block(count: u16) -> Option<u16> {
+    static NEXT: Mutex<u16> = Mutex::new(0);
+    let mut next = NEXT.lock().unwrap();
     let begin = 12_000 + u16::try_from(std::process::id() % 700).unwrap() * 10;
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    (begin..begin + 500).step_by(5).find(|first| (*first..*first + count).all(|port| is_free(&port)))
+    let first = (begin + *next..begin + 500).find(|first| (*first..*first + count).all(|port| is_free(&port)))?;
+    *next = first + count - begin;
+    Some(first)
 }
 
 const ACCEPTOR: &str = r#"
