@@ -115,7 +115,10 @@ impl Reconciler {
                     Some(message) => self.receive(message),
                     None => break,
                 },
-                _ = ticks.tick() => self.workers.iter_mut().for_each(|worker| worker.sample(Instant::now())),
+                _ = ticks.tick() => {
+                    self.oom_kills.look(Instant::now());
+                    self.workers.iter_mut().for_each(|worker| worker.sample(Instant::now()));
+                }
             }
             self.settle();
             while self.obituaries.try_join_next().is_some() {}

@@ -50,8 +50,7 @@ impl Reconciler {
         let Some(process) = &mut worker.process else { return };
         let capture = process.take_capture();
         let killed = status.is_some_and(|status| status.signal() == Some(Signal::SIGKILL as i32));
-        // Asked each time, so that the next death is not taken for this one's.
-        let oom = if killed { self.oom_kills.more() } else { None };
+        let oom = if killed { self.oom_kills.was_just_now(Instant::now()) } else { None };
         let was_wanted = !worker.life.is_leaving();
         let mut obituary = Obituary {
             name: Arc::clone(&worker.name),
