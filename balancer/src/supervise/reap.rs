@@ -5,9 +5,9 @@
 //! it would wait for ever.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
@@ -84,7 +84,9 @@ fn reap_strangers() -> Reaped {
         let pid = match waitid(Id::All, peek) {
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Reaped::All,
             Ok(status) => status.pid(),
-            // `nix` has no name for a real-time signal and then hides the pid too; a worker among them goes away itself.
+            // `nix` has no name for a real-time signal and then hides the pid too.
+            Err(_) if reap_nameless() => continue,
+            // It was a worker, which goes away itself.
             Err(_) => None,
         };
         match pid {
@@ -96,6 +98,30 @@ fn reap_strangers() -> Reaped {
             _ => return Reaped::HeldUp,
         }
     }
+}
+
+/// Looks for them where the kernel lists children (proc_pid_children(5)); whether there was any.
+fn reap_nameless() -> bool {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<Pid> = lists
+        .flat_map(|list| {
+            list.split_whitespace().filter_map(|pid| Some(Pid::from_raw(pid.parse().ok()?))).collect::<Vec<_>>()
+        })
+        .collect();
+    let is_stranger = |pid: &&Pid| is_dead(**pid) && !workers().contains(pid);
+    // The same error again: it is collected all the same.
+    let collect = |pid: &Pid| {
+        let collected = waitid(Id::Pid(*pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+        tracing::debug!(pid = pid.as_raw(), ?collected, "collected an orphan");
+    };
+    children.iter().filter(is_stranger).map(collect).count() > 0
+}
+
+/// Whether it has ended and waits to be collected (proc_pid_stat(5)).
+fn is_dead(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }
 
 fn workers() -> std::sync::MutexGuard<'static, BTreeSet<Pid>> {

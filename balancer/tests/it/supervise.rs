@@ -362,8 +362,9 @@ async fn collects_orphans() {
         return;
     }
     let _reaper = Reaper::start().unwrap();
-    // One grandchild leaves the group and ends by itself, the other is killed with the group.
-    let script = "(setsid sh -c 'echo orphan $$; exec sleep 0.1' &); sleep 1000 & echo Listening; wait";
+    // Two grandchildren leave the group and end by themselves, one by a signal that has no name; the third is killed with
+    // the group.
+    let script = "(setsid sh -c 'echo orphan $$; sleep 0.1; kill -s 40 $$' &); (setsid sh -c 'echo orphan $$; exec sleep 0.1' &); sleep 1000 & echo Listening; wait";
     let room = Room::start(config::Workers { count: 4, ..shell(script) });
     for round in 1..=3 {
         let all_again = |status: &Status| status.ready() == 4 && status.workers.iter().all(|w| w.restarts == round - 1);
@@ -371,7 +372,7 @@ async fn collects_orphans() {
             kill(Pid::from_raw(worker.pid.unwrap()), Signal::SIGKILL).unwrap();
         }
     }
-    room.output.until_count("orphan ", 12).await;
+    room.output.until_count("orphan ", 24).await;
     room.stop(Stop::Now).await;
     let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     eventually("no child is left", || waitid(Id::All, peek) == Err(Errno::ECHILD)).await;
