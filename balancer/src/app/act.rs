@@ -107,7 +107,7 @@ pub(super) fn drain(instance: &Arc<Instance>, name: &str, yes: bool, patience: D
         return teller.done(Outcome::wrong(text));
     }
     for (pool, endpoint) in &found {
-        endpoint.hold();
+        pool.hold(endpoint.name());
         let text = format!("{} is taken out by an operator", endpoint.name());
         tracing::info!("{text}");
         note(&instance.events, "drained", Some(pool.name()), Some(endpoint.name()), &text);
@@ -117,7 +117,10 @@ pub(super) fn drain(instance: &Arc<Instance>, name: &str, yes: bool, patience: D
         let until = Instant::now() + patience;
         for (_, endpoint) in &found {
             teller.progress(format!("{}: waiting for {} requests", endpoint.name(), endpoint.in_flight()));
-            let _ = timeout_at(until, endpoint.drained()).await;
+            let _ = timeout_at(until, endpoint.drained_or_released()).await;
+        }
+        if found.iter().any(|(_, endpoint)| !endpoint.is_held()) {
+            return teller.done(Outcome::failed(format!("{name}: was taken back before it was drained")));
         }
         let left: usize = found.iter().map(|(_, endpoint)| endpoint.in_flight()).sum();
         teller.done(match left {
@@ -133,18 +136,16 @@ pub(super) fn drain(instance: &Arc<Instance>, name: &str, yes: bool, patience: D
 /// Takes that back.
 pub(super) fn undrain(instance: &Instance, name: &str, teller: &Teller) {
     let served = instance.served.load_full();
-    let found = find(&served, name);
-    if found.is_empty() {
-        return teller.done(unknown_endpoint(&served, name));
-    }
     let mut changed = false;
-    for (pool, endpoint) in found.iter().filter(|(_, endpoint)| endpoint.is_held()) {
-        endpoint.release();
-        pool.available_changed();
+    // Not by its endpoint: a worker that is being started again has none.
+    for (pool, own) in within(&served, name).filter(|(pool, own)| pool.unhold(own)) {
         changed = true;
-        let text = format!("{} is back", endpoint.name());
+        let text = format!("{own} is back");
         tracing::info!("{text}");
-        note(&instance.events, "undrained", Some(pool.name()), Some(endpoint.name()), &text);
+        note(&instance.events, "undrained", Some(pool.name()), Some(own), &text);
+    }
+    if !changed && find(&served, name).is_empty() {
+        return teller.done(unknown_endpoint(&served, name));
     }
     teller.done(Outcome::done(match changed {
         true => format!("{name}: takes requests again"),
@@ -154,19 +155,20 @@ pub(super) fn undrain(instance: &Instance, name: &str, teller: &Teller) {
 
 /// Endpoints of that name, in every pool unless one stands in front.
 fn find(served: &Served, name: &str) -> Vec<(Arc<Pool>, Arc<Endpoint>)> {
-    let in_pool = |pool: &Arc<Pool>, name: &str| {
-        let named: Vec<_> = pool.endpoints().into_iter().filter(|endpoint| **endpoint.name() == *name).collect();
-        named.into_iter().map(|endpoint| (Arc::clone(pool), endpoint)).collect::<Vec<_>>()
+    let in_pool = |(pool, own): (&Arc<Pool>, &str)| {
+        let named: Vec<_> = pool.endpoints().into_iter().filter(|endpoint| **endpoint.name() == *own).collect();
+        let pool = Arc::clone(pool);
+        named.into_iter().map(move |endpoint| (Arc::clone(&pool), endpoint))
     };
-    served
-        .pools
-        .iter()
-        .flat_map(|served| {
-            let pool = &served.pool;
-            let own = name.strip_prefix(&**pool.name()).and_then(|rest| rest.strip_prefix('/'));
-            own.map_or_else(|| in_pool(pool, name), |own| in_pool(pool, own))
-        })
-        .collect()
+    within(served, name).flat_map(in_pool).collect()
+}
+
+/// Each pool, and what an endpoint of that name is called there.
+fn within<'s>(served: &'s Served, name: &'s str) -> impl Iterator<Item = (&'s Arc<Pool>, &'s str)> {
+    served.pools.iter().map(move |served| {
+        let own = name.strip_prefix(&**served.pool.name()).and_then(|rest| rest.strip_prefix('/'));
+        (&served.pool, own.unwrap_or(name))
+    })
 }
 
 fn unknown_endpoint(served: &Served, name: &str) -> Outcome {

@@ -201,6 +201,7 @@ impl Endpoint {
     /// Ends [`Self::hold`].
     pub fn release(&self) {
         self.closed.fetch_and(!HELD, Ordering::SeqCst);
+        self.drained.notify_waiters();
     }
 
     /// Whether an operator holds it.
@@ -217,12 +218,21 @@ impl Endpoint {
 
     /// Returns when the endpoint drains and nothing is in flight.
     pub async fn drained(&self) {
+        self.until(|| !self.accepts() && self.in_flight() == 0).await;
+    }
+
+    /// Returns when nobody holds the endpoint any more, or nothing is in flight.
+    pub async fn drained_or_released(&self) {
+        self.until(|| !self.is_held() || self.in_flight() == 0).await;
+    }
+
+    async fn until(&self, is_so: impl Fn() -> bool) {
         loop {
             // Registered before the question, so that a last request ending in between is not missed.
             let notified = self.drained.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if !self.accepts() && self.in_flight() == 0 {
+            if is_so() {
                 return;
             }
             notified.await;
@@ -399,6 +409,17 @@ mod tests {
         assert!(drained.poll_once().await);
         drop(place);
         drained.finish().await;
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_held_endpoint_hears_that_it_was_released() {
+        let endpoint = endpoint();
+        let _place = endpoint.claim().unwrap();
+        endpoint.hold();
+        let mut waiting = tokio_test_pending(endpoint.drained_or_released());
+        assert!(waiting.poll_once().await);
+        endpoint.release();
+        waiting.finish().await;
     }
 
     #[tokio::test]

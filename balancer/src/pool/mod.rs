@@ -5,6 +5,7 @@
 
 mod affinity;
 mod forecast;
+mod holds;
 mod key;
 mod lane;
 mod line;
@@ -33,6 +34,7 @@ use crate::endpoint::{Endpoint, EndpointId, InFlight, Noted};
 use crate::pick::Turn;
 pub use affinity::Affinity;
 pub use forecast::Kind;
+use holds::Holds;
 pub use key::Wish;
 use members::Members;
 use panic::Panic;
@@ -59,8 +61,8 @@ pub struct Pool {
     members: Arc<ArcSwap<Members>>,
     /// Told of every change of the members.
     changed: Arc<Notify>,
-    /// Held by whoever changes the members; readers never wait.
-    change: Arc<Mutex<()>>,
+    /// Locked by whoever changes the members; readers never wait.
+    holds: Arc<Mutex<Holds>>,
     cursors: Arc<Cursors>,
     /// With slots only.
     queue: Option<Arc<Mutex<Queue>>>,
@@ -78,7 +80,7 @@ pub struct Pool {
 struct Shared {
     members: Arc<ArcSwap<Members>>,
     changed: Arc<Notify>,
-    change: Arc<Mutex<()>>,
+    holds: Arc<Mutex<Holds>>,
     cursors: Arc<Cursors>,
     queue: Option<Arc<Mutex<Queue>>>,
     requests: Arc<AtomicUsize>,
@@ -100,7 +102,7 @@ impl Pool {
         let shared = Shared {
             members: Arc::new(ArcSwap::from_pointee(Members::of(pool, &name))),
             changed: Arc::default(),
-            change: Arc::default(),
+            holds: Arc::default(),
             cursors: Arc::default(),
             queue: pool.slots.clone().map(|slots| Arc::new(Mutex::new(Queue::new(slots, Instant::now())))),
             requests: Arc::default(),
@@ -122,7 +124,7 @@ impl Pool {
         let shared = Shared {
             members: Arc::clone(&self.members),
             changed: Arc::clone(&self.changed),
-            change: Arc::clone(&self.change),
+            holds: Arc::clone(&self.holds),
             cursors: Arc::clone(&self.cursors),
             queue,
             requests: Arc::clone(&self.requests),
@@ -130,16 +132,19 @@ impl Pool {
         };
         let successor = Self::sharing(pool, Arc::clone(&self.name), shared);
         let before = self.endpoints();
-        self.change_members(|members| members.configured(pool, &self.name));
+        self.change_members(|members, _| members.configured(pool, &self.name));
         // Only now: until here there was no other to go to.
         let after = self.endpoints();
-        before.iter().filter(|one| !after.iter().any(|kept| kept.id() == one.id())).for_each(|gone| gone.drain());
+        for gone in before.iter().filter(|one| !after.iter().any(|kept| kept.id() == one.id())) {
+            gone.drain();
+            self.holds.lock().unwrap_or_else(PoisonError::into_inner).forget(gone.name());
+        }
         successor.tend(Instant::now());
         Arc::new(successor)
     }
 
     fn sharing(pool: &config::Pool, name: Arc<str>, shared: Shared) -> Self {
-        let Shared { members, changed, change, cursors, queue, requests, query_of_death } = shared;
+        let Shared { members, changed, holds, cursors, queue, requests, query_of_death } = shared;
         let mut timeouts = pool.timeouts.clone();
         let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
         timeouts.response = hang_timeout.unwrap_or(timeouts.response).min(timeouts.response);
@@ -153,7 +158,7 @@ impl Pool {
             panic: Panic::new(pool.health.panic_threshold),
             members,
             changed,
-            change,
+            holds,
             cursors,
             queue,
             buffers: pool.buffers,
@@ -168,8 +173,9 @@ impl Pool {
     /// Adds an endpoint; `position` orders the members (a worker's index), so that turns do not depend on who was ready
     /// first.
     pub fn add(&self, endpoint: Arc<Endpoint>, position: usize) {
-        self.change_members(|members| {
+        self.change_members(|members, holds| {
             endpoint.judged_by(&self.name, members.health());
+            holds.apply(&endpoint);
             members.with(endpoint, position)
         });
         self.available_changed();
@@ -177,7 +183,7 @@ impl Pool {
 
     /// Takes an endpoint out of the list. Its requests in flight go on; see [`Endpoint::drain`] for waiting for them.
     pub fn remove(&self, id: EndpointId) {
-        self.change_members(|members| members.without(id));
+        self.change_members(|members, _| members.without(id));
         self.tend(Instant::now());
     }
 
@@ -324,9 +330,9 @@ impl Pool {
         }
     }
 
-    fn change_members(&self, change: impl FnOnce(&Members) -> Members) {
-        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = change(&self.members.load());
+    fn change_members(&self, change: impl FnOnce(&Members, &Holds) -> Members) {
+        let one_at_a_time = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&self.members.load(), &one_at_a_time);
         self.members.store(Arc::new(changed));
         self.changed.notify_one();
     }

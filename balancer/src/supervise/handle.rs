@@ -279,6 +279,11 @@ impl WorkerHandle {
         self.endpoint.as_ref().map(|endpoint| endpoint.id())
     }
 
+    /// Whether an operator has taken it out of the pool.
+    pub(super) fn is_held(&self) -> bool {
+        self.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_held())
+    }
+
     /// Requests on it.
     pub(super) fn in_flight(&self) -> usize {
         self.endpoint.as_ref().map_or(0, |endpoint| endpoint.in_flight())

@@ -269,6 +269,47 @@ fn drain_waits_for_the_requests_in_flight() {
 }
 
 #[test]
+fn a_drained_worker_stays_out_when_it_is_replaced_until_it_is_taken_back() {
+    let balancer = Balancer::start("", &workers(2));
+    until_ready(&balancer, 2);
+    let endpoints = || -> Vec<(String, String)> {
+        let status = status(&balancer);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let all = status["pools"][0]["endpoints"].as_array().unwrap().clone();
+        all.iter().map(|endpoint| (text(&endpoint["name"]), text(&endpoint["state"]))).collect()
+    };
+    let expected = |second: &str| [("app.1".to_owned(), "up".to_owned()), ("app.2".to_owned(), second.to_owned())];
+    assert_eq!(balancer.run(&["drain", "app.2"]), (0, "app.2: drained\n".into()));
+    assert_eq!(endpoints(), expected("drained"));
+    assert_eq!(balancer.run(&["restart", "app"]).0, 0);
+    assert_eq!(endpoints(), expected("drained"));
+    assert_eq!(balancer.run(&["undrain", "app.2"]), (0, "app.2: takes requests again\n".into()));
+    assert_eq!(endpoints(), expected("up"));
+    assert_eq!(balancer.run(&["undrain", "app/app.2"]), (0, "app/app.2: was not drained\n".into()));
+}
+
+#[test]
+fn drain_ends_when_the_endpoint_is_taken_back_meanwhile() {
+    let origin = Origin::start(|mut exchange| {
+        exchange.request();
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na");
+        exchange.until("never");
+    });
+    let mut balancer = Balancer::start("drain_timeout = \"60s\"", &pool_of(&[&origin]));
+    let mut client = Client::of(&balancer);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.head();
+    let name = origin.address();
+    let drain = balancer.command(&["drain", &name, "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    balancer.await_stderr("is taken out by an operator");
+    assert_eq!(balancer.run(&["undrain", &name]), (0, format!("{name}: takes requests again\n")));
+    let drained = drain.unwrap().wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&drained.stdout) + String::from_utf8_lossy(&drained.stderr);
+    assert!(drained.status.code() == Some(1), "{said}");
+    assert!(said.contains(&format!("{name}: was taken back before it was drained")), "{said}");
+}
+
+#[test]
 fn stop_waits_for_the_end_and_now_cuts_what_is_in_flight() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use balancer::config;
 use balancer::supervise::{RollError, State, Status};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::time::timeout;
 
 use crate::supervise::{PATIENCE, Room, eventually, is_alive, shell};
@@ -144,4 +146,33 @@ async fn a_worker_that_hangs_again_soon_is_replaced_after_a_pause() {
         }
     }
     room.until_ready().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_an_operator_has_taken_out_stays_out_whoever_follows_it() {
+    let room = Room::start(config::Workers { count: 2, ..shell(SERVES) });
+    let old = room.until_ready().await.workers[0].pid.unwrap();
+    let accepting = || room.pool.endpoints().iter().map(|endpoint| endpoint.accepts()).collect::<Vec<_>>();
+    room.pool.hold(&"app.1".into());
+    assert_eq!(accepting(), [false, true]);
+    kill(Pid::from_raw(old), Signal::SIGKILL).unwrap();
+    room.until("another", |status| status.ready() == 2 && status.workers[0].pid != Some(old)).await;
+    assert_eq!(accepting(), [false, true]);
+    assert_eq!(room.supervisor.roll().await.unwrap().replaced.len(), 2);
+    assert_eq!(accepting(), [false, true]);
+    assert!(room.pool.unhold("app.1"));
+    assert_eq!(accepting(), [true, true]);
+}
+
+#[tokio::test]
+async fn no_limit_replaces_a_worker_that_an_operator_has_taken_out() {
+    let recycle = config::Recycle { age_max: Some(Duration::from_secs(1)), ..config::Recycle::default() };
+    let room = Room::start(config::Workers { count: 2, recycle, ..shell(SERVES) });
+    let held = room.until_ready().await.workers[0].pid;
+    room.pool.hold(&"app.1".into());
+    room.log.until_count("app.2 is pid ", 2).await;
+    let status = room.supervisor.status();
+    assert!(status.workers[0].pid == held && !status.workers[0].stale, "{status:#?}");
+    room.pool.unhold("app.1");
+    room.log.until("app.1 is pid ").await;
 }

@@ -13,7 +13,8 @@ use crate::supervise::spawn::Process;
 use crate::supervise::status::RestartReason;
 
 impl Reconciler {
-    /// Marks the next worker that has used up what it may, unless another is being replaced.
+    /// Marks the next worker that has used up what it may, unless another is being replaced. One that an operator has taken
+    /// out is left alone: somebody looks at it.
     pub(super) fn recycle(&mut self) {
         let busy = |worker: &WorkerHandle| worker.stale.is_some() || worker.life.on_trial();
         if self.jobs.roll.is_some() || self.workers.iter().any(busy) {
@@ -22,7 +23,7 @@ impl Reconciler {
         let now = Instant::now();
         let is_due = |worker: &WorkerHandle| {
             let may = worker.life.state() == State::Ready && worker.recycle_after.is_none_or(|after| after <= now);
-            worker.over.filter(|_| may)
+            worker.over.filter(|_| may && !worker.is_held())
         };
         let due = self.workers.iter().enumerate().filter_map(|(at, worker)| Some((at, is_due(worker)?)));
         // The oldest: were it always the first, one that is due again as soon as it is replaced would keep the others waiting.
