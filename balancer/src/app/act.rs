@@ -12,7 +12,7 @@ use crate::admin::{Action, Instance, Order, Outcome, Served, Teller, note};
 use crate::config::nearest;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
-use crate::supervise::{RollError, State, Supervisor};
+use crate::supervise::{State, Supervisor};
 
 /// Carries out what comes until nobody is left to order.
 ///
@@ -186,11 +186,7 @@ fn unknown<'n>(what: &str, name: &str, names: impl Iterator<Item = &'n str>) -> 
 }
 
 /// Waits for what a supervisor does, and tells how far its workers are.
-pub(super) async fn told<T>(
-    supervisor: &Supervisor,
-    teller: &Teller,
-    doing: impl Future<Output = Result<T, RollError>>,
-) -> Result<T, RollError> {
+pub(super) async fn told<T>(supervisor: &Supervisor, teller: &Teller, doing: impl Future<Output = T>) -> T {
     let (mut status, mut doing) = (supervisor.watch(), std::pin::pin!(doing));
     loop {
         {

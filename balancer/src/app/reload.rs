@@ -213,13 +213,20 @@ impl Live {
             };
             let done = told(&supervisor, teller, supervisor.reconfigure(workers.clone())).await;
             if let Err(error) = done {
-                failures.push(format!("workers of pool {} are as they were: {error}", change.name));
+                failures.push(format!("workers of pool {} {error}", change.name));
                 *workers = supervisor.settings();
+                if error.wanted.is_some() {
+                    // They have what the file says, and the supervisor goes on trying.
+                    continue;
+                }
                 // The next reload tries again.
                 let before = old.pools.iter().find(|known| known.name == change.name);
                 let file = self.file.pools.iter_mut().find(is_it);
                 if let (Some(file), Some(before)) = (file, before) {
                     file.workers.clone_from(&before.workers);
+                    if let (Some(scaled), Some(workers)) = (&error.done.scaled, &mut file.workers) {
+                        workers.count = scaled.to;
+                    }
                 }
             }
         }

@@ -60,6 +60,17 @@ pub enum RollError {
     Stopping,
 }
 
+/// Why new settings do not hold for all workers, and what was done by then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReconfigureError {
+    /// What had been done; it stays.
+    pub done: Reconfigured,
+    /// So many are wanted and not all are there, which is all that went wrong; the attempts go on.
+    pub wanted: Option<usize>,
+    /// What went wrong.
+    pub error: RollError,
+}
+
 /// A command on its way to the loop.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -146,3 +157,71 @@ impl fmt::Display for RollError {
 }
 
 impl std::error::Error for RollError {}
+
+impl From<RollError> for ReconfigureError {
+    fn from(error: RollError) -> Self {
+        Self { done: Reconfigured::default(), wanted: None, error }
+    }
+}
+
+/// What comes behind "the workers": how they are, and why.
+impl fmt::Display for ReconfigureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let done = &self.done;
+        f.write_str(match done.rolled.is_some() || !done.applied.is_empty() {
+            true => "have their new settings",
+            false => "are as they were",
+        })?;
+        match (&self.error, &done.scaled, self.wanted) {
+            (_, _, Some(wanted)) => write!(f, ", but not all {wanted} are there yet")?,
+            (_, Some(scaled), _) => write!(f, ", but {} now", scaled.to)?,
+            (RollError::Worker { replaced, .. }, ..) if !replaced.is_empty() => {
+                f.write_str(", but for those that were replaced already")?;
+            }
+            _ => {}
+        }
+        write!(f, ": {}", self.error)
+    }
+}
+
+impl std::error::Error for ReconfigureError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_how_the_workers_are() {
+        let failed = |replaced: &[&str]| RollError::Worker {
+            reason: "app.3 died".into(),
+            last_lines: Vec::new(),
+            replaced: replaced.iter().map(|name| (*name).into()).collect(),
+        };
+        let scaled = Some(ScaleReport { from: 3, to: 2, took: Duration::ZERO });
+        let rolled = Some(RollReport { replaced: Vec::new(), took: Duration::ZERO });
+        let nothing = Reconfigured::default;
+        for (done, wanted, error, text) in [
+            (nothing(), None, failed(&[]), "are as they were: app.3 died"),
+            (Reconfigured { scaled, ..nothing() }, None, failed(&[]), "are as they were, but 2 now: app.3 died"),
+            (
+                nothing(),
+                None,
+                failed(&["app.1"]),
+                "are as they were, but for those that were replaced already: app.3 died; replaced before that: app.1",
+            ),
+            (
+                Reconfigured { rolled, ..nothing() },
+                Some(3),
+                failed(&[]),
+                "have their new settings, but not all 3 are there yet: app.3 died",
+            ),
+            (nothing(), Some(3), failed(&[]), "are as they were, but not all 3 are there yet: app.3 died"),
+        ] {
+            assert_eq!(ReconfigureError { done, wanted, error }.to_string(), text);
+        }
+    }
+}

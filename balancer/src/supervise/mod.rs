@@ -45,7 +45,7 @@ use tokio::task::AbortHandle;
 use crate::config::Workers;
 use crate::pool::Pool;
 pub use clash::who_listens;
-pub use command::{Changes, Reconfigured, RollError, RollReport, ScaleReport};
+pub use command::{Changes, ReconfigureError, Reconfigured, RollError, RollReport, ScaleReport};
 pub use event::{EventKind, EventSink, WorkerEvent};
 pub use files::Files;
 pub use guard::Guard;
@@ -134,20 +134,32 @@ impl Supervisor {
     /// the others hold from now on or from the next start, see [`Changes`]. Dropping the future does not end it.
     ///
     /// # Errors
-    /// [`RollError`]. When a new worker fails, the settings are what they were before, the number aside.
-    pub async fn reconfigure(&self, workers: Workers) -> Result<Reconfigured, RollError> {
+    /// [`ReconfigureError`]. When a new worker fails, the settings are what they were before, the number aside; when one fails
+    /// that only adds to the number, they hold.
+    pub async fn reconfigure(&self, workers: Workers) -> Result<Reconfigured, ReconfigureError> {
         let (commands, from) = (self.commands.clone(), self.status.borrow().count);
         let all = tokio::spawn(async move {
             let to = workers.count;
             let scale = |count| ask(&commands, move |reply| Command::Scale(count, reply));
             // Those that are not wanted any more need not be replaced, those that come are new.
             let fewer = if to < from { Some(scale(to).await?) } else { None };
-            let mut done = ask(&commands, |reply| Command::Reconfigure(Box::new(workers), reply)).await?;
-            done.scaled = if to > from { Some(scale(to).await?) } else { fewer };
+            let mut done = match ask(&commands, |reply| Command::Reconfigure(Box::new(workers), reply)).await {
+                Ok(done) => Reconfigured { scaled: fewer, ..done },
+                Err(error) => {
+                    let done = Reconfigured { scaled: fewer, ..Reconfigured::default() };
+                    return Err(ReconfigureError { done, wanted: None, error });
+                }
+            };
+            if to > from {
+                match scale(to).await {
+                    Ok(more) => done.scaled = Some(more),
+                    Err(error) => return Err(ReconfigureError { done, wanted: Some(to), error }),
+                }
+            }
             Ok(done)
         });
         // It ends early only with the runtime.
-        all.await.unwrap_or(Err(RollError::Stopping))
+        all.await.unwrap_or(Err(RollError::Stopping.into()))
     }
 
     /// The settings of this moment, with the number that is wanted now.

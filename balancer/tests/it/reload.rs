@@ -146,6 +146,35 @@ fn a_changed_command_replaces_the_workers_and_a_broken_one_leaves_them() {
 }
 
 #[test]
+fn new_settings_that_hold_are_not_taken_back_for_one_more_worker_that_is_late() {
+    let balancer = Balancer::start("", &workers(1));
+    until_ready(&balancer, 1);
+    let mark = balancer.directory().join("mark");
+    let script =
+        format!("if [ {{index}} = 2 ] && mkdir {}; then exit 3; fi; exec \"$0\" backend {{port}}", mark.display());
+    let command = format!("command = [\"/bin/sh\", \"-c\", '{script}', {:?}]", env!("CARGO_BIN_EXE_balancer"));
+    rewrite(&balancer, |text| {
+        let old = text.lines().find(|line| line.starts_with("command")).unwrap();
+        text.replace(old, &command).replace("count = 1", "count = 2")
+    });
+    let (code, said) = balancer.run(&["reload"]);
+    let text = "reloaded, but workers of pool app have their new settings, but not all 2 are there yet: app.2 (pid ";
+    assert!(code == 1 && said.contains(text), "{code} {said}");
+    until_ready(&balancer, 2);
+    assert!(reload(&balancer).contains("nothing to do"));
+    rewrite(&balancer, |text| text.replace("count = 2", "count = 1"));
+    assert!(reload(&balancer).contains("pool app: workers 2 → 1\n"));
+    // A number that is had, though the rest is not, is had.
+    rewrite(&balancer, |text| text.replace("count = 1", "count = 2"));
+    reload(&balancer);
+    rewrite(&balancer, |text| text.replace("count = 2", "count = 1").replace("/bin/sh", "/bin/no-such-shell"));
+    let (code, said) = balancer.run(&["reload"]);
+    assert!(code == 1 && said.contains("workers of pool app are as they were, but 1 now: "), "{code} {said}");
+    rewrite(&balancer, |text| text.replace("count = 1", "count = 2").replace("/bin/no-such-shell", "/bin/sh"));
+    assert!(reload(&balancer).contains("pool app: workers 1 → 2\n"));
+}
+
+#[test]
 fn a_scaled_pool_keeps_its_number_until_the_file_says_another() {
     let balancer = Balancer::start("", &workers(1));
     until_ready(&balancer, 1);

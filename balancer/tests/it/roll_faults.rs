@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::timeout;
 
-use crate::supervise::{PATIENCE, Room, eventually, is_alive, shell};
+use crate::supervise::{PATIENCE, Room, eventually, is_alive, scratch, shell};
 
 const SERVES: &str = "echo Listening; exec sleep 1000";
 
@@ -175,4 +175,19 @@ async fn no_limit_replaces_a_worker_that_an_operator_has_taken_out() {
     assert!(status.workers[0].pid == held && !status.workers[0].stale, "{status:#?}");
     room.pool.unhold("app.1");
     room.log.until("app.1 is pid ").await;
+}
+
+#[tokio::test]
+async fn a_roll_that_is_done_is_told_though_a_further_worker_fails() {
+    let room = Room::start(config::Workers { count: 2, ..shell(SERVES) });
+    room.until_ready().await;
+    let once = scratch("fails-once").join("mark");
+    let script = format!("if [ {{index}} = 3 ] && mkdir {}; then exit 7; fi; {SERVES}", once.display());
+    let error = room.supervisor.reconfigure(config::Workers { count: 3, ..shell(&script) }).await.unwrap_err();
+    assert_eq!((error.done.replaced_for.clone(), error.wanted), (vec!["command"], Some(3)));
+    assert_eq!(error.done.rolled.as_ref().unwrap().replaced.len(), 2);
+    let text = "have their new settings, but not all 3 are there yet: app.3 (pid ";
+    assert!(error.to_string().starts_with(text), "{error}");
+    assert_eq!(room.supervisor.settings(), config::Workers { count: 3, ..shell(&script) });
+    room.until("all three", |status| status.ready() == 3 && status.workers.len() == 3).await;
 }
