@@ -5,11 +5,11 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::unistd::{chown, geteuid};
@@ -45,12 +45,14 @@ pub enum SocketError {
     TooLong(PathBuf),
     /// The directory cannot be given to the worker's user.
     Owner(PathBuf, String, io::Error),
+    /// On the way to the directory is one that the worker's user cannot enter.
+    Closed(PathBuf, String),
 }
 
 #[derive(Debug)]
 struct Directory {
     path: PathBuf,
-    mode: u32,
+    mode: AtomicU32,
     lock: Mutex<File>,
     next: AtomicU64,
 }
@@ -112,8 +114,9 @@ impl Sockets {
         // From here on dropping it removes the folder.
         let socket = Socket { path, folder, _sockets: self.clone() };
         if let Some(user) = account.other_than(geteuid()) {
-            let given = chown(&socket.folder, Some(user), account.group);
             let name = || workers.identity.user.clone().unwrap_or_default();
+            directory.open_to_others(name)?;
+            let given = chown(&socket.folder, Some(user), account.group);
             given.map_err(|error| SocketError::Owner(socket.folder.clone(), name(), error.into()))?;
         }
         Ok(socket)
@@ -157,17 +160,32 @@ impl Directory {
                 ));
             }
             if let Some(lock) = make_locked(&path, mode).map_err(|error| error.to_string())? {
-                return Ok(Self { path, mode, lock: Mutex::new(lock), next: AtomicU64::new(1) });
+                return Ok(Self { path, mode: mode.into(), lock: Mutex::new(lock), next: AtomicU64::new(1) });
             }
         }
         Err(format!("there are too many {NAME}{}", std::process::id()))
+    }
+
+    /// A user other than ours, which no worker had when it was made, has to pass through it.
+    fn open_to_others(&self, user: impl Fn() -> String) -> Result<(), SocketError> {
+        if self.mode.load(Ordering::Relaxed) == MODE_PASSABLE {
+            return Ok(());
+        }
+        if let Some(closed) = self.path.parent().and_then(closed_to_others) {
+            return Err(SocketError::Closed(closed, user()));
+        }
+        fs::set_permissions(&self.path, Permissions::from_mode(MODE_PASSABLE))
+            .map_err(|error| SocketError::Owner(self.path.clone(), user(), error))?;
+        self.mode.store(MODE_PASSABLE, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Makes `folder` in it; makes it anew should somebody have removed it.
     fn add(&self, folder: &Path) -> io::Result<()> {
         match DirBuilder::new().mode(MODE_PRIVATE).create(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let lock = make_locked(&self.path, self.mode)?.ok_or(io::ErrorKind::AlreadyExists)?;
+                let lock =
+                    make_locked(&self.path, self.mode.load(Ordering::Relaxed))?.ok_or(io::ErrorKind::AlreadyExists)?;
                 *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock;
                 DirBuilder::new().mode(MODE_PRIVATE).create(folder)
             }
@@ -224,6 +242,14 @@ impl fmt::Display for SocketError {
                 write!(f, "{} has more than the {PATH_BYTES_MAX} bytes of a socket's path", path.display())
             }
             Self::Owner(folder, user, error) => write!(f, "cannot give {} to user {user}: {error}", folder.display()),
+            Self::Closed(closed, user) => {
+                write!(
+                    f,
+                    "user {user} cannot enter {}, on the way to its socket; a restart of the balancer may find ",
+                    closed.display()
+                )?;
+                f.write_str("another place, XDG_RUNTIME_DIR may name one")
+            }
         }
     }
 }
@@ -232,7 +258,7 @@ impl std::error::Error for SocketError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Folder(_, error) | Self::Owner(_, _, error) => Some(error),
-            Self::NoDirectory(_) | Self::TooLong(_) => None,
+            Self::NoDirectory(_) | Self::TooLong(_) | Self::Closed(..) => None,
         }
     }
 }
@@ -248,9 +274,6 @@ const ATTEMPTS: u32 = 100;
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt;
-
     use super::super::private::lock;
     use super::*;
 
@@ -336,6 +359,42 @@ mod tests {
         let sockets = Sockets::make_in(vec![base.clone()], need).unwrap();
         assert_eq!(fs::metadata(sockets.path()).unwrap().permissions().mode() & 0o777, 0o711);
         drop(sockets);
+        fs::remove_dir(base).unwrap();
+    }
+
+    #[test]
+    fn a_user_that_comes_later_is_let_through_or_told_which_door_is_closed() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let base = scratch("later");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let other = Account { user: Some((nix::unistd::Uid::from_raw(65_534), None)), group: None };
+        let mut workers = Workers::new(Vec::new());
+        workers.identity.user = Some("nobody".into());
+        for open in [true, false] {
+            fs::set_permissions(&base, Permissions::from_mode(if open { 0o755 } else { 0o700 })).unwrap();
+            let sockets = Sockets::make_in(vec![base.clone()], NEED).unwrap();
+            let ours = choose(&sockets);
+            assert_eq!(mode(sockets.path()), 0o700);
+            match sockets.choose("app", 1, &workers, &other) {
+                Ok(socket) => {
+                    assert!(open);
+                    assert_eq!([mode(sockets.path()), mode(&ours.folder), mode(&socket.folder)], [0o711, 0o700, 0o700]);
+                    // Made anew, it lets that user through still.
+                    drop(socket);
+                    fs::remove_dir_all(sockets.path()).unwrap();
+                    let _again = choose(&sockets);
+                    assert_eq!(mode(sockets.path()), 0o711);
+                }
+                Err(error) => {
+                    assert!(!open);
+                    let text = format!("user nobody cannot enter {}, on the way to its socket", base.display());
+                    assert!(error.to_string().starts_with(&text), "{error}");
+                    assert_eq!(fs::read_dir(sockets.path()).unwrap().count(), 1, "nothing is left of it");
+                }
+            }
+        }
         fs::remove_dir(base).unwrap();
     }
 
