@@ -301,34 +301,6 @@ fn bodies_of_one_byte_a_chunk_take_no_more_memory_than_is_set_aside_for_them() {
 }
 
 #[test]
-fn responses_of_one_byte_a_chunk_take_no_more_memory_than_is_set_aside_for_them() {
-    let origin = Origin::start(|mut exchange| {
-        exchange.head();
-        exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-        let piece = "1\r\nx\r\n".repeat(10_000);
-        (0..200).all(|_| exchange.send(&piece));
-    });
-    let balancer = Balancer::start("", &slots_of(&[&origin], "slots = 4\n"));
-    let before = balancer.memory("VmHWM");
-    let mut clients: Vec<Client> = (0..4).map(|_| Client::slow_reader(&balancer)).collect();
-    for client in &mut clients {
-        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        client.head();
-    }
-    // Until nobody has taken anything for a while.
-    let mut last = (0, Instant::now());
-    let still = || {
-        let now = balancer.memory("VmHWM");
-        if now != last.0 {
-            last = (now, Instant::now());
-        }
-        (last.1.elapsed() > std::time::Duration::from_millis(700)).then_some(now)
-    };
-    let grown = eventually(|| "an end of what is held".into(), still) - before;
-    assert!(grown < 32 * 1024, "{grown} KiB");
-}
-
-#[test]
 fn an_empty_body_in_chunks_is_an_empty_body() {
     let silent = Origin::silent();
     let balancer = Balancer::start("", &slots_of(&[&silent], "slots = 1\nresponse_timeout = \"300ms\"\n"));

@@ -69,15 +69,7 @@ impl Ahead {
         lease: Lease,
         record: Option<Box<Record>>,
     ) -> Self {
-        let flow = Flow {
-            frames: VecDeque::new(),
-            taken: 0,
-            reserved: Reserved::new(),
-            end: None,
-            reader: None,
-            writer: None,
-        };
-        let (flow, hint) = (Rc::new(RefCell::new(flow)), incoming.size_hint());
+        let (flow, hint) = (Rc::new(RefCell::new(Flow::new())), incoming.size_hint());
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let (pumped, of_pump, lease) = (Rc::clone(&flow), Rc::clone(&client), Some(lease));
         let mut pump = Pump { incoming, flow: pumped, bytes_max, client: of_pump, idle_timeout, waiting: false, lease };
@@ -172,6 +164,16 @@ impl Drop for Ahead {
 }
 
 impl Flow {
+    fn new() -> Self {
+        Self { frames: VecDeque::new(), taken: 0, reserved: Reserved::new(), end: None, reader: None, writer: None }
+    }
+
+    /// Whether another piece may be held. One always may, so that a body flows when there is no room at all.
+    fn has_room(&mut self, bytes_max: usize) -> bool {
+        let unreserved = self.taken.saturating_sub(self.reserved.bytes());
+        self.frames.is_empty() || (self.taken < bytes_max && self.reserved.grow(unreserved))
+    }
+
     fn take(&mut self) -> Option<Frame<Bytes>> {
         let frame = self.frames.pop_front()?;
         let taken = taken_by(frame.data_ref().map_or(0, Bytes::len));
@@ -246,11 +248,10 @@ impl Drop for Pump {
 }
 
 impl Pump {
-    /// Whether another piece may be held. One always may, so that a body flows when there is no room at all.
+    /// Whether another piece may be held.
     fn has_room(&mut self, cx: &Context<'_>) -> bool {
         let mut flow = self.flow.borrow_mut();
-        let unreserved = flow.taken.saturating_sub(flow.reserved.bytes());
-        let room = flow.frames.is_empty() || (flow.taken < self.bytes_max && flow.reserved.grow(unreserved));
+        let room = flow.has_room(self.bytes_max);
         if !room {
             flow.writer = Some(cx.waker().clone());
             drop(flow);
@@ -290,3 +291,21 @@ impl Pump {
 
 /// How many pieces are taken before others have their turn.
 const FRAMES_AT_ONCE: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_count_for_what_they_take() {
+        let mut flow = Flow::new();
+        let mut pieces = 0;
+        while flow.has_room(1 << 20) {
+            flow.put(Frame::data(Bytes::from_static(b"x")));
+            pieces += 1;
+        }
+        assert!((1_000..10_000).contains(&pieces), "{pieces}");
+        while flow.take().is_some() {}
+        assert_eq!((flow.taken, flow.reserved.bytes()), (0, 0));
+    }
+}
