@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The thread, started when the first file is asked for; its last clone, dropped, waits a second for what is queued.
@@ -22,7 +22,10 @@ pub struct Files(Arc<OnceLock<Thread>>);
 #[derive(Debug)]
 struct Thread {
     queue: SyncSender<Order>,
-    ended: std::sync::Mutex<Receiver<()>>,
+    /// Lines that found the queue full and are not told yet, by path: whoever writes there next tells, whichever run of the
+    /// worker that is.
+    dropped: Mutex<HashMap<Arc<Path>, Arc<AtomicU64>>>,
+    ended: Mutex<Receiver<()>>,
 }
 
 /// Where one worker's lines go.
@@ -44,8 +47,12 @@ impl Files {
     /// The file of a worker in a directory: `app.2.log`.
     pub(super) fn of_worker(&self, directory: &Path, worker: &str) -> LogFile {
         let thread = self.0.get_or_init(Thread::start);
-        let path = directory.join(format!("{worker}.log")).into();
-        LogFile { path, queue: thread.queue.clone(), dropped: Arc::default() }
+        let path: Arc<Path> = directory.join(format!("{worker}.log")).into();
+        let mut dropped = thread.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of those that nobody writes to any more and that miss nothing.
+        dropped.retain(|_, count| Arc::strong_count(count) > 1 || count.load(Ordering::Relaxed) > 0);
+        let dropped = Arc::clone(dropped.entry(Arc::clone(&path)).or_default());
+        LogFile { path, queue: thread.queue.clone(), dropped }
     }
 }
 
@@ -72,7 +79,7 @@ impl Thread {
         if let Err(error) = std::thread::Builder::new().name("files".into()).spawn(body) {
             tracing::error!(%error, "no thread for the workers' files: their output is dropped");
         }
-        Self { queue, ended: ended.into() }
+        Self { queue, dropped: Mutex::default(), ended: ended.into() }
     }
 }
 
@@ -309,6 +316,26 @@ mod tests {
         file.write(b"four\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "balancer: 3 lines were dropped here\nfour\n");
         assert_eq!((file.dropped, file.failing), (0, false));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn what_a_run_of_a_worker_has_lost_is_told_by_the_next() {
+        let directory = scratch("next-run");
+        let files = Files::default();
+        let first = files.of_worker(&directory, "app.1");
+        first.dropped.store(3, Ordering::Relaxed);
+        drop(first);
+        let (other, next) = (files.of_worker(&directory, "app.2"), files.of_worker(&directory, "app.1"));
+        other.write(b"two\n");
+        next.write(b"one\n");
+        drop((other, next));
+        files.of_worker(&directory, "app.3");
+        assert_eq!(files.0.get().unwrap().dropped.lock().unwrap().len(), 1, "only who is there is remembered");
+        drop(files);
+        let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
+        assert_eq!(read("app.1.log"), "balancer: 3 lines were dropped here\none\n");
+        assert_eq!(read("app.2.log"), "two\n");
         fs::remove_dir_all(directory).unwrap();
     }
 
