@@ -119,6 +119,7 @@ impl Live {
         for address in &plan.listen_removed {
             self.close_listener(address);
         }
+        let new = Plan::possible(&self.config, new);
         let old = std::mem::replace(&mut self.config, new);
         self.file = file;
         let gone: Vec<ServedPool> = before.iter().filter(|served| is_gone(served, plan)).cloned().collect();
@@ -139,7 +140,7 @@ impl Live {
     fn open(&self, addresses: &[ListenAddress]) -> Result<Vec<(ListenAddress, Listener)>, String> {
         let mut opened = Vec::new();
         for address in addresses {
-            match open_listener(address, self.config.threads) {
+            match open_listener(address, self.control.threads()) {
                 Ok(listener) => opened.push((address.clone(), listener)),
                 Err(failure) => {
                     close(&opened);

@@ -78,6 +78,28 @@ fn what_needs_a_restart_is_said_and_the_rest_is_done() {
 }
 
 #[test]
+fn a_listener_added_after_a_change_of_threads_is_served_by_those_that_run() {
+    let origin = Origin::named("1");
+    let mut balancer = Balancer::start("threads = 2\n", &pool_of(&[&origin]));
+    rewrite(&balancer, |text| {
+        text.replace("threads = 2", "threads = 8").replace("[pool.app]", "[pool.app]\nattempts_max = 1")
+    });
+    let not_changed = "NOT changed, for it needs a restart of the balancer: threads\n";
+    assert!(reload(&balancer).contains(not_changed));
+    rewrite(&balancer, |text| text.replace("attempts_max = 1", "attempts_max = 2"));
+    assert!(reload(&balancer).contains(not_changed), "it is told again");
+    rewrite(&balancer, |text| text.replace("listen = \"127.0.0.1:0\"", "listen = [\"127.0.0.1:0\", \"127.0.0.2:0\"]"));
+    let said = reload(&balancer);
+    assert!(said.contains("listen: 127.0.0.2:0 added\n") && said.contains(not_changed), "{said}");
+    let text = balancer.await_stderr("listening on 127.0.0.2:");
+    let added = text.lines().find_map(|line| line.split_once("listening on ")?.1.strip_prefix("127.0.0.2:"));
+    let added = format!("127.0.0.2:{}", added.unwrap()).parse().unwrap();
+    // The kernel deals them out to all queues that listen.
+    let mut clients: Vec<Client> = (0..32).map(|_| Client::at(added)).collect();
+    assert!(clients.iter_mut().all(|client| client.get("/").status() == 200));
+}
+
+#[test]
 fn listeners_come_and_go_and_those_that_stay_notice_nothing() {
     let (directory, origin) = (directory(), Origin::named("1"));
     let paths = [directory.join("a.sock"), directory.join("b.sock")];
