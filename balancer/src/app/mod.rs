@@ -6,6 +6,7 @@
 mod act;
 mod failure;
 mod limits;
+mod listeners;
 mod live;
 mod plan;
 mod privileges;
@@ -207,12 +208,12 @@ async fn stopping(
 }
 
 fn open(config: &Config) -> Result<Vec<Listener>, Failure> {
-    config.listen.iter().map(|address| open_listener(address, config.threads)).collect()
+    config.listen.iter().map(|address| open_listener(address, &config.listen, config.threads)).collect()
 }
 
-/// Opens a listener; where somebody else has the address, the error says who.
-fn open_listener(address: &ListenAddress, threads: usize) -> Result<Listener, Failure> {
-    listen::open(address, threads).map_err(|error| {
+/// Opens a listener, one of `all`; where somebody else has the address, the error says who.
+fn open_listener(address: &ListenAddress, all: &[ListenAddress], threads: usize) -> Result<Listener, Failure> {
+    listen::open(address, all, threads).map_err(|error| {
         let holder = match (address, error.kind()) {
             (ListenAddress::Tcp(address), io::ErrorKind::AddrInUse) => who_listens(*address),
             _ => None,

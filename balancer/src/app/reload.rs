@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::act::{told, took};
 use super::live::{Live, SETTLED};
 use super::plan::{Plan, WorkersChange};
-use super::{limits, open_listener};
+use super::limits;
+use super::listeners::close;
 use crate::admin::{Outcome, ServedPool, Teller};
-use crate::config::{self, Config, ListenAddress};
-use crate::listen::Listener;
+use crate::config::{self, Config};
 use crate::pool::Pool;
 use crate::route::Table;
 use crate::supervise::{Sockets, State, Stop, Supervisor};
@@ -93,7 +93,7 @@ impl Live {
     /// # Errors
     /// A sentence, when nothing has been changed.
     async fn apply(&mut self, plan: &Plan, new: Config, file: Config, teller: &Teller) -> Result<Vec<String>, String> {
-        let opened = self.open(&plan.listen_added)?;
+        let opened = self.open(&plan.listen_added, &new.listen)?;
         let begun = match self.begin_new(plan, &new, teller).await {
             Ok(begun) => begun,
             Err(why) => {
@@ -135,30 +135,6 @@ impl Live {
         let names: Vec<Arc<str>> = self.pools.iter().map(|served| Arc::clone(served.pool.name())).collect();
         self.shared.metrics.retain(|name| names.iter().any(|kept| Arc::ptr_eq(kept, name)));
         Ok(failures)
-    }
-
-    fn open(&self, addresses: &[ListenAddress]) -> Result<Vec<(ListenAddress, Listener)>, String> {
-        let mut opened = Vec::new();
-        for address in addresses {
-            match open_listener(address, self.control.threads()) {
-                Ok(listener) => opened.push((address.clone(), listener)),
-                Err(failure) => {
-                    close(&opened);
-                    return Err(failure.to_string());
-                }
-            }
-        }
-        Ok(opened)
-    }
-
-    fn close_listener(&mut self, address: &ListenAddress) {
-        let Some(index) = self.listening.iter().position(|(configured, _)| configured == address) else { return };
-        let (_, bound) = self.listening.remove(index);
-        self.control.close(&bound);
-        if let ListenAddress::Unix(path) = &bound {
-            let _ = std::fs::remove_file(path);
-        }
-        tracing::info!("no longer listening on {bound}");
     }
 
     /// Starts the workers of pools that are new or had none, and waits until they are ready.
@@ -295,15 +271,6 @@ async fn idle(pool: &Pool) {
         sleep(LOOK).await;
         if !is_empty() {
             empty_since = Instant::now();
-        }
-    }
-}
-
-/// Listeners that will not be used; a socket file is not left behind.
-fn close(opened: &[(ListenAddress, Listener)]) {
-    for (address, _) in opened {
-        if let ListenAddress::Unix(path) = address {
-            let _ = std::fs::remove_file(path);
         }
     }
 }

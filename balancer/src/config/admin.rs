@@ -60,7 +60,8 @@ fn address(item: &Item<'_>, listen: &[Placed<ListenAddress>]) -> Option<SocketAd
         return None;
     };
     let own = ListenAddress::Tcp(address);
-    if let Some(taken) = listen.iter().find(|known| known.value.covers(&own) || own.covers(&known.value)) {
+    let all: Vec<ListenAddress> = listen.iter().map(|known| known.value.clone()).collect();
+    if let Some(taken) = listen.iter().find(|known| known.value.covers(&own, &all) || own.covers(&known.value, &[])) {
         item.wrong(format!("`{}` takes it already", taken.value), "give the admin service a port of its own");
     }
     Some(address)

@@ -25,14 +25,14 @@ pub(super) enum Queue {
     Unix(UnixListener),
 }
 
-/// Opens `address` for `threads` threads.
+/// Opens `address`, one of `all` that are listened on, for `threads` threads.
 ///
 /// # Errors
 /// Those of the system calls. An address in use is refused even where the other side set SO_REUSEPORT too, so that a
 /// second instance cannot quietly take half of the connections.
-pub fn open(address: &ListenAddress, threads: usize) -> io::Result<Listener> {
+pub fn open(address: &ListenAddress, all: &[ListenAddress], threads: usize) -> io::Result<Listener> {
     match address {
-        ListenAddress::Tcp(address) => open_tcp(*address, threads),
+        ListenAddress::Tcp(tcp) => open_tcp(*tcp, address.takes_ipv4(all), threads),
         ListenAddress::Unix(path) => {
             remove_stale(path)?;
             let listener = UnixListener::bind(path)?;
@@ -42,17 +42,17 @@ pub fn open(address: &ListenAddress, threads: usize) -> io::Result<Listener> {
     }
 }
 
-fn open_tcp(address: SocketAddr, threads: usize) -> io::Result<Listener> {
+fn open_tcp(address: SocketAddr, takes_ipv4: bool, threads: usize) -> io::Result<Listener> {
     let mut bound = address;
     {
-        let alone = socket(address)?;
+        let alone = socket(address, takes_ipv4)?;
         alone.bind(&SockAddr::from(address))?;
         if let Some(chosen) = alone.local_addr()?.as_socket() {
             bound = chosen;
         }
     }
     let queues = (0..threads.max(1)).map(|_| {
-        let socket = socket(bound)?;
+        let socket = socket(bound, takes_ipv4)?;
         socket.set_reuse_port(true)?;
         socket.bind(&SockAddr::from(bound))?;
         Ok(socket)
@@ -67,7 +67,7 @@ fn open_tcp(address: SocketAddr, threads: usize) -> io::Result<Listener> {
 }
 
 /// Options that accepted connections inherit are set here, which saves system calls for each of them.
-fn socket(address: SocketAddr) -> io::Result<Socket> {
+fn socket(address: SocketAddr, takes_ipv4: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
@@ -75,9 +75,9 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     socket.set_tcp_nodelay(true)?;
     // Finds out about peers that are gone without a word, for tunnels that may be silent for long.
     socket.set_keepalive(true)?;
-    if address.is_ipv6() {
-        // `[::]` takes IPv4 clients too, as users of other servers expect.
-        socket.set_only_v6(false)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // `[::]` alone takes IPv4 clients too, as users of other servers expect, whatever the machine's default is.
+        socket.set_only_v6(!takes_ipv4)?;
     }
     Ok(socket)
 }

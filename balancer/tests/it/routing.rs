@@ -118,3 +118,22 @@ fn clients_and_endpoints_may_speak_ipv6() {
     assert_eq!(request.field("forwarded"), Some("for=\"[::1]\";host=\"[::1]:80\";proto=http"));
     balancer.logged(&["\"client\":\"::1\""]);
 }
+
+#[test]
+fn every_address_of_both_families_is_one_listener_or_two() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let origin = Origin::named("1");
+    for listen in ["[::]:PORT", "0.0.0.0:PORT\", \"[::]:PORT", "[::]:PORT\", \"127.0.0.1:PORT"] {
+        // A port that is free in both.
+        let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+        let listen = listen.replace("PORT", &port.to_string());
+        let balancer = Balancer::start(&format!("listen = [\"{listen}\"]\n"), &pool_of(&[&origin]));
+        for address in ["127.0.0.1", "[::1]"] {
+            let mut client = Client::at(format!("{address}:{port}").parse().unwrap());
+            assert_eq!(client.get("/").text(), "1", "{address} of {listen}");
+        }
+        drop(balancer);
+    }
+}
