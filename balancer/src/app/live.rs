@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::admin::{Instance, Served, ServedPool, note};
 use crate::config::{self, Config, ListenAddress};
 use crate::listen::Control;
@@ -34,6 +36,8 @@ pub(super) struct Live {
     pub(super) retiring: Vec<Arc<Supervisor>>,
     /// What the descriptor limit allows.
     pub(super) descriptors: u64,
+    /// That of the configuration, for those who begin a drain.
+    pub(super) drain_timeout: watch::Sender<Duration>,
     /// By pool.
     pub(super) probers: BTreeMap<String, Prober>,
     pub(super) permits: Permits,
@@ -111,7 +115,7 @@ impl Live {
             ports: self.ports.clone(),
             sockets: self.sockets.clone(),
             shim: own_program(),
-            drain_timeout: self.config.drain_timeout,
+            drain_timeout: self.drain_timeout.subscribe(),
         }
     }
 }

@@ -23,7 +23,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::admin::{Action, AdminServer, Instance, Order as Asked, Outcome, Teller, note};
 use crate::config::{Config, ListenAddress};
@@ -112,6 +112,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         listening,
         retiring: Vec::new(),
         descriptors,
+        drain_timeout: watch::Sender::new(config.drain_timeout),
         probers: BTreeMap::new(),
         permits: Permits::default(),
         writer: writer.clone(),
@@ -152,7 +153,7 @@ async fn until_stopped(
     writer: &Writer,
 ) -> (bool, Result<(), Failure>) {
     let instance = Arc::clone(&live.instance);
-    let patience = live.config.drain_timeout;
+    let drain_timeout = live.drain_timeout.subscribe();
     let (queue, orders) = mpsc::channel(ORDERS_MAX);
     let reload_waits = Cell::new(false);
     // What takes its time goes on beside; a stop ends it where it is.
@@ -166,6 +167,7 @@ async fn until_stopped(
         tokio::select! {
             order = signals.next() => match order {
                 Order::Stop(signal) => {
+                    let patience = *drain_timeout.borrow();
                     tracing::info!("{signal}: stopping; requests in flight may finish within {patience:?}");
                     return (false, Ok(()));
                 }
@@ -175,7 +177,7 @@ async fn until_stopped(
                     return (now, Ok(()));
                 }
                 Order::Asked(Asked { action: Action::Drain { endpoint, yes }, teller }) => {
-                    act::drain(&instance, &endpoint, yes, patience, teller);
+                    act::drain(&instance, &endpoint, yes, *drain_timeout.borrow(), teller);
                 }
                 Order::Asked(Asked { action: Action::Undrain { endpoint }, teller }) => {
                     act::undrain(&instance, &endpoint, &teller);

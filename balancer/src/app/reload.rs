@@ -122,6 +122,7 @@ impl Live {
         let new = Plan::possible(&self.config, new);
         let old = std::mem::replace(&mut self.config, new);
         self.file = file;
+        self.drain_timeout.send_replace(self.config.drain_timeout);
         let gone: Vec<ServedPool> = before.iter().filter(|served| is_gone(served, plan)).cloned().collect();
         let ending = before
             .iter()

@@ -1,6 +1,7 @@
 //! Reload: what is planned, what is done, and what nobody notices.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -181,6 +182,27 @@ fn a_scaled_pool_keeps_its_number_until_the_file_says_another() {
 }
 
 #[test]
+fn a_changed_drain_timeout_holds_for_the_next_roll() {
+    let tables = workers(1).replace("count = 1", "count = 1\nstop_timeout = \"0s\"");
+    let balancer = Balancer::start("drain_timeout = \"1s\"\n", &tables);
+    until_ready(&balancer, 1);
+    rewrite(&balancer, |text| text.replace("\"1s\"", "\"20s\""));
+    assert!(reload(&balancer).contains("drain_timeout: changed\n"));
+    let mut client = Client::of(&balancer);
+    client.send(HALF_A_POST);
+    let endpoint = || status(&balancer)["pools"][0]["endpoints"][0].clone();
+    eventually(|| "a request in flight".into(), || (endpoint()["in_flight"] == 1).then_some(()));
+    let mut restart = balancer.command(&["restart", "app"]).spawn().unwrap();
+    eventually(|| "a drain".into(), || (endpoint()["state"] == "draining").then_some(()));
+    // Longer than it would have been.
+    let begun = Instant::now();
+    eventually(|| "time".into(), || (begun.elapsed() > Duration::from_millis(1_500)).then_some(()));
+    client.send("more");
+    assert_eq!(client.response().status(), 200);
+    assert!(restart.wait().unwrap().success());
+}
+
+#[test]
 fn pools_routes_weights_and_endpoints_change_under_traffic_without_one_failed_request() {
     let origins: Vec<Origin> = (1..=3).map(|number| Origin::named(&number.to_string())).collect();
     let address = |index: usize| origins[index].address();
@@ -304,3 +326,6 @@ fn a_storm_of_hups_is_one_reload_or_two_and_the_last_file_counts() {
     // Behind whatever is left of the storm.
     assert_eq!(reload(&balancer), "untouched: pool app\nnothing to do\n");
 }
+
+/// A request that a worker has in flight until its client sends four bytes more.
+const HALF_A_POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour";

@@ -215,7 +215,7 @@ impl Reconciler {
                 if let (Some(roll), true) = (&mut self.jobs.roll, self.workers[at].stale.is_some()) {
                     roll.replaced.push(Arc::clone(&self.workers[at].name));
                 }
-                let until = Instant::now() + self.blueprint.surroundings.drain_timeout;
+                let until = Instant::now() + *self.blueprint.surroundings.drain_timeout.borrow();
                 let in_flight = self.workers[at].in_flight();
                 let text = format!("{} is drained, requests in flight: {in_flight}", self.workers[at].title());
                 self.announce(at, EventKind::Draining, text);
