@@ -167,8 +167,13 @@ impl Live {
             }
         }
         if failed.is_some() {
-            for supervisor in begun.iter().filter_map(|served| served.supervisor.clone()) {
-                supervisor.stop(Stop::Now).await;
+            // Workers of a pool that serves have taken requests.
+            let until = Instant::now() + self.config.drain_timeout;
+            for served in &begun {
+                let Some(supervisor) = &served.supervisor else { continue };
+                let serves = gets_workers(served.pool.name());
+                teller.progress(format!("{}: its new workers are stopped", served.pool.name()));
+                supervisor.stop(if serves { Stop::Drain { until } } else { Stop::Now }).await;
             }
         }
         self.retiring.retain(|one| {

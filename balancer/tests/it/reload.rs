@@ -1,5 +1,6 @@
 //! Reload: what is planned, what is done, and what nobody notices.
 
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -148,6 +149,40 @@ fn a_new_pool_whose_workers_never_get_ready_changes_nothing() {
     assert!(said.trim_end().ends_with("; nothing has changed"), "{said}");
     assert_eq!(status(&balancer)["pools"].as_array().unwrap().len(), 1);
     assert_eq!(Client::of(&balancer).get("/bad").status(), 200, "it goes where it went");
+}
+
+#[test]
+fn a_failed_reload_cuts_no_request_that_its_workers_have_taken() {
+    let origin = Origin::named("1");
+    let balancer = Balancer::before(&[&origin]);
+    let hopeless = balancer.directory().join("hopeless");
+    rewrite(&balancer, |text| {
+        let script = format!("while ! [ -e {} ]; do sleep 0.05; done; exit 3", hopeless.display());
+        let bad = format!("[pool.bad.workers]\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\n");
+        let routes = "[[route]]\npool = \"app\"\n[[route]]\npath = \"/bad\"\npool = \"bad\"\n";
+        // A worker that is not drained is killed.
+        let app = workers(1).replace("count = 1", "count = 1\nstop_timeout = \"0s\"");
+        format!("{text}{app}{bad}{routes}")
+    });
+    let mut reload = balancer.command(&["reload"]).stderr(Stdio::piped()).spawn().unwrap();
+    let app_1 = || {
+        let endpoints = status(&balancer)["pools"][0]["endpoints"].as_array().unwrap().clone();
+        endpoints.into_iter().find(|endpoint| endpoint["name"] == "app.1")
+    };
+    eventually(|| "app.1".into(), || app_1().map(drop));
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::of(&balancer)).collect();
+    clients.iter_mut().for_each(|client| client.send(HALF_A_POST));
+    let has_some = || app_1().is_some_and(|endpoint| endpoint["in_flight"].as_u64().unwrap() > 0);
+    eventually(|| "requests at app.1".into(), || has_some().then_some(()));
+    std::fs::write(&hopeless, "").unwrap();
+    let is_out = || app_1().is_none_or(|endpoint| endpoint["state"] != "up");
+    eventually(|| "the end of the attempt".into(), || is_out().then_some(()));
+    for client in &mut clients {
+        client.send("more");
+        assert_eq!(client.response().status(), 200);
+    }
+    assert_eq!(reload.wait().unwrap().code(), Some(1));
+    assert!(app_1().is_none());
 }
 
 #[test]
