@@ -15,7 +15,6 @@ mod signals;
 mod start;
 mod stop;
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -23,9 +22,9 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
-use crate::admin::{Action, AdminServer, Instance, Order as Asked, Outcome, Teller, note};
+use crate::admin::{Action, AdminServer, Instance, Order as Asked, Outcome, note};
 use crate::config::{Config, ListenAddress};
 use crate::drain::{Drain, drain};
 use crate::listen::{self, Listener, Server};
@@ -155,9 +154,9 @@ async fn until_stopped(
     let instance = Arc::clone(&live.instance);
     let drain_timeout = live.drain_timeout.subscribe();
     let (queue, orders) = mpsc::channel(ORDERS_MAX);
-    let reload_waits = Cell::new(false);
+    let reload = Notify::new();
     // What takes its time goes on beside; a stop ends it where it is.
-    let mut acting = pin!(act::act(live, orders, &reload_waits));
+    let mut acting = pin!(act::act(live, orders, &reload));
     let enqueue = |asked: Asked| {
         if let Err(refused) = queue.try_send(asked) {
             refused.into_inner().teller.done(Outcome::failed("too many orders wait already"));
@@ -185,9 +184,7 @@ async fn until_stopped(
                 Order::Asked(asked) => enqueue(asked),
                 Order::Reload => {
                     tracing::info!("HUP: reloading");
-                    if !reload_waits.replace(true) {
-                        enqueue(Asked { action: Action::Reload { dry_run: false }, teller: Teller::nobody() });
-                    }
+                    reload.notify_one();
                 }
                 Order::Reopen => writer.reopen(),
             },

@@ -1,5 +1,7 @@
 //! Reload: what is planned, what is done, and what nobody notices.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -360,6 +362,34 @@ fn a_storm_of_hups_is_one_reload_or_two_and_the_last_file_counts() {
     assert_eq!(status(&balancer)["reloads"]["failed"], 0);
     // Behind whatever is left of the storm.
     assert_eq!(reload(&balancer), "untouched: pool app\nnothing to do\n");
+}
+
+#[test]
+fn a_hup_is_heard_though_the_most_orders_wait() {
+    let mut balancer = Balancer::start("", &workers(1));
+    until_ready(&balancer, 1);
+    let mut client = Client::of(&balancer);
+    client.send(HALF_A_POST);
+    let in_flight = || status(&balancer)["pools"][0]["in_flight"] == 1;
+    eventually(|| "a request in flight".into(), || in_flight().then_some(()));
+    let mut restart = balancer.command(&["restart", "app"]).spawn().unwrap();
+    let is_draining = || status(&balancer)["pools"][0]["endpoints"][0]["state"] == "draining";
+    eventually(|| "a drain".into(), || is_draining().then_some(()));
+    let path = balancer.directory().join("balancer").join("lb.sock");
+    let mut waiting: Vec<UnixStream> = (0..20).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    for stream in &mut waiting {
+        stream.write_all(b"POST /api/scale?pool=app&count=1 HTTP/1.0\r\n\r\n").unwrap();
+        stream.set_nonblocking(true).unwrap();
+    }
+    let mut is_full = || waiting.iter_mut().any(|stream| stream.read(&mut [0; 1_024]).is_ok_and(|read| read > 0));
+    eventually(|| "an order too many".into(), || is_full().then_some(()));
+    rewrite(&balancer, |text| text.replace("[pool.app.workers]", "[pool.app]\nattempts_max = 2\n[pool.app.workers]"));
+    balancer.signal(Signal::SIGHUP);
+    balancer.await_stderr("HUP: reloading");
+    client.send("more");
+    assert_eq!(client.response().status(), 200);
+    assert!(restart.wait().unwrap().success());
+    eventually(|| "the reload".into(), || (status(&balancer)["reloads"]["done"] == 1).then_some(()));
 }
 
 /// A request that a worker has in flight until its client sends four bytes more.
