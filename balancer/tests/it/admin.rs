@@ -15,6 +15,9 @@ pub(crate) fn workers(count: usize) -> String {
     format!("[pool.app.workers]\ncommand = [{BALANCER:?}, \"backend\", \"{{port}}\"]\ncount = {count}\n")
 }
 
+/// A request that a worker has in flight until its client sends four bytes more.
+pub(crate) const HALF_A_POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour";
+
 /// What `status --json` says.
 pub(crate) fn status(balancer: &Balancer) -> Value {
     let output = balancer.command(&["status", "--json"]).output().unwrap();
@@ -123,6 +126,32 @@ fn connections_are_told_by_what_they_do() {
             || (told(&get(&address, "/metrics", ""))[1] == (Some(0), Some(0))).then_some(()),
         );
     }
+}
+
+#[test]
+fn a_series_has_one_sample_while_a_worker_is_being_replaced() {
+    let mut balancer = Balancer::start("", &format!("{}[admin]\naddress = \"127.0.0.1:0\"\n", workers(1)));
+    until_ready(&balancer, 1);
+    let mut client = Client::of(&balancer);
+    client.send(HALF_A_POST);
+    let names = || status(&balancer)["pools"][0]["endpoints"].as_array().unwrap().len();
+    eventually(|| "a request".into(), || (status(&balancer)["pools"][0]["in_flight"] == 1).then_some(()));
+    let mut restart = balancer.command(&["restart", "app"]).stderr(Stdio::piped()).spawn().unwrap();
+    eventually(|| "two of one name".into(), || (names() == 2).then_some(()));
+    assert_eq!(Client::of(&balancer).get("/").status(), 200);
+    let text = get(&admin_address(&mut balancer), "/metrics", "");
+    let series: Vec<&str> = text.lines().filter_map(|line| line.split_once("} ").map(|(series, _)| series)).collect();
+    for (index, one) in series.iter().enumerate() {
+        assert!(!series[..index].contains(one), "{one} twice in {text}");
+    }
+    let app_1 = "{pool=\"app\",endpoint=\"app.1\"";
+    assert_eq!(metric(&text, &format!("balancer_in_flight{app_1}")), 1.0);
+    assert_eq!(metric(&text, &format!("balancer_endpoint_up{app_1}")), 1.0);
+    assert_eq!(metric(&text, &format!("balancer_endpoint_requests_total{app_1}")), 2.0);
+    assert_eq!(metric(&text, &format!("balancer_upstream_connections{app_1},state=\"active\"")), 1.0);
+    client.send("more");
+    assert_eq!(client.response().status(), 200);
+    assert!(restart.wait().unwrap().success());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::admin::{status, until_ready, workers};
+use super::admin::{HALF_A_POST, status, until_ready, workers};
 use super::harness::{Balancer, Client, Origin, directory, eventually, ok, pool_of};
 
 /// The configuration of `balancer`, changed.
@@ -166,7 +166,7 @@ fn a_failed_reload_cuts_no_request_that_its_workers_have_taken() {
         let app = workers(1).replace("count = 1", "count = 1\nstop_timeout = \"0s\"");
         format!("{text}{app}{bad}{routes}")
     });
-    let mut reload = balancer.command(&["reload"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut reload = balancer.command(&["reload"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let app_1 = || {
         let endpoints = status(&balancer)["pools"][0]["endpoints"].as_array().unwrap().clone();
         endpoints.into_iter().find(|endpoint| endpoint["name"] == "app.1")
@@ -229,7 +229,7 @@ fn a_changed_drain_timeout_holds_for_the_next_roll() {
     client.send(HALF_A_POST);
     let endpoint = || status(&balancer)["pools"][0]["endpoints"][0].clone();
     eventually(|| "a request in flight".into(), || (endpoint()["in_flight"] == 1).then_some(()));
-    let mut restart = balancer.command(&["restart", "app"]).spawn().unwrap();
+    let mut restart = balancer.command(&["restart", "app"]).stderr(Stdio::piped()).spawn().unwrap();
     eventually(|| "a drain".into(), || (endpoint()["state"] == "draining").then_some(()));
     // Longer than it would have been.
     let begun = Instant::now();
@@ -372,7 +372,7 @@ fn a_hup_is_heard_though_the_most_orders_wait() {
     client.send(HALF_A_POST);
     let in_flight = || status(&balancer)["pools"][0]["in_flight"] == 1;
     eventually(|| "a request in flight".into(), || in_flight().then_some(()));
-    let mut restart = balancer.command(&["restart", "app"]).spawn().unwrap();
+    let mut restart = balancer.command(&["restart", "app"]).stderr(Stdio::piped()).spawn().unwrap();
     let is_draining = || status(&balancer)["pools"][0]["endpoints"][0]["state"] == "draining";
     eventually(|| "a drain".into(), || is_draining().then_some(()));
     let path = balancer.directory().join("balancer").join("lb.sock");
@@ -391,6 +391,3 @@ fn a_hup_is_heard_though_the_most_orders_wait() {
     assert!(restart.wait().unwrap().success());
     eventually(|| "the reload".into(), || (status(&balancer)["reloads"]["done"] == 1).then_some(()));
 }
-
-/// A request that a worker has in flight until its client sends four bytes more.
-const HALF_A_POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour";
