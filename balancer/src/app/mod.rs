@@ -24,7 +24,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::admin::{Action, AdminServer, Instance, Order as Asked, Outcome, note};
+use crate::admin::{self, Account, Action, AdminServer, Instance, Order as Asked, Outcome, note};
 use crate::config::{Config, ListenAddress};
 use crate::drain::{Drain, drain};
 use crate::listen::{self, Listener, Server};
@@ -67,6 +67,9 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let mut signals = Signals::new(asked).map_err(|error| Failure::System("cannot listen to signals", error))?;
     let descriptors = limits::raise_descriptors();
     let listeners = open(config)?;
+    let account = Account::of(&config.identity);
+    // Before anything is started: what the configuration wants and cannot have ends the start.
+    let admin = admin::Opened::new(&origin.name, &config.admin, account.as_ref()).map_err(Failure::Admin)?;
     privileges::take_on(&config.identity).map_err(Failure::Identity)?;
     // Of the account that uses it.
     let sockets = Sockets::make(&config.pools).map_err(Failure::Sockets)?;
@@ -88,8 +91,8 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let counted = (Arc::clone(&shared.metrics), Arc::clone(&control));
     let instance =
         Arc::new(Instance::new((origin.name.clone(), origin.shown.clone(), origin.path.clone()), counted, asking));
-    // Before anything is started: what the configuration wants and cannot have ends the start.
-    let admin = AdminServer::start(&instance, &config.admin).map_err(Failure::Admin)?;
+    let admin = AdminServer::start(&instance, admin);
+    let admin = admin.map_err(|error| Failure::System("cannot start the admin service", error))?;
     start::announce(config, &origin.shown, &listeners, descriptors, connections_max);
     if let Some(sockets) = &sockets {
         tracing::info!("workers' sockets are in {}", sockets.path().display());

@@ -39,7 +39,7 @@ impl Live {
         let Some(path) = self.path.clone() else {
             return Outcome::wrong("there is no file to read again: the configuration came from the command line");
         };
-        let file = match config::load(&path) {
+        let file = match config::load_again(&path) {
             Ok(file) => file,
             Err(error) => {
                 let text = format!("{error}\nnothing has changed");

@@ -1,0 +1,121 @@
+//! Root starts it, `user` is what it becomes: what commands still find, and what it may not do any more.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use nix::unistd::{User, geteuid};
+
+use super::harness::directory;
+use crate::program::{Program, balancer, printed, said};
+
+#[test]
+fn commands_find_an_instance_that_has_become_another_user_and_its_token_may_be_roots_alone() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let token = place.0.join("token");
+    fs::write(&token, "a-long-random-word-0\n").unwrap();
+    fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+    let socket = place.0.join("made").join("admin.sock");
+    for admin in [String::new(), format!("socket = {socket:?}\n")] {
+        let config = format!(
+            "listen = \"127.0.0.1:0\"\nuser = \"nobody\"\n[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n\
+             [admin]\naddress = \"127.0.0.1:0\"\ntoken_file = {token:?}\n{admin}"
+        );
+        let file = place.config(&config);
+        let mut program = Program::start(balancer(&["--config", file.to_str().unwrap()]).env_remove("XDG_RUNTIME_DIR"));
+        let log = program.stderr.until("listening on 127.0.0.1:");
+        let address = log.split_once("admin service on http://").unwrap().1.split('/').next().unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\nAuthorization: Bearer a-long-random-word-0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains(" 200 ") && answer.contains("balancer_build_info"), "{answer}");
+        let output = place.command("status", &file);
+        assert_eq!(output.status.code(), Some(0), "{}\n{}", said(&output), program.stderr.now());
+        // The token is not looked for again, now that it could not be read.
+        let output = place.command("reload", &file);
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), "nothing to do\n"), "{}", printed(&output));
+        if !admin.is_empty() {
+            let nobody = User::from_name("nobody").unwrap().unwrap().uid.as_raw();
+            let owners = [socket.parent().unwrap(), &socket].map(|path| fs::metadata(path).unwrap().uid());
+            assert_eq!(owners, [nobody; 2]);
+        }
+        let output = place.command("stop", &file);
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), "stopped\n"));
+        assert!(program.wait().success());
+    }
+    assert!(!socket.exists(), "it could remove what is its own");
+}
+
+#[test]
+fn check_says_what_the_account_may_not() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let log = place.0.join("logs").join("access.log");
+    fs::create_dir(log.parent().unwrap()).unwrap();
+    let file = place.config(&format!(
+        "listen = \"127.0.0.1:0\"\nuser = \"nobody\"\n[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n[access_log]\npath = {log:?}\n"
+    ));
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let output = place.command("check", &file);
+    for part in [
+        format!("warning: user nobody cannot read {}, so there is no reload: ", file.display()),
+        format!("warning: user nobody cannot make files in {}, so USR1 ", log.parent().unwrap().display()),
+    ] {
+        assert!(said(&output).contains(&part), "no {part:?} in {}", said(&output));
+    }
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let nobody = User::from_name("nobody").unwrap().unwrap();
+    chown(log.parent().unwrap(), Some(nobody.uid.as_raw()), None).unwrap();
+    let output = place.command("check", &file);
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    assert_eq!(fs::read_dir(log.parent().unwrap()).unwrap().count(), 0, "nothing is left behind");
+}
+
+/// A directory that everybody may look into, removed afterwards, as is what the usual place is made of.
+struct Place(PathBuf, bool);
+
+impl Place {
+    fn new() -> Self {
+        let directory = directory();
+        fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+        Self(directory, Path::new(USUAL).exists())
+    }
+
+    /// Under a name of its own, for the usual places are everybody's.
+    fn config(&self, text: &str) -> PathBuf {
+        let file = self.0.join(self.socket()).with_extension("toml");
+        fs::write(&file, text).unwrap();
+        file
+    }
+
+    fn socket(&self) -> String {
+        format!("{}.sock", self.0.file_name().unwrap().to_str().unwrap())
+    }
+
+    fn command(&self, command: &str, file: &Path) -> Output {
+        balancer(&[command, "--config", file.to_str().unwrap()]).env_remove("XDG_RUNTIME_DIR").output().unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(Path::new(USUAL).join(self.socket()));
+        if !self.1 {
+            // Fails where somebody else's is there.
+            let _ = fs::remove_dir(USUAL);
+        }
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const USUAL: &str = "/run/balancer";
