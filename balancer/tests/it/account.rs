@@ -81,6 +81,45 @@ fn check_says_what_the_account_may_not() {
     assert_eq!(fs::read_dir(log.parent().unwrap()).unwrap().count(), 0, "nothing is left behind");
 }
 
+#[test]
+fn a_strangers_directory_in_front_of_the_own_socket_is_passed_over() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let nobody = User::from_name("nobody").unwrap().unwrap();
+    // As root's /run/balancer, which nobody else may enter.
+    let foreign = place.0.join("balancer");
+    fs::create_dir(&foreign).unwrap();
+    fs::set_permissions(&foreign, Permissions::from_mode(0o700)).unwrap();
+    let file = place.config("listen = \"127.0.0.1:0\"\n[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n");
+    let temporary = place.0.join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    fs::set_permissions(&temporary, Permissions::from_mode(0o777)).unwrap();
+    // A copy that this account may reach, wherever the program was built.
+    let program = place.0.join("program");
+    fs::copy(env!("CARGO_BIN_EXE_balancer"), &program).unwrap();
+    let as_nobody = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&program);
+        command.args(arguments).arg("--config").arg(&file).env("XDG_RUNTIME_DIR", &place.0).env("TMPDIR", &temporary);
+        std::os::unix::process::CommandExt::gid(&mut command, nobody.gid.as_raw());
+        std::os::unix::process::CommandExt::uid(&mut command, nobody.uid.as_raw());
+        command.env_remove("BALANCER_SOCKET").env_remove("RUST_LOG");
+        command
+    };
+    let output = as_nobody(&["status"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let expected = format!("cannot ask {}: Permission denied", foreign.join(place.socket()).display());
+    assert!(said(&output).contains(&expected), "nobody has answered: {}", said(&output));
+    let mut running = Program::start(&mut as_nobody(&[]));
+    running.stderr.until("listening on 127.0.0.1:");
+    let output = as_nobody(&["status"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}\n{}", said(&output), running.stderr.now());
+    let output = as_nobody(&["stop"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(running.wait().success());
+}
+
 /// A directory that everybody may look into, removed afterwards, as is what the usual place is made of.
 struct Place(PathBuf, bool);
 
