@@ -121,7 +121,7 @@ impl Live {
         }
         let new = Plan::possible(&self.config, new);
         let old = std::mem::replace(&mut self.config, new);
-        self.file = file;
+        let said = std::mem::replace(&mut self.file, file);
         self.drain_timeout.send_replace(self.config.drain_timeout);
         let gone: Vec<ServedPool> = before.iter().filter(|served| is_gone(served, plan)).cloned().collect();
         let ending = before
@@ -131,7 +131,7 @@ impl Live {
         self.probe(Some(&old));
         self.publish();
 
-        let failures = self.reconfigure(plan, &old, teller).await;
+        let failures = self.reconfigure(plan, &said, teller).await;
         self.retire(&gone, teller).await;
         let names: Vec<Arc<str>> = self.pools.iter().map(|served| Arc::clone(served.pool.name())).collect();
         self.shared.metrics.retain(|name| names.iter().any(|kept| Arc::ptr_eq(kept, name)));
@@ -182,8 +182,8 @@ impl Live {
         failed.map_or(Ok(begun), Err)
     }
 
-    /// Gives supervisors their other settings, one pool after another; returns what failed.
-    async fn reconfigure(&mut self, plan: &Plan, old: &Config, teller: &Teller) -> Vec<String> {
+    /// Gives supervisors their other settings, one pool after another; returns what failed. `said` is the file before.
+    async fn reconfigure(&mut self, plan: &Plan, said: &Config, teller: &Teller) -> Vec<String> {
         let mut failures = Vec::new();
         for change in plan.changed.iter().filter(|change| matches!(change.workers, WorkersChange::Other(_))) {
             let is_it = |config: &&mut config::Pool| config.name == change.name;
@@ -198,8 +198,9 @@ impl Live {
             if let Err(error) = done {
                 failures.push(format!("workers of pool {} are as they were: {error}", change.name));
                 *workers = supervisor.settings();
-                // The next reload tries again.
-                let before = old.pools.iter().find(|known| known.name == change.name);
+                // The next reload tries again, and what the file said before is known still: a number that a command has set
+                // stays as long as the file says the same.
+                let before = said.pools.iter().find(|known| known.name == change.name);
                 let file = self.file.pools.iter_mut().find(is_it);
                 if let (Some(file), Some(before)) = (file, before) {
                     file.workers.clone_from(&before.workers);

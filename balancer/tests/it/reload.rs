@@ -240,6 +240,19 @@ fn a_changed_drain_timeout_holds_for_the_next_roll() {
 }
 
 #[test]
+fn a_scaled_pool_keeps_its_number_though_a_reload_fails() {
+    let balancer = Balancer::start("", &workers(1));
+    until_ready(&balancer, 1);
+    assert_eq!(balancer.run(&["scale", "app", "3"]).0, 0);
+    rewrite(&balancer, |text| text.replace("\"backend\"", "\"no-such-command\""));
+    let (code, said) = balancer.run(&["reload"]);
+    assert!(code == 1 && said.contains("workers of pool app are as they were"), "{said}");
+    rewrite(&balancer, |text| text.replace("\"no-such-command\"", "\"backend\""));
+    assert_eq!(reload(&balancer), "untouched: pool app\nnothing to do\n");
+    until_ready(&balancer, 3);
+}
+
+#[test]
 fn pools_routes_weights_and_endpoints_change_under_traffic_without_one_failed_request() {
     let origins: Vec<Origin> = (1..=3).map(|number| Origin::named(&number.to_string())).collect();
     let address = |index: usize| origins[index].address();
