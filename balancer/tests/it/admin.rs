@@ -260,6 +260,23 @@ fn restart_and_scale_do_what_they_say_and_refuse_what_makes_no_sense() {
 }
 
 #[test]
+fn a_workers_log_is_found_in_json_too_and_one_that_is_not_there_is_said() {
+    let balancer = Balancer::start("", &format!("{}output = \"json\"\n", workers(2)));
+    until_ready(&balancer, 2);
+    let logs = |of: &str| balancer.run(&["logs", of]);
+    let lines = eventually(
+        || format!("both workers' lines: {:?}", logs("app")),
+        || Some(logs("app").1).filter(|all| all.contains("\"app.1\"") && all.contains("\"app.2\"")),
+    );
+    let of_first: Vec<&str> = lines.lines().filter(|line| line.contains("\"worker\":\"app.1\"")).collect();
+    let (code, said) = logs("app.1");
+    assert_eq!((code, said.lines().collect::<Vec<_>>()), (0, of_first));
+    // Following somebody who never comes would never end.
+    let (code, said) = balancer.run(&["logs", "app.9", "--follow"]);
+    assert_eq!((code, said.as_str()), (2, "balancer: no worker is called app.9; there is app.1, app.2\n"));
+}
+
+#[test]
 fn a_drained_endpoint_gets_nothing_until_it_is_taken_back() {
     let origins = [Origin::named("1"), Origin::named("2")];
     let balancer = Balancer::before(&[&origins[0], &origins[1]]);
