@@ -70,7 +70,9 @@ impl Text {
                 f64::from(u8::from(all.iter().any(|one| one.accepts() && !one.is_out())))
             }),
             ("in_flight", "gauge", "Requests at an endpoint.", |all| sum(all, |one| one.in_flight() as f64)),
-            ("endpoint_requests_total", "counter", "Requests an endpoint was given.", |all| sum(all, |one| one.claims() as f64)),
+            ("endpoint_requests_total", "counter", "Requests an endpoint was given.", |all| {
+                sum(all, |one| one.claims() as f64)
+            }),
         ];
         let all: Vec<_> = served.pools.iter().flat_map(|served| by_name(&served.pool)).collect();
         self.family("upstream_connections", "gauge", "Connections to an endpoint, with a request and without.");

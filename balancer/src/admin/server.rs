@@ -62,9 +62,7 @@ impl Opened {
     /// [`StartError`].
     pub fn new(name: &str, config: &config::Admin, account: Option<&Account>) -> Result<Self, StartError> {
         let socket = match &config.socket {
-            Some(path) => {
-                Some(socket::open(path, account).map_err(|error| StartError::Socket(path.clone(), error))?)
-            }
+            Some(path) => Some(socket::open(path, account).map_err(|error| StartError::Socket(path.clone(), error))?),
             None => open_usual(name, account),
         };
         let mut address = None;

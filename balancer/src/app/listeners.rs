@@ -5,7 +5,23 @@
 use super::live::Live;
 use super::open_listener;
 use crate::config::ListenAddress;
-use crate::listen::Listener;
+use crate::listen::{Listener, SocketFile};
+
+/// An address that is listened on.
+pub(super) struct Listening {
+    pub(super) configured: ListenAddress,
+    /// Not the same where the port is 0.
+    pub(super) bound: ListenAddress,
+    /// Removed with it.
+    _file: Option<SocketFile>,
+}
+
+impl Listening {
+    /// The queues of `listener` are the threads'.
+    pub(super) fn new(configured: ListenAddress, listener: Listener) -> Self {
+        Self { configured, bound: listener.address, _file: listener.file }
+    }
+}
 
 impl Live {
     /// Opens `added`, of which `all` will consist together with what stays.
@@ -24,32 +40,17 @@ impl Live {
         for address in added {
             match open_listener(address, all, self.control.threads()) {
                 Ok(listener) => opened.push((address.clone(), listener)),
-                Err(failure) => {
-                    close(&opened);
-                    return Err(failure.to_string());
-                }
+                Err(failure) => return Err(failure.to_string()),
             }
         }
         Ok(opened)
     }
 
     pub(super) fn close_listener(&mut self, address: &ListenAddress) {
-        let Some(index) = self.listening.iter().position(|(configured, _)| configured == address) else { return };
-        let (_, bound) = self.listening.remove(index);
+        let Some(index) = self.listening.iter().position(|one| one.configured == *address) else { return };
+        let Listening { bound, .. } = self.listening.remove(index);
         self.control.close(&bound);
-        if let ListenAddress::Unix(path) = &bound {
-            let _ = std::fs::remove_file(path);
-        }
         tracing::info!("no longer listening on {bound}");
-    }
-}
-
-/// Listeners that will not be used; a socket file is not left behind.
-pub(super) fn close(opened: &[(ListenAddress, Listener)]) {
-    for (address, _) in opened {
-        if let ListenAddress::Unix(path) = address {
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 
@@ -58,11 +59,15 @@ pub(super) fn close(opened: &[(ListenAddress, Listener)]) {
 fn in_the_way(open: &[ListenAddress], added: &[ListenAddress], all: &[ListenAddress]) -> Option<String> {
     let clash = added.iter().find_map(|new| {
         let own = open.iter().find(|own| own.covers(new, open) || new.covers(own, all))?;
-        Some(format!("cannot listen on {new} while we listen on {own}: remove {own} by one reload, add {new} by another"))
+        Some(format!(
+            "cannot listen on {new} while we listen on {own}: remove {own} by one reload, add {new} by another"
+        ))
     });
     clash.or_else(|| {
         let changed = open.iter().find(|own| all.contains(own) && own.takes_ipv4(open) != own.takes_ipv4(all))?;
-        Some(format!("{changed} does not take IPv4 clients, and cannot begin to: remove it by one reload, add it by another"))
+        Some(format!(
+            "{changed} does not take IPv4 clients, and cannot begin to: remove it by one reload, add it by another"
+        ))
     })
 }
 
@@ -82,7 +87,9 @@ mod tests {
             in_the_way(&open, &added, &all)
         };
         let clash = |own: &str, new: &str| {
-            Some(format!("cannot listen on {new} while we listen on {own}: remove {own} by one reload, add {new} by another"))
+            Some(format!(
+                "cannot listen on {new} while we listen on {own}: remove {own} by one reload, add {new} by another"
+            ))
         };
         assert_eq!(check(&["127.0.0.1:80"], &["0.0.0.0:80"]), clash("127.0.0.1:80", "0.0.0.0:80"));
         assert_eq!(check(&["0.0.0.0:80"], &["127.0.0.1:80"]), clash("0.0.0.0:80", "127.0.0.1:80"));

@@ -35,6 +35,7 @@ use crate::proxy::Shared;
 use crate::route::Table;
 use crate::supervise::{Files, Ports, Reaper, Sockets, who_listens};
 pub use failure::Failure;
+use listeners::Listening;
 use live::Live;
 use signals::{Order, Signals};
 
@@ -97,10 +98,9 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     if let Some(sockets) = &sockets {
         tracing::info!("workers' sockets are in {}", sockets.path().display());
     }
-    let bound = listeners.iter().map(|listener| listener.address.clone());
-    let listening = config.listen.iter().cloned().zip(bound).collect();
-    // Each thread has its own duplicate, and the last to close closes.
-    drop(listeners);
+    // Each thread has its own duplicate of the queues, and the last to close closes.
+    let listening = config.listen.iter().cloned().zip(listeners);
+    let listening = listening.map(|(configured, listener)| Listening::new(configured, listener)).collect();
 
     let _reaper = Reaper::start().map_err(|error| Failure::System("cannot collect ended processes", error))?;
     let mut live = Live {

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::act::{told, took};
+use super::limits;
+use super::listeners::Listening;
 use super::live::{Live, SETTLED};
 use super::plan::{Plan, WorkersChange};
-use super::limits;
-use super::listeners::close;
 use crate::admin::{Outcome, ServedPool, Teller};
 use crate::config::{self, Config};
 use crate::pool::Pool;
@@ -94,13 +94,7 @@ impl Live {
     /// A sentence, when nothing has been changed.
     async fn apply(&mut self, plan: &Plan, new: Config, file: Config, teller: &Teller) -> Result<Vec<String>, String> {
         let opened = self.open(&plan.listen_added, &new.listen)?;
-        let begun = match self.begin_new(plan, &new, teller).await {
-            Ok(begun) => begun,
-            Err(why) => {
-                close(&opened);
-                return Err(why);
-            }
-        };
+        let begun = self.begin_new(plan, &new, teller).await?;
 
         // From here on everything is there that requests will be sent to.
         let before = std::mem::take(&mut self.pools);
@@ -109,12 +103,12 @@ impl Live {
         self.shared.table.store(Arc::new(Table::new(&new.routes, &pools)));
         self.control.set_shortest(limits::shortest(&new));
         self.control.set_connections_max(limits::connections_max(&new, self.descriptors));
-        for (configured, listener) in &opened {
-            if let Err(error) = self.control.open(listener) {
+        for (configured, listener) in opened {
+            if let Err(error) = self.control.open(&listener) {
                 tracing::error!(%error, "cannot listen on {configured}");
             }
             tracing::info!("listening on {}", listener.address);
-            self.listening.push((configured.clone(), listener.address.clone()));
+            self.listening.push(Listening::new(configured, listener));
         }
         for address in &plan.listen_removed {
             self.close_listener(address);

@@ -68,8 +68,10 @@ fn of_account(config: &Config, path: &Path) -> Vec<String> {
             AccessLogPath::File(log) if log.metadata().map_or(true, |found| found.is_file()) => Some(log),
             AccessLogPath::File(_) | AccessLogPath::Stdout => None,
         };
-        let directory = log.and_then(|log| log.parent()).map(|it| if it.as_os_str().is_empty() { Path::new(".") } else { it });
-        if let Some((directory, error)) = directory.and_then(|directory| Some((directory, make_file(directory).err()?))) {
+        let directory =
+            log.and_then(|log| log.parent()).map(|it| if it.as_os_str().is_empty() { Path::new(".") } else { it });
+        if let Some((directory, error)) = directory.and_then(|directory| Some((directory, make_file(directory).err()?)))
+        {
             warnings.push(format!(
                 "user {user} cannot make files in {}, so USR1 does not open a new access log: {error}",
                 directory.display()

@@ -31,8 +31,7 @@ impl ListenAddress {
     /// has its port in IPv4.
     pub fn takes_ipv4(&self, all: &[Self]) -> bool {
         let Self::Tcp(own) = self else { return false };
-        let is_beside =
-            |other: &Self| matches!(other, Self::Tcp(SocketAddr::V4(other)) if other.port() == own.port() && own.port() != 0);
+        let is_beside = |other: &Self| matches!(other, Self::Tcp(SocketAddr::V4(other)) if other.port() == own.port() && own.port() != 0);
         own.is_ipv6() && own.ip().is_unspecified() && !all.iter().any(is_beside)
     }
 

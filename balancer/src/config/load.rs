@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::diagnostics::Lines;
 use super::admin::Secrets;
+use super::diagnostics::Lines;
 use super::{Config, Diagnostics, parse_with};
 
 /// The configuration in the file at `path`.

@@ -7,11 +7,11 @@ use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::admin::Secrets;
 use super::defaults::THREADS_MAX;
 use super::findings::{Findings, Keys};
 use super::item::Item;
 use super::raw::Section;
-use super::admin::Secrets;
 use super::{Config, ListenAddress, Pool, access_log, admin, check, client, identity, listen, pool, route, syntax};
 
 /// The configuration in `tree`. It is only to be used when `findings` stays without a mistake: what is wrong stands in

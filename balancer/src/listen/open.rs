@@ -2,9 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -15,8 +15,18 @@ use crate::config::ListenAddress;
 pub struct Listener {
     /// The address, with the port the kernel chose where the configuration said 0.
     pub address: ListenAddress,
+    /// That of a Unix listener; to be kept as long as it is listened on.
+    pub file: Option<SocketFile>,
     /// One a thread, or a single one.
     pub(super) queues: Vec<Queue>,
+}
+
+/// The file of a Unix socket; dropping it removes the file, unless another socket has its place.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    id: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -36,8 +46,9 @@ pub fn open(address: &ListenAddress, all: &[ListenAddress], threads: usize) -> i
         ListenAddress::Unix(path) => {
             remove_stale(path)?;
             let listener = UnixListener::bind(path)?;
+            let file = SocketFile::of(path)?;
             listener.set_nonblocking(true)?;
-            Ok(Listener { address: ListenAddress::Unix(path.clone()), queues: vec![Queue::Unix(listener)] })
+            Ok(Listener { address: address.clone(), file: Some(file), queues: vec![Queue::Unix(listener)] })
         }
     }
 }
@@ -63,7 +74,7 @@ fn open_tcp(address: SocketAddr, takes_ipv4: bool, threads: usize) -> io::Result
         socket.listen(BACKLOG)?;
         Ok(Queue::Tcp(socket.into()))
     });
-    Ok(Listener { address: ListenAddress::Tcp(bound), queues: listening.collect::<io::Result<_>>()? })
+    Ok(Listener { address: ListenAddress::Tcp(bound), file: None, queues: listening.collect::<io::Result<_>>()? })
 }
 
 /// Options that accepted connections inherit are set here, which saves system calls for each of them.
@@ -82,6 +93,10 @@ fn socket(address: SocketAddr, takes_ipv4: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
+fn id(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
 /// Removes a socket file nobody listens on any more; anything else in its place is left alone.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
@@ -91,6 +106,20 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match UnixStream::connect(path) {
         Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
         Err(_) => std::fs::remove_file(path),
+    }
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), id: id(path)? })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if id(&self.path).is_ok_and(|found| found == self.id) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

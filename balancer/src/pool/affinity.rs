@@ -65,7 +65,10 @@ mod tests {
     fn without_a_machine_id_a_changed_pool_keeps_its_clients_where_they_are() {
         let config = config::Pool {
             affinity: Some(config::Affinity { cookie: "lb".into() }),
-            ..config::parse("listen = \"127.0.0.1:1\"\n[pool.app]\nendpoints = [\"127.0.0.1:8\"]", "lb.toml").unwrap().pools[0].clone()
+            ..config::parse("listen = \"127.0.0.1:1\"\n[pool.app]\nendpoints = [\"127.0.0.1:8\"]", "lb.toml")
+                .unwrap()
+                .pools[0]
+                .clone()
         };
         let tag = |pool: &Pool| {
             let affinity = Affinity::with_machine_id(config.affinity.as_ref().unwrap(), None);

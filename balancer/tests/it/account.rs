@@ -41,7 +41,12 @@ fn commands_find_an_instance_that_has_become_another_user_and_its_token_may_be_r
         assert_eq!(output.status.code(), Some(0), "{}\n{}", said(&output), program.stderr.now());
         // The token is not looked for again, now that it could not be read.
         let output = place.command("reload", &file);
-        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), "nothing to do\n"), "{}", printed(&output));
+        assert_eq!(
+            (output.status.code(), said(&output).as_str()),
+            (Some(0), "nothing to do\n"),
+            "{}",
+            printed(&output)
+        );
         if !admin.is_empty() {
             let nobody = User::from_name("nobody").unwrap().unwrap().uid.as_raw();
             let owners = [socket.parent().unwrap(), &socket].map(|path| fs::metadata(path).unwrap().uid());

@@ -137,3 +137,20 @@ fn every_address_of_both_families_is_one_listener_or_two() {
         drop(balancer);
     }
 }
+
+#[test]
+fn the_file_of_a_unix_listener_goes_with_its_instance_and_no_others() {
+    let (place, origin) = (directory(), Origin::named("1"));
+    let path = place.join("lb.sock");
+    let top = format!("listen = [\"127.0.0.1:0\", \"unix:{}\"]", path.display());
+    let mut first = Balancer::start(&top, &pool_of(&[&origin]));
+    assert!(path.exists());
+    assert_eq!(first.run(&["stop"]).0, 0);
+    assert!(first.ended().success() && !path.exists());
+    let mut second = Balancer::start(&top, &pool_of(&[&origin]));
+    std::fs::remove_file(&path).unwrap();
+    let _others = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    assert_eq!(second.run(&["stop"]).0, 0);
+    assert!(second.ended().success() && path.exists());
+    std::fs::remove_dir_all(&place).unwrap();
+}

@@ -1626,13 +1626,7 @@ const FILE: &[Row] = &[
     ),
     (
         "listen = \"[::]:80\"\nadmin.address = \"127.0.0.1:80\"\n[pool.a]\nendpoints = [\"127.0.0.1:1\"]",
-        &[(
-            2,
-            17,
-            r#""127.0.0.1:80""#,
-            "`[::]:80` takes it already",
-            "give the admin service a port of its own",
-        )],
+        &[(2, 17, r#""127.0.0.1:80""#, "`[::]:80` takes it already", "give the admin service a port of its own")],
     ),
     (r#"listen = "127.0.0.1:1"#, &[(1, 22, "", "invalid basic string", r#"close the text with `"`"#)]),
     (
