@@ -185,6 +185,14 @@ async fn until_stopped(
                     act::undrain(&instance, &endpoint, &teller);
                 }
                 Order::Asked(asked) => enqueue(asked),
+                // Without a file it is what it is to every other command: its terminal is gone.
+                Order::Reload if instance.path.is_none() && signals.hup_ignored() => {
+                    tracing::info!("HUP: there is no file to read again, and it was to be ignored");
+                }
+                Order::Reload if instance.path.is_none() => {
+                    tracing::info!("HUP: there is no file to read again; stopping");
+                    return (false, Ok(()));
+                }
                 Order::Reload => {
                     tracing::info!("HUP: reloading");
                     reload.notify_one();
