@@ -60,13 +60,13 @@ fn in_the_way(open: &[ListenAddress], added: &[ListenAddress], all: &[ListenAddr
     let clash = added.iter().find_map(|new| {
         let own = open.iter().find(|own| own.covers(new, open) || new.covers(own, all))?;
         Some(format!(
-            "cannot listen on {new} while we listen on {own}: remove {own} by one reload, add {new} by another"
+            "cannot listen on {new} while we listen on {own}: remove {own} by one reload and add {new} by the next, or restart"
         ))
     });
     clash.or_else(|| {
         let changed = open.iter().find(|own| all.contains(own) && own.takes_ipv4(open) != own.takes_ipv4(all))?;
         Some(format!(
-            "{changed} does not take IPv4 clients, and cannot begin to: remove it by one reload, add it by another"
+            "{changed} does not take IPv4 clients, and cannot begin to: remove it by one reload and add it by the next, or restart"
         ))
     })
 }
@@ -88,7 +88,7 @@ mod tests {
         };
         let clash = |own: &str, new: &str| {
             Some(format!(
-                "cannot listen on {new} while we listen on {own}: remove {own} by one reload, add {new} by another"
+                "cannot listen on {new} while we listen on {own}: remove {own} by one reload and add {new} by the next, or restart"
             ))
         };
         assert_eq!(check(&["127.0.0.1:80"], &["0.0.0.0:80"]), clash("127.0.0.1:80", "0.0.0.0:80"));
