@@ -117,10 +117,9 @@ impl Outbound<'_> {
     /// The error says too whether any of the request may have been seen.
     async fn send(&self, upstream: &mut Upstream) -> Result<Response<Incoming>, (Fault, bool)> {
         self.client.renew();
-        let (timeouts, now) = (self.pool.timeouts(), Instant::now());
         match &self.upload {
-            None => self.client.wait(Wait::Response, now + timeouts.response),
-            Some(_) => self.client.wait(Wait::RequestTaken, now + timeouts.idle),
+            None => self.client.wait(Wait::Response, Instant::now() + self.pool.timeouts().response),
+            Some(upload) => upload.begins(),
         }
         let mut sending = pin!(upstream.send(self.request()));
         let sent = self.unless_late(|cx| upstream.drive(cx, |cx| sending.as_mut().poll(cx)));

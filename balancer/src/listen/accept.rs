@@ -99,20 +99,14 @@ impl Registered {
 }
 
 impl Spares {
-    /// As many as can be had, at most [`SPARES`].
-    pub(super) fn new() -> Self {
-        let spares = Self::default();
-        spares.fill();
-        spares
-    }
-
     fn take(this: &Rc<Self>) -> Option<Spare> {
         let file = this.files.borrow_mut().pop()?;
         drop(file);
         Some(Spare(Rc::clone(this)))
     }
 
-    fn fill(&self) {
+    /// As many as can be had, at most [`SPARES`].
+    pub(super) fn fill(&self) {
         let mut files = self.files.borrow_mut();
         while files.len() < SPARES {
             // Somebody else has taken it; one of those to come may be had.

@@ -124,6 +124,9 @@ impl<S: Service> Connection<S> {
             End::Expired(Expired::Header) => Some(Refusal::SlowHeader),
             _ => None,
         };
+        if client.must_reset() && (refusal.is_some() || matches!(end, End::Http(Ok(())))) {
+            socket.end_on_close();
+        }
         if let Some(refusal) = refusal {
             let id = self.service.refused(client, refusal);
             return Box::pin(close::with_answer(socket, refusal, id)).await;

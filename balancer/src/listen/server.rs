@@ -94,7 +94,7 @@ impl Server {
         let registry = Rc::new(Registry::default());
         let parked = Rc::new(Parked::new()?);
         let serving = Rc::new(Serving::new(service, &registry, &parked, &self.threads, &self.limits));
-        let (mut accepting, spares) = (JoinSet::<()>::new(), Rc::new(Spares::new()));
+        let (mut accepting, spares) = (JoinSet::<()>::new(), Rc::new(Spares::default()));
         let (own, draining) = (self.index, self.draining.clone());
         // Dropping an entry closes that listener.
         let mut open = HashMap::new();
@@ -106,7 +106,12 @@ impl Server {
         let register = |queue| Accepting::new(queue, &spares);
         let queues = std::mem::take(&mut self.queues).into_iter();
         let queues = queues.map(|(address, queue)| Ok((address, register(queue)?))).collect::<io::Result<Vec<_>>>()?;
-        self.threads.all_ready().await;
+        tokio::select! {
+            () = self.threads.all_ready() => {}
+            // Another thread has failed before it was.
+            () = self.draining.reached(Stage::Draining) => return Ok(()),
+        }
+        spares.fill();
         for (address, queue) in queues {
             begin(address, queue, &mut open, &mut accepting);
         }
@@ -138,6 +143,14 @@ impl Server {
         }
         while accepting.join_next().await.is_some() {}
         // What other threads accepted last may still be on its way; who comes later finds the listeners closed.
+        let mut closed = pin!(self.threads.all_closed());
+        loop {
+            tokio::select! {
+                Some(handed) = self.handed.recv() => serving.take(handed),
+                () = &mut closed => break,
+                () = draining.reached(Stage::Stopped) => break,
+            }
+        }
         while let Ok(handed) = self.handed.try_recv() {
             serving.take(handed);
         }

@@ -31,6 +31,13 @@ impl Socket {
         }
     }
 
+    /// Takes that back: the close is a clean end.
+    pub(super) fn end_on_close(&self) {
+        if let Self::Tcp(stream) = self {
+            let _ = SockRef::from(stream).set_linger(None);
+        }
+    }
+
     /// Waits until there is something to be read, be it the end.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

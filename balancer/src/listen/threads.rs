@@ -18,6 +18,8 @@ pub(super) struct Threads {
     pub(super) connections_max: AtomicUsize,
     /// Threads that have all they need to serve.
     ready: watch::Sender<usize>,
+    /// Threads that accept nothing any more.
+    closed: watch::Sender<usize>,
 }
 
 /// A place among a thread's connections; dropping it gives it back.
@@ -41,17 +43,27 @@ impl Threads {
         // Bounded by `connections_max`: whatever is handed over has been counted.
         let (hand_over, receivers) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let open = (0..count).map(|_| AtomicUsize::new(0)).collect();
-        let ready = watch::Sender::new(0);
+        let (ready, closed) = (watch::Sender::new(0), watch::Sender::new(0));
         let connections_max = AtomicUsize::new(connections_max);
-        (Arc::new(Self { open, parked: AtomicUsize::new(0), hand_over, connections_max, ready }), receivers)
+        (Arc::new(Self { open, parked: AtomicUsize::new(0), hand_over, connections_max, ready, closed }), receivers)
     }
 
     /// Says that one more thread has all it needs, and waits until all have: clients who come at once must not take
     /// descriptors that a thread needs to begin.
     pub(super) async fn all_ready(&self) {
-        self.ready.send_modify(|ready| *ready += 1);
-        // The sender is this very value.
-        let _ = self.ready.subscribe().wait_for(|ready| *ready >= self.open.len()).await;
+        self.all_at(&self.ready).await;
+    }
+
+    /// Says that one more thread accepts nothing any more, and waits until none does: until then another may hand over what it
+    /// has accepted last.
+    pub(super) async fn all_closed(&self) {
+        self.all_at(&self.closed).await;
+    }
+
+    async fn all_at(&self, point: &watch::Sender<usize>) {
+        point.send_modify(|threads| *threads += 1);
+        // The sender is this very value's.
+        let _ = point.subscribe().wait_for(|threads| *threads >= self.open.len()).await;
     }
 
     /// How many there are.

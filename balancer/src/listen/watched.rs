@@ -21,12 +21,14 @@ pub(super) struct Watched {
     held: Bytes,
     /// What follows is not what it must be.
     offence: Option<Refusal>,
+    /// A close would be a reset.
+    resets: bool,
 }
 
 impl Watched {
     /// For a socket of which `held` has been read already. A request line has fewer than `line_max` bytes.
     pub(super) fn new(socket: Socket, client: Rc<Client>, line_max: usize, held: Bytes) -> Self {
-        Self { socket, client, line_max, framing: Framing::default(), held, offence: None }
+        Self { socket, client, line_max, framing: Framing::default(), held, offence: None, resets: false }
     }
 
     /// The socket, and what the parser has not asked for.
@@ -89,6 +91,15 @@ impl Watched {
         Poll::Ready(Ok(()))
     }
 
+    /// Before the first byte of a response that only the close ends: whatever closes the socket before its end, be it the end of
+    /// the program, must not look like it.
+    fn prepare_close(&mut self) {
+        if !self.resets && self.client.must_reset() {
+            self.resets = true;
+            self.socket.reset_on_close();
+        }
+    }
+
     fn hold(&mut self, bytes: &[u8]) {
         self.held = Bytes::copy_from_slice(bytes);
         self.client.set_holds(true);
@@ -135,6 +146,7 @@ impl AsyncWrite for Watched {
         if this.client.is_in_header() {
             return Poll::Ready(Ok(bytes.len()));
         }
+        this.prepare_close();
         let written = Pin::new(&mut this.socket).poll_write(cx, bytes);
         this.client.writes(written.is_ready());
         written
@@ -150,6 +162,7 @@ impl AsyncWrite for Watched {
         if this.client.is_in_header() {
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
+        this.prepare_close();
         let written = Pin::new(&mut this.socket).poll_write_vectored(cx, slices);
         this.client.writes(written.is_ready());
         written

@@ -114,8 +114,9 @@ impl Pool {
     ///
     /// Requests that have found the predecessor already are served by its rules.
     pub fn succeed(&self, pool: &config::Pool) -> Arc<Self> {
-        if let Some(slots) = &pool.slots {
-            self.configure_slots(slots.clone());
+        match &pool.slots {
+            Some(slots) => self.configure_slots(slots.clone()),
+            None => self.open_slots(),
         }
         let begun = |slots| Arc::new(Mutex::new(Queue::new(slots, Instant::now())));
         let queue = pool.slots.clone().map(|slots| self.queue.clone().unwrap_or_else(|| begun(slots)));
@@ -140,6 +141,7 @@ impl Pool {
 
     fn sharing(pool: &config::Pool, name: Arc<str>, shared: Shared) -> Self {
         let Shared { members, changed, change, cursors, queue, requests, query_of_death } = shared;
+        let counted = requests.load(Ordering::Relaxed);
         let mut timeouts = pool.timeouts.clone();
         let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
         timeouts.response = hang_timeout.unwrap_or(timeouts.response).min(timeouts.response);
@@ -158,7 +160,7 @@ impl Pool {
             queue,
             buffers: pool.buffers,
             requests,
-            retries: Mutex::new(RetryBudget::new(pool.retry_budget, Instant::now())),
+            retries: Mutex::new(RetryBudget::new(pool.retry_budget, counted, Instant::now())),
             query_of_death,
             hangs: hang_timeout.is_some(),
             deaths_max: pool.workers.as_ref().map_or(0, |workers| workers.query_of_death),

@@ -111,6 +111,11 @@ impl Queue {
         self.slots = slots;
     }
 
+    /// Has room for all who wait.
+    pub(super) fn open(&mut self) {
+        self.configure(Slots { count: OPEN, slow_lane: false, ..self.slots.clone() });
+    }
+
     /// A place, a turn or a refusal. `only` is the endpoint that the client's affinity asks for.
     pub(super) fn claim(
         &mut self,
@@ -124,7 +129,12 @@ impl Queue {
         let patience = expected.map(|expected| Patience::new(expected, self.slots.queue_timeout));
         let (since, wish, client, tried) = (now, ask.wish, ask.client, Vec::new());
         let mut waiter = Waiter { since, wish, only, tried, client, patience, waker: None };
-        if self.line.is_empty()
+        // With the line served as far as it goes, what is left is of no use to anybody in it: all have tried it, or their
+        // affinity asks for another, or the slow ones leave it to fast ones.
+        if ask.turn == 0 && !self.line.is_empty() {
+            self.dispatch(members, cursors, now, wake);
+        }
+        if (ask.turn == 0 || self.line.is_empty())
             && self.may_go(members, patience)
             && let Some(grant) = self.places.take(members, cursors, &waiter, ask.tried, now)
         {
@@ -214,7 +224,7 @@ impl Queue {
         self.next_turn - 1
     }
 
-    /// Whether a request that meets an empty queue leaves enough to others.
+    /// Whether a request that has just come leaves enough to others.
     fn may_go(&self, members: &Members, patience: Option<Patience>) -> bool {
         let Some(patience) = patience else { return true };
         let (places, slow_in_flight) =
@@ -290,5 +300,7 @@ impl Queue {
 
 /// One client address has at most one in so many places of the queue.
 const CLIENT_SHARE: usize = 2;
+/// Slots of an endpoint without slots: more than it can have requests.
+const OPEN: usize = 1 << 30;
 /// Seconds: what is known of the queue says nothing of a later time.
 const RETRY_AFTER_MAX: f64 = 120.0;

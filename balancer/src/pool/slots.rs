@@ -87,6 +87,12 @@ impl Pool {
         self.tend(Instant::now());
     }
 
+    /// Slots are no more: those who wait go on, as those who come do not wait.
+    pub fn open_slots(&self) {
+        self.locked(|queue, _, _| queue.open());
+        self.tend(Instant::now());
+    }
+
     /// Closes idle connections that nobody should use any more, and looks after those who wait.
     pub fn tend(&self, now: Instant) {
         let stale = self.locked(|queue, members, wake| {

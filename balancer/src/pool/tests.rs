@@ -111,3 +111,13 @@ fn a_successor_keeps_the_endpoints_it_names_and_drains_the_others() {
     old.remove(worker.id());
     assert_eq!(names(&new.endpoints()), ["unix:/s3", "unix:/s1"]);
 }
+
+#[test]
+fn after_a_reload_the_requests_of_before_pay_for_no_retry() {
+    let config = config::Pool::new("app");
+    let pool = Pool::new(&config);
+    (0..1_000_000).for_each(|_| pool.count_request());
+    let successor = pool.succeed(&config::Pool { attempts_max: 5, ..config });
+    let now = Instant::now();
+    assert_eq!((0..1_000).filter(|_| successor.may_retry(now)).count(), 10);
+}

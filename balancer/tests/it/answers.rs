@@ -141,9 +141,9 @@ fn trailers_of_a_response_say_nothing_that_belongs_to_the_head() {
     let origin = Origin::answering(format!(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: {names}\r\n\r\n2\r\nhi\r\n0\r\n{trailers}\r\n"
     ));
-    let balancer = Balancer::before(&[&origin]);
-    let mut client = Client::of(&balancer);
-    for te in ["TE: trailers\r\n", ""] {
+    for (te, keys) in [("TE: trailers\r\n", ""), ("TE: trailers\r\n", "slots = 1\n"), ("", ""), ("", "slots = 1\n")] {
+        let balancer = Balancer::start("", &format!("{}{keys}", super::harness::pool_of(&[&origin])));
+        let mut client = Client::of(&balancer);
         client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{te}\r\n"));
         let response = client.response();
         let got: Vec<String> =

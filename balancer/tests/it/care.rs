@@ -26,6 +26,19 @@ fn the_end_of_a_worker_names_the_requests_it_died_with() {
 }
 
 #[test]
+fn the_end_of_a_worker_names_the_request_whose_answer_it_did_not_finish() {
+    let script = r#"["python3", "-u", "-c", "import os,socket\ns=socket.create_server(('127.0.0.1',int(os.environ['PORT'])))\nwhile True:\n c,_=s.accept()\n if b'deadly' in c.recv(9999):\n  c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\nhalf')\n  os.kill(os.getpid(),9)\n c.close()\n"]"#;
+    for slots in ["", "slots = 1\n"] {
+        let config = format!("listen = \"127.0.0.1:0\"\n[pool.app]\n{slots}[pool.app.workers]\ncommand = {script}\n");
+        let program = Program::serve_ready("named-half", &config, 1);
+        let _ = get(program.address(), "/deadly");
+        let log = program.stderr.until(" died: killed by signal 9");
+        let line = log.lines().find(|line| line.contains(" died: ")).unwrap();
+        assert!(line.contains(" with 1 request in flight (GET /deadly since "), "{slots}: {line}");
+    }
+}
+
+#[test]
 fn a_path_that_workers_die_of_is_refused_and_others_are_served() {
     let program = Program::serve_ready("query-of-death", &format!("{}query_of_death = 2\n", workers(3)), 3);
     let address = program.address();

@@ -144,3 +144,43 @@ fn gated(top: &str) -> (Balancer, Gate, Origin) {
     let balancer = Balancer::start(top, &pool_of(&[&origin]));
     (balancer, gate, origin)
 }
+
+#[test]
+fn whoever_has_connected_before_a_stop_is_served_on_whatever_thread() {
+    let origin = Origin::named("1");
+    let path = super::harness::directory().join("lb.sock");
+    let top = format!("listen = [\"127.0.0.1:0\", \"unix:{}\"]\nthreads = 2", path.display());
+    let mut balancer = Balancer::start(&top, &pool_of(&[&origin]));
+    balancer.signal(Signal::SIGSTOP);
+    let mut clients: Vec<Client> = (0..1_000).map(|_| Client::unix(&path)).collect();
+    clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    balancer.signal(Signal::SIGTERM);
+    balancer.signal(Signal::SIGCONT);
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.response().status(), 200, "client {number}");
+    }
+    assert!(balancer.ended().success());
+}
+
+#[test]
+fn a_response_that_only_the_close_ends_is_reset_when_the_drain_cuts_it() {
+    let origin = Origin::start(|mut exchange| {
+        exchange.head();
+        exchange.send("HTTP/1.1 200 OK\r\n\r\nhalf");
+        exchange.read_to_end();
+    });
+    let whole = Origin::once("HTTP/1.1 200 OK\r\n\r\nwhole");
+    let mut balancer = Balancer::start("drain_timeout = \"300ms\"", &pool_of(&[&origin]));
+    let mut client = Client::of(&balancer);
+    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    client.until("half");
+    balancer.signal(Signal::SIGTERM);
+    assert_eq!(client.rest().1, Ended::Reset);
+    assert!(balancer.ended().success());
+
+    let balancer = Balancer::before(&[&whole]);
+    let mut client = Client::of(&balancer);
+    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    let (text, ended) = client.rest();
+    assert!(text.ends_with("whole") && ended == Ended::Close, "{text} {ended:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::harness::{Balancer, Client, Ended, Gate, Origin, Refusing, SOON, ok, pool_at, pool_of};
+use super::harness::{Balancer, Client, Ended, Gate, Origin, Refusing, SOON, eventually, ok, pool_at, pool_of};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -312,4 +312,47 @@ fn an_answer_that_two_readers_would_end_in_two_places_is_502() {
         assert_eq!(Client::of(&balancer).get("/").status(), 502, "{head}");
         balancer.logged(&["\"reason\":\"bad_response\"", "\"attempts\":1"]);
     }
+}
+
+#[test]
+fn a_body_that_goes_wrong_behind_an_early_answer_is_its_clients_fault() {
+    for keys in ["", "slots = 1\nbuffer_request = \"0B\"\n"] {
+        let origin = Origin::start(|mut exchange| {
+            if exchange.head().is_some_and(|head| head.line.starts_with("POST")) {
+                exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+                exchange.read_to_end();
+            } else {
+                exchange.send(ok("1"));
+            }
+        });
+        let mut balancer = Balancer::start("", &format!("{}{keys}", pool_of(&[&origin])));
+        for _ in 0..6 {
+            let mut client = Client::of(&balancer);
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
+            client.until("hello\r\n");
+            client.send("zz\r\n");
+            client.rest();
+        }
+        let log = || std::fs::read_to_string(balancer.directory().join("access.log")).unwrap_or_default();
+        let told = || (log().matches("\"reason\":\"bad_body\"").count() == 6).then_some(());
+        eventually(|| format!("six bad bodies in {}", log()), told);
+        assert!(!balancer.await_stderr("listening on").contains("is ejected"));
+    }
+}
+
+#[test]
+fn a_client_that_says_nothing_is_late_whatever_endpoint_it_is_for() {
+    let closes = Origin::start(|mut exchange| {
+        exchange.head();
+    });
+    let reads = Origin::start(|mut exchange| {
+        exchange.request();
+        exchange.read_to_end();
+    });
+    let pool = pool_at(&[closes.address(), reads.address()]);
+    let balancer = Balancer::start("body_timeout = \"500ms\"", &format!("{pool}idle_timeout = \"20s\"\n"));
+    let mut client = Client::of(&balancer);
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+    assert_eq!(client.response().status(), 408);
+    balancer.logged(&["\"reason\":\"slow_body\"", "\"attempts\":2"]);
 }

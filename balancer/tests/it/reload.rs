@@ -12,7 +12,7 @@ use super::admin::{HALF_A_POST, status, until_ready, workers};
 use super::harness::{Balancer, Client, Origin, directory, eventually, ok, pool_of};
 
 /// The configuration of `balancer`, changed.
-fn rewrite(balancer: &Balancer, change: impl Fn(&str) -> String) {
+pub(crate) fn rewrite(balancer: &Balancer, change: impl Fn(&str) -> String) {
     let path = balancer.directory().join("lb.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let changed = change(&text);
@@ -23,7 +23,7 @@ fn rewrite(balancer: &Balancer, change: impl Fn(&str) -> String) {
     std::fs::rename(beside, path).unwrap();
 }
 
-fn reload(balancer: &Balancer) -> String {
+pub(crate) fn reload(balancer: &Balancer) -> String {
     let (code, said) = balancer.run(&["reload"]);
     assert_eq!(code, 0, "{said}");
     said

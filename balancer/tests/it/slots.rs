@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::admin::status;
 use super::harness::{Balancer, Client, Exchange, Gate, Message, Origin, SOON, eventually, ok, pool_of};
+use super::reload::{reload, rewrite};
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 pub(crate) const ONE_SLOT: &str = "slots = 1\n";
@@ -326,4 +328,63 @@ pub(crate) fn count(balancer: &Balancer, part: &str) -> usize {
 #[expect(clippy::disallowed_methods, reason = "a worker that takes its time")]
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
+}
+
+#[test]
+fn a_free_place_is_had_at_once_although_others_wait_for_another() {
+    let gate = Gate::default();
+    let origins = [(); 2].map(|()| held_at(&[("/held", gate.clone())]));
+    let keys = "slots = 1\nqueue_max = 1\naffinity = { cookie = \"lb\" }\n";
+    let balancer = Balancer::start("threads = 1", &slots_of(&[&origins[0], &origins[1]], keys));
+    let mut first = from(&balancer, "127.0.0.2");
+    let response = first.get("/");
+    let cookie = response.field("set-cookie").unwrap().split(';').next().unwrap();
+    let held = format!("GET /held HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n");
+    first.send(&held);
+    origins[0].await_requests(2);
+    let mut waiting = from(&balancer, "127.0.0.3");
+    waiting.send(&held);
+    await_queued(&balancer, 1);
+    assert_eq!(from(&balancer, "127.0.0.4").get("/").status(), 200, "the second endpoint is free");
+    assert_eq!(origins[1].requests().len(), 1);
+    gate.open();
+    assert_eq!((first.response().status(), waiting.response().status()), (200, 200));
+}
+
+#[test]
+fn those_who_wait_go_on_when_a_reload_takes_the_slots_away() {
+    let gates = [Gate::default(), Gate::default()];
+    let origin = held_at(&[("/", gates[0].clone()), ("/b", gates[1].clone())]);
+    let balancer = Balancer::start("", &slots_of(&[&origin], "slots = 1\n"));
+    let mut clients: Vec<Client> = (2..5).map(|last| from(&balancer, &format!("127.0.0.{last}"))).collect();
+    clients[0].send(GET);
+    origin.await_requests(1);
+    clients[1].send(GET);
+    await_queued(&balancer, 1);
+    rewrite(&balancer, |text| text.replace("slots = 1\n", ""));
+    reload(&balancer);
+    clients[2].send("GET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.await_requests(3);
+    gates[0].open();
+    assert_eq!((clients[0].response().status(), clients[1].response().status()), (200, 200));
+    gates[1].open();
+    assert_eq!(clients[2].response().status(), 200);
+}
+
+/// Holds requests for some targets until their gates open, and answers the others.
+fn held_at(gates: &[(&'static str, Gate)]) -> Origin {
+    let gates = gates.to_vec();
+    Origin::start(move |mut exchange| {
+        while let Some(request) = exchange.request() {
+            let gate = gates.iter().find(|(target, _)| *target == request.target());
+            if gate.is_some_and(|(_, gate)| !gate.wait()) || !exchange.send(ok("done")) {
+                return;
+            }
+        }
+    })
+}
+
+fn await_queued(balancer: &Balancer, count: u64) {
+    let queued = || status(balancer)["pools"][0]["queue"]["length"].as_u64();
+    eventually(|| format!("{count} wait, not {:?}", queued()), || (queued() == Some(count)).then_some(()));
 }

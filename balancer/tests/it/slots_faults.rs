@@ -279,6 +279,49 @@ fn await_ready(balancer: &mut Balancer, count: usize) -> String {
     (1..=count).map(|index| balancer.await_stderr_of(&format!("app.{index} "), "is ready")).last().unwrap()
 }
 
+#[test]
+fn bodies_of_one_byte_a_chunk_take_no_more_memory_than_is_set_aside_for_them() {
+    let gate = Gate::default();
+    let wait = gate.clone();
+    let origin = Origin::start(move |mut exchange| {
+        exchange.head();
+        wait.wait();
+    });
+    let balancer = Balancer::start("", &slots_of(&[&origin], "slots = 1\n"));
+    let before = balancer.memory("VmHWM");
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::of(&balancer)).collect();
+    for client in &mut clients {
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.fill_with("1\r\nx\r\n".repeat(10_000).as_bytes());
+    }
+    // A MiB is held of each, and their connections' buffers besides.
+    let grown = balancer.memory("VmHWM") - before;
+    assert!(grown < 32 * 1024, "{grown} KiB");
+    gate.open();
+}
+
+#[test]
+fn an_empty_body_in_chunks_is_an_empty_body() {
+    let silent = Origin::silent();
+    let balancer = Balancer::start("", &slots_of(&[&silent], "slots = 1\nresponse_timeout = \"300ms\"\n"));
+    let empty = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let mut client = Client::of(&balancer);
+    client.send(empty);
+    assert_eq!(client.response().status(), 504);
+    balancer.logged(&["\"reason\":\"response_timeout\""]);
+
+    let origin = Origin::named("1");
+    let balancer = Balancer::start("threads = 1", &slots_of(&[&origin], "slots = 1\n"));
+    let mut client = Client::of(&balancer);
+    for request in [empty, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        client.send(request);
+        let response = client.response();
+        assert_eq!((response.status(), response.field("connection")), (200, None), "{response:?}");
+    }
+    assert_eq!(origin.connections(), 1);
+    assert_eq!(origin.requests()[0].field("content-length"), Some("0"));
+}
+
 /// Built-in workers with one slot each.
 fn workers(count: usize, arguments: &str, keys: &str) -> String {
     let program = env!("CARGO_BIN_EXE_balancer");

@@ -433,7 +433,8 @@ impl Room {
     }
 
     pub(crate) async fn stop(&self, stop: Stop) {
-        timeout(PATIENCE, self.supervisor.stop(stop)).await.expect("stops in time");
+        let stopped = timeout(PATIENCE, self.supervisor.stop(stop)).await;
+        assert!(stopped.is_ok(), "{:#?}\n{}", self.supervisor.status(), *self.log.0.borrow());
     }
 
     pub(crate) fn members(&self) -> Vec<String> {

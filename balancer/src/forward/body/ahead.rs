@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::convert::identity;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -14,7 +15,8 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use super::super::error::{Fault, Party};
 use super::Lease;
-use super::held::Reserved;
+use super::held::{Reserved, taken_by};
+use super::trailers::allowed;
 use crate::listen::{Client, Wait};
 use crate::observe::Record;
 
@@ -36,7 +38,8 @@ pub struct Ahead {
 #[derive(Debug)]
 struct Flow {
     frames: VecDeque<Frame<Bytes>>,
-    bytes: usize,
+    /// Of memory that the frames take.
+    taken: usize,
     reserved: Reserved,
     /// How the worker has ended, and when.
     end: Option<(Result<(), Fault>, Instant)>,
@@ -66,15 +69,7 @@ impl Ahead {
         lease: Lease,
         record: Option<Box<Record>>,
     ) -> Self {
-        let flow = Flow {
-            frames: VecDeque::new(),
-            bytes: 0,
-            reserved: Reserved::new(),
-            end: None,
-            reader: None,
-            writer: None,
-        };
-        let (flow, hint) = (Rc::new(RefCell::new(flow)), incoming.size_hint());
+        let (flow, hint) = (Rc::new(RefCell::new(Flow::new())), incoming.size_hint());
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let (pumped, of_pump, lease) = (Rc::clone(&flow), Rc::clone(&client), Some(lease));
         let mut pump = Pump { incoming, flow: pumped, bytes_max, client: of_pump, idle_timeout, waiting: false, lease };
@@ -169,11 +164,21 @@ impl Drop for Ahead {
 }
 
 impl Flow {
+    fn new() -> Self {
+        Self { frames: VecDeque::new(), taken: 0, reserved: Reserved::new(), end: None, reader: None, writer: None }
+    }
+
+    /// Whether another piece may be held. One always may, so that a body flows when there is no room at all.
+    fn has_room(&mut self, bytes_max: usize) -> bool {
+        let unreserved = self.taken.saturating_sub(self.reserved.bytes());
+        self.frames.is_empty() || (self.taken < bytes_max && self.reserved.grow(unreserved))
+    }
+
     fn take(&mut self) -> Option<Frame<Bytes>> {
         let frame = self.frames.pop_front()?;
-        let length = frame.data_ref().map_or(0, Bytes::len);
-        self.bytes -= length;
-        self.reserved.shrink(length);
+        let taken = taken_by(frame.data_ref().map_or(0, Bytes::len));
+        self.taken -= taken;
+        self.reserved.shrink(taken);
         if let Some(writer) = self.writer.take() {
             writer.wake();
         }
@@ -181,7 +186,7 @@ impl Flow {
     }
 
     fn put(&mut self, frame: Frame<Bytes>) {
-        self.bytes += frame.data_ref().map_or(0, Bytes::len);
+        self.taken += taken_by(frame.data_ref().map_or(0, Bytes::len));
         self.frames.push_back(frame);
         self.wake_reader();
     }
@@ -207,12 +212,16 @@ impl Future for Pump {
             match lease.upstream.drive(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx)) {
                 Poll::Ready(Some(Ok(frame))) => {
                     pump.wait_over();
+                    let frame = frame.into_trailers().map_or_else(identity, |all| Frame::trailers(allowed(all)));
                     pump.flow.borrow_mut().put(frame);
                     if pump.incoming.is_end_stream() {
                         return pump.end(Ok(()));
                     }
                 }
-                Poll::Ready(Some(Err(_))) => return pump.end(Err(Fault::Truncated)),
+                Poll::Ready(Some(Err(_))) => {
+                    let fault = lease.broke_off();
+                    return pump.end(Err(fault));
+                }
                 Poll::Ready(None) => return pump.end(Ok(())),
                 Poll::Pending => {
                     pump.wait();
@@ -239,11 +248,10 @@ impl Drop for Pump {
 }
 
 impl Pump {
-    /// Whether another piece may be held. One always may, so that a body flows when there is no room at all.
+    /// Whether another piece may be held.
     fn has_room(&mut self, cx: &Context<'_>) -> bool {
         let mut flow = self.flow.borrow_mut();
-        let unreserved = flow.bytes.saturating_sub(flow.reserved.bytes());
-        let room = flow.frames.is_empty() || (flow.bytes < self.bytes_max && flow.reserved.grow(unreserved));
+        let room = flow.has_room(self.bytes_max);
         if !room {
             flow.writer = Some(cx.waker().clone());
             drop(flow);
@@ -271,8 +279,8 @@ impl Pump {
         self.wait_over();
         match (how, self.lease.take()) {
             (Ok(()), Some(lease)) => lease.give_back(),
-            (Err(fault), Some(mut lease)) => lease.place.failed(&fault),
-            (_, None) => {}
+            (Err(fault), Some(mut lease)) if fault.party() == Party::Endpoint => lease.place.failed(&fault),
+            _ => {}
         }
         let mut flow = self.flow.borrow_mut();
         flow.end = Some((how, Instant::now()));
@@ -283,3 +291,21 @@ impl Pump {
 
 /// How many pieces are taken before others have their turn.
 const FRAMES_AT_ONCE: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_count_for_what_they_take() {
+        let mut flow = Flow::new();
+        let mut pieces = 0;
+        while flow.has_room(1 << 20) {
+            flow.put(Frame::data(Bytes::from_static(b"x")));
+            pieces += 1;
+        }
+        assert!((1_000..10_000).contains(&pieces), "{pieces}");
+        while flow.take().is_some() {}
+        assert_eq!((flow.taken, flow.reserved.bytes()), (0, 0));
+    }
+}

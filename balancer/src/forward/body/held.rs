@@ -77,6 +77,16 @@ impl Drop for Reserved {
     }
 }
 
+/// What a piece of a body with so many bytes takes in memory.
+///
+/// Each is an entry of a queue that grows by doubling, about 100 bytes, and keeps what stood around it on the wire: a body of
+/// chunks of one byte takes a hundred times what it says.
+pub(super) fn taken_by(bytes: usize) -> usize {
+    bytes + PIECE
+}
+
+const PIECE: usize = 256;
+
 /// 256 MiB: 128 slow clients with both bodies full.
 static PROCESS: Budget = Budget::new(256 << 20);
 

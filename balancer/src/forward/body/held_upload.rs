@@ -6,13 +6,16 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
 
-use super::held::Reserved;
+use super::held::{Reserved, taken_by};
 
 /// Pieces of a body. Held whole, they stay until an endpoint has answered; else each goes as it is handed on.
 #[derive(Debug)]
 pub(super) struct Held {
     pieces: VecDeque<Piece>,
+    /// Of the body.
     bytes: usize,
+    /// Of memory.
+    taken: usize,
     reserved: Reserved,
     /// Where a body that is held whole has been handed on to.
     at: usize,
@@ -28,19 +31,28 @@ enum Piece {
 
 impl Held {
     pub(super) fn new() -> Self {
-        Self { pieces: VecDeque::new(), bytes: 0, reserved: Reserved::new(), at: 0, whole: false, trailers: false }
+        Self {
+            pieces: VecDeque::new(),
+            bytes: 0,
+            taken: 0,
+            reserved: Reserved::new(),
+            at: 0,
+            whole: false,
+            trailers: false,
+        }
     }
 
     /// Whether another piece may be held, of a body that has not ended.
     pub(super) fn has_room(&mut self, bytes_max: usize) -> bool {
-        let unreserved = self.bytes.saturating_sub(self.reserved.bytes());
-        !self.whole && self.bytes < bytes_max && self.reserved.grow(unreserved)
+        let unreserved = self.taken.saturating_sub(self.reserved.bytes());
+        !self.whole && self.taken < bytes_max && self.reserved.grow(unreserved)
     }
 
     pub(super) fn push(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
             Ok(data) => {
                 self.bytes += data.len();
+                self.taken += taken_by(data.len());
                 self.pieces.push_back(Piece::Data(data));
             }
             Err(frame) => {
@@ -67,7 +79,8 @@ impl Held {
             let piece = self.pieces.pop_front()?;
             if let Piece::Data(data) = &piece {
                 self.bytes -= data.len();
-                self.reserved.shrink(data.len());
+                self.taken -= taken_by(data.len());
+                self.reserved.shrink(taken_by(data.len()));
             }
             piece
         };

@@ -98,7 +98,10 @@ impl Relay {
                 }
                 Poll::Ready(Some(Ok(frame.into_trailers().map_or_else(identity, |all| Frame::trailers(allowed(all))))))
             }
-            Poll::Ready(Some(Err(_))) => self.fail(Fault::Truncated, cx),
+            Poll::Ready(Some(Err(_))) => {
+                let fault = self.lease.as_mut().map_or(Fault::Truncated, Lease::broke_off);
+                self.fail(fault, cx)
+            }
             Poll::Ready(None) => {
                 self.finish();
                 Poll::Ready(None)
@@ -127,9 +130,6 @@ impl Relay {
     /// An error makes hyper drop what it has not written yet. So it is told at the next poll: what came before is written in
     /// between, and the client sees a response that breaks off instead of none.
     fn fail<T>(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<T> {
-        if let (Some(lease), Fault::Truncated) = (&mut self.lease, fault) {
-            lease.place.cut();
-        }
         if let Some(mut lease) = self.lease.take()
             && fault.party() == Party::Endpoint
             // Of the whole request a slow client may have taken the most.
@@ -160,6 +160,16 @@ impl Drop for Relay {
 }
 
 impl Lease {
+    /// The response has broken off: what for. The parser ends it too when the request body cannot go on behind it, which is
+    /// then its client's fault.
+    pub(super) fn broke_off(&mut self) -> Fault {
+        let of_client = self.upload.as_ref().and_then(|upload| upload.fault());
+        if of_client.is_none() {
+            self.place.cut();
+        }
+        of_client.unwrap_or(Fault::Truncated)
+    }
+
     /// Keeps the connection for the next request and frees the place. A request body that is still under way ends here: the
     /// worker has answered without it.
     pub(in super::super) fn give_back(self) {

@@ -130,6 +130,22 @@ impl Upload {
     pub fn rewind(&self) {
         self.held.borrow_mut().rewind();
         self.ended.set(false);
+        // Of an empty body nobody asks for a piece.
+        let empty = self.held.borrow().is_whole() && self.held.borrow().is_at_end();
+        if empty {
+            self.ends();
+        }
+    }
+
+    /// An endpoint is to get it: notes who is waited for.
+    pub fn begins(&self) {
+        match self.silent_since.get() {
+            // The endpoint before this one has waited for the client already.
+            Some(since) if !self.held.borrow().is_whole() => {
+                self.client.wait(Wait::RequestBody, since + self.limits.body_timeout);
+            }
+            _ => self.client.wait(Wait::RequestTaken, Instant::now() + self.limits.idle_timeout),
+        }
     }
 
     /// Whether any of the body has been handed on, so that it cannot be sent again.

@@ -57,9 +57,13 @@ impl Client {
 
     /// Sends until nobody takes any more for a moment, 256 MiB at most.
     pub(crate) fn fill(&mut self) {
+        self.fill_with(&[b'a'; 64 * 1024]);
+    }
+
+    /// The same, with one piece again and again.
+    pub(crate) fn fill_with(&mut self, piece: &[u8]) {
         self.0.socket().set_write_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
-        let piece = [b'a'; 64 * 1024];
-        assert!((0..4_096).any(|_| self.0.send(&piece).is_err()), "256 MiB went somewhere");
+        assert!((0..(256 << 20) / piece.len()).any(|_| self.0.send(piece).is_err()), "256 MiB went somewhere");
     }
 
     /// A `GET` that keeps the connection, and its response.
