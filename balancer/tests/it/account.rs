@@ -60,6 +60,24 @@ fn commands_find_an_instance_that_has_become_another_user_and_its_token_may_be_r
 }
 
 #[test]
+fn a_number_that_is_in_no_user_database_will_do() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let pool = "[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n";
+    let file = place.config(&format!("listen = \"127.0.0.1:0\"\nuser = 54321\ngroup = 54322\n{pool}"));
+    let mut program = Program::start(balancer(&["--config", file.to_str().unwrap()]).env_remove("XDG_RUNTIME_DIR"));
+    program.stderr.until("listening on 127.0.0.1:");
+    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+    for line in ["Uid:\t54321\t54321\t54321\t54321\n", "Gid:\t54322\t54322\t54322\t54322\n", "Groups:\t54322 \n"] {
+        assert!(status.contains(line), "{status}");
+    }
+    assert_eq!(place.command("status", &file).status.code(), Some(0));
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
 fn check_says_what_the_account_may_not() {
     if !geteuid().is_root() {
         return;
