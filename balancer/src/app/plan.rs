@@ -384,8 +384,8 @@ mod tests {
 
     #[test]
     fn what_needs_a_restart_is_told_again_by_the_next_reload() {
-        let top = "threads = 63\nheader_timeout = \"3s\"\ntrusted_proxies = [\"10.0.0.0/8\"]\nuser = \"0\"\naccess_log = \"off\"\n\
-                   drain_timeout = \"5s\"\n";
+        let top = "threads = 63\nheader_timeout = \"3s\"\ntrusted_proxies = [\"10.0.0.0/8\"]\nuser = \"0\"\n\
+                   access_log = { format = \"json\" }\ndrain_timeout = \"5s\"\n";
         let file = config(&format!("{top}{OLD}[admin]\naddress = \"127.0.0.1:9\"\n"));
         let runs = Plan::possible(&config(OLD), file.clone());
         let expected = "NOT changed, for it needs a restart of the balancer: \
