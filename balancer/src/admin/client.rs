@@ -28,6 +28,7 @@ pub enum AskError {
 /// # Errors
 /// [`AskError`].
 pub fn ask(sockets: &[PathBuf], configuration: Option<&Path>, method: &str, target: &str) -> Result<Answer, AskError> {
+    let mut forbidden = None;
     for path in sockets {
         match UnixStream::connect(path) {
             Ok(stream) => match exchange(stream, configuration, method, target) {
@@ -35,10 +36,14 @@ pub fn ask(sockets: &[PathBuf], configuration: Option<&Path>, method: &str, targ
                 answer => return answer.map_err(|error| AskError::Failed(path.clone(), error)),
             },
             Err(error) if is_absent(&error) => {}
+            // Somebody else's place: an instance of ours passes it over too.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                forbidden.get_or_insert_with(|| AskError::Failed(path.clone(), error));
+            }
             Err(error) => return Err(AskError::Failed(path.clone(), error)),
         }
     }
-    Err(AskError::NotRunning(sockets.to_vec()))
+    Err(forbidden.unwrap_or_else(|| AskError::NotRunning(sockets.to_vec())))
 }
 
 impl Answer {

@@ -5,6 +5,7 @@
 //! lets a client that is slow or gone hold up anybody.
 
 mod access;
+mod account;
 mod answer;
 pub mod client;
 mod follow;
@@ -17,7 +18,8 @@ mod server;
 mod socket;
 mod status;
 
+pub use account::Account;
 pub use instance::{Instance, Served, ServedPool, note};
 pub use order::{Action, Line, Order, Outcome, Teller};
-pub use server::{AdminServer, StartError};
+pub use server::{AdminServer, Opened, StartError};
 pub use socket::candidates;

@@ -1,6 +1,8 @@
 //! Metrics in the text format of Prometheus (exposition format 0.0.4).
 
+use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::process::Process;
@@ -8,6 +10,7 @@ use super::status::{STATES, seconds, state_name};
 use super::{Instance, Served};
 use crate::endpoint::Endpoint;
 use crate::observe::{BOUNDS, Times, Totals, Word};
+use crate::pool::Pool;
 
 /// The media type.
 pub(super) const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -29,7 +32,8 @@ pub(super) fn text(instance: &Instance) -> String {
 struct Text(String);
 
 type Labels<'a> = &'a [(&'a str, &'a str)];
-type Figure = fn(&Endpoint) -> f64;
+/// Of all endpoints of one name.
+type Figure = fn(&[Arc<Endpoint>]) -> f64;
 
 impl Text {
     fn requests(&mut self, totals: &[(&str, &Totals)]) {
@@ -62,30 +66,32 @@ impl Text {
 
     fn endpoints(&mut self, served: &Served) {
         let figures: [(&str, &str, &str, Figure); 3] = [
-            ("endpoint_up", "gauge", "Whether it takes requests and is not out.", |one| {
-                f64::from(u8::from(one.accepts() && !one.is_out()))
+            ("endpoint_up", "gauge", "Whether it takes requests and is not out.", |all| {
+                f64::from(u8::from(all.iter().any(|one| one.accepts() && !one.is_out())))
             }),
-            ("in_flight", "gauge", "Requests at an endpoint.", |one| one.in_flight() as f64),
-            ("endpoint_requests_total", "counter", "Requests an endpoint was given.", |one| one.claims() as f64),
+            ("in_flight", "gauge", "Requests at an endpoint.", |all| sum(all, |one| one.in_flight() as f64)),
+            ("endpoint_requests_total", "counter", "Requests an endpoint was given.", |all| {
+                sum(all, |one| one.claims() as f64)
+            }),
         ];
-        let each = served.pools.iter().flat_map(|served| {
-            let pool = &served.pool;
-            pool.endpoints().into_iter().map(move |endpoint| (pool.name(), endpoint))
-        });
-        let all: Vec<_> = each.collect();
+        let all: Vec<_> = served.pools.iter().flat_map(|served| by_name(&served.pool)).collect();
         self.family("upstream_connections", "gauge", "Connections to an endpoint, with a request and without.");
-        for (pool, endpoint) in &all {
-            let (open, in_flight) = (endpoint.connections(), endpoint.in_flight());
-            let active = open.min(in_flight);
-            for (state, count) in [("active", active), ("idle", open - active)] {
-                let labels: Labels<'_> = &[("pool", pool), ("endpoint", endpoint.name()), ("state", state)];
+        for Named { pool, name, endpoints } in &all {
+            let (mut active, mut idle) = (0, 0);
+            for endpoint in endpoints {
+                let (open, in_flight) = (endpoint.connections(), endpoint.in_flight());
+                active += open.min(in_flight);
+                idle += open.saturating_sub(in_flight);
+            }
+            for (state, count) in [("active", active), ("idle", idle)] {
+                let labels: Labels<'_> = &[("pool", pool), ("endpoint", name), ("state", state)];
                 self.sample("upstream_connections", labels, count as f64);
             }
         }
         for (name, kind, help, figure) in figures {
             self.family(name, kind, help);
-            for (pool, endpoint) in &all {
-                self.sample(name, &[("pool", pool), ("endpoint", endpoint.name())], figure(endpoint));
+            for Named { pool, name: endpoint, endpoints } in &all {
+                self.sample(name, &[("pool", pool), ("endpoint", endpoint)], figure(endpoints));
             }
         }
     }
@@ -196,6 +202,33 @@ impl Text {
         }
         let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
+}
+
+/// While a worker is being replaced two endpoints have its name, and a series may have one sample.
+struct Named<'a> {
+    pool: &'a str,
+    name: Arc<str>,
+    /// At least one.
+    endpoints: Vec<Arc<Endpoint>>,
+}
+
+/// A pool's endpoints, those of one name together.
+fn by_name(pool: &Pool) -> Vec<Named<'_>> {
+    let mut all: Vec<Named<'_>> = Vec::new();
+    let mut places = HashMap::new();
+    for endpoint in pool.endpoints() {
+        let name = Arc::clone(endpoint.name());
+        let place = *places.entry(Arc::clone(&name)).or_insert(all.len());
+        match all.get_mut(place) {
+            Some(known) => known.endpoints.push(endpoint),
+            None => all.push(Named { pool: pool.name(), name, endpoints: vec![endpoint] }),
+        }
+    }
+    all
+}
+
+fn sum(all: &[Arc<Endpoint>], of: fn(&Endpoint) -> f64) -> f64 {
+    all.iter().map(|one| of(one)).sum()
 }
 
 #[cfg(test)]

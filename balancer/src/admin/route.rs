@@ -60,9 +60,30 @@ fn logs(instance: &Arc<Instance>, query: &Query<'_>) -> Answer {
             served.pools.iter().filter(|one| one.supervisor.is_some()).map(|one| &**one.pool.name()).collect();
         return plain(StatusCode::NOT_FOUND, &unknown_pool(pool, &names));
     };
-    let prefix = index.map(|index| format!("{pool}.{index} | ")).unwrap_or_default();
-    let body = follow::lines(&found.log, query.flag("follow"), move |line| line.starts_with(prefix.as_bytes()));
-    with(StatusCode::OK, PLAIN, body)
+    let worker = index.map(|_| name.clone());
+    if let (Some(worker), Some(supervisor)) = (&worker, &found.supervisor) {
+        let status = supervisor.status();
+        // Those that are wanted, and those that have not ended.
+        let mut names: Vec<String> = (1..=status.count).map(|index| format!("{pool}.{index}")).collect();
+        let beyond = status.workers.iter().map(|one| one.name.to_string()).filter(|name| !names.contains(name));
+        names.extend(beyond.collect::<Vec<_>>());
+        if !names.contains(worker) {
+            let text = format!("no worker is called {worker}; there is {}", names.join(", "));
+            return plain(StatusCode::NOT_FOUND, &text);
+        }
+    }
+    let wanted = move |line: &[u8]| worker.as_ref().is_none_or(|worker| is_of(line, worker));
+    with(StatusCode::OK, PLAIN, follow::lines(&found.log, query.flag("follow"), wanted))
+}
+
+/// Whether a line is a worker's, with `output = "prefix"` or `"json"`; there may be both, before and after a reload.
+fn is_of(line: &[u8], worker: &str) -> bool {
+    if let Some(rest) = line.strip_prefix(worker.as_bytes()) {
+        return rest.starts_with(b" | ");
+    }
+    let Some(rest) = line.strip_prefix(br#"{"time":""#) else { return false };
+    let behind = rest.iter().position(|byte| *byte == b'"').and_then(|end| rest.get(end..)).unwrap_or_default();
+    behind.starts_with(format!(r#"","worker":"{worker}","#).as_bytes())
 }
 
 /// Which pools there are, when none is called `name`.
@@ -174,5 +195,19 @@ mod tests {
         assert_eq!(unknown_pool("ap", &["app", "web"]), "no pool with workers is called ap; did you mean app?");
         assert_eq!(unknown_pool("", &["app", "web"]), "say of which pool: app, web");
         assert_eq!(unknown_pool("x", &[]), "no pool has workers of ours");
+    }
+
+    #[test]
+    fn a_line_is_its_workers_in_either_form() {
+        let json = |worker: &str, line: &str| {
+            format!(r#"{{"time":"2026-01-01T00:00:00.000Z","worker":"{worker}","stream":"stdout","line":"{line}"}}"#)
+        };
+        let is_of = |line: &str| is_of(line.as_bytes(), "app.1");
+        assert!(is_of("app.1 | a") && is_of(&json("app.1", "a")));
+        for other in ["app.2 | app.1 | a", "app.11 | a", "app.1", "", "{\"time\":\"", "{\"time\":\"x\""] {
+            assert!(!is_of(other), "{other}");
+        }
+        assert!(!is_of(&json("app.11", "a")) && !is_of(&json("app.2", r#"\",\"worker\":\"app.1\","#)));
+        assert!(!is_of(&format!("app.2 | {}", json("app.1", "a"))));
     }
 }

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::unistd::geteuid;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -22,7 +23,7 @@ use tokio::task::JoinSet;
 use super::access::Door;
 use super::instance::SAMPLE;
 use super::socket::{self, SocketFile};
-use super::{Instance, candidates, route};
+use super::{Account, Instance, candidates, route};
 use crate::config::{self, read_token};
 
 /// The running service; dropping it closes everything and removes the socket.
@@ -43,36 +44,60 @@ pub enum StartError {
     Token(String),
 }
 
-impl AdminServer {
-    /// Opens what `config` says and serves it. Where it names no socket and none of the usual places will do, it goes without
-    /// one and says so: an instance that serves is worth more than one that can be asked.
+/// What the service listens on, and what opens its door.
+#[derive(Debug)]
+pub struct Opened {
+    socket: Option<(std::os::unix::net::UnixListener, SocketFile)>,
+    address: Option<(std::net::TcpListener, Door)>,
+}
+
+impl Opened {
+    /// Opens what `config` says for an instance called `name`. Where it names no socket and none of the usual places will do,
+    /// it goes without one and says so: an instance that serves is worth more than one that can be asked.
+    ///
+    /// While we are root still: ports, the token and the places of sockets may be root's alone. What is made belongs to
+    /// `account`, which we are about to become.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(instance: &Arc<Instance>, config: &config::Admin) -> Result<Self, StartError> {
-        let mut tasks = JoinSet::new();
-        let opened = match &config.socket {
-            Some(path) => Some(socket::open(path).map_err(|error| StartError::Socket(path.clone(), error))?),
-            None => open_usual(&instance.name),
+    pub fn new(name: &str, config: &config::Admin, account: Option<&Account>) -> Result<Self, StartError> {
+        let socket = match &config.socket {
+            Some(path) => Some(socket::open(path, account).map_err(|error| StartError::Socket(path.clone(), error))?),
+            None => open_usual(name, account),
         };
-        let mut file = None;
-        if let Some((listener, opened)) = opened {
-            let failed = |error| StartError::Socket(opened.path().to_owned(), error);
-            let listener = UnixListener::from_std(listener).map_err(failed)?;
-            tracing::info!("admin socket at {}", opened.path().display());
-            tasks.spawn(accept_unix(listener, Arc::clone(instance)));
-            file = Some(opened);
-        }
-        if let Some(address) = config.address {
-            let failed = |error| StartError::Address(address, error);
+        let mut address = None;
+        if let Some(wanted) = config.address {
             let door = match &config.token_file {
                 Some(path) => Door::Token(read_token(path).map_err(StartError::Token)?),
                 None => Door::Loopback,
             };
-            let listener = std::net::TcpListener::bind(address).map_err(failed)?;
-            listener.set_nonblocking(true).map_err(failed)?;
-            let listener = TcpListener::from_std(listener).map_err(failed)?;
-            let bound = listener.local_addr().map_err(failed)?;
+            let listener = std::net::TcpListener::bind(wanted).and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                Ok(listener)
+            });
+            address = Some((listener.map_err(|error| StartError::Address(wanted, error))?, door));
+        }
+        Ok(Self { socket, address })
+    }
+}
+
+impl AdminServer {
+    /// Serves what was opened.
+    ///
+    /// # Errors
+    /// When the runtime refuses a listener.
+    pub fn start(instance: &Arc<Instance>, opened: Opened) -> io::Result<Self> {
+        let mut tasks = JoinSet::new();
+        let mut file = None;
+        if let Some((listener, opened)) = opened.socket {
+            let listener = UnixListener::from_std(listener)?;
+            tracing::info!("admin socket at {}", opened.path().display());
+            tasks.spawn(accept_unix(listener, Arc::clone(instance)));
+            file = Some(opened);
+        }
+        if let Some((listener, door)) = opened.address {
+            let listener = TcpListener::from_std(listener)?;
+            let bound = listener.local_addr()?;
             tracing::info!("admin service on http://{bound}/");
             tasks.spawn(accept_tcp(listener, door, Arc::clone(instance)));
         }
@@ -88,10 +113,11 @@ impl AdminServer {
 }
 
 /// The socket in the first of the usual places that will do.
-fn open_usual(name: &str) -> Option<(std::os::unix::net::UnixListener, SocketFile)> {
+fn open_usual(name: &str, account: Option<&Account>) -> Option<(std::os::unix::net::UnixListener, SocketFile)> {
     let mut reasons = Vec::new();
-    for path in candidates(name) {
-        match socket::open(&path) {
+    let uid = account.map_or_else(geteuid, |account| account.uid);
+    for path in candidates(name, uid) {
+        match socket::open(&path, account) {
             Ok(opened) => return Some(opened),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 tracing::warn!(

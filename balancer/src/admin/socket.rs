@@ -6,7 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::geteuid;
+use nix::unistd::{Uid, geteuid};
+
+use super::Account;
 
 /// A socket file of ours; dropping it removes it.
 #[derive(Debug)]
@@ -18,22 +20,41 @@ pub(super) struct SocketFile {
     made_directory: bool,
 }
 
-/// The usual places for the socket of an instance called `name`, the best first.
-pub fn candidates(name: &str) -> Vec<PathBuf> {
-    let of_user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+/// The usual places for the socket of an instance called `name` that runs as `uid`, the best first.
+pub fn candidates(name: &str, uid: Uid) -> Vec<PathBuf> {
+    // It is of whoever calls us.
+    let of_user = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| uid == geteuid());
+    let of_user = of_user.map(PathBuf::from).filter(|path| path.is_absolute());
     let of_system = [PathBuf::from("/run")];
     let file = format!("{name}.sock");
     let usual = of_user.into_iter().chain(of_system).map(|base| base.join("balancer").join(&file));
-    let last = std::env::temp_dir().join(format!("balancer-admin-{}", geteuid())).join(&file);
+    let last = std::env::temp_dir().join(format!("balancer-admin-{uid}")).join(&file);
     usual.chain([last]).collect()
 }
 
-/// Opens the socket at `path`; its directory is made if its parent is there.
+/// Opens the socket at `path`, which will belong to `account` where root is to become one; its directory is made if its
+/// parent is there.
 ///
 /// # Errors
 /// [`io::ErrorKind::AddrInUse`] when an instance answers there; else why it cannot be.
-pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    let made_directory = path.parent().map_or(Ok(false), make_private)?;
+pub(super) fn open(path: &Path, account: Option<&Account>) -> io::Result<(UnixListener, SocketFile)> {
+    let Some(account) = account else { return open_as(geteuid(), path, None) };
+    match account.acting(|| open_as(account.uid, path, None)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        opened => return opened,
+    }
+    // Where the account may not, root does it: there the account cannot have laid a trap for root either.
+    open_as(geteuid(), path, Some(account))
+}
+
+fn open_as(own: Uid, path: &Path, heir: Option<&Account>) -> io::Result<(UnixListener, SocketFile)> {
+    let made_directory = path.parent().map_or(Ok(false), |directory| make_private(directory, own))?;
+    if let (true, Some(heir), Some(directory)) = (made_directory, heir, path.parent()) {
+        heir.give(directory)?;
+        let (listener, mut file) = heir.acting(|| open_as(heir.uid, path, None))?;
+        file.made_directory = true;
+        return Ok((listener, file));
+    }
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is not a socket is there"));
@@ -51,6 +72,7 @@ pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let listener = UnixListener::bind(&beside)?;
     let placed = || {
         fs::set_permissions(&beside, Permissions::from_mode(0o600))?;
+        heir.map_or(Ok(()), |heir| heir.give(&beside))?;
         listener.set_nonblocking(true)?;
         let file = fs::symlink_metadata(&beside)?;
         fs::rename(&beside, path)?;
@@ -65,8 +87,8 @@ pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     }
 }
 
-/// A directory that nobody else can write to; whether it is new.
-fn make_private(directory: &Path) -> io::Result<bool> {
+/// A directory that nobody but `own` and root can write to; whether it is new.
+fn make_private(directory: &Path, own: Uid) -> io::Result<bool> {
     match DirBuilder::new().mode(0o700).create(directory) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made.map(|()| true),
@@ -74,7 +96,7 @@ fn make_private(directory: &Path) -> io::Result<bool> {
     // One that others may write to is theirs, unless it is the kind where each keeps to his own (as /tmp).
     let found = fs::metadata(directory)?;
     let is_sticky = found.mode() & 0o1000 != 0;
-    let is_foreign = found.uid() != geteuid().as_raw() && found.uid() != 0;
+    let is_foreign = found.uid() != own.as_raw() && found.uid() != 0;
     if (found.mode() & 0o022 != 0 && !is_sticky) || is_foreign {
         let text = format!("others may write to {}", directory.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
@@ -109,13 +131,13 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("balancer-admin-socket-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("new").join("lb.sock");
-        let (listener, file) = open(&path).unwrap();
+        let (listener, file) = open(&path, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(open(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(open(&path, None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         // As after a kill -9: the file stays, nobody listens.
         drop(listener);
         std::mem::forget(file);
-        let (_second, file) = open(&path).unwrap();
+        let (_second, file) = open(&path, None).unwrap();
         // Somebody else's in the same place is not removed.
         fs::remove_file(&path).unwrap();
         let other = UnixListener::bind(&path).unwrap();
@@ -123,9 +145,9 @@ mod tests {
         assert!(path.exists());
         drop(other);
         fs::write(directory.join("text"), "").unwrap();
-        assert_eq!(open(&directory.join("text")).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(open(&directory.join("text"), None).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         fs::set_permissions(path.parent().unwrap(), Permissions::from_mode(0o777)).unwrap();
-        assert_eq!(open(&path).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(open(&path, None).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -1,9 +1,9 @@
 //! Orders, carried out one after another; those that only wait are not waited for.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,15 +16,20 @@ use crate::supervise::{State, Supervisor};
 
 /// Carries out what comes until nobody is left to order.
 ///
-/// `reload_waits` is set by who orders a reload that nobody waits for: as long as one has not begun, another would read the
-/// same file.
-pub(super) async fn act(live: &mut Live, mut orders: Receiver<Order>, reload_waits: &Cell<bool>) {
-    while let Some(Order { action, teller }) = orders.recv().await {
-        let outcome = match action {
-            Action::Reload { dry_run } => {
-                reload_waits.set(false);
-                live.reload(dry_run, &teller).await
+/// `reload` is a reload that nobody waits for. It has no place in the queue, which may be full: as long as it has not begun,
+/// another would read the same file.
+pub(super) async fn act(live: &mut Live, mut orders: Receiver<Order>, reload: &Notify) {
+    loop {
+        let order = tokio::select! {
+            biased;
+            () = reload.notified() => {
+                Some(Order { action: Action::Reload { dry_run: false }, teller: Teller::nobody() })
             }
+            order = orders.recv() => order,
+        };
+        let Some(Order { action, teller }) = order else { return };
+        let outcome = match action {
+            Action::Reload { dry_run } => live.reload(dry_run, &teller).await,
             Action::Restart { pool } => live.restart(&pool, &teller).await,
             Action::Scale { pool, count } => live.scale(&pool, count, &teller).await,
             // Those do not queue here.

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
+use super::listeners::Listening;
 use crate::admin::{Instance, Served, ServedPool, note};
-use crate::config::{self, Config, ListenAddress};
+use crate::config::{self, Config};
 use crate::listen::Control;
 use crate::observe::{Destination, Journal, Writer};
 use crate::pool::Pool;
@@ -28,12 +31,13 @@ pub(super) struct Live {
     pub(super) control: Arc<Control>,
     pub(super) instance: Arc<Instance>,
     pub(super) pools: Vec<ServedPool>,
-    /// Configured addresses with what was bound: not the same where the port is 0.
-    pub(super) listening: Vec<(ListenAddress, ListenAddress)>,
+    pub(super) listening: Vec<Listening>,
     /// Those of pools that are gone, until the last of their workers is.
     pub(super) retiring: Vec<Arc<Supervisor>>,
     /// What the descriptor limit allows.
     pub(super) descriptors: u64,
+    /// That of the configuration, for those who begin a drain.
+    pub(super) drain_timeout: watch::Sender<Duration>,
     /// By pool.
     pub(super) probers: BTreeMap<String, Prober>,
     pub(super) permits: Permits,
@@ -85,7 +89,7 @@ impl Live {
 
     /// Shows the admin service what is served now.
     pub(super) fn publish(&self) {
-        let listen = self.listening.iter().map(|(_, bound)| bound.clone()).collect();
+        let listen = self.listening.iter().map(|one| one.bound.clone()).collect();
         self.instance.served.store(Arc::new(Served { listen, pools: self.pools.clone() }));
     }
 
@@ -111,7 +115,7 @@ impl Live {
             ports: self.ports.clone(),
             sockets: self.sockets.clone(),
             shim: own_program(),
-            drain_timeout: self.config.drain_timeout,
+            drain_timeout: self.drain_timeout.subscribe(),
         }
     }
 }

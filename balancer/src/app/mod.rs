@@ -6,6 +6,7 @@
 mod act;
 mod failure;
 mod limits;
+mod listeners;
 mod live;
 mod plan;
 mod privileges;
@@ -14,7 +15,6 @@ mod signals;
 mod start;
 mod stop;
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -22,9 +22,9 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, watch};
 
-use crate::admin::{Action, AdminServer, Instance, Order as Asked, Outcome, Teller, note};
+use crate::admin::{self, Account, Action, AdminServer, Instance, Order as Asked, Outcome, note};
 use crate::config::{Config, ListenAddress};
 use crate::drain::{Drain, drain};
 use crate::listen::{self, Listener, Server};
@@ -35,6 +35,7 @@ use crate::proxy::Shared;
 use crate::route::Table;
 use crate::supervise::{Files, Ports, Reaper, Sockets, who_listens};
 pub use failure::Failure;
+use listeners::Listening;
 use live::Live;
 use signals::{Order, Signals};
 
@@ -67,6 +68,9 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let mut signals = Signals::new(asked).map_err(|error| Failure::System("cannot listen to signals", error))?;
     let descriptors = limits::raise_descriptors();
     let listeners = open(config)?;
+    let account = Account::of(&config.identity);
+    // Before anything is started: what the configuration wants and cannot have ends the start.
+    let admin = admin::Opened::new(&origin.name, &config.admin, account.as_ref()).map_err(Failure::Admin)?;
     privileges::take_on(&config.identity).map_err(Failure::Identity)?;
     // Of the account that uses it.
     let sockets = Sockets::make(&config.pools).map_err(Failure::Sockets)?;
@@ -88,16 +92,15 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let counted = (Arc::clone(&shared.metrics), Arc::clone(&control));
     let instance =
         Arc::new(Instance::new((origin.name.clone(), origin.shown.clone(), origin.path.clone()), counted, asking));
-    // Before anything is started: what the configuration wants and cannot have ends the start.
-    let admin = AdminServer::start(&instance, &config.admin).map_err(Failure::Admin)?;
+    let admin = AdminServer::start(&instance, admin);
+    let admin = admin.map_err(|error| Failure::System("cannot start the admin service", error))?;
     start::announce(config, &origin.shown, &listeners, descriptors, connections_max);
     if let Some(sockets) = &sockets {
         tracing::info!("workers' sockets are in {}", sockets.path().display());
     }
-    let bound = listeners.iter().map(|listener| listener.address.clone());
-    let listening = config.listen.iter().cloned().zip(bound).collect();
-    // Each thread has its own duplicate, and the last to close closes.
-    drop(listeners);
+    // Each thread has its own duplicate of the queues, and the last to close closes.
+    let listening = config.listen.iter().cloned().zip(listeners);
+    let listening = listening.map(|(configured, listener)| Listening::new(configured, listener)).collect();
 
     let _reaper = Reaper::start().map_err(|error| Failure::System("cannot collect ended processes", error))?;
     let mut live = Live {
@@ -111,6 +114,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         listening,
         retiring: Vec::new(),
         descriptors,
+        drain_timeout: watch::Sender::new(config.drain_timeout),
         probers: BTreeMap::new(),
         permits: Permits::default(),
         writer: writer.clone(),
@@ -151,11 +155,11 @@ async fn until_stopped(
     writer: &Writer,
 ) -> (bool, Result<(), Failure>) {
     let instance = Arc::clone(&live.instance);
-    let patience = live.config.drain_timeout;
+    let drain_timeout = live.drain_timeout.subscribe();
     let (queue, orders) = mpsc::channel(ORDERS_MAX);
-    let reload_waits = Cell::new(false);
+    let reload = Notify::new();
     // What takes its time goes on beside; a stop ends it where it is.
-    let mut acting = pin!(act::act(live, orders, &reload_waits));
+    let mut acting = pin!(act::act(live, orders, &reload));
     let enqueue = |asked: Asked| {
         if let Err(refused) = queue.try_send(asked) {
             refused.into_inner().teller.done(Outcome::failed("too many orders wait already"));
@@ -165,6 +169,7 @@ async fn until_stopped(
         tokio::select! {
             order = signals.next() => match order {
                 Order::Stop(signal) => {
+                    let patience = *drain_timeout.borrow();
                     tracing::info!("{signal}: stopping; requests in flight may finish within {patience:?}");
                     return (false, Ok(()));
                 }
@@ -174,17 +179,23 @@ async fn until_stopped(
                     return (now, Ok(()));
                 }
                 Order::Asked(Asked { action: Action::Drain { endpoint, yes }, teller }) => {
-                    act::drain(&instance, &endpoint, yes, patience, teller);
+                    act::drain(&instance, &endpoint, yes, *drain_timeout.borrow(), teller);
                 }
                 Order::Asked(Asked { action: Action::Undrain { endpoint }, teller }) => {
                     act::undrain(&instance, &endpoint, &teller);
                 }
                 Order::Asked(asked) => enqueue(asked),
+                // Without a file it is what it is to every other command: its terminal is gone.
+                Order::Reload if instance.path.is_none() && signals.hup_ignored() => {
+                    tracing::info!("HUP: there is no file to read again, and it was to be ignored");
+                }
+                Order::Reload if instance.path.is_none() => {
+                    tracing::info!("HUP: there is no file to read again; stopping");
+                    return (false, Ok(()));
+                }
                 Order::Reload => {
                     tracing::info!("HUP: reloading");
-                    if !reload_waits.replace(true) {
-                        enqueue(Asked { action: Action::Reload { dry_run: false }, teller: Teller::nobody() });
-                    }
+                    reload.notify_one();
                 }
                 Order::Reopen => writer.reopen(),
             },
@@ -207,12 +218,12 @@ async fn stopping(
 }
 
 fn open(config: &Config) -> Result<Vec<Listener>, Failure> {
-    config.listen.iter().map(|address| open_listener(address, config.threads)).collect()
+    config.listen.iter().map(|address| open_listener(address, &config.listen, config.threads)).collect()
 }
 
-/// Opens a listener; where somebody else has the address, the error says who.
-fn open_listener(address: &ListenAddress, threads: usize) -> Result<Listener, Failure> {
-    listen::open(address, threads).map_err(|error| {
+/// Opens a listener, one of `all`; where somebody else has the address, the error says who.
+fn open_listener(address: &ListenAddress, all: &[ListenAddress], threads: usize) -> Result<Listener, Failure> {
+    listen::open(address, all, threads).map_err(|error| {
         let holder = match (address, error.kind()) {
             (ListenAddress::Tcp(address), io::ErrorKind::AddrInUse) => who_listens(*address),
             _ => None,

@@ -86,6 +86,25 @@ impl Plan {
         plan
     }
 
+    /// `new` as it will run beside what cannot change: those keys as they are in `old`, so that the next reload tells them again.
+    pub(super) fn possible(old: &Config, new: Config) -> Config {
+        // Named one by one, so that a new key cannot be forgotten here.
+        let Config {
+            listen,
+            connections_max,
+            drain_timeout,
+            pools,
+            routes,
+            threads: _,
+            client: _,
+            trusted_proxies: _,
+            identity: _,
+            access_log: _,
+            admin: _,
+        } = new;
+        Config { listen, connections_max, drain_timeout, pools, routes, ..old.clone() }
+    }
+
     /// Whether there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
         let Self {
@@ -361,6 +380,19 @@ mod tests {
             "NOT changed, for it needs a restart of the balancer: threads, header_timeout",
         ];
         assert_eq!(lines(OLD, new), expected);
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_told_again_by_the_next_reload() {
+        let top = "threads = 63\nheader_timeout = \"3s\"\ntrusted_proxies = [\"10.0.0.0/8\"]\nuser = \"0\"\n\
+                   access_log = { format = \"json\" }\ndrain_timeout = \"5s\"\n";
+        let file = config(&format!("{top}{OLD}[admin]\naddress = \"127.0.0.1:9\"\n"));
+        let runs = Plan::possible(&config(OLD), file.clone());
+        let expected = "NOT changed, for it needs a restart of the balancer: \
+                        threads, header_timeout, trusted_proxies, user, access_log, admin";
+        let again = Plan::new(&runs, &file);
+        assert_eq!(again.lines(), ["untouched: pool app, web, old", expected]);
+        assert!(again.is_empty());
     }
 
     #[test]

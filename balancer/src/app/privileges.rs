@@ -13,9 +13,13 @@ use crate::config::Identity;
 pub(super) fn take_on(identity: &Identity) -> Result<(), String> {
     let user = identity.user.as_deref().map(user).transpose()?;
     let group = identity.group.as_deref().map(group).transpose()?;
-    let group = group.or(user.as_ref().map(|user| user.gid));
+    let entry = user.as_ref().and_then(|(_, entry)| entry.as_ref());
+    let group = group.or(entry.map(|entry| entry.gid));
+    if let (Some((uid, _)), None) = (&user, group) {
+        return Err(format!("user {uid} is in no user database: give its group too"));
+    }
     if let Some(group) = group {
-        let supplementary = match &user {
+        let supplementary = match entry {
             Some(user) => CString::new(user.name.as_str())
                 .map_err(|error| error.to_string())
                 .and_then(|name| initgroups(&name, group).map_err(|error| error.to_string())),
@@ -24,18 +28,20 @@ pub(super) fn take_on(identity: &Identity) -> Result<(), String> {
         supplementary.map_err(|error| format!("cannot set the groups: {error}"))?;
         setgid(group).map_err(|error| format!("cannot become group {group}: {error}"))?;
     }
-    if let Some(user) = user {
-        setuid(user.uid).map_err(|error| format!("cannot become user {}: {error}", user.name))?;
+    if let Some((uid, _)) = user {
+        setuid(uid).map_err(|error| format!("cannot become user {uid}: {error}"))?;
     }
     Ok(())
 }
 
-fn user(text: &str) -> Result<User, String> {
-    let found = match text.parse() {
-        Ok(number) => User::from_uid(Uid::from_raw(number)),
-        Err(_) => User::from_name(text),
-    };
-    found.ok().flatten().ok_or_else(|| format!("there is no user {text}"))
+/// Its number, and its entry, which a number need not have (containers run with such).
+fn user(text: &str) -> Result<(Uid, Option<User>), String> {
+    if let Ok(number) = text.parse() {
+        let uid = Uid::from_raw(number);
+        return Ok((uid, User::from_uid(uid).ok().flatten()));
+    }
+    let found = User::from_name(text).ok().flatten();
+    found.map(|user| (user.uid, Some(user))).ok_or_else(|| format!("there is no user {text}"))
 }
 
 fn group(text: &str) -> Result<Gid, String> {

@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::act::{told, took};
+use super::limits;
+use super::listeners::Listening;
 use super::live::{Live, SETTLED};
 use super::plan::{Plan, WorkersChange};
-use super::{limits, open_listener};
 use crate::admin::{Outcome, ServedPool, Teller};
-use crate::config::{self, Config, ListenAddress};
-use crate::listen::Listener;
+use crate::config::{self, Config};
 use crate::pool::Pool;
 use crate::route::Table;
 use crate::supervise::{Sockets, State, Stop, Supervisor};
@@ -39,7 +39,7 @@ impl Live {
         let Some(path) = self.path.clone() else {
             return Outcome::wrong("there is no file to read again: the configuration came from the command line");
         };
-        let file = match config::load(&path) {
+        let file = match config::load_again(&path) {
             Ok(file) => file,
             Err(error) => {
                 let text = format!("{error}\nnothing has changed");
@@ -93,14 +93,8 @@ impl Live {
     /// # Errors
     /// A sentence, when nothing has been changed.
     async fn apply(&mut self, plan: &Plan, new: Config, file: Config, teller: &Teller) -> Result<Vec<String>, String> {
-        let opened = self.open(&plan.listen_added)?;
-        let begun = match self.begin_new(plan, &new, teller).await {
-            Ok(begun) => begun,
-            Err(why) => {
-                close(&opened);
-                return Err(why);
-            }
-        };
+        let opened = self.open(&plan.listen_added, &new.listen)?;
+        let begun = self.begin_new(plan, &new, teller).await?;
 
         // From here on everything is there that requests will be sent to.
         let before = std::mem::take(&mut self.pools);
@@ -109,18 +103,20 @@ impl Live {
         self.shared.table.store(Arc::new(Table::new(&new.routes, &pools)));
         self.control.set_shortest(limits::shortest(&new));
         self.control.set_connections_max(limits::connections_max(&new, self.descriptors));
-        for (configured, listener) in &opened {
-            if let Err(error) = self.control.open(listener) {
+        for (configured, listener) in opened {
+            if let Err(error) = self.control.open(&listener) {
                 tracing::error!(%error, "cannot listen on {configured}");
             }
             tracing::info!("listening on {}", listener.address);
-            self.listening.push((configured.clone(), listener.address.clone()));
+            self.listening.push(Listening::new(configured, listener));
         }
         for address in &plan.listen_removed {
             self.close_listener(address);
         }
+        let new = Plan::possible(&self.config, new);
         let old = std::mem::replace(&mut self.config, new);
-        self.file = file;
+        let said = std::mem::replace(&mut self.file, file);
+        self.drain_timeout.send_replace(self.config.drain_timeout);
         let gone: Vec<ServedPool> = before.iter().filter(|served| is_gone(served, plan)).cloned().collect();
         let ending = before
             .iter()
@@ -129,35 +125,11 @@ impl Live {
         self.probe(Some(&old));
         self.publish();
 
-        let failures = self.reconfigure(plan, &old, teller).await;
+        let failures = self.reconfigure(plan, &said, teller).await;
         self.retire(&gone, teller).await;
         let names: Vec<Arc<str>> = self.pools.iter().map(|served| Arc::clone(served.pool.name())).collect();
         self.shared.metrics.retain(|name| names.iter().any(|kept| Arc::ptr_eq(kept, name)));
         Ok(failures)
-    }
-
-    fn open(&self, addresses: &[ListenAddress]) -> Result<Vec<(ListenAddress, Listener)>, String> {
-        let mut opened = Vec::new();
-        for address in addresses {
-            match open_listener(address, self.config.threads) {
-                Ok(listener) => opened.push((address.clone(), listener)),
-                Err(failure) => {
-                    close(&opened);
-                    return Err(failure.to_string());
-                }
-            }
-        }
-        Ok(opened)
-    }
-
-    fn close_listener(&mut self, address: &ListenAddress) {
-        let Some(index) = self.listening.iter().position(|(configured, _)| configured == address) else { return };
-        let (_, bound) = self.listening.remove(index);
-        self.control.close(&bound);
-        if let ListenAddress::Unix(path) = &bound {
-            let _ = std::fs::remove_file(path);
-        }
-        tracing::info!("no longer listening on {bound}");
     }
 
     /// Starts the workers of pools that are new or had none, and waits until they are ready.
@@ -189,8 +161,13 @@ impl Live {
             }
         }
         if failed.is_some() {
-            for supervisor in begun.iter().filter_map(|served| served.supervisor.clone()) {
-                supervisor.stop(Stop::Now).await;
+            // Workers of a pool that serves have taken requests.
+            let until = Instant::now() + self.config.drain_timeout;
+            for served in &begun {
+                let Some(supervisor) = &served.supervisor else { continue };
+                let serves = gets_workers(served.pool.name());
+                teller.progress(format!("{}: its new workers are stopped", served.pool.name()));
+                supervisor.stop(if serves { Stop::Drain { until } } else { Stop::Now }).await;
             }
         }
         self.retiring.retain(|one| {
@@ -199,8 +176,8 @@ impl Live {
         failed.map_or(Ok(begun), Err)
     }
 
-    /// Gives supervisors their other settings, one pool after another; returns what failed.
-    async fn reconfigure(&mut self, plan: &Plan, old: &Config, teller: &Teller) -> Vec<String> {
+    /// Gives supervisors their other settings, one pool after another; returns what failed. `said` is the file before.
+    async fn reconfigure(&mut self, plan: &Plan, said: &Config, teller: &Teller) -> Vec<String> {
         let mut failures = Vec::new();
         for change in plan.changed.iter().filter(|change| matches!(change.workers, WorkersChange::Other(_))) {
             let is_it = |config: &&mut config::Pool| config.name == change.name;
@@ -219,8 +196,9 @@ impl Live {
                     // They have what the file says, and the supervisor goes on trying.
                     continue;
                 }
-                // The next reload tries again.
-                let before = old.pools.iter().find(|known| known.name == change.name);
+                // The next reload tries again, and what the file said before is known still: a number that a command has set
+                // stays as long as the file says the same.
+                let before = said.pools.iter().find(|known| known.name == change.name);
                 let file = self.file.pools.iter_mut().find(is_it);
                 if let (Some(file), Some(before)) = (file, before) {
                     file.workers.clone_from(&before.workers);
@@ -301,15 +279,6 @@ async fn idle(pool: &Pool) {
         sleep(LOOK).await;
         if !is_empty() {
             empty_since = Instant::now();
-        }
-    }
-}
-
-/// Listeners that will not be used; a socket file is not left behind.
-fn close(opened: &[(ListenAddress, Listener)]) {
-    for (address, _) in opened {
-        if let ListenAddress::Unix(path) = address {
-            let _ = std::fs::remove_file(path);
         }
     }
 }

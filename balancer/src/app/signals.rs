@@ -30,11 +30,15 @@ pub(super) struct Signals {
     int: Signal,
     quit: Signal,
     hup: Signal,
+    /// Whoever started us wants us to outlive the terminal (nohup).
+    hup_ignored: bool,
     usr1: Signal,
 }
 
 impl Signals {
     pub(super) fn new(asked: Receiver<Asked>) -> io::Result<Self> {
+        // Before we take it over.
+        let hup_ignored = hup_is_ignored();
         Ok(Self {
             asked,
             waiting: Vec::new(),
@@ -42,6 +46,7 @@ impl Signals {
             int: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             hup: signal(SignalKind::hangup())?,
+            hup_ignored,
             usr1: signal(SignalKind::user_defined1())?,
         })
     }
@@ -56,6 +61,11 @@ impl Signals {
             _ = self.usr1.recv() => Order::Reopen,
             Some(asked) = self.asked.recv() => Order::Asked(asked),
         }
+    }
+
+    /// Whether HUP was ignored when we started.
+    pub(super) fn hup_ignored(&self) -> bool {
+        self.hup_ignored
     }
 
     /// Keeps somebody waiting until the end.
@@ -85,6 +95,13 @@ impl Signals {
             }
         }
     }
+}
+
+/// Whether SIGHUP is ignored, from `SigIgn` of proc_pid_status(5): a mask in which it is the first.
+fn hup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 != 0)
 }
 
 /// In the first whoever waits takes the news, and writes in the same or in the next.

@@ -4,9 +4,11 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use nix::unistd::geteuid;
+
 use super::{WRONG_CONFIGURATION, config_path, fail, instance_name, print, say, whole};
 use crate::admin::client::{Answer, AskError, ask};
-use crate::admin::{Line, Outcome, candidates};
+use crate::admin::{Account, Line, Outcome, candidates};
 use crate::config;
 
 /// Which instance.
@@ -84,13 +86,20 @@ impl Target {
             return (vec![socket.clone()], None);
         }
         let path = config_path(self.config.clone());
-        if let Some(socket) = config::admin_socket(&path) {
+        let (socket, identity) = config::admin_place(&path);
+        if let Some(socket) = socket {
             return (vec![socket], None);
         }
-        let mut sockets = candidates(&instance_name(&path));
+        let name = instance_name(&path);
+        let mut sockets = candidates(&name, geteuid());
+        if let Some(uid) = Account::uid_of(&identity) {
+            // It may have been started by root.
+            let others = candidates(&name, uid).into_iter().filter(|path| !sockets.contains(path));
+            sockets.extend(others.collect::<Vec<_>>());
+        }
         if self.config.is_none() && !path.exists() {
             // Without a file it is one that needs none.
-            sockets.extend(["demo", "run"].iter().flat_map(|name| candidates(name)));
+            sockets.extend(["demo", "run"].iter().flat_map(|name| candidates(name, geteuid())));
             return (sockets, None);
         }
         (sockets, Some(whole(&path)))

@@ -1,12 +1,14 @@
 //! `balancer check`: every mistake of the file, and what of the machine would make the start go wrong.
 
+use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{load, print, say};
-use crate::config::{Address, Config, Host, ListenAddress, Pool};
+use crate::admin::Account;
+use crate::config::{AccessLogPath, Address, Config, Host, ListenAddress, Pool};
 use crate::supervise::{Sockets, find_program, who_listens};
 
 /// Which file.
@@ -22,7 +24,7 @@ pub(super) fn run(file: Option<PathBuf>) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let warnings = warnings(&config);
+    let warnings = warnings(&config, &path);
     for warning in &warnings {
         say(&format!("warning: {warning}"));
     }
@@ -44,14 +46,46 @@ fn count(number: usize, of: &str) -> String {
 }
 
 /// What is right in the file and still would not work here and now.
-fn warnings(config: &Config) -> Vec<String> {
+fn warnings(config: &Config, path: &Path) -> Vec<String> {
     let listeners = config.listen.iter().filter_map(|address| match address {
         ListenAddress::Tcp(address) => taken(*address).map(|holder| format!("cannot listen on {address}: {holder}")),
         ListenAddress::Unix(_) => None,
     });
     // Made and removed again.
     let sockets = Sockets::make(&config.pools).err().map(|error| error.to_string());
-    listeners.chain(sockets).chain(config.pools.iter().flat_map(of_pool)).collect()
+    listeners.chain(sockets).chain(of_account(config, path)).chain(config.pools.iter().flat_map(of_pool)).collect()
+}
+
+/// What root may and the account that root becomes may not.
+fn of_account(config: &Config, path: &Path) -> Vec<String> {
+    let (Some(account), Some(user)) = (Account::of(&config.identity), &config.identity.user) else { return Vec::new() };
+    let mut warnings = Vec::new();
+    account.acting(|| {
+        if let Err(error) = File::open(path) {
+            warnings.push(format!("user {user} cannot read {}, so there is no reload: {error}", path.display()));
+        }
+        let log = match &config.access_log.path {
+            AccessLogPath::File(log) if log.metadata().map_or(true, |found| found.is_file()) => Some(log),
+            AccessLogPath::File(_) | AccessLogPath::Stdout => None,
+        };
+        let directory =
+            log.and_then(|log| log.parent()).map(|it| if it.as_os_str().is_empty() { Path::new(".") } else { it });
+        if let Some((directory, error)) = directory.and_then(|directory| Some((directory, make_file(directory).err()?)))
+        {
+            warnings.push(format!(
+                "user {user} cannot make files in {}, so USR1 does not open a new access log: {error}",
+                directory.display()
+            ));
+        }
+    });
+    warnings
+}
+
+/// Whether a file can be made there; it is removed again.
+fn make_file(directory: &Path) -> io::Result<()> {
+    let path = directory.join(format!(".balancer-check-{}", std::process::id()));
+    File::create_new(&path)?;
+    fs::remove_file(path)
 }
 
 fn of_pool(pool: &Pool) -> Vec<String> {

@@ -10,7 +10,7 @@ use super::findings::Findings;
 use super::item::Item;
 use super::listen::unix_path;
 use super::raw::{Placed, Section};
-use super::{ListenAddress, syntax};
+use super::{Identity, ListenAddress, identity, syntax};
 
 /// Where the admin service listens.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,8 +23,17 @@ pub struct Admin {
     pub token_file: Option<PathBuf>,
 }
 
+/// Whether files that hold secrets are looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Secrets {
+    /// By whoever is about to use them.
+    Checked,
+    /// Not by a running instance, which has read them as another account.
+    Unread,
+}
+
 /// The table, or the default.
-pub(super) fn read(section: &mut Section<'_>, listen: &[Placed<ListenAddress>]) -> Admin {
+pub(super) fn read(section: &mut Section<'_>, listen: &[Placed<ListenAddress>], secrets: Secrets) -> Admin {
     let Some(item) = section.take("admin") else { return Admin::default() };
     let Some(mut table) = item.section("admin", "[admin]") else { return Admin::default() };
     let socket = table.take("socket").and_then(|item| {
@@ -34,7 +43,7 @@ pub(super) fn read(section: &mut Section<'_>, listen: &[Placed<ListenAddress>]) 
     let address_item = table.take("address");
     let address = address_item.as_ref().and_then(|item| address(item, listen));
     let token_item = table.take("token_file");
-    let token_file = token_item.as_ref().and_then(token_file);
+    let token_file = token_item.as_ref().and_then(|item| token_file(item, secrets));
     if let (Some(item), Some(address), None) = (&address_item, address, &token_item)
         && !address.ip().is_loopback()
     {
@@ -45,12 +54,14 @@ pub(super) fn read(section: &mut Section<'_>, listen: &[Placed<ListenAddress>]) 
     Admin { socket, address, token_file }
 }
 
-/// The socket that the file at `path` names, though the rest of it may be wrong: who changes a running instance's file still
-/// wants to reach the instance.
-pub fn admin_socket(path: &Path) -> Option<PathBuf> {
-    let text = std::fs::read_to_string(path).ok()?;
+/// The socket and the account that the file at `path` names, though the rest of it may be wrong: who changes a running
+/// instance's file still wants to reach the instance.
+pub fn admin_place(path: &Path) -> (Option<PathBuf>, Identity) {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
     let findings = Findings::default();
-    read(&mut Section::root(&syntax::read(&text, &findings), &findings), &[]).socket
+    let tree = syntax::read(&text, &findings);
+    let mut section = Section::root(&tree, &findings);
+    (read(&mut section, &[], Secrets::Unread).socket, identity::read(&mut section))
 }
 
 fn address(item: &Item<'_>, listen: &[Placed<ListenAddress>]) -> Option<SocketAddr> {
@@ -60,14 +71,18 @@ fn address(item: &Item<'_>, listen: &[Placed<ListenAddress>]) -> Option<SocketAd
         return None;
     };
     let own = ListenAddress::Tcp(address);
-    if let Some(taken) = listen.iter().find(|known| known.value.covers(&own) || own.covers(&known.value)) {
+    let all: Vec<ListenAddress> = listen.iter().map(|known| known.value.clone()).collect();
+    if let Some(taken) = listen.iter().find(|known| known.value.covers(&own, &all) || own.covers(&known.value, &[])) {
         item.wrong(format!("`{}` takes it already", taken.value), "give the admin service a port of its own");
     }
     Some(address)
 }
 
-fn token_file(item: &Item<'_>) -> Option<PathBuf> {
+fn token_file(item: &Item<'_>, secrets: Secrets) -> Option<PathBuf> {
     let text = item.text("\"/etc/balancer/token\"")?;
+    if secrets == Secrets::Unread {
+        return Some(PathBuf::from(text));
+    }
     match read_token(Path::new(text)) {
         Ok(_) => Some(PathBuf::from(text)),
         Err(why) => {

@@ -16,9 +16,10 @@ pub(super) fn across(findings: &Findings, listen: &[Placed<ListenAddress>], pool
 
 /// No endpoint is one of our own listeners: a request to it would come back to us without end.
 fn loops(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedPool]) {
+    let all: Vec<ListenAddress> = listen.iter().map(|own| own.value.clone()).collect();
     for pool in pools {
         for (endpoint, span) in pool.pool.endpoints.iter().zip(&pool.endpoints) {
-            if let Some(own) = listen.iter().find(|own| reaches(&endpoint.address, &own.value)) {
+            if let Some(own) = listen.iter().find(|own| reaches(&endpoint.address, &own.value, &all)) {
                 let message = format!("`{}` is where we listen ourselves", endpoint.address);
                 let help = format!("`listen` has \"{}\": write the address of the program behind us", own.value);
                 findings.whole(span.clone(), message, help);
@@ -27,15 +28,16 @@ fn loops(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedP
     }
 }
 
-/// Whether a connection to `address` ends at `own`, as far as can be told without asking the machine.
-fn reaches(address: &Address, own: &ListenAddress) -> bool {
+/// Whether a connection to `address` ends at `own`, one of `all`, as far as can be told without asking the machine.
+fn reaches(address: &Address, own: &ListenAddress, all: &[ListenAddress]) -> bool {
     match (address, own) {
         (Address::Unix(path), ListenAddress::Unix(own)) => path == own,
-        (Address::Tcp { host, port }, ListenAddress::Tcp(own)) if *port == own.port() => match host {
+        (Address::Tcp { host, port }, ListenAddress::Tcp(bound)) if *port == bound.port() => match host {
             Host::Ip(ip) => {
-                *ip == own.ip() || (ip.is_loopback() && own.ip().is_unspecified() && ip.is_ipv4() == own.is_ipv4())
+                let ip = ip.to_canonical();
+                ip == bound.ip().to_canonical() || (ip.is_loopback() && own.takes_all(ip.is_ipv4(), all))
             }
-            Host::Name(name) => name == "localhost" && (own.ip().is_loopback() || own.ip().is_unspecified()),
+            Host::Name(name) => name == "localhost" && (bound.ip().is_loopback() || bound.ip().is_unspecified()),
         },
         _ => false,
     }

@@ -27,17 +27,31 @@ impl fmt::Display for ListenAddress {
 }
 
 impl ListenAddress {
-    /// Whether binding `self` takes the port or path of `other` too: the same, or every address of its family.
-    pub(super) fn covers(&self, other: &Self) -> bool {
+    /// Whether it takes IPv4 clients though it is an IPv6 address: `[::]` does, unless another of `all` that are listened on
+    /// has its port in IPv4.
+    pub fn takes_ipv4(&self, all: &[Self]) -> bool {
+        let Self::Tcp(own) = self else { return false };
+        let is_beside = |other: &Self| matches!(other, Self::Tcp(SocketAddr::V4(other)) if other.port() == own.port() && own.port() != 0);
+        own.is_ipv6() && own.ip().is_unspecified() && !all.iter().any(is_beside)
+    }
+
+    /// Whether binding `self` beside `all` takes the port or path of `other` too: the same, or every address of its family,
+    /// or every address at all.
+    pub fn covers(&self, other: &Self, all: &[Self]) -> bool {
         match (self, other) {
             (Self::Tcp(one), Self::Tcp(other)) => {
-                let same_family = one.is_ipv4() == other.is_ipv4();
-                let same_address = one.ip() == other.ip() || (same_family && one.ip().is_unspecified());
-                one.port() == other.port() && one.port() != 0 && same_address
+                let same_address = one.ip().to_canonical() == other.ip().to_canonical();
+                one.port() == other.port() && one.port() != 0 && (same_address || self.takes_all(other.is_ipv4(), all))
             }
             (Self::Unix(one), Self::Unix(other)) => one == other,
             _ => false,
         }
+    }
+
+    /// Whether it takes what is sent to any address of a family.
+    pub(super) fn takes_all(&self, ipv4: bool, all: &[Self]) -> bool {
+        let Self::Tcp(own) = self else { return false };
+        own.ip().is_unspecified() && (own.is_ipv4() == ipv4 || (ipv4 && self.takes_ipv4(all)))
     }
 }
 
@@ -53,13 +67,14 @@ pub(super) fn read(section: &mut Section<'_>) -> Vec<Placed<ListenAddress>> {
     let mut all: Vec<Placed<ListenAddress>> = Vec::new();
     for item in &items {
         let Some(address) = address(item) else { continue };
-        match all.iter().find(|known| known.value.covers(&address) || address.covers(&known.value)) {
+        let covers = |one: &ListenAddress, other: &ListenAddress| one.covers(other, std::slice::from_ref(other));
+        match all.iter().find(|known| covers(&known.value, &address) || covers(&address, &known.value)) {
             Some(known) if known.value == address => {
                 item.wrong(format!("{} is there twice", quote(&address.to_string())), "keep one of the two");
             }
             Some(known) => {
                 let (wide, narrow) =
-                    if known.value.covers(&address) { (&known.value, &address) } else { (&address, &known.value) };
+                    if covers(&known.value, &address) { (&known.value, &address) } else { (&address, &known.value) };
                 item.wrong(
                     format!("`{wide}` takes `{narrow}` too"),
                     "keep one of the two, or give them different ports",

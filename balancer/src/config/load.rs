@@ -6,8 +6,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::admin::Secrets;
 use super::diagnostics::Lines;
-use super::{Config, Diagnostics, parse};
+use super::{Config, Diagnostics, parse_with};
 
 /// The configuration in the file at `path`.
 ///
@@ -15,6 +16,20 @@ use super::{Config, Diagnostics, parse};
 ///
 /// The file cannot be read, holds nothing, or has mistakes.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
+    load_with(path, Secrets::Checked)
+}
+
+/// The same for the instance that runs with it: the token of the admin service is not looked for, which may be root's alone
+/// and counts at the start.
+///
+/// # Errors
+///
+/// As for [`load`].
+pub fn load_again(path: &Path) -> Result<Config, LoadError> {
+    load_with(path, Secrets::Unread)
+}
+
+fn load_with(path: &Path, secrets: Secrets) -> Result<Config, LoadError> {
     let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
@@ -34,7 +49,7 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Err(LoadError::Empty { path: path.to_owned() });
     }
-    parse(text, &path.display().to_string()).map_err(LoadError::Mistakes)
+    parse_with(text, &path.display().to_string(), secrets).map_err(LoadError::Mistakes)
 }
 
 /// Why there is no configuration.
@@ -139,7 +154,7 @@ mod tests {
         }
         let (_, example) = NEEDED.split_once(":\n\n").unwrap();
         assert_eq!(example.lines().filter(|line| !line.is_empty()).count(), 4);
-        parse(example, "example").unwrap();
+        crate::config::parse(example, "example").unwrap();
     }
 
     #[test]

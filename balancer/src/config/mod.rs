@@ -37,7 +37,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogPath};
-pub use admin::{Admin, admin_socket, read_token};
+pub use admin::{Admin, admin_place, read_token};
 pub use client::{AmbiguousFields, ClientLimits};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use endpoint::{Address, Endpoint, Host};
@@ -45,7 +45,7 @@ pub use health::{EJECT_TIME_MAX, Health, Probe, StatusSet};
 pub use identity::Identity;
 pub use item::nearest;
 pub use listen::ListenAddress;
-pub use load::{LoadError, load};
+pub use load::{LoadError, load, load_again};
 pub use output::Output;
 pub use policy::{Affinity, HashKey, Policy};
 pub use pool::{Pool, UpstreamTimeouts};
@@ -89,8 +89,12 @@ pub struct Config {
 ///
 /// Every mistake, in the order of their places.
 pub fn parse(text: &str, origin: &str) -> Result<Config, Diagnostics> {
+    parse_with(text, origin, admin::Secrets::Checked)
+}
+
+fn parse_with(text: &str, origin: &str, secrets: admin::Secrets) -> Result<Config, Diagnostics> {
     let findings = findings::Findings::default();
-    let config = top::read(&syntax::read(text, &findings), &findings);
+    let config = top::read(&syntax::read(text, &findings), &findings, secrets);
     match findings.into_mistakes(text, top::keys) {
         mistakes if mistakes.is_empty() => Ok(config),
         mistakes => Err(Diagnostics::new(origin, text, mistakes)),

@@ -212,7 +212,7 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
     let text = uncommented(EXAMPLE).replace("/srv/app", app.to_str().unwrap());
 
     let findings = Findings::default();
-    let config = top::read(&syntax::read(&text, &findings), &findings);
+    let config = top::read(&syntax::read(&text, &findings), &findings, admin::Secrets::Checked);
     let keys = findings.keys();
     let mistakes = findings.into_mistakes(&text, top::keys);
     assert!(mistakes.is_empty(), "{}", Diagnostics::new("example", &text, mistakes));

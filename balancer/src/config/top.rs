@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::admin::Secrets;
 use super::defaults::THREADS_MAX;
 use super::findings::{Findings, Keys};
 use super::item::Item;
@@ -15,7 +16,7 @@ use super::{Config, ListenAddress, Pool, access_log, admin, check, client, ident
 
 /// The configuration in `tree`. It is only to be used when `findings` stays without a mistake: what is wrong stands in
 /// it as the default.
-pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings) -> Config {
+pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Secrets) -> Config {
     let mut section = Section::root(tree, findings);
     // Both are read anew below.
     let default = Config::new(ListenAddress::Unix("".into()), Pool::new(""));
@@ -29,7 +30,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings) -> Config {
     let identity = identity::read(&mut section);
     let pools = pool::read_all(&mut section);
     let access_log = access_log::read(&mut section);
-    let admin = admin::read(&mut section, &listen);
+    let admin = admin::read(&mut section, &listen, secrets);
     let routes = route::read_all(&mut section, &pools);
     section.finish();
     check::across(findings, &listen, &pools);
@@ -54,7 +55,7 @@ pub(super) fn keys() -> Keys {
     let findings = Findings::default();
     let text = "pool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.probe = {}\npool.a.workers = { ready = {}, warm_up = {}, backoff = {} }\n\
                 route = [{}]\naccess_log = {}\nadmin = {}\n";
-    read(&syntax::read(text, &findings), &findings);
+    read(&syntax::read(text, &findings), &findings, Secrets::Unread);
     findings.keys()
 }
 

@@ -32,7 +32,12 @@ pub(super) enum Order {
 }
 
 impl Control {
-    /// Listens on one more address, besides those that are there.
+    /// How many threads serve: a listener opened for more would have queues that nobody looks at.
+    pub fn threads(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Listens on one more address, besides those that are there; it was opened for as many threads as there are.
     ///
     /// # Errors
     /// When its descriptor cannot be duplicated; then no thread listens there.

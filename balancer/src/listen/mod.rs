@@ -31,7 +31,7 @@ use hyper::body::Incoming;
 pub use client::{Client, Peer, Takeover, Wait};
 pub use close::text;
 pub use control::Control;
-pub use open::{Listener, open};
+pub use open::{Listener, SocketFile, open};
 pub use refusal::Refusal;
 pub use server::Server;
 pub use socket::Socket;

@@ -2,9 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -15,8 +15,18 @@ use crate::config::ListenAddress;
 pub struct Listener {
     /// The address, with the port the kernel chose where the configuration said 0.
     pub address: ListenAddress,
+    /// That of a Unix listener; to be kept as long as it is listened on.
+    pub file: Option<SocketFile>,
     /// One a thread, or a single one.
     pub(super) queues: Vec<Queue>,
+}
+
+/// The file of a Unix socket; dropping it removes the file, unless another socket has its place.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    id: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -25,34 +35,35 @@ pub(super) enum Queue {
     Unix(UnixListener),
 }
 
-/// Opens `address` for `threads` threads.
+/// Opens `address`, one of `all` that are listened on, for `threads` threads.
 ///
 /// # Errors
 /// Those of the system calls. An address in use is refused even where the other side set SO_REUSEPORT too, so that a
 /// second instance cannot quietly take half of the connections.
-pub fn open(address: &ListenAddress, threads: usize) -> io::Result<Listener> {
+pub fn open(address: &ListenAddress, all: &[ListenAddress], threads: usize) -> io::Result<Listener> {
     match address {
-        ListenAddress::Tcp(address) => open_tcp(*address, threads),
+        ListenAddress::Tcp(tcp) => open_tcp(*tcp, address.takes_ipv4(all), threads),
         ListenAddress::Unix(path) => {
             remove_stale(path)?;
             let listener = UnixListener::bind(path)?;
+            let file = SocketFile::of(path)?;
             listener.set_nonblocking(true)?;
-            Ok(Listener { address: ListenAddress::Unix(path.clone()), queues: vec![Queue::Unix(listener)] })
+            Ok(Listener { address: address.clone(), file: Some(file), queues: vec![Queue::Unix(listener)] })
         }
     }
 }
 
-fn open_tcp(address: SocketAddr, threads: usize) -> io::Result<Listener> {
+fn open_tcp(address: SocketAddr, takes_ipv4: bool, threads: usize) -> io::Result<Listener> {
     let mut bound = address;
     {
-        let alone = socket(address)?;
+        let alone = socket(address, takes_ipv4)?;
         alone.bind(&SockAddr::from(address))?;
         if let Some(chosen) = alone.local_addr()?.as_socket() {
             bound = chosen;
         }
     }
     let queues = (0..threads.max(1)).map(|_| {
-        let socket = socket(bound)?;
+        let socket = socket(bound, takes_ipv4)?;
         socket.set_reuse_port(true)?;
         socket.bind(&SockAddr::from(bound))?;
         Ok(socket)
@@ -63,11 +74,11 @@ fn open_tcp(address: SocketAddr, threads: usize) -> io::Result<Listener> {
         socket.listen(BACKLOG)?;
         Ok(Queue::Tcp(socket.into()))
     });
-    Ok(Listener { address: ListenAddress::Tcp(bound), queues: listening.collect::<io::Result<_>>()? })
+    Ok(Listener { address: ListenAddress::Tcp(bound), file: None, queues: listening.collect::<io::Result<_>>()? })
 }
 
 /// Options that accepted connections inherit are set here, which saves system calls for each of them.
-fn socket(address: SocketAddr) -> io::Result<Socket> {
+fn socket(address: SocketAddr, takes_ipv4: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
@@ -75,11 +86,15 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     socket.set_tcp_nodelay(true)?;
     // Finds out about peers that are gone without a word, for tunnels that may be silent for long.
     socket.set_keepalive(true)?;
-    if address.is_ipv6() {
-        // `[::]` takes IPv4 clients too, as users of other servers expect.
-        socket.set_only_v6(false)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // `[::]` alone takes IPv4 clients too, as users of other servers expect, whatever the machine's default is.
+        socket.set_only_v6(!takes_ipv4)?;
     }
     Ok(socket)
+}
+
+fn id(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
 /// Removes a socket file nobody listens on any more; anything else in its place is left alone.
@@ -91,6 +106,20 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match UnixStream::connect(path) {
         Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
         Err(_) => std::fs::remove_file(path),
+    }
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), id: id(path)? })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if id(&self.path).is_ok_and(|found| found == self.id) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

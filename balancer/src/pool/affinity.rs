@@ -1,6 +1,7 @@
 //! Same client, same endpoint, by a cookie we set.
 
 use std::hash::Hasher;
+use std::sync::OnceLock;
 
 use http::{HeaderMap, HeaderValue};
 use siphasher::sip::SipHasher24;
@@ -23,8 +24,14 @@ pub struct Affinity {
 impl Affinity {
     /// The cookie is called as the configuration says.
     pub fn new(affinity: &config::Affinity) -> Self {
-        let id = std::fs::read_to_string("/etc/machine-id").ok();
-        let key = id.and_then(|id| u128::from_str_radix(id.trim(), 16).ok()).unwrap_or_else(rand::random);
+        Self::with_machine_id(affinity, std::fs::read_to_string("/etc/machine-id").ok())
+    }
+
+    fn with_machine_id(affinity: &config::Affinity, id: Option<String>) -> Self {
+        // Once a process: whatever of a pool is changed by a reload, its clients stay where they are.
+        static DRAWN: OnceLock<u128> = OnceLock::new();
+        let key = id.and_then(|id| u128::from_str_radix(id.trim(), 16).ok());
+        let key = key.unwrap_or_else(|| *DRAWN.get_or_init(rand::random));
         Self { cookie: affinity.cookie.clone(), key }
     }
 
@@ -46,5 +53,37 @@ impl Affinity {
     pub fn set_cookie(&self, endpoint: &Endpoint) -> Option<HeaderValue> {
         let tag = self.tag(endpoint);
         HeaderValue::try_from(format!("{}={tag:016x}; Path=/; HttpOnly; SameSite=Lax", self.cookie)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::Pool;
+
+    #[test]
+    fn without_a_machine_id_a_changed_pool_keeps_its_clients_where_they_are() {
+        let config = config::Pool {
+            affinity: Some(config::Affinity { cookie: "lb".into() }),
+            ..config::parse("listen = \"127.0.0.1:1\"\n[pool.app]\nendpoints = [\"127.0.0.1:8\"]", "lb.toml")
+                .unwrap()
+                .pools[0]
+                .clone()
+        };
+        let tag = |pool: &Pool| {
+            let affinity = Affinity::with_machine_id(config.affinity.as_ref().unwrap(), None);
+            affinity.tag(&pool.endpoints()[0])
+        };
+        let pool = Pool::new(&config);
+        let before = tag(&pool);
+        let successor = pool.succeed(&config::Pool { attempts_max: 1, ..config.clone() });
+        assert_eq!(tag(&successor), before);
+        let machine = |id: &str| {
+            let affinity = Affinity::with_machine_id(config.affinity.as_ref().unwrap(), Some(id.to_owned()));
+            affinity.tag(&pool.endpoints()[0])
+        };
+        assert_eq!(machine("0123456789abcdef0123456789abcdef\n"), machine("0123456789abcdef0123456789abcdef"));
+        assert_ne!(machine("0123456789abcdef0123456789abcdef"), before);
+        assert_eq!(machine("no number"), before);
     }
 }

@@ -88,8 +88,8 @@ pub struct Surroundings {
     /// A program that hands its arguments to [`exec_shim`] when the first is [`SHIM_COMMAND`]: [`own_program`], except in
     /// tests.
     pub shim: PathBuf,
-    /// How long requests on a worker that is replaced may finish.
-    pub drain_timeout: Duration,
+    /// How long requests on a worker that is replaced may finish; read when a drain begins, for it may change.
+    pub drain_timeout: watch::Receiver<Duration>,
 }
 
 impl Supervisor {

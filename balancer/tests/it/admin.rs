@@ -15,6 +15,9 @@ pub(crate) fn workers(count: usize) -> String {
     format!("[pool.app.workers]\ncommand = [{BALANCER:?}, \"backend\", \"{{port}}\"]\ncount = {count}\n")
 }
 
+/// A request that a worker has in flight until its client sends four bytes more.
+pub(crate) const HALF_A_POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour";
+
 /// What `status --json` says.
 pub(crate) fn status(balancer: &Balancer) -> Value {
     let output = balancer.command(&["status", "--json"]).output().unwrap();
@@ -126,6 +129,32 @@ fn connections_are_told_by_what_they_do() {
 }
 
 #[test]
+fn a_series_has_one_sample_while_a_worker_is_being_replaced() {
+    let mut balancer = Balancer::start("", &format!("{}[admin]\naddress = \"127.0.0.1:0\"\n", workers(1)));
+    until_ready(&balancer, 1);
+    let mut client = Client::of(&balancer);
+    client.send(HALF_A_POST);
+    let names = || status(&balancer)["pools"][0]["endpoints"].as_array().unwrap().len();
+    eventually(|| "a request".into(), || (status(&balancer)["pools"][0]["in_flight"] == 1).then_some(()));
+    let mut restart = balancer.command(&["restart", "app"]).stderr(Stdio::piped()).spawn().unwrap();
+    eventually(|| "two of one name".into(), || (names() == 2).then_some(()));
+    assert_eq!(Client::of(&balancer).get("/").status(), 200);
+    let text = get(&admin_address(&mut balancer), "/metrics", "");
+    let series: Vec<&str> = text.lines().filter_map(|line| line.split_once("} ").map(|(series, _)| series)).collect();
+    for (index, one) in series.iter().enumerate() {
+        assert!(!series[..index].contains(one), "{one} twice in {text}");
+    }
+    let app_1 = "{pool=\"app\",endpoint=\"app.1\"";
+    assert_eq!(metric(&text, &format!("balancer_in_flight{app_1}")), 1.0);
+    assert_eq!(metric(&text, &format!("balancer_endpoint_up{app_1}")), 1.0);
+    assert_eq!(metric(&text, &format!("balancer_endpoint_requests_total{app_1}")), 2.0);
+    assert_eq!(metric(&text, &format!("balancer_upstream_connections{app_1},state=\"active\"")), 1.0);
+    client.send("more");
+    assert_eq!(client.response().status(), 200);
+    assert!(restart.wait().unwrap().success());
+}
+
+#[test]
 fn a_token_keeps_strangers_out() {
     let (directory, origin) = (directory(), Origin::named("1"));
     let token = directory.join("token");
@@ -228,6 +257,23 @@ fn restart_and_scale_do_what_they_say_and_refuse_what_makes_no_sense() {
     for part in ["app: every worker is to be replaced", "app.2 (pid "] {
         assert!(events.contains(part), "{part}: {events}");
     }
+}
+
+#[test]
+fn a_workers_log_is_found_in_json_too_and_one_that_is_not_there_is_said() {
+    let balancer = Balancer::start("", &format!("{}output = \"json\"\n", workers(2)));
+    until_ready(&balancer, 2);
+    let logs = |of: &str| balancer.run(&["logs", of]);
+    let lines = eventually(
+        || format!("both workers' lines: {:?}", logs("app")),
+        || Some(logs("app").1).filter(|all| all.contains("\"app.1\"") && all.contains("\"app.2\"")),
+    );
+    let of_first: Vec<&str> = lines.lines().filter(|line| line.contains("\"worker\":\"app.1\"")).collect();
+    let (code, said) = logs("app.1");
+    assert_eq!((code, said.lines().collect::<Vec<_>>()), (0, of_first));
+    // Following somebody who never comes would never end.
+    let (code, said) = balancer.run(&["logs", "app.9", "--follow"]);
+    assert_eq!((code, said.as_str()), (2, "balancer: no worker is called app.9; there is app.1, app.2\n"));
 }
 
 #[test]

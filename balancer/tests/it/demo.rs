@@ -1,6 +1,8 @@
 //! What needs no file, or comes with the program: `demo`, `run`, and the files of `deploy/`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+use nix::sys::signal::Signal;
+
 use crate::program::{PROGRAM, Program, balancer, curl, file, get, has, repository, run, said};
 
 #[test]
@@ -31,6 +33,33 @@ fn run_starts_a_program_so_many_times_behind_one_address() {
     let mut names: Vec<_> = workers.iter().map(|worker| worker.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["app.1", "app.2", "app.3"]);
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn without_a_file_hup_is_the_end_of_the_terminal_except_under_nohup() {
+    let mut program = Program::start(&mut balancer(&["demo", "-n", "1", "--listen", "127.0.0.1:0"]));
+    program.until_ready(1);
+    program.signal(Signal::SIGHUP);
+    assert!(program.wait().success());
+    assert!(program.stderr.now().contains("HUP: there is no file to read again; stopping"));
+
+    let mut command = balancer(&[]);
+    let inherited: Vec<_> =
+        command.get_envs().map(|(key, value)| (key.to_owned(), value.map(ToOwned::to_owned))).collect();
+    command = std::process::Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" demo -n 1 --listen 127.0.0.1:0", PROGRAM]);
+    for (key, value) in inherited {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+    let mut program = Program::start(&mut command);
+    program.until_ready(1);
+    program.signal(Signal::SIGHUP);
+    program.stderr.until("HUP: there is no file to read again, and it was to be ignored");
+    assert_eq!(get(program.address(), "/").unwrap().0, 200);
     assert_eq!(program.stop(), Some(0));
 }
 

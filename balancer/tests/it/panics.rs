@@ -34,7 +34,7 @@ impl Service for Panicking {
 fn a_panic_ends_its_exchange_and_no_other() {
     let file = "listen = \"127.0.0.1:0\"\n[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n";
     let config = config::parse(file, "lb.toml").unwrap();
-    let listener = open(&config.listen[0], 1).unwrap();
+    let listener = open(&config.listen[0], &config.listen, 1).unwrap();
     let config::ListenAddress::Tcp(address) = listener.address.clone() else { panic!("not TCP") };
     let (_drain, draining) = drain();
     let shortest = config.client.header_timeout;

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -140,7 +140,8 @@ impl Text {
     }
 
     pub(crate) fn now(&self) -> String {
-        self.0.0.lock().unwrap().clone()
+        // A test that has failed holds it still.
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn until(&self, part: &str) -> String {

@@ -1,10 +1,14 @@
 //! Reload: what is planned, what is done, and what nobody notices.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::admin::{status, until_ready, workers};
+use super::admin::{HALF_A_POST, status, until_ready, workers};
 use super::harness::{Balancer, Client, Origin, directory, eventually, ok, pool_of};
 
 /// The configuration of `balancer`, changed.
@@ -78,6 +82,28 @@ fn what_needs_a_restart_is_said_and_the_rest_is_done() {
 }
 
 #[test]
+fn a_listener_added_after_a_change_of_threads_is_served_by_those_that_run() {
+    let origin = Origin::named("1");
+    let mut balancer = Balancer::start("threads = 2\n", &pool_of(&[&origin]));
+    rewrite(&balancer, |text| {
+        text.replace("threads = 2", "threads = 8").replace("[pool.app]", "[pool.app]\nattempts_max = 1")
+    });
+    let not_changed = "NOT changed, for it needs a restart of the balancer: threads\n";
+    assert!(reload(&balancer).contains(not_changed));
+    rewrite(&balancer, |text| text.replace("attempts_max = 1", "attempts_max = 2"));
+    assert!(reload(&balancer).contains(not_changed), "it is told again");
+    rewrite(&balancer, |text| text.replace("listen = \"127.0.0.1:0\"", "listen = [\"127.0.0.1:0\", \"127.0.0.2:0\"]"));
+    let said = reload(&balancer);
+    assert!(said.contains("listen: 127.0.0.2:0 added\n") && said.contains(not_changed), "{said}");
+    let text = balancer.await_stderr("listening on 127.0.0.2:");
+    let added = text.lines().find_map(|line| line.split_once("listening on ")?.1.strip_prefix("127.0.0.2:"));
+    let added = format!("127.0.0.2:{}", added.unwrap()).parse().unwrap();
+    // The kernel deals them out to all queues that listen.
+    let mut clients: Vec<Client> = (0..32).map(|_| Client::at(added)).collect();
+    assert!(clients.iter_mut().all(|client| client.get("/").status() == 200));
+}
+
+#[test]
 fn listeners_come_and_go_and_those_that_stay_notice_nothing() {
     let (directory, origin) = (directory(), Origin::named("1"));
     let paths = [directory.join("a.sock"), directory.join("b.sock")];
@@ -125,6 +151,40 @@ fn a_new_pool_whose_workers_never_get_ready_changes_nothing() {
     assert!(said.trim_end().ends_with("; nothing has changed"), "{said}");
     assert_eq!(status(&balancer)["pools"].as_array().unwrap().len(), 1);
     assert_eq!(Client::of(&balancer).get("/bad").status(), 200, "it goes where it went");
+}
+
+#[test]
+fn a_failed_reload_cuts_no_request_that_its_workers_have_taken() {
+    let origin = Origin::named("1");
+    let balancer = Balancer::before(&[&origin]);
+    let hopeless = balancer.directory().join("hopeless");
+    rewrite(&balancer, |text| {
+        let script = format!("while ! [ -e {} ]; do sleep 0.05; done; exit 3", hopeless.display());
+        let bad = format!("[pool.bad.workers]\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\n");
+        let routes = "[[route]]\npool = \"app\"\n[[route]]\npath = \"/bad\"\npool = \"bad\"\n";
+        // A worker that is not drained is killed.
+        let app = workers(1).replace("count = 1", "count = 1\nstop_timeout = \"0s\"");
+        format!("{text}{app}{bad}{routes}")
+    });
+    let mut reload = balancer.command(&["reload"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let app_1 = || {
+        let endpoints = status(&balancer)["pools"][0]["endpoints"].as_array().unwrap().clone();
+        endpoints.into_iter().find(|endpoint| endpoint["name"] == "app.1")
+    };
+    eventually(|| "app.1".into(), || app_1().map(drop));
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::of(&balancer)).collect();
+    clients.iter_mut().for_each(|client| client.send(HALF_A_POST));
+    let has_some = || app_1().is_some_and(|endpoint| endpoint["in_flight"].as_u64().unwrap() > 0);
+    eventually(|| "requests at app.1".into(), || has_some().then_some(()));
+    std::fs::write(&hopeless, "").unwrap();
+    let is_out = || app_1().is_none_or(|endpoint| endpoint["state"] != "up");
+    eventually(|| "the end of the attempt".into(), || is_out().then_some(()));
+    for client in &mut clients {
+        client.send("more");
+        assert_eq!(client.response().status(), 200);
+    }
+    assert_eq!(reload.wait().unwrap().code(), Some(1));
+    assert!(app_1().is_none());
 }
 
 #[test]
@@ -185,6 +245,40 @@ fn a_scaled_pool_keeps_its_number_until_the_file_says_another() {
     rewrite(&balancer, |text| text.replace("count = 1", "count = 2"));
     assert!(reload(&balancer).contains("pool app: workers 3 → 2\n"));
     until_ready(&balancer, 2);
+}
+
+#[test]
+fn a_changed_drain_timeout_holds_for_the_next_roll() {
+    let tables = workers(1).replace("count = 1", "count = 1\nstop_timeout = \"0s\"");
+    let balancer = Balancer::start("drain_timeout = \"1s\"\n", &tables);
+    until_ready(&balancer, 1);
+    rewrite(&balancer, |text| text.replace("\"1s\"", "\"20s\""));
+    assert!(reload(&balancer).contains("drain_timeout: changed\n"));
+    let mut client = Client::of(&balancer);
+    client.send(HALF_A_POST);
+    let endpoint = || status(&balancer)["pools"][0]["endpoints"][0].clone();
+    eventually(|| "a request in flight".into(), || (endpoint()["in_flight"] == 1).then_some(()));
+    let mut restart = balancer.command(&["restart", "app"]).stderr(Stdio::piped()).spawn().unwrap();
+    eventually(|| "a drain".into(), || (endpoint()["state"] == "draining").then_some(()));
+    // Longer than it would have been.
+    let begun = Instant::now();
+    eventually(|| "time".into(), || (begun.elapsed() > Duration::from_millis(1_500)).then_some(()));
+    client.send("more");
+    assert_eq!(client.response().status(), 200);
+    assert!(restart.wait().unwrap().success());
+}
+
+#[test]
+fn a_scaled_pool_keeps_its_number_though_a_reload_fails() {
+    let balancer = Balancer::start("", &workers(1));
+    until_ready(&balancer, 1);
+    assert_eq!(balancer.run(&["scale", "app", "3"]).0, 0);
+    rewrite(&balancer, |text| text.replace("\"backend\"", "\"no-such-command\""));
+    let (code, said) = balancer.run(&["reload"]);
+    assert!(code == 1 && said.contains("workers of pool app are as they were"), "{said}");
+    rewrite(&balancer, |text| text.replace("\"no-such-command\"", "\"backend\""));
+    assert_eq!(reload(&balancer), "untouched: pool app\nnothing to do\n");
+    until_ready(&balancer, 3);
 }
 
 #[test]
@@ -310,4 +404,32 @@ fn a_storm_of_hups_is_one_reload_or_two_and_the_last_file_counts() {
     assert_eq!(status(&balancer)["reloads"]["failed"], 0);
     // Behind whatever is left of the storm.
     assert_eq!(reload(&balancer), "untouched: pool app\nnothing to do\n");
+}
+
+#[test]
+fn a_hup_is_heard_though_the_most_orders_wait() {
+    let mut balancer = Balancer::start("", &workers(1));
+    until_ready(&balancer, 1);
+    let mut client = Client::of(&balancer);
+    client.send(HALF_A_POST);
+    let in_flight = || status(&balancer)["pools"][0]["in_flight"] == 1;
+    eventually(|| "a request in flight".into(), || in_flight().then_some(()));
+    let mut restart = balancer.command(&["restart", "app"]).stderr(Stdio::piped()).spawn().unwrap();
+    let is_draining = || status(&balancer)["pools"][0]["endpoints"][0]["state"] == "draining";
+    eventually(|| "a drain".into(), || is_draining().then_some(()));
+    let path = balancer.directory().join("balancer").join("lb.sock");
+    let mut waiting: Vec<UnixStream> = (0..20).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    for stream in &mut waiting {
+        stream.write_all(b"POST /api/scale?pool=app&count=1 HTTP/1.0\r\n\r\n").unwrap();
+        stream.set_nonblocking(true).unwrap();
+    }
+    let mut is_full = || waiting.iter_mut().any(|stream| stream.read(&mut [0; 1_024]).is_ok_and(|read| read > 0));
+    eventually(|| "an order too many".into(), || is_full().then_some(()));
+    rewrite(&balancer, |text| text.replace("[pool.app.workers]", "[pool.app]\nattempts_max = 2\n[pool.app.workers]"));
+    balancer.signal(Signal::SIGHUP);
+    balancer.await_stderr("HUP: reloading");
+    client.send("more");
+    assert_eq!(client.response().status(), 200);
+    assert!(restart.wait().unwrap().success());
+    eventually(|| "the reload".into(), || (status(&balancer)["reloads"]["done"] == 1).then_some(()));
 }

@@ -118,3 +118,39 @@ fn clients_and_endpoints_may_speak_ipv6() {
     assert_eq!(request.field("forwarded"), Some("for=\"[::1]\";host=\"[::1]:80\";proto=http"));
     balancer.logged(&["\"client\":\"::1\""]);
 }
+
+#[test]
+fn every_address_of_both_families_is_one_listener_or_two() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let origin = Origin::named("1");
+    for listen in ["[::]:PORT", "0.0.0.0:PORT\", \"[::]:PORT", "[::]:PORT\", \"127.0.0.1:PORT"] {
+        // A port that is free in both.
+        let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+        let listen = listen.replace("PORT", &port.to_string());
+        let balancer = Balancer::start(&format!("listen = [\"{listen}\"]\n"), &pool_of(&[&origin]));
+        for address in ["127.0.0.1", "[::1]"] {
+            let mut client = Client::at(format!("{address}:{port}").parse().unwrap());
+            assert_eq!(client.get("/").text(), "1", "{address} of {listen}");
+        }
+        drop(balancer);
+    }
+}
+
+#[test]
+fn the_file_of_a_unix_listener_goes_with_its_instance_and_no_others() {
+    let (place, origin) = (directory(), Origin::named("1"));
+    let path = place.join("lb.sock");
+    let top = format!("listen = [\"127.0.0.1:0\", \"unix:{}\"]", path.display());
+    let mut first = Balancer::start(&top, &pool_of(&[&origin]));
+    assert!(path.exists());
+    assert_eq!(first.run(&["stop"]).0, 0);
+    assert!(first.ended().success() && !path.exists());
+    let mut second = Balancer::start(&top, &pool_of(&[&origin]));
+    std::fs::remove_file(&path).unwrap();
+    let _others = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    assert_eq!(second.run(&["stop"]).0, 0);
+    assert!(second.ended().success() && path.exists());
+    std::fs::remove_dir_all(&place).unwrap();
+}

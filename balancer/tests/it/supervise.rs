@@ -414,7 +414,7 @@ impl Room {
             ports: PORTS.clone(),
             sockets: None,
             shim,
-            drain_timeout: PATIENCE,
+            drain_timeout: tokio::sync::watch::channel(PATIENCE).1,
         };
         let supervisor = Supervisor::start(Arc::clone(&pool), workers, surroundings);
         Self { pool, supervisor, output, log, _logging: logging }

@@ -1614,6 +1614,20 @@ const FILE: &[Row] = &[
             r#"`listen` has "unix:/run/a": write the address of the program behind us"#,
         )],
     ),
+    (
+        "listen = \"[::]:80\"\n[pool.a]\nendpoints = [\"127.0.0.1:80\"]",
+        &[(
+            3,
+            14,
+            r#""127.0.0.1:80""#,
+            "`127.0.0.1:80` is where we listen ourselves",
+            r#"`listen` has "[::]:80": write the address of the program behind us"#,
+        )],
+    ),
+    (
+        "listen = \"[::]:80\"\nadmin.address = \"127.0.0.1:80\"\n[pool.a]\nendpoints = [\"127.0.0.1:1\"]",
+        &[(2, 17, r#""127.0.0.1:80""#, "`[::]:80` takes it already", "give the admin service a port of its own")],
+    ),
     (r#"listen = "127.0.0.1:1"#, &[(1, 22, "", "invalid basic string", r#"close the text with `"`"#)]),
     (
         "listen = 127.0.0.1:1",

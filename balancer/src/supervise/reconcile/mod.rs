@@ -229,7 +229,7 @@ impl Reconciler {
             }
             Step::Retire { id } => {
                 let Some(at) = position(&self.workers, id) else { return };
-                let until = Instant::now() + self.blueprint.surroundings.drain_timeout;
+                let until = Instant::now() + *self.blueprint.surroundings.drain_timeout.borrow();
                 let in_flight = self.workers[at].in_flight();
                 let text = format!("{} is drained, requests in flight: {in_flight}", self.workers[at].title());
                 self.announce(at, EventKind::Draining, text);

@@ -1,0 +1,103 @@
+//! Listeners of a reload: those that are added are opened, those that are removed are closed.
+//!
+//! Called by `reload`. Says beforehand what cannot be done beside listeners of ours that are open; never touches those that stay.
+
+use super::live::Live;
+use super::open_listener;
+use crate::config::ListenAddress;
+use crate::listen::{Listener, SocketFile};
+
+/// An address that is listened on.
+pub(super) struct Listening {
+    pub(super) configured: ListenAddress,
+    /// Not the same where the port is 0.
+    pub(super) bound: ListenAddress,
+    /// Removed with it.
+    _file: Option<SocketFile>,
+}
+
+impl Listening {
+    /// The queues of `listener` are the threads'.
+    pub(super) fn new(configured: ListenAddress, listener: Listener) -> Self {
+        Self { configured, bound: listener.address, _file: listener.file }
+    }
+}
+
+impl Live {
+    /// Opens `added`, of which `all` will consist together with what stays.
+    ///
+    /// # Errors
+    /// A sentence, when one cannot be opened; then none is.
+    pub(super) fn open(
+        &self,
+        added: &[ListenAddress],
+        all: &[ListenAddress],
+    ) -> Result<Vec<(ListenAddress, Listener)>, String> {
+        if let Some(why) = in_the_way(&self.config.listen, added, all) {
+            return Err(why);
+        }
+        let mut opened = Vec::new();
+        for address in added {
+            match open_listener(address, all, self.control.threads()) {
+                Ok(listener) => opened.push((address.clone(), listener)),
+                Err(failure) => return Err(failure.to_string()),
+            }
+        }
+        Ok(opened)
+    }
+
+    pub(super) fn close_listener(&mut self, address: &ListenAddress) {
+        let Some(index) = self.listening.iter().position(|one| one.configured == *address) else { return };
+        let Listening { bound, .. } = self.listening.remove(index);
+        self.control.close(&bound);
+        tracing::info!("no longer listening on {bound}");
+    }
+}
+
+/// Why `open` listeners of ours keep `added` from being opened, or would have to change themselves: at no moment is a port
+/// without a listener, so an address goes in one reload and what takes its place comes in the next.
+fn in_the_way(open: &[ListenAddress], added: &[ListenAddress], all: &[ListenAddress]) -> Option<String> {
+    let clash = added.iter().find_map(|new| {
+        let own = open.iter().find(|own| own.covers(new, open) || new.covers(own, all))?;
+        Some(format!(
+            "cannot listen on {new} while we listen on {own}: remove {own} by one reload and add {new} by the next, or restart"
+        ))
+    });
+    clash.or_else(|| {
+        let changed = open.iter().find(|own| all.contains(own) && own.takes_ipv4(open) != own.takes_ipv4(all))?;
+        Some(format!(
+            "{changed} does not take IPv4 clients, and cannot begin to: remove it by one reload and add it by the next, or restart"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(all: &[&str]) -> Vec<ListenAddress> {
+        all.iter().map(|text| ListenAddress::Tcp(text.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn what_our_own_listeners_are_in_the_way_of_is_said_with_a_way_out() {
+        let check = |open: &[&str], all: &[&str]| {
+            let (open, all) = (addresses(open), addresses(all));
+            let added: Vec<_> = all.iter().filter(|new| !open.contains(new)).cloned().collect();
+            in_the_way(&open, &added, &all)
+        };
+        let clash = |own: &str, new: &str| {
+            Some(format!(
+                "cannot listen on {new} while we listen on {own}: remove {own} by one reload and add {new} by the next, or restart"
+            ))
+        };
+        assert_eq!(check(&["127.0.0.1:80"], &["0.0.0.0:80"]), clash("127.0.0.1:80", "0.0.0.0:80"));
+        assert_eq!(check(&["0.0.0.0:80"], &["127.0.0.1:80"]), clash("0.0.0.0:80", "127.0.0.1:80"));
+        assert_eq!(check(&["[::]:80"], &["[::]:80", "0.0.0.0:80"]), clash("[::]:80", "0.0.0.0:80"));
+        assert_eq!(check(&["0.0.0.0:80"], &["[::]:80"]), clash("0.0.0.0:80", "[::]:80"));
+        assert_eq!(check(&["0.0.0.0:80"], &["0.0.0.0:80", "[::]:80"]), None);
+        assert_eq!(check(&["127.0.0.1:80"], &["127.0.0.1:81"]), None);
+        let text = check(&["0.0.0.0:80", "[::]:80"], &["[::]:80"]).unwrap();
+        assert!(text.starts_with("[::]:80 does not take IPv4 clients, and cannot begin to: "), "{text}");
+    }
+}
