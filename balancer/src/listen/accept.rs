@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use tokio::net::{TcpListener, UnixListener};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -54,6 +55,18 @@ impl Accepting {
         Ok(Self { listener, spares: Rc::clone(spares) })
     }
 
+    /// One that waits in the kernel's queue, if there is one. The kernel itself is asked: the runtime may not know of it yet, and
+    /// lets a task have so many at once only.
+    pub(super) fn accept_now(&self) -> Option<Accepted> {
+        loop {
+            match self.listener.accept_now() {
+                Ok((socket, peer)) => return Some(Accepted { socket, peer, spare: None }),
+                Err(error) if is_of_client(&error) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
     /// The next connection; waits out what keeps connections from being accepted, such as a lack of descriptors.
     pub(super) async fn accept(&self) -> Accepted {
         let mut pause = PAUSE_MIN;
@@ -61,9 +74,7 @@ impl Accepting {
         loop {
             match self.listener.accept().await {
                 Ok((socket, peer)) => return Accepted { socket, peer, spare },
-                // The client left while it waited; the next one is not concerned.
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+                Err(error) if is_of_client(&error) => {}
                 Err(error) => {
                     let exhausted = is_exhausted(&error);
                     if exhausted && spare.is_none() {
@@ -87,6 +98,18 @@ impl Accepting {
 }
 
 impl Registered {
+    fn accept_now(&self) -> io::Result<(Socket, Peer)> {
+        let (socket, address) = match self {
+            Self::Tcp(listener) => SockRef::from(listener).accept()?,
+            Self::Unix(listener) => SockRef::from(listener).accept()?,
+        };
+        socket.set_nonblocking(true)?;
+        match address.as_socket() {
+            Some(peer) => Ok((Socket::Tcp(TcpStream::from_std(socket.into())?), Peer::Tcp(peer))),
+            None => Ok((Socket::Unix(UnixStream::from_std(socket.into())?), Peer::Unix)),
+        }
+    }
+
     async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
             Self::Tcp(listener) => {
@@ -121,6 +144,11 @@ impl Drop for Spare {
     fn drop(&mut self) {
         self.0.fill();
     }
+}
+
+/// Whether the client left while it waited; the next one is not concerned.
+fn is_of_client(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
 /// Whether the process or the system has no descriptor left.

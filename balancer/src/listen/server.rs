@@ -11,7 +11,6 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_local};
-use tokio::time::timeout;
 
 use super::accept::{Accepted, Accepting, Spares};
 use super::client::Peer;
@@ -187,7 +186,7 @@ async fn accept<S: Service>(
     }
     // No more than may have been waiting, however fast others come.
     for _ in 0..BACKLOG {
-        let Ok(accepted) = timeout(Duration::ZERO, queue.accept()).await else { break };
+        let Some(accepted) = queue.accept_now() else { break };
         serving.place(own, accepted);
     }
 }

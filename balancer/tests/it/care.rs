@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -192,7 +192,10 @@ fn exchange(connection: &mut TcpStream, body: &str) -> String {
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
     loop {
-        let read = connection.read(&mut piece).unwrap();
+        let read = match connection.read(&mut piece) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read.unwrap(),
+        };
         assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&answer));
         answer.extend_from_slice(&piece[..read]);
         let text = String::from_utf8_lossy(&answer);

@@ -71,6 +71,8 @@ impl Wire {
                 }
                 Ok(())
             }
+            // A signal to this process, such as the end of a child of another test, ends a read with a time limit (signal(7)).
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Err(Ended::Silence),
             Err(_) => Err(Ended::Reset),
         }
