@@ -38,25 +38,27 @@ fn run_starts_a_program_so_many_times_behind_one_address() {
 
 #[test]
 fn without_a_file_hup_is_the_end_of_the_terminal_except_under_nohup() {
-    let mut program = Program::start(&mut balancer(&["demo", "-n", "1", "--listen", "127.0.0.1:0"]));
-    program.until_ready(1);
+    // Whatever the tests were started under.
+    let start = |disposition: &str| {
+        let like = balancer(&[]);
+        let mut command = std::process::Command::new("env");
+        command.args([disposition, PROGRAM, "demo", "-n", "1", "--listen", "127.0.0.1:0"]);
+        for (key, value) in like.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        let program = Program::start(&mut command);
+        program.until_ready(1);
+        program
+    };
+    let mut program = start("--default-signal=HUP");
     program.signal(Signal::SIGHUP);
     assert!(program.wait().success());
     assert!(program.stderr.now().contains("HUP: there is no file to read again; stopping"));
 
-    let mut command = balancer(&[]);
-    let inherited: Vec<_> =
-        command.get_envs().map(|(key, value)| (key.to_owned(), value.map(ToOwned::to_owned))).collect();
-    command = std::process::Command::new("/bin/sh");
-    command.args(["-c", "trap '' HUP; exec \"$0\" demo -n 1 --listen 127.0.0.1:0", PROGRAM]);
-    for (key, value) in inherited {
-        match value {
-            Some(value) => command.env(key, value),
-            None => command.env_remove(key),
-        };
-    }
-    let mut program = Program::start(&mut command);
-    program.until_ready(1);
+    let mut program = start("--ignore-signal=HUP");
     program.signal(Signal::SIGHUP);
     program.stderr.until("HUP: there is no file to read again, and it was to be ignored");
     assert_eq!(get(program.address(), "/").unwrap().0, 200);

@@ -146,8 +146,9 @@ async fn a_worker_that_ignores_term_is_killed_after_its_time() {
 
 #[tokio::test]
 async fn a_stop_uses_the_configured_signal_and_lets_the_worker_finish() {
-    let workers = shell("trap 'echo bye; exit 7' INT; echo Listening; while :; do sleep 0.05; done");
-    let room = Room::start(config::Workers { stop_signal: config::StopSignal::Int, ..workers });
+    // No shell: one that starts a command just when the signal comes may lose it.
+    let script = "import signal,sys,time\ndef bye(*_): print('bye',flush=True); sys.exit(7)\nsignal.signal(signal.SIGINT,bye)\nprint('Listening',flush=True)\nwhile True: time.sleep(0.05)";
+    let room = Room::start(config::Workers { stop_signal: config::StopSignal::Int, ..python(script) });
     room.until_ready().await;
     room.stop(Stop::Drain { until: Instant::now() }).await;
     room.output.until("app.1 | bye\n").await;
