@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinSet, spawn_local};
+use tokio::task::{JoinSet, spawn_local, yield_now};
 
 use super::accept::{Accepted, Accepting, Spares};
 use super::client::Peer;
@@ -107,8 +107,8 @@ impl Server {
         let queues = queues.map(|(address, queue)| Ok((address, register(queue)?))).collect::<io::Result<Vec<_>>>()?;
         tokio::select! {
             () = self.threads.all_ready() => {}
-            // Another thread has failed before it was.
-            () = self.draining.reached(Stage::Draining) => return Ok(()),
+            // Another thread has failed before it was. Not before the drain is over: who has connected meanwhile is served.
+            () = self.draining.reached(Stage::Stopped) => return Ok(()),
         }
         spares.fill();
         for (address, queue) in queues {
@@ -152,6 +152,11 @@ impl Server {
         }
         while let Ok(handed) = self.handed.try_recv() {
             serving.take(handed);
+        }
+        // Until the runtime has asked the kernel about all of them it does not know that their requests are here, and a drain
+        // closes who has none.
+        for _ in 0..LOOKS {
+            yield_now().await;
         }
         registry.drain();
         parked.close();
@@ -280,5 +285,7 @@ fn shortest(limits: &ClientLimits) -> Duration {
     limits.header_timeout.min(limits.keep_alive_timeout).min(limits.body_timeout)
 }
 
+/// The runtime asks between two turns of a task, for 1,024 events at once: enough for all that a queue of the kernel holds.
+const LOOKS: usize = BACKLOG as usize / 1_024 + 2;
 /// What hyper reads at once and holds for a client at most, besides a header section of the greatest length.
 const READ_BUFFER: usize = 64 * 1024;

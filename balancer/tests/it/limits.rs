@@ -274,7 +274,7 @@ fn small() -> (Balancer, Origin) {
 #[test]
 fn a_program_without_descriptors_for_all_its_threads_says_so_and_ends() {
     let mut command = std::process::Command::new("sh");
-    let config = "listen = \"127.0.0.1:0\"\nthreads = 16\n[pool.app]\nendpoints = [\"127.0.0.1:9\"]\n";
+    let config = "listen = \"127.0.0.1:0\"\nthreads = 16\ndrain_timeout = \"300ms\"\n[pool.app]\nendpoints = [\"127.0.0.1:9\"]\n";
     let file = crate::program::file("few-descriptors", config);
     command.args(["-c", "ulimit -n 48 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_balancer"), "--config"]).arg(file);
     let mut program = crate::program::Program::start(&mut command);
