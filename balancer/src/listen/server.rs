@@ -141,7 +141,18 @@ impl Server {
             }
         }
         while accepting.join_next().await.is_some() {}
-        // What other threads accepted last may still be on its way; who comes later finds the listeners closed.
+        self.take_the_last(&serving, &mut draining).await;
+        registry.drain();
+        parked.close();
+        tokio::select! {
+            () = registry.emptied() => {}
+            () = draining.reached(Stage::Stopped) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes what other threads have accepted last, which may still be on its way; who comes later finds the listeners closed.
+    async fn take_the_last<S: Service>(&mut self, serving: &Serving<S>, draining: &mut Draining) {
         let mut closed = pin!(self.threads.all_closed());
         loop {
             tokio::select! {
@@ -158,13 +169,6 @@ impl Server {
         for _ in 0..LOOKS {
             yield_now().await;
         }
-        registry.drain();
-        parked.close();
-        tokio::select! {
-            () = registry.emptied() => {}
-            () = draining.reached(Stage::Stopped) => {}
-        }
-        Ok(())
     }
 }
 
