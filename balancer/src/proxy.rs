@@ -7,18 +7,18 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use http::header::{self, HeaderValue};
-use http::request::Parts;
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use crate::config::{AccessLog as AccessLogConfig, ClientLimits};
-use crate::forward::{self, ClientFields, Fault, Forwarder, Inbound, Party, RequestFields, ResponseBody, Scan};
-use crate::listen::{self, Client, Refusal, Service};
-use crate::observe::{Head, Ids, MethodLabel, Metrics, Observer, Record, RequestId, Writer};
+use crate::forward::{self, ClientFields, Exchange, Fault, Forwarder, Scan};
+use crate::http1::RequestHead;
+use crate::listen::{Refusal, Service, Stream};
+use crate::net::Peer;
+use crate::observe::{Head, Ids, Metrics, Observer, Record, RequestId, Writer};
+use crate::pool::Pool;
 use crate::route::Table;
 
 /// What all threads share.
@@ -47,13 +47,6 @@ pub struct Proxy {
     last: RefCell<Option<(Option<IpAddr>, Rc<ClientFields>)>>,
 }
 
-/// What is kept of a connection between its requests.
-#[derive(Debug)]
-pub struct Connection {
-    client: Rc<Client>,
-    fields: Rc<ClientFields>,
-}
-
 impl Proxy {
     /// The proxy of a thread.
     pub fn new(shared: Arc<Shared>, writer: &Writer) -> Self {
@@ -73,42 +66,28 @@ impl Proxy {
     }
 
     /// Route, forward, respond, record.
-    async fn serve(&self, connection: &Connection, request: Request<Incoming>) -> Response<ResponseBody> {
-        let (head, body) = request.into_parts();
-        let own = self.ids.borrow_mut().next(connection.client.begun());
-        let id = own.id.clone();
-        let mut record = self.begin_record(connection, &head, &id);
+    async fn serve(&self, head: &RequestHead, mut exchange: Exchange<'_>) {
+        let patience = self.shared.limits.body_timeout;
         let answered = async {
-            let scan = Scan::of(&head)?;
-            let admitted = forward::admit(&head, &scan, connection.client.is_serverwide())?;
+            let scan = Scan::of(head)?;
+            let admitted = forward::admit(head, &scan)?;
             if scan.ends_here() {
-                if let Some(record) = &mut record {
-                    record.answered(StatusCode::OK);
-                }
-                return Ok(Response::new(ResponseBody::Empty));
+                return Ok(false);
             }
-            let table = self.shared.table.load();
-            let pool = table.find(admitted.host.as_bytes(), admitted.target.path()).ok_or(Fault::NoRoute)?;
-            let pool = Arc::clone(pool);
-            drop(table);
-            if let Some(record) = &mut record {
-                record.routed(pool.name());
-            }
-            let inbound = Inbound {
-                head: &head,
-                scan: &scan,
-                admitted,
-                body,
-                client: &connection.client,
-                client_fields: &connection.fields,
-                own_fields: RequestFields { id: own.id, start: own.start, trace: own.trace },
-            };
-            self.forwarder.forward(&pool, inbound, &mut record).await
+            let pool = self.route(admitted.host, admitted.path())?;
+            exchange.record().routed(pool.name());
+            self.forwarder.forward(&pool, &mut exchange, scan, &admitted).await.map(|()| true)
         };
         match answered.await {
-            Ok(response) => response,
-            Err(fault) => explain(fault, &id, connection.client.is_unread(), record),
+            Ok(true) => {}
+            Ok(false) => Box::pin(exchange.answer_here(patience)).await,
+            Err(fault) => Box::pin(exchange.explain(fault, patience)).await,
         }
+    }
+
+    fn route(&self, host: &[u8], path: &str) -> Result<Arc<Pool>, Fault> {
+        let table = self.shared.table.load();
+        table.find(host, path).cloned().ok_or(Fault::NoRoute)
     }
 
     fn client_fields(&self, address: Option<IpAddr>) -> Rc<ClientFields> {
@@ -125,69 +104,31 @@ impl Proxy {
         }
     }
 
-    fn begin_record(&self, connection: &Connection, head: &Parts, id: &HeaderValue) -> Option<Box<Record>> {
-        let (begun, method) = (connection.client.begun(), MethodLabel::from(&head.method));
-        if !self.observer.has_log() {
-            return Some(Box::new(Record::new(&self.observer, Head::counted(begun, method))));
-        }
-        let field = |name| head.headers.get(name).cloned();
-        let head = Head {
-            begun,
-            client: connection.client.peer().ip(),
-            method,
-            line: Some((head.method.clone(), head.uri.clone(), head.version)),
-            host: field(header::HOST),
-            referer: field(header::REFERER),
-            agent: field(header::USER_AGENT),
-            id: id.clone(),
-        };
-        Some(Box::new(Record::new(&self.observer, head)))
+    /// The story of a request begins.
+    fn record(&self, peer: Peer, begun: Instant, request: Option<Arc<RequestHead>>) -> (Record, RequestId) {
+        let id = self.ids.borrow_mut().next(begun);
+        (Record::new(&self.observer, Head { begun, client: peer.ip(), request, id }), id)
     }
 }
 
 impl Service for Proxy {
-    type Connection = Connection;
-    type Body = ResponseBody;
+    type Connection = Rc<ClientFields>;
 
-    fn connected(&self, client: &Rc<Client>) -> Connection {
-        Connection { client: Rc::clone(client), fields: self.client_fields(client.peer().ip()) }
-    }
-
-    async fn answer(&self, connection: Rc<Connection>, request: Request<Incoming>) -> Response<ResponseBody> {
-        self.serve(&connection, request).await
+    fn connected(&self, peer: Peer) -> Rc<ClientFields> {
+        self.client_fields(peer.ip())
     }
 
-    fn refused(&self, client: &Client, refusal: Refusal) -> HeaderValue {
-        let RequestId { id, .. } = self.ids.borrow_mut().next(client.begun());
-        let head = Head {
-            client: client.peer().ip(),
-            id: id.clone(),
-            ..Head::counted(client.begun(), MethodLabel::default())
-        };
-        Record::new(&self.observer, head).rejected(refusal.status(), refusal.reason());
-        id
+    async fn answer(&self, client: &Rc<ClientFields>, stream: &mut Stream) {
+        let Some(head) = stream.head().map(Arc::clone) else { return };
+        let (record, id) = self.record(stream.peer(), stream.begun(), Some(Arc::clone(&head)));
+        if let Some(exchange) = Exchange::new(stream, client, id, record) {
+            self.serve(&head, exchange).await;
+        }
     }
-}
 
-/// An answer of ours: what happened, in words, and the id under which the log has it.
-fn explain(fault: Fault, id: &HeaderValue, unread: bool, record: Option<Box<Record>>) -> Response<ResponseBody> {
-    let (party, status, reason) = fault.explain();
-    let text = listen::text(status, reason, id.to_str().unwrap_or_default());
-    if let Some(mut record) = record {
-        record.rejected(status, reason);
-        record.sent(text.len());
+    fn refused(&self, peer: Peer, begun: Instant, refusal: Refusal) -> String {
+        let (mut record, id) = self.record(peer, begun, None);
+        record.rejected(refusal.status(), refusal.reason());
+        id.text().to_owned()
     }
-    let mut response = Response::new(ResponseBody::Text(text.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(forward::X_REQUEST_ID, id.clone());
-    if let Some(seconds) = fault.retry_after() {
-        headers.insert(header::RETRY_AFTER, seconds.into());
-    }
-    if party == Party::Client || unread {
-        // What follows on the connection may be anything, or the rest of a body nobody wants.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }

@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room's layer: where it stands here.
-const LAYERS: [&[&str]; 9] = [
-    &["config", "drain"],
+const LAYERS: [&[&str]; 10] = [
+    &["config", "drain", "http1"],
+    &["net"],
     &["listen", "observe", "endpoint"],
     &["pick"],
     &["pool"],

@@ -3,7 +3,7 @@
 //! Whoever closes an idle connection first must be us: a request that crosses the endpoint's close is lost, and cannot
 //! always be sent again. An endpoint does not say its time, or lies; but it shows it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The idle time of one endpoint, shared by all threads.
@@ -16,29 +16,36 @@ pub struct IdleTime {
     /// When, in microseconds since `born`.
     learned: AtomicU64,
     born: Instant,
-    keeps: AtomicBool,
+    /// Microseconds: the longest time after which a connection was still open.
+    survived: AtomicU64,
 }
 
 impl IdleTime {
-    /// Whether the endpoint has shown that it keeps connections at all. Some close after every answer and do not say so;
-    /// what crosses that close is lost as well.
-    pub fn keeps(&self) -> bool {
-        self.keeps.load(Ordering::Relaxed)
-    }
-
-    /// It has answered a second request on a connection.
-    pub fn reused(&self) {
-        if !self.keeps() {
-            self.keeps.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// A connection that has been idle for so long is still open; whether that shows that it keeps connections.
-    pub fn open_after(&self, idle: Duration) -> bool {
+    /// A connection was still open after it had been idle for that long. What is shorter than 100 ms shows nothing: some close
+    /// after every answer and do not say so.
+    pub fn survived(&self, idle: Duration) {
         if idle >= SHOWN {
-            self.reused();
+            self.reused(idle);
         }
-        self.keeps()
+    }
+
+    /// A connection that had been idle for that long has carried another request to its answer.
+    pub fn reused(&self, idle: Duration) {
+        let idle = micros(idle);
+        if idle > self.survived.load(Ordering::Relaxed) {
+            self.survived.store(idle, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a request may go over a connection that has been idle for `idle` of `limit`: the one rule for all of them.
+    ///
+    /// What is not `repeatable` is lost where it crosses the endpoint's close, however seldom that is. So it goes only over
+    /// connections that are idle for less time than this endpoint was seen to survive, and for less than half of the limit.
+    pub fn may_carry(&self, repeatable: bool, idle: Duration, limit: Duration) -> bool {
+        match repeatable {
+            true => idle < limit,
+            false => idle < limit / 2 && micros(idle) < self.survived.load(Ordering::Relaxed),
+        }
     }
 
     /// How long a connection may be idle, at most `configured`.
@@ -51,10 +58,8 @@ impl IdleTime {
 
     /// The endpoint has closed a connection after it had been idle for that long; the new limit, if that is one.
     pub fn closed_after(&self, idle: Duration, now: Instant) -> Option<Duration> {
-        if idle < SHOWN {
-            self.keeps.store(false, Ordering::Relaxed);
-        }
         let lesson = micros(idle.mul_f64(MARGIN));
+        self.survived.fetch_min(lesson, Ordering::Relaxed);
         let limit = self.limit.load(Ordering::Relaxed);
         if limit != u64::MAX && micros(forgotten(limit, self.since_learned(now))) <= lesson {
             return None;
@@ -76,7 +81,7 @@ impl Default for IdleTime {
             limit: AtomicU64::new(u64::MAX),
             learned: AtomicU64::new(0),
             born: Instant::now(),
-            keeps: AtomicBool::new(false),
+            survived: AtomicU64::new(0),
         }
     }
 }
@@ -142,17 +147,19 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_keeps_connections_once_it_has_shown_it_and_until_it_closes_early() {
+    fn what_cannot_be_repeated_goes_only_where_connections_were_seen_to_survive_that_long() {
         let (time, now) = (IdleTime::default(), Instant::now());
-        assert!(!time.keeps());
-        assert!(!time.open_after(seconds(0.099)));
-        assert!(time.open_after(seconds(0.1)) && time.keeps());
-        time.closed_after(seconds(2.0), now);
-        assert!(time.keeps());
-        time.closed_after(seconds(0.01), now);
-        assert!(!time.keeps());
-        time.reused();
-        assert!(time.keeps());
+        let may = |repeatable, idle| time.may_carry(repeatable, seconds(idle), seconds(1.0));
+        assert!(may(true, 0.9) && !may(true, 1.0));
+        assert!(!may(false, 0.001), "nothing was seen");
+        time.survived(seconds(0.09));
+        assert!(!may(false, 0.001), "that was too short to show anything");
+        time.reused(seconds(0.01));
+        assert!(may(false, 0.009) && !may(false, 0.011));
+        time.survived(seconds(2.0));
+        assert!(may(false, 0.4) && !may(false, 0.5), "half of the limit");
+        time.closed_after(seconds(0.2), now);
+        assert!(may(false, 0.15) && !may(false, 0.17));
     }
 
     #[test]

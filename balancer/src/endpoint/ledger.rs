@@ -5,24 +5,41 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Method};
 use tokio::sync::Notify;
+
+use crate::http1::{RequestHead, Target};
 
 /// A request that is in flight, or was a moment ago.
 #[derive(Debug, Clone)]
 pub struct Noted {
-    /// Its method.
-    pub method: Method,
-    /// Its target, as the worker gets it.
-    pub target: PathAndQuery,
+    /// Its head, as it came.
+    pub head: Arc<RequestHead>,
     /// Its `X-Request-Id`.
-    pub id: HeaderValue,
+    pub id: [u8; 32],
     /// When it began.
     pub begun: Instant,
+}
+
+impl Noted {
+    /// Its target without scheme and authority.
+    pub fn target(&self) -> &str {
+        match Target::of(self.head.target()) {
+            Target::Absolute { rest: "", .. } => "/",
+            Target::Absolute { rest, .. } => rest,
+            _ => self.head.target(),
+        }
+    }
+
+    /// Its path, without the query.
+    pub fn path(&self) -> &str {
+        match self.target().split('?').next() {
+            None | Some("") => "/",
+            Some(path) => path,
+        }
+    }
 }
 
 /// Why a worker's endpoint asks to be replaced.
@@ -148,13 +165,13 @@ mod tests {
     use super::*;
 
     fn noted(number: usize) -> Noted {
-        let target = PathAndQuery::try_from(format!("/{number}")).unwrap();
-        let id = HeaderValue::try_from(number.to_string()).unwrap();
-        Noted { method: Method::GET, target, id, begun: Instant::now() }
+        let head = RequestHead::parse(format!("GET /{number} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+        let id = format!("{number:032}").as_bytes().try_into().unwrap();
+        Noted { head: Arc::new(head), id, begun: Instant::now() }
     }
 
     fn targets(ledger: &Ledger, now: Instant) -> Vec<String> {
-        ledger.requests(now).iter().map(|noted| noted.target.to_string()).collect()
+        ledger.requests(now).iter().map(|noted| noted.target().to_owned()).collect()
     }
 
     #[test]

@@ -1,73 +1,73 @@
 //! What a request must be to be forwarded at all (RFC 9112 §3, RFC 9110 §7.6, §10.1.1).
 
-use http::header::HeaderValue;
-use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{Method, Uri, Version};
+use std::borrow::Cow;
+
+use http::Method;
 
 use super::error::Fault;
 use super::scan::Scan;
+use crate::http1::{Name, RequestHead, Target, Version};
 
 /// What a request's head says of its way.
 #[derive(Debug, Clone)]
-pub struct Admitted {
+pub struct Admitted<'a> {
     /// What goes on as `Host`.
-    pub host: HeaderValue,
+    pub host: &'a [u8],
     /// The target in the form an origin server gets it: path and query, or `*`.
-    pub target: Uri,
+    pub target: Cow<'a, str>,
 }
 
-/// Reads host and target off a head that the parser has let pass. `serverwide` says of an OPTIONS request that its target
-/// had neither path nor query, of which the parser has made `/`.
+impl Admitted<'_> {
+    /// The target without its query.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+}
+
+/// Reads host and target off a head that is strictly HTTP.
 ///
 /// # Errors
 /// The client's fault, if a gateway must refuse the request.
-pub fn admit(request: &Parts, scan: &Scan<'_>, serverwide: bool) -> Result<Admitted, Fault> {
-    if request.method == Method::CONNECT || request.method == Method::TRACE {
+pub fn admit<'a>(head: &'a RequestHead, scan: &Scan) -> Result<Admitted<'a>, Fault> {
+    if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(Fault::MethodRefused);
     }
-    let field = host_field(request, scan)?;
-    if let Some(field) = &field {
-        valid_host(field.as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
+    let host = host_field(head, scan)?;
+    if let Some(host) = host {
+        valid_host(host).then_some(()).ok_or(Fault::BadHost)?;
     }
-    let (host, target) = match (request.uri.scheme_str(), request.uri.authority()) {
-        (None, None) => (field, origin_form(request)?),
-        (Some("http" | "https"), Some(authority)) => {
-            // RFC 9112 §3.2.2: the target's host replaces the field.
-            if authority.as_str().contains('@') {
-                return Err(Fault::BadTarget);
-            }
-            valid_host(authority.as_str().as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
-            let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Fault::BadTarget)?;
-            (Some(host), absolute_form(request, serverwide))
+    let is_options = head.method == Method::OPTIONS;
+    let (host, target) = match Target::of(head.target()) {
+        Target::Origin(target) => (host, target.into()),
+        Target::Asterisk if is_options => (host, "*".into()),
+        // RFC 9112 §3.2.2: the target's host replaces the field.
+        Target::Absolute { authority, rest } if !authority.contains('@') => {
+            valid_host(authority.as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
+            (Some(authority.as_bytes()), origin_form(rest, is_options))
         }
-        _ => return Err(Fault::BadTarget),
+        Target::Absolute { .. } | Target::Asterisk | Target::Other => return Err(Fault::BadTarget),
     };
-    Ok(Admitted { host: host.unwrap_or(NO_HOST), target })
+    // HTTP/1.1 demands the field, which may be empty (RFC 9112 §3.2).
+    Ok(Admitted { host: host.unwrap_or_default(), target })
 }
 
 /// The one `Host` field; HTTP/1.0 may do without.
-fn host_field(request: &Parts, scan: &Scan<'_>) -> Result<Option<HeaderValue>, Fault> {
-    match (scan.hosts, scan.host) {
-        (1, Some(host)) => Ok(Some(host.clone())),
-        (0, _) if request.version == Version::HTTP_10 => Ok(None),
+fn host_field<'a>(head: &'a RequestHead, scan: &Scan) -> Result<Option<&'a [u8]>, Fault> {
+    match scan.hosts {
+        1 => Ok(head.fields.first(Name::Host)),
+        0 if head.version == Version::Http10 => Ok(None),
         _ => Err(Fault::BadHost),
     }
 }
 
-fn origin_form(request: &Parts) -> Result<Uri, Fault> {
-    match request.uri.path() {
-        "*" if request.method == Method::OPTIONS => Ok(request.uri.clone()),
-        path if path.starts_with('/') => Ok(request.uri.clone()),
-        _ => Err(Fault::BadTarget),
+/// What stands behind an authority. RFC 9112 §3.2.4: an OPTIONS request with nothing there is for the whole server.
+fn origin_form(rest: &str, is_options: bool) -> Cow<'_, str> {
+    match rest.chars().next() {
+        None if is_options => "*".into(),
+        None => "/".into(),
+        Some('/') => rest.into(),
+        Some(_) => format!("/{rest}").into(),
     }
-}
-
-/// RFC 9112 §3.2.4: what is for the whole server goes on as `*`.
-fn absolute_form(request: &Parts, serverwide: bool) -> Uri {
-    let target = request.uri.path_and_query().filter(|_| !serverwide).cloned();
-    let other = if serverwide { PathAndQuery::from_static("*") } else { PathAndQuery::from_static("/") };
-    Uri::from(target.unwrap_or(other))
 }
 
 /// `uri-host [":" port]` (RFC 9110 §7.2), strictly: what two readers could read in two ways is refused.
@@ -115,22 +115,15 @@ const IN_NAME: [bool; 256] = {
     allowed
 };
 
-/// For an HTTP/1.0 request without a host: HTTP/1.1 demands the field, which may be empty (RFC 9112 §3.2).
-const NO_HOST: HeaderValue = HeaderValue::from_static("");
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn admitted(method: &str, target: &str, hosts: &[&str]) -> Result<(String, String), Fault> {
-        let mut request = http::Request::builder().method(method).uri(target);
-        for host in hosts {
-            request = request.header("host", *host);
-        }
-        let parts = request.body(()).unwrap().into_parts().0;
-        let scan = Scan::of(&parts)?;
-        admit(&parts, &scan, false)
-            .map(|admitted| (admitted.host.to_str().unwrap().into(), admitted.target.to_string()))
+        let hosts: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
+        let head = RequestHead::parse(format!("{method} {target} HTTP/1.1\r\n{hosts}\r\n").as_bytes()).unwrap();
+        let admitted = admit(&head, &Scan::of(&head)?)?;
+        Ok((String::from_utf8(admitted.host.to_vec()).unwrap(), admitted.target.into_owned()))
     }
 
     #[test]
@@ -142,6 +135,7 @@ mod tests {
         assert_eq!(admitted("OPTIONS", "*", &["x.test"]), ok("x.test", "*"));
         assert_eq!(admitted("OPTIONS", "http://y.test/", &["x.test"]), ok("y.test", "/"));
         assert_eq!(admitted("OPTIONS", "http://y.test?z", &["x.test"]), ok("y.test", "/?z"));
+        assert_eq!(admitted("OPTIONS", "http://y.test", &["x.test"]), ok("y.test", "*"));
         assert_eq!(admitted("GET", "/a//../%2e", &["x.test"]), ok("x.test", "/a//../%2e"));
         for (method, target) in
             [("GET", "*"), ("GET", "ftp://y.test/"), ("GET", "http://u@y.test/"), ("GET", "y.test:80")]
@@ -175,8 +169,8 @@ mod tests {
     #[test]
     fn only_the_one_expectation_is_known() {
         let expect = |value: &str| {
-            let request = http::Request::builder().uri("/").header("host", "x").header("expect", value);
-            Scan::of(&request.body(()).unwrap().into_parts().0).map(|scan| scan.expects_continue)
+            let head = format!("GET / HTTP/1.1\r\nHost: x\r\nExpect: {value}\r\n\r\n");
+            Scan::of(&RequestHead::parse(head.as_bytes()).unwrap()).map(|scan| scan.expects_continue)
         };
         assert_eq!(expect("100-Continue"), Ok(true));
         assert_eq!(expect("200-ok"), Err(Fault::ExpectationFailed));

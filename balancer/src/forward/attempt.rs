@@ -1,42 +1,40 @@
 //! One try at one endpoint.
 
-use std::error::Error;
 use std::future::poll_fn;
-use std::io;
-use std::pin::pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use http::request::Parts;
-use http::{Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http::{Method, StatusCode};
 
 use super::admit::Admitted;
-use super::body::{RequestBody, Upload};
 use super::error::{Fault, Party};
-use super::fields::{self, ClientFields, Framing, RequestFields};
+use super::exchange::{Exchange, Wait};
+use super::fields::{self, Outgoing};
 use super::retry::{Failed, may_retry};
 use super::scan::Scan;
-use super::upstream::{self, Upstream, Upstreams};
-use crate::config::AmbiguousFields;
+use super::upload::Upload;
+use super::upstream::{Upstream, Upstreams, Written, learn};
+use crate::config::{Address, AmbiguousFields};
 use crate::endpoint::Noted;
-use crate::listen::{Client, Wait};
+use crate::http1::{BodyLength, RequestHead, ResponseHead};
+use crate::net::Family;
 use crate::pool::{Place, Pool};
 
 /// What stays the same over all attempts at a request.
 pub(super) struct Outbound<'a> {
     pub(super) pool: &'a Pool,
-    pub(super) head: &'a Parts,
-    pub(super) scan: &'a Scan<'a>,
-    pub(super) admitted: &'a Admitted,
-    pub(super) client: &'a Rc<Client>,
-    pub(super) client_fields: &'a ClientFields,
-    pub(super) own_fields: &'a RequestFields,
-    pub(super) upload: Option<Rc<Upload>>,
-    pub(super) framing: Framing,
+    pub(super) head: &'a Arc<RequestHead>,
+    pub(super) scan: Scan,
+    pub(super) admitted: &'a Admitted<'a>,
     pub(super) ambiguous: AmbiguousFields,
+}
+
+/// The head of a response, how its body is framed, and the connection it came over.
+pub(super) struct Answer {
+    pub(super) head: ResponseHead,
+    pub(super) length: BodyLength,
+    pub(super) upstream: Box<Upstream>,
 }
 
 impl Outbound<'_> {
@@ -46,50 +44,64 @@ impl Outbound<'_> {
     /// it keeps connections.
     pub(super) async fn attempt(
         &self,
+        exchange: &mut Exchange<'_>,
+        upload: &mut Upload,
         place: &mut Place,
         upstreams: &Upstreams,
         attempts: u32,
-    ) -> Result<(Response<Incoming>, Box<Upstream>), Failed> {
+    ) -> Result<Answer, Failed> {
         let endpoint = Arc::clone(place.endpoint());
-        let (repeatable, now) = (self.upload.is_none() && self.head.method.is_idempotent(), Instant::now());
+        let (repeatable, now) = (upload.is_none() && self.head.method.is_idempotent(), Instant::now());
         let mut kept = match place.check_out(repeatable, now) {
-            Some(idle) => Upstream::resume(idle, endpoint.address()).await.ok(),
+            Some((descriptor, connected, idle)) => {
+                let family = if matches!(endpoint.address(), Address::Unix(_)) { Family::Unix } else { Family::Tcp };
+                Some((Upstream::resume((descriptor, connected), family), idle))
+            }
             None if place.owns_connection() => None,
             None => upstreams.check_out(&endpoint, repeatable, now),
         };
         loop {
+            let idle = kept.as_ref().map(|(_, idle)| *idle);
             let mut upstream = match kept.take() {
-                Some(upstream) => upstream,
+                Some((upstream, _)) => upstream,
                 None => {
-                    self.client.renew();
+                    exchange.waits.over();
                     // On the heap: opening is rare, and its state would be part of every request's.
                     let mut opening = Box::pin(Upstream::open(&endpoint, self.pool.timeouts().connect));
-                    let opened = self.unless_late(|cx| opening.as_mut().poll(cx)).await;
-                    let failed = |fault| Failed { fault, sent: false, held: self.held(), attempts };
-                    opened.unwrap_or_else(Err).map_err(failed).inspect_err(|failed| self.blame(place, failed))?
+                    let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
+                        Poll::Ready(opened) => Poll::Ready(opened),
+                        Poll::Pending => wait(cx, exchange, upload).map(Err),
+                    });
+                    let held = !upload.taken();
+                    let failed = |fault| Failed { fault, sent: false, held, attempts };
+                    let opened = opened.await.map_err(failed);
+                    opened.inspect_err(|failed| blame(place, failed, upload))?
                 }
             };
-            let was_used = upstream.was_used();
-            let failed = match self.send(&mut upstream).await {
-                Ok(response) => {
-                    if was_used {
-                        endpoint.idle_time().reused();
+            let failed = match self.send(exchange, upload, &mut upstream, now).await {
+                Ok((head, length)) => {
+                    if let Some(idle) = idle {
+                        endpoint.idle_time().reused(idle);
                     }
-                    return Ok((response, upstream));
+                    return Ok(Answer { head, length, upstream });
                 }
-                Err((fault, sent)) => Failed { fault, sent, held: self.held(), attempts },
+                Err(fault) => {
+                    upload.take_back(&mut upstream);
+                    let sent = upstream.written() > Written::Nothing;
+                    Failed { fault, sent, held: !upload.taken(), attempts }
+                }
             };
             if failed.fault == Fault::ClosedEarly && failed.sent {
                 place.cut();
                 if endpoint.is_of_worker() {
-                    self.pool.cut(endpoint.id(), &self.head.method, self.admitted.target.path());
+                    self.pool.cut(endpoint.id(), &self.head.method, self.admitted.path());
                 }
             }
-            let stale = was_used && failed.fault == Fault::ClosedEarly;
+            let stale = idle.is_some() && failed.fault == Fault::ClosedEarly;
             match failed.sent {
-                _ if !stale => self.blame(place, &failed),
+                _ if !stale => blame(place, &failed, upload),
                 // It was closed while nobody used it; otherwise the request may be the reason.
-                false => upstream::learn(&endpoint, &upstream),
+                false => learn(&endpoint, &upstream),
                 true => {}
             }
             if !(stale && may_retry(Failed { attempts: 0, ..failed }, &self.head.method, 1)) {
@@ -99,102 +111,103 @@ impl Outbound<'_> {
     }
 
     /// Puts the request down where it goes, for the case that its worker dies of it.
-    pub(super) fn note(&self, place: &mut Place) {
-        if let Some(target) = self.admitted.target.path_and_query() {
-            let (method, id, begun) = (&self.head.method, &self.own_fields.id, self.client.begun());
-            place.note(|| Noted { method: method.clone(), target: target.clone(), id: id.clone(), begun });
-        }
+    pub(super) fn note(&self, exchange: &Exchange<'_>, place: &mut Place) {
+        let begun = exchange.stream.begun();
+        place.note(|| Noted { head: Arc::clone(self.head), id: *exchange.own.id(), begun });
     }
 
-    /// A request that took too long as a whole is the endpoint's fault if that had all of the time and all of the request.
-    fn blame(&self, place: &mut Place, failed: &Failed) {
-        let had_all = || failed.attempts == 1 && self.upload.as_ref().is_none_or(|upload| upload.ended());
-        if failed.fault.party() == Party::Endpoint && (failed.fault != Fault::RequestTimeout || had_all()) {
-            place.failed(&failed.fault);
+    /// Sends the request and waits for the head of the answer, whichever comes first.
+    async fn send(
+        &self,
+        exchange: &mut Exchange<'_>,
+        upload: &mut Upload,
+        upstream: &mut Upstream,
+        now: Instant,
+    ) -> Result<(ResponseHead, BodyLength), Fault> {
+        if self.scan.expects_continue && !upload.is_held() && !upload.is_none() {
+            upload.wait_for_continue();
         }
-    }
-
-    /// The error says too whether any of the request may have been seen.
-    async fn send(&self, upstream: &mut Upstream) -> Result<Response<Incoming>, (Fault, bool)> {
-        self.client.renew();
-        match &self.upload {
-            None => self.client.wait(Wait::Response, Instant::now() + self.pool.timeouts().response),
-            Some(upload) => upload.begins(),
-        }
-        let mut sending = pin!(upstream.send(self.request()));
-        let sent = self.unless_late(|cx| upstream.drive(cx, |cx| sending.as_mut().poll(cx)));
-        match sent.await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(mut error)) => {
-                let sent = error.take_message().is_none();
-                Err((self.judge(error.error()), sent))
-            }
-            Err(fault) => Err((fault, true)),
-        }
-    }
-
-    /// Waits until it is too late for what is waited for.
-    async fn unless_late<T>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, Fault> {
-        poll_fn(|cx| match poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending => {
-                self.client.service_expired().map_or(Poll::Pending, |wait| Poll::Ready(Err(Fault::late(wait))))
-            }
-        })
-        .await
-    }
-
-    fn request(&self) -> Request<RequestBody> {
-        let body = match &self.upload {
-            Some(upload) => RequestBody::Upload(Rc::clone(upload)),
-            None => RequestBody::Empty,
-        };
-        let mut request = Request::new(body);
-        *request.method_mut() = self.head.method.clone();
-        *request.uri_mut() = self.admitted.target.clone();
-        *request.headers_mut() = fields::to_worker(
+        fields::to_worker(
+            upstream.begin(),
             self.head,
-            self.scan,
-            &self.admitted.host,
-            self.framing,
-            self.client_fields,
-            self.own_fields,
-            self.ambiguous,
+            &self.scan,
+            &Outgoing {
+                target: &self.admitted.target,
+                host: self.admitted.host,
+                length: upload.length(),
+                client: exchange.client,
+                own: &exchange.own,
+                ambiguous: self.ambiguous,
+                // Else the client has been told to go on already.
+                expects_continue: self.scan.expects_continue && !upload.is_held(),
+            },
         );
-        if let Some(upload) = &self.upload
-            && upload.is_held()
-        {
-            // The client has been told to go on already.
-            upload.rewind();
-            request.headers_mut().remove(header::EXPECT);
-        } else if let Some(upload) = &self.upload
-            && self.scan.expects_continue
-        {
-            let asked = upload.wait_for_continue();
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == StatusCode::CONTINUE {
-                    asked.notify_one();
-                }
-            });
-        }
-        request
+        upload.begins(exchange, now);
+        let head = poll_fn(|cx| self.poll_send(cx, exchange, upload, upstream)).await?;
+        let length = head.length(self.head.method == Method::HEAD)?;
+        upstream.expect_body(length);
+        Ok((head, length))
     }
 
-    /// Whether the request could be sent once more.
-    fn held(&self) -> bool {
-        self.upload.as_ref().is_none_or(|upload| !upload.taken())
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange<'_>,
+        upload: &mut Upload,
+        upstream: &mut Upstream,
+    ) -> Poll<Result<ResponseHead, Fault>> {
+        loop {
+            if (!upload.ended() || upstream.unwritten() > 0)
+                && let Poll::Ready(Err(fault)) = upload.poll(cx, exchange, upstream)
+            {
+                return Poll::Ready(Err(fault));
+            }
+            match upstream.poll_head(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Ready(Ok(head)) if is_final(&head) => return Poll::Ready(Ok(head)),
+                Poll::Ready(Ok(interim)) => self.pass_interim(exchange, upload, interim),
+            }
+        }
+        // Interim responses, which a client may take slowly.
+        if matches!(exchange.stream.poll_flush(cx), Poll::Ready(Err(_))) {
+            return Poll::Ready(Err(Fault::ClientGone));
+        }
+        wait(cx, exchange, upload).map(Err)
     }
 
-    fn judge(&self, error: &hyper::Error) -> Fault {
-        if let Some(fault) = self.upload.as_ref().and_then(|upload| upload.fault()) {
-            return fault;
+    /// 100 opens the way for the body; 103 goes on to whoever waits for a page: others take it for the answer. No other does.
+    fn pass_interim(&self, exchange: &mut Exchange<'_>, upload: &mut Upload, mut interim: ResponseHead) {
+        match interim.status {
+            StatusCode::CONTINUE => upload.asked(exchange),
+            status if status.as_u16() == EARLY_HINTS && self.scan.navigates => {
+                fields::to_client(&mut interim, BodyLength::None);
+                exchange.stream.interim(&interim);
+            }
+            _ => {}
         }
-        let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-        let too_much = io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData);
-        if too_much || error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
-            tracing::debug!(%error, "the endpoint's answer cannot be read");
-            return Fault::BadResponse;
-        }
-        Fault::ClosedEarly
     }
 }
+
+/// Looks whether the client has left, and whether it is too late for what is waited for.
+pub(super) fn wait(cx: &mut Context<'_>, exchange: &mut Exchange<'_>, upload: &Upload) -> Poll<Fault> {
+    if upload.ignores_client() && exchange.stream.poll_gone(cx).is_ready() {
+        return Poll::Ready(Fault::ClientGone);
+    }
+    exchange.waits.late().map_or(Poll::Pending, |wait: Wait| Poll::Ready(Fault::late(wait)))
+}
+
+/// A request that took too long as a whole is the endpoint's fault if that had all of the time and all of the request.
+fn blame(place: &mut Place, failed: &Failed, upload: &Upload) {
+    let had_all = failed.attempts == 1 && upload.ended();
+    if failed.fault.party() == Party::Endpoint && (failed.fault != Fault::RequestTimeout || had_all) {
+        place.failed(&failed.fault);
+    }
+}
+
+fn is_final(head: &ResponseHead) -> bool {
+    !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// RFC 8297.
+const EARLY_HINTS: u16 = 103;

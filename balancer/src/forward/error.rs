@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::StatusCode;
 
-use crate::listen::Wait;
+use super::exchange::Wait;
 use crate::pool::{Reason, Refused};
 
 /// Why a request was not answered by a worker.
@@ -43,6 +43,8 @@ pub enum Fault {
     ClosedEarly,
     /// The endpoint's answer is not HTTP as RFC 9112 has it.
     BadResponse,
+    /// The endpoint's answer has more fields than we take: our limit, and no illness of the endpoint.
+    TooManyFields,
     /// The endpoint switched protocols though nobody asked.
     UnaskedUpgrade,
     /// The endpoint did not answer within `response_timeout`.
@@ -105,6 +107,7 @@ impl Fault {
             Self::ConnectTimeout => (Endpoint, StatusCode::BAD_GATEWAY, "connect_timeout"),
             Self::ClosedEarly => (Endpoint, StatusCode::BAD_GATEWAY, "closed_early"),
             Self::BadResponse => (Endpoint, StatusCode::BAD_GATEWAY, "bad_response"),
+            Self::TooManyFields => (Us, StatusCode::BAD_GATEWAY, "too_many_fields"),
             Self::UnaskedUpgrade => (Endpoint, StatusCode::BAD_GATEWAY, "unasked_upgrade"),
             Self::ResponseTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "response_timeout"),
             Self::WorkerHung => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "worker_hung"),
@@ -128,6 +131,7 @@ impl Fault {
             Wait::Response => Self::ResponseTimeout,
             Wait::ResponseBody => Self::IdleTimeout,
             Wait::Whole => Self::RequestTimeout,
+            Wait::ResponseTaken => Self::ClientStalled,
         }
     }
 

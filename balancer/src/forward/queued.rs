@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use super::attempt::Outbound;
+use super::attempt::{Outbound, wait};
 use super::error::Fault;
+use super::exchange::{Exchange, Wait};
+use super::upload::Upload;
 use crate::endpoint::EndpointId;
-use crate::listen::Wait;
-use crate::observe::Record;
 use crate::pool::{Ask, Claim, Kind, Place, Pool, Refused, Waiting, Wish};
 
 /// A place at an endpoint that is none of `tried`, if there is another. `turn` is that of the place it had before, or 0.
@@ -19,63 +19,44 @@ use crate::pool::{Ask, Claim, Kind, Place, Pool, Refused, Waiting, Wish};
 pub(super) async fn place(
     outbound: &Outbound<'_>,
     pool: &Arc<Pool>,
+    exchange: &mut Exchange<'_>,
+    upload: &Upload,
     wish: Wish,
-    tried: &[EndpointId],
-    turn: u64,
-    record: &mut Option<Box<Record>>,
+    (tried, turn): (&[EndpointId], u64),
 ) -> Result<Place, Fault> {
-    let kind = Kind::of(&outbound.head.method, outbound.admitted.target.path());
+    let kind = Kind::of(&outbound.head.method, outbound.admitted.path());
     // Behind a trusted proxy or a Unix socket are many clients.
-    let client = outbound.client.peer().ip().filter(|_| !outbound.client_fields.are_trusted());
+    let client = exchange.stream.peer().ip().filter(|_| !exchange.client.are_trusted());
     let mut waiting = match pool.claim_slot(&Ask { wish, tried, kind, client, turn }) {
         Claim::Place(place) => return Ok(place),
         Claim::Refused(refused) => return Err(refused.into()),
         Claim::Wait(waiting) => waiting,
     };
-    // Dropped with the wait, whether a place or the client's leaving ends it.
-    let _told = Told { since: waiting.since(), record };
-    wait(outbound, &mut waiting).await
-}
-
-/// Tells a record how long its request has waited.
-struct Told<'a> {
-    since: Instant,
-    record: &'a mut Option<Box<Record>>,
-}
-
-impl Drop for Told<'_> {
-    fn drop(&mut self) {
-        if let Some(record) = self.record {
-            record.queued(self.since.elapsed());
-        }
-    }
+    let place = turn_comes(exchange, upload, &mut waiting).await;
+    exchange.record.queued(waiting.since().elapsed());
+    place
 }
 
 /// Waits without a timer of its own: the tick of the thread says when it is time to look.
-async fn wait(outbound: &Outbound<'_>, waiting: &mut Waiting) -> Result<Place, Fault> {
-    let client = outbound.client;
-    client.renew();
-    client.wait(Wait::Place, waiting.look_at());
+async fn turn_comes(exchange: &mut Exchange<'_>, upload: &Upload, waiting: &mut Waiting) -> Result<Place, Fault> {
+    exchange.waits.wait(Wait::Place, waiting.look_at());
     let answer = poll_fn(|cx| {
         loop {
             if let Poll::Ready(answer) = waiting.poll(cx) {
                 return Poll::Ready(answer.map_err(Fault::from));
             }
-            match client.service_expired() {
-                Some(Wait::Place) => match waiting.look(Instant::now()) {
-                    Ok(()) => {
-                        client.renew();
-                        client.wait(Wait::Place, waiting.look_at());
-                    }
+            match wait(cx, exchange, upload) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Fault::NoEndpoint) => match waiting.look(Instant::now()) {
+                    Ok(()) => exchange.waits.wait(Wait::Place, waiting.look_at()),
                     Err(refused) => return Poll::Ready(Err(refused.into())),
                 },
-                Some(wait) => return Poll::Ready(Err(Fault::late(wait))),
-                None => return Poll::Pending,
+                Poll::Ready(fault) => return Poll::Ready(Err(fault)),
             }
         }
     });
     let answer = answer.await;
-    client.renew();
+    exchange.waits.over();
     answer
 }
 

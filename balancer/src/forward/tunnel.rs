@@ -1,60 +1,78 @@
 //! Two sockets that have become one (RFC 9110 §7.8): bytes flow both ways until both sides have ended.
 
-use bytes::Bytes;
-use tokio::io::{AsyncWriteExt, copy_bidirectional_with_sizes};
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
 
-use super::error::Fault;
-use super::upstream::Upstream;
-use crate::endpoint::Connected;
-use crate::listen::{Client, Socket};
-use crate::observe::Record;
-use crate::pool::Place;
+use super::exchange::Exchange;
+use crate::net::{Buffer, Socket};
 
-/// The worker's side of a tunnel that waits for the client's.
+/// One way through a tunnel. What waits for nothing holds nothing.
 #[derive(Debug)]
-pub(super) struct Tunnel {
-    socket: Socket,
-    read: Bytes,
-    connected: Connected,
-    place: Place,
+struct Way {
+    buffer: Buffer,
+    ended: bool,
+    bytes: u64,
 }
 
-impl Tunnel {
-    /// Takes the worker's socket after its 101.
-    ///
-    /// # Errors
-    /// [`Fault::ClosedEarly`] when the connection broke at that moment.
-    pub(super) fn new(upstream: Upstream, place: Place) -> Result<Self, Fault> {
-        let (socket, read, connected) = upstream.into_socket()?;
-        Ok(Self { socket, read, connected, place })
+/// Passes bytes between the client and `worker`, which has said `read` already. A side that ends is passed on as an end, and the
+/// other direction goes on.
+///
+/// # Errors
+/// When a side breaks.
+pub(super) async fn relay(exchange: &mut Exchange<'_>, worker: &mut Socket, read: Buffer) -> io::Result<()> {
+    exchange.waits.end();
+    // Our own 101 is the first that the client gets.
+    poll_fn(|cx| exchange.stream.poll_flush(cx)).await?;
+    let (client, inbox) = exchange.stream.tunnel();
+    let mut to_worker = Way::new(std::mem::take(inbox));
+    let mut to_client = Way::new(read);
+    let relayed = poll_fn(|cx| {
+        let there = to_worker.poll(cx, client, worker)?;
+        let back = to_client.poll(cx, worker, client)?;
+        if there.is_ready() && back.is_ready() { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
+    })
+    .await;
+    exchange.record.sent(usize::try_from(to_client.bytes).unwrap_or(usize::MAX));
+    relayed
+}
+
+impl Way {
+    fn new(buffer: Buffer) -> Self {
+        Self { buffer, ended: false, bytes: 0 }
     }
 
-    /// Joins it to the client's socket once our own 101 is written.
-    pub(super) fn join(self, client: &Client, record: Option<Box<Record>>) {
-        client.take_over(Box::new(move |socket, read| Box::pin(self.relay(socket, read, record))));
-    }
-
-    /// A side that ends is passed on as an end, and the other direction goes on.
-    async fn relay(self, mut client: Socket, sent_by_client: Bytes, mut record: Option<Box<Record>>) {
-        let Self { socket: mut worker, read: sent_by_worker, connected, place } = self;
-        let relayed = async {
-            worker.write_all(&sent_by_client).await?;
-            client.write_all(&sent_by_worker).await?;
-            copy_bidirectional_with_sizes(&mut client, &mut worker, BUFFER, BUFFER).await
-        };
-        let relayed = relayed.await;
-        if let Some(record) = &mut record {
-            match relayed {
-                Ok((_, to_client)) => {
-                    record.sent(sent_by_worker.len() + usize::try_from(to_client).unwrap_or(usize::MAX))
+    fn poll(&mut self, cx: &mut Context<'_>, from: &mut Socket, to: &mut Socket) -> Poll<io::Result<()>> {
+        for _ in 0..TURNS {
+            while !self.buffer.is_empty() {
+                let written = to.poll_write(cx, self.buffer.unread());
+                if written.is_pending() {
+                    self.buffer.settle();
                 }
-                Err(_) => record.failed("tunnel_broken"),
+                let written = ready!(written)?;
+                self.bytes += written as u64;
+                self.buffer.consume(written);
             }
-            record.worker_done();
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            let read = from.poll_read(cx, self.buffer.room());
+            if read.is_pending() {
+                self.buffer.settle();
+            }
+            match ready!(read)? {
+                0 => {
+                    self.ended = true;
+                    self.buffer = Buffer::default();
+                    to.shut_down();
+                }
+                length => self.buffer.filled(length),
+            }
         }
-        drop((worker, connected, place));
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
-/// Each way; held for as long as the tunnel is open.
-const BUFFER: usize = 16 * 1024;
+/// Pieces before others have their turn.
+const TURNS: usize = 16;

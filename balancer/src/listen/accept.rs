@@ -1,25 +1,28 @@
 //! Accepts connections, whatever keeps them from being accepted for a while.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use rustix::net::{SocketFlags, acceptfrom_with};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::Socket;
-use super::client::Peer;
 use super::open::Queue;
+use crate::net::{Family, Peer, Socket};
 
 /// A listener registered with this thread's runtime.
 pub(super) struct Accepting {
-    listener: Registered,
+    listener: AsyncFd<Queue>,
     spares: Rc<Spares>,
+    /// Accepted since others had their turn.
+    in_a_row: Cell<u32>,
 }
 
 /// A connection, and whether there is a descriptor for it.
@@ -41,29 +44,38 @@ pub(super) struct Spares {
 #[derive(Debug)]
 pub(super) struct Spare(Rc<Spares>);
 
-enum Registered {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
 impl Accepting {
     pub(super) fn new(queue: Queue, spares: &Rc<Spares>) -> io::Result<Self> {
-        let listener = match queue {
-            Queue::Tcp(listener) => Registered::Tcp(TcpListener::from_std(listener)?),
-            Queue::Unix(listener) => Registered::Unix(UnixListener::from_std(listener)?),
-        };
-        Ok(Self { listener, spares: Rc::clone(spares) })
+        // Its successor is `unsafe`: it wants a promise that the descriptor stays open and the same, which `Queue` keeps.
+        #[expect(deprecated, reason = "the successor is unsafe, which is denied")]
+        let listener = AsyncFd::with_interest(queue, Interest::READABLE)?;
+        Ok(Self { listener, spares: Rc::clone(spares), in_a_row: Cell::new(0) })
     }
 
     /// One that waits in the kernel's queue, if there is one. The kernel itself is asked: the runtime may not know of it yet, and
     /// lets a task have so many at once only.
     pub(super) fn accept_now(&self) -> Option<Accepted> {
         loop {
-            match self.listener.accept_now() {
+            match accept(self.listener.get_ref()) {
                 Ok((socket, peer)) => return Some(Accepted { socket, peer, spare: None }),
                 Err(error) if is_of_client(&error) => {}
                 Err(_) => return None,
             }
+        }
+    }
+
+    async fn next(&self) -> io::Result<(Socket, Peer)> {
+        if self.in_a_row.get() >= IN_A_ROW {
+            self.in_a_row.set(0);
+            yield_now().await;
+        }
+        loop {
+            let mut ready = self.listener.readable().await?;
+            if let Ok(accepted) = ready.try_io(|listener| accept(listener.get_ref())) {
+                self.in_a_row.set(self.in_a_row.get() + 1);
+                return accepted;
+            }
+            self.in_a_row.set(0);
         }
     }
 
@@ -72,7 +84,7 @@ impl Accepting {
         let mut pause = PAUSE_MIN;
         let mut spare = None;
         loop {
-            match self.listener.accept().await {
+            match self.next().await {
                 Ok((socket, peer)) => return Accepted { socket, peer, spare },
                 Err(error) if is_of_client(&error) => {}
                 Err(error) => {
@@ -97,28 +109,19 @@ impl Accepting {
     }
 }
 
-impl Registered {
-    fn accept_now(&self) -> io::Result<(Socket, Peer)> {
-        let (socket, address) = match self {
-            Self::Tcp(listener) => SockRef::from(listener).accept()?,
-            Self::Unix(listener) => SockRef::from(listener).accept()?,
-        };
-        socket.set_nonblocking(true)?;
-        match address.as_socket() {
-            Some(peer) => Ok((Socket::Tcp(TcpStream::from_std(socket.into())?), Peer::Tcp(peer))),
-            None => Ok((Socket::Unix(UnixStream::from_std(socket.into())?), Peer::Unix)),
-        }
-    }
-
-    async fn accept(&self) -> io::Result<(Socket, Peer)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
-            }
-            Self::Unix(listener) => Ok((Socket::Unix(listener.accept().await?.0), Peer::Unix)),
-        }
-    }
+/// A connection that waits. Non-blocking from its beginning, and unknown to the runtime: who brings a request along and is
+/// answered at once need not be known to it.
+fn accept(queue: &Queue) -> io::Result<(Socket, Peer)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (descriptor, address) = match queue {
+        Queue::Tcp(listener) => acceptfrom_with(listener, flags)?,
+        Queue::Unix(listener) => acceptfrom_with(listener, flags)?,
+    };
+    let address = address.and_then(|address| std::net::SocketAddr::try_from(address).ok());
+    Ok(match address {
+        Some(address) => (Socket::bare(descriptor, Family::Tcp), Peer::Tcp(address)),
+        None => (Socket::bare(descriptor, Family::Unix), Peer::Unix),
+    })
 }
 
 impl Spares {
@@ -159,5 +162,7 @@ fn is_exhausted(error: &io::Error) -> bool {
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_EXHAUSTED: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Before others have their turn.
+const IN_A_ROW: u32 = 16;
 /// Clients that are told at the same time, per thread.
 const SPARES: usize = 8;

@@ -1,12 +1,13 @@
 //! Closes a connection so that the last answer arrives.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use http::StatusCode;
 use tokio::time::timeout;
 
-use super::{Refusal, Socket};
+use super::Refusal;
+use crate::net::{Buffer, Socket};
 
 /// Ends our side and reads what the client still sends, within bounds.
 ///
@@ -17,41 +18,39 @@ pub(super) async fn lingering(socket: Socket) {
 }
 
 async fn within(limit: Duration, mut socket: Socket) {
+    socket.shut_down();
     let read_to_end = async {
-        socket.shutdown().await?;
-        let (mut buffer, mut left) = (vec![0; 4 * 1024], BYTES_MAX);
+        let mut left = BYTES_MAX;
         while left > 0 {
-            match socket.read(&mut buffer).await? {
+            match read(&mut socket).await {
                 0 => break,
-                read => left = left.saturating_sub(read),
+                length => left = left.saturating_sub(length),
             }
         }
-        Ok::<_, std::io::Error>(())
     };
     // Too slow, too much, or gone: the close that follows is all that is left to do.
     let _ = timeout(limit, read_to_end).await;
 }
 
 /// Answers without a request that could be answered, then closes. `id` is the one in the log.
-pub(super) async fn with_answer(mut socket: Socket, refusal: Refusal, id: HeaderValue) {
+pub(super) async fn with_answer(mut socket: Socket, refusal: Refusal, id: String) {
     if answer(&mut socket, refusal, &id).await {
         lingering(socket).await;
     }
 }
 
 /// The same when others wait for the place: with less patience for a client that reads slowly.
-pub(super) async fn soon_with_answer(mut socket: Socket, refusal: Refusal, id: HeaderValue) {
+pub(super) async fn soon_with_answer(mut socket: Socket, refusal: Refusal, id: String) {
     // Answered when its request has been read: who waited in the queue has sent it, and then the close resets nothing.
-    let mut buffer = vec![0; 4 * 1024];
-    let _ = timeout(SOON, socket.read(&mut buffer)).await;
+    let _ = timeout(SOON, read(&mut socket)).await;
     if answer(&mut socket, refusal, &id).await {
         within(SOON, socket).await;
     }
 }
 
 /// Says it, as far as the client's kernel takes it.
-async fn answer(socket: &mut Socket, refusal: Refusal, id: &HeaderValue) -> bool {
-    let (status, id) = (refusal.status(), id.to_str().unwrap_or_default());
+async fn answer(socket: &mut Socket, refusal: Refusal, id: &str) -> bool {
+    let status = refusal.status();
     let retry = if status == StatusCode::SERVICE_UNAVAILABLE { "Retry-After: 1\r\n" } else { "" };
     let body = text(status, refusal.reason(), id);
     let answer = format!(
@@ -60,7 +59,23 @@ async fn answer(socket: &mut Socket, refusal: Refusal, id: &HeaderValue) -> bool
         body.len()
     );
     // Smaller than any socket buffer; a client that does not even take this gets none.
-    matches!(timeout(SOON, socket.write_all(answer.as_bytes())).await, Ok(Ok(())))
+    let mut rest = answer.as_bytes();
+    let written = async {
+        while !rest.is_empty() {
+            match poll_fn(|cx| socket.poll_write(cx, rest)).await {
+                Ok(length) => rest = &rest[length..],
+                Err(_) => return false,
+            }
+        }
+        true
+    };
+    timeout(SOON, written).await.unwrap_or(false)
+}
+
+/// Reads and drops what has come; 0 at the end.
+async fn read(socket: &mut Socket) -> usize {
+    // Of the thread's pool while something is read, and none while nothing comes.
+    poll_fn(|cx| socket.poll_read(cx, Buffer::pooled().room())).await.unwrap_or(0)
 }
 
 /// The body of an answer of ours: what happened, in words, and the id under which the log has it.

@@ -1,200 +1,141 @@
 //! One client connection from accept to close.
 
-use std::convert::Infallible;
-use std::error::Error;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::Request;
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-
-use super::client::{Client, Expired};
 use super::close;
 use super::parked::Parked;
 use super::registry::{Registered, Registry};
+use super::stream::{After, Stream};
 use super::threads::Counted;
-use super::watched::Watched;
-use super::{Refusal, Service, Socket, framing};
+use super::{Refusal, Service};
+use crate::config::ClientLimits;
+use crate::http1::{Bounds, RequestHead, Search};
 
 /// One client connection, and what it shares with the others of its thread.
 pub(super) struct Connection<S: Service> {
-    pub(super) client: Rc<Client>,
+    pub(super) stream: Stream,
     pub(super) registered: Registered,
     pub(super) counted: Counted,
     pub(super) service: Rc<S>,
     pub(super) registry: Rc<Registry>,
     pub(super) parked: Rc<Parked>,
-    pub(super) http: http1::Builder,
-    pub(super) header_bytes_max: usize,
+    pub(super) limits: Rc<ClientLimits>,
+}
+
+/// What comes after an answer, or at the beginning.
+enum Next {
+    Request,
+    /// What has come is no request.
+    Refused(Refusal),
+    /// Nothing for a while.
+    Idle,
+    /// The client has left, or has had its time.
+    End,
 }
 
 impl<S: Service> Connection<S> {
     /// Serves requests until one side ends the connection, and ends it so that the last answer arrives; or until it has been
     /// idle for a while, and parks it.
-    pub(super) async fn run(self, socket: Socket) {
-        let state = Rc::new(self.service.connected(&self.client));
-        let (mut socket, mut read) = (socket, Bytes::new());
-        loop {
-            let end;
-            (end, socket, read) = self.serve(&state, socket, read).await;
-            match end {
-                // The beginning of a request came with the one before: the parser goes on with it, and the time for it runs.
-                End::Parked if !read.is_empty() => {}
-                End::Parked => {
-                    drop(self.registered);
-                    return self.parked.enter(socket, self.client.peer(), self.client.begun(), self.counted);
-                }
-                end => break self.close(end, socket, read).await,
-            }
-        }
-        drop((self.registered, self.counted));
-    }
-
-    /// Serves requests until the connection ends; then there is its socket, and what has been read and not served.
-    async fn serve(&self, state: &Rc<S::Connection>, socket: Socket, read: Bytes) -> (End, Socket, Bytes) {
-        let client = &self.client;
-        let mut connection = {
-            let watched = Watched::new(socket, Rc::clone(client), self.header_bytes_max, read);
-            let (client, service, state) = (Rc::clone(client), Rc::clone(&self.service), Rc::clone(state));
-            let answer = move |request: Request<Incoming>| {
-                let (client, service, state) = (Rc::clone(&client), Rc::clone(&service), Rc::clone(&state));
-                let same = client.announced() == Some(as_parsed(request.body()));
-                client.request_begins();
-                client.set_unread(!request.body().is_end_stream());
-                async move {
-                    if !same {
-                        // Polled no more: the connection ends.
-                        client.refuse(Refusal::BadFraming);
-                        std::future::pending::<()>().await;
-                    }
-                    let ending = Ending(client);
-                    let response = service.answer(state, request).await;
-                    Ok::<_, Infallible>(response.map(|body| Answer { body, _ending: ending }))
-                }
-            };
-            self.http.serve_connection(TokioIo::new(watched), service_fn(answer))
-        };
-        let mut draining = false;
-        let end = poll_fn(|cx| {
-            client.set_waker(cx.waker());
-            match client.expired() {
-                None | Some(Expired::Service(_)) => {}
-                Some(expired) => return Poll::Ready(End::Expired(expired)),
-            }
-            if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
-                return Poll::Ready(End::Http(result));
-            }
-            // Polled first, so that a request that is already here is served.
-            if self.registry.is_draining() && !draining {
-                draining = true;
-                Pin::new(&mut connection).graceful_shutdown();
-                return Pin::new(&mut connection).poll(cx).map(End::Http);
-            }
-            if client.has_left() {
-                return Poll::Ready(End::Left);
-            }
-            if client.refusal().is_some() {
-                return Poll::Ready(End::Http(Ok(())));
-            }
-            if client.may_be_parked() {
-                return Poll::Ready(End::Parked);
-            }
-            Poll::Pending
+    pub(super) async fn run(mut self) {
+        let state = self.service.connected(self.stream.peer());
+        poll_fn(|cx| {
+            self.stream.alarm.wakes(cx.waker());
+            Poll::Ready(())
         })
         .await;
-        let rest = connection.into_parts();
-        let (socket, unasked) = rest.io.into_inner().into_parts();
-        let read = if unasked.is_empty() { rest.read_buf } else { [rest.read_buf, unasked].concat().into() };
-        (end, socket, read)
-    }
-
-    /// What is rarely waited for waits on the heap, so that the task of every connection stays small.
-    async fn close(&self, end: End, socket: Socket, read: Bytes) {
-        let client = &self.client;
-        let refusal = match &end {
-            End::Http(_) if client.refusal().is_some() => client.refusal(),
-            End::Http(Err(error)) if error.is_parse() => Some(Refusal::of(error, &read)),
-            End::Expired(Expired::Header) => Some(Refusal::SlowHeader),
-            _ => None,
-        };
-        if client.must_reset() && (refusal.is_some() || matches!(end, End::Http(Ok(())))) {
-            socket.end_on_close();
-        }
-        if let Some(refusal) = refusal {
-            let id = self.service.refused(client, refusal);
-            return Box::pin(close::with_answer(socket, refusal, id)).await;
-        }
-        match end {
-            End::Http(Ok(())) => match client.taken_over() {
-                Some(takeover) => takeover(socket, read).await,
-                None if client.is_unread() => Box::pin(close::lingering(socket)).await,
-                None => {}
-            },
-            End::Http(Err(_)) if client.must_reset() => socket.reset_on_close(),
-            End::Http(Err(_)) => {}
-            // What the client did not take would fill the kernel's memory for as long as it likes.
-            End::Expired(Expired::Stalled) => socket.reset_on_close(),
-            End::Expired(_) if client.must_reset() => socket.reset_on_close(),
-            End::Expired(_) | End::Left | End::Parked => {}
+        loop {
+            match self.next_request().await {
+                Next::Request => {}
+                Next::Refused(refusal) => {
+                    let id = self.service.refused(self.stream.peer(), self.stream.begun(), refusal);
+                    return Box::pin(close::with_answer(self.stream.socket, refusal, id)).await;
+                }
+                Next::Idle => {
+                    let (peer, since) = (self.stream.peer(), self.stream.begun());
+                    drop(self.registered);
+                    return self.parked.enter(self.stream.socket, peer, since, self.counted);
+                }
+                Next::End => return,
+            }
+            // On the heap: an idle connection has no state of a request.
+            Box::pin(self.service.answer(&state, &mut self.stream)).await;
+            match self.stream.ends() {
+                After::Next => self.stream.set_begun(Instant::now()),
+                After::Close => return,
+                After::Linger => return Box::pin(close::lingering(self.stream.socket)).await,
+                After::Reset => return self.stream.socket.reset_on_close(),
+            }
         }
     }
-}
 
-enum End {
-    Http(hyper::Result<()>),
-    Expired(Expired),
-    /// The client, while its request was with the service.
-    Left,
-    /// Between requests, idle for a while.
-    Parked,
-}
+    /// Waits for the head of the next request.
+    async fn next_request(&mut self) -> Next {
+        let head = self.limits.header_bytes_max;
+        let bounds = Bounds { line: head.min(REQUEST_LINE_MAX), head };
+        let (mut search, mut begun) = (Search::default(), false);
+        poll_fn(|cx| self.poll_next(cx, bounds, &mut search, &mut begun)).await
+    }
 
-/// How the parser takes a body to be framed, before any of it is read.
-fn as_parsed(body: &Incoming) -> framing::Body {
-    match body.size_hint().exact() {
-        Some(length) => framing::Body::Counted(length),
-        None => framing::Body::Chunked,
+    fn poll_next(&mut self, cx: &mut Context<'_>, bounds: Bounds, search: &mut Search, begun: &mut bool) -> Poll<Next> {
+        let stream = &mut self.stream;
+        loop {
+            if !stream.inbox.is_empty() {
+                if !*begun {
+                    *begun = true;
+                    let now = Instant::now();
+                    stream.set_begun(now);
+                    stream.alarm.set(Some(now + self.limits.header_timeout));
+                }
+                match search.request(stream.inbox.unread(), bounds) {
+                    Ok(None) => {}
+                    Ok(Some(end)) => {
+                        let parsed = RequestHead::parse(&stream.inbox.unread()[..end]);
+                        stream.inbox.consume(end);
+                        return Poll::Ready(match parsed {
+                            Ok(head) => {
+                                stream.alarm.set(None);
+                                stream.begins(head);
+                                Next::Request
+                            }
+                            Err(fault) => Next::Refused(Refusal::NoRequest(fault)),
+                        });
+                    }
+                    Err(fault) => return Poll::Ready(Next::Refused(Refusal::NoRequest(fault))),
+                }
+            }
+            match stream.socket.poll_read(cx, stream.inbox.room()) {
+                Poll::Ready(Ok(length)) if length > 0 => stream.inbox.filled(length),
+                Poll::Ready(_) => return Poll::Ready(Next::End),
+                Poll::Pending => break,
+            }
+        }
+        stream.inbox.settle();
+        let rung = stream.alarm.rung();
+        match (*begun, rung) {
+            (true, Some(_)) => return Poll::Ready(Next::Refused(Refusal::SlowHeader)),
+            (true, None) => return Poll::Pending,
+            // Asked for last, so that a request that is already here is served.
+            (false, _) if self.registry.is_draining() => return Poll::Ready(Next::End),
+            (false, _) => {}
+        }
+        let idle = |limit: Duration| stream.begun() + limit;
+        let over = rung.is_some_and(|now| now >= idle(self.limits.keep_alive_timeout));
+        if over {
+            return Poll::Ready(Next::End);
+        }
+        if rung.is_some() {
+            return Poll::Ready(Next::Idle);
+        }
+        stream.alarm.set(Some(idle(PARK_AFTER.min(self.limits.keep_alive_timeout))));
+        Poll::Pending
     }
 }
 
-/// A service's response body, whose end is the end of the exchange.
-struct Answer<B> {
-    body: B,
-    _ending: Ending,
-}
-
-/// Its drop begins the wait for the next request, whether a response was written, failed or was never made.
-struct Ending(Rc<Client>);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.response_ends();
-    }
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B>
-where
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
+/// However large header sections may be: nobody reads a longer target.
+const REQUEST_LINE_MAX: usize = 64 * 1024;
+/// Who is silent for that long is hardly in the middle of a burst: taking a connection apart and building it again costs
+/// as much as one more request.
+const PARK_AFTER: Duration = Duration::from_millis(500);

@@ -5,54 +5,42 @@
 //! Never looks at what a request wants.
 
 mod accept;
-mod chunks;
-mod client;
+mod alarm;
 mod close;
 mod connection;
 mod control;
-mod framing;
 mod open;
 mod parked;
 mod refusal;
 mod refusing;
 mod registry;
 mod server;
-mod socket;
+mod stream;
 mod threads;
-mod watched;
 
-use std::rc::Rc;
+use std::time::Instant;
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
-
-pub use client::{Client, Peer, Takeover, Wait};
+pub use alarm::Alarm;
 pub use close::text;
 pub use control::Control;
 pub use open::{Listener, SocketFile, open};
 pub use refusal::Refusal;
 pub use server::Server;
-pub use socket::Socket;
+pub use stream::{BodyError, Stream};
+
+use crate::net::Peer;
 
 /// What answers requests.
 pub trait Service: 'static {
     /// What is kept for the life of a connection.
     type Connection: 'static;
-    /// The body of an answer. Its drop is the end of the exchange.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static;
 
     /// A client connected.
-    fn connected(&self, client: &Rc<Client>) -> Self::Connection;
+    fn connected(&self, peer: Peer) -> Self::Connection;
 
-    /// Answers one request; requests of a connection come one after another.
-    fn answer(
-        &self,
-        connection: Rc<Self::Connection>,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Response<Self::Body>>;
+    /// Answers the request of `stream`, to its end; requests of a connection come one after another.
+    fn answer(&self, connection: &Self::Connection, stream: &mut Stream) -> impl Future<Output = ()>;
 
-    /// A request was refused before it got here; the id under which the log has it.
-    fn refused(&self, client: &Client, refusal: Refusal) -> HeaderValue;
+    /// What `peer` has sent was refused before it got here; the id under which the log has it.
+    fn refused(&self, peer: Peer, begun: Instant, refusal: Refusal) -> String;
 }

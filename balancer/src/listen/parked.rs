@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -14,9 +14,8 @@ use slab::Slab;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::Peer;
-use super::socket::{Socket, Stream};
 use super::threads::Counted;
+use crate::net::{Family, Peer, Socket};
 
 /// The parked connections of one thread.
 #[derive(Debug)]
@@ -29,7 +28,9 @@ pub(super) struct Parked {
 
 #[derive(Debug)]
 struct Entry {
-    stream: Stream,
+    descriptor: OwnedFd,
+    family: Family,
+    peer: Peer,
     since: Instant,
     counted: Counted,
 }
@@ -50,15 +51,15 @@ impl Parked {
     /// Keeps a connection that is idle since `since`, of which nothing is unread or unwritten.
     pub(super) fn enter(&self, socket: Socket, peer: Peer, since: Instant, mut counted: Counted) {
         // What fails here is the runtime's end.
-        let Ok(stream) = Stream::new(socket, peer) else { return };
+        let Ok((descriptor, family)) = socket.into_bare() else { return };
         let mut entries = self.entries.borrow_mut();
         let entry = entries.vacant_entry();
         let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
         // Level-triggered: what came in since the last look wakes at once. Without memory for it in the kernel the
         // connection is closed, as an idle one may be at any time.
-        if self.set.get_ref().0.add(&stream, EpollEvent::new(interest, entry.key() as u64)).is_ok() {
+        if self.set.get_ref().0.add(&descriptor, EpollEvent::new(interest, entry.key() as u64)).is_ok() {
             counted.set_parked(true);
-            entry.insert(Entry { stream, since, counted });
+            entry.insert(Entry { descriptor, family, peer, since, counted });
             self.tidying.set((TIDYINGS, self.tidying.get().1));
         }
     }
@@ -76,12 +77,11 @@ impl Parked {
                 let key = usize::try_from(event.data()).unwrap_or(usize::MAX);
                 let Some(entry) = self.leave(key) else { continue };
                 // Most often it is the client's close, which needs no parser.
-                if event.events().contains(EpollFlags::EPOLLRDHUP) && entry.stream.has_ended() {
+                let socket = Socket::bare(entry.descriptor, entry.family);
+                if event.events().contains(EpollFlags::EPOLLRDHUP) && socket.is_at_end() {
                     continue;
                 }
-                if let Ok((socket, peer)) = entry.stream.into_socket() {
-                    serve(socket, peer, entry.counted);
-                }
+                serve(socket, entry.peer, entry.counted);
             }
             // A thousand clients at once must not keep those waiting that are being served.
             tokio::task::yield_now().await;
@@ -123,7 +123,7 @@ impl Parked {
         let mut entry = self.entries.borrow_mut().try_remove(key)?;
         entry.counted.set_parked(false);
         // It was added, so this fails only for a descriptor that is closed, which is out of the set as well.
-        let _ = self.set.get_ref().0.delete(&entry.stream);
+        let _ = self.set.get_ref().0.delete(&entry.descriptor);
         Some(entry)
     }
 }

@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 use tokio::sync::Notify;
 
-use super::Client;
+use super::alarm::Alarm;
 use super::parked::Parked;
-use crate::config::ClientLimits;
 
 /// All connections of a thread, for the tick and for the drain.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    clients: RefCell<Slab<Rc<Client>>>,
+    alarms: RefCell<Slab<Rc<Alarm>>>,
     draining: Cell<bool>,
     changed: Notify,
 }
@@ -27,10 +26,10 @@ pub(super) struct Registered {
 }
 
 impl Registry {
-    pub(super) fn enter(self: &Rc<Self>, client: Rc<Client>) -> Registered {
-        let mut clients = self.clients.borrow_mut();
-        let key = clients.insert(client);
-        if clients.len() == 1 {
+    pub(super) fn enter(self: &Rc<Self>, alarm: Rc<Alarm>) -> Registered {
+        let mut alarms = self.alarms.borrow_mut();
+        let key = alarms.insert(alarm);
+        if alarms.len() == 1 {
             self.changed.notify_waiters();
         }
         Registered { registry: Rc::clone(self), key }
@@ -44,7 +43,7 @@ impl Registry {
     /// Tells every connection to end as soon as nothing is in flight.
     pub(super) fn drain(&self) {
         self.draining.set(true);
-        self.clients.borrow().iter().for_each(|(_, client)| client.wake());
+        self.alarms.borrow().iter().for_each(|(_, alarm)| alarm.wake());
     }
 
     /// Returns when no connection is left.
@@ -53,11 +52,11 @@ impl Registry {
     }
 
     /// Looks for expired waits as long as the thread lives, `tick` apart, which may change; sleeps while there is no connection.
-    pub(super) async fn tick(&self, tick: &Cell<Duration>, limits: &ClientLimits, parked: &Parked) {
+    pub(super) async fn tick(&self, tick: &Cell<Duration>, keep_alive_timeout: Duration, parked: &Parked) {
         let mut looked_away = 0;
         loop {
             if parked.is_empty() {
-                self.until(|clients| !clients.is_empty()).await;
+                self.until(|alarms| !alarms.is_empty()).await;
             }
             let asleep = Instant::now();
             tokio::time::sleep(tick.get()).await;
@@ -70,15 +69,15 @@ impl Registry {
                 continue;
             }
             looked_away = 0;
-            self.clients.borrow().iter().for_each(|(_, client)| client.check(now, limits));
-            parked.expire(now, limits.keep_alive_timeout);
+            self.alarms.borrow().iter().for_each(|(_, alarm)| alarm.look(now));
+            parked.expire(now, keep_alive_timeout);
             parked.tidy(now);
         }
     }
 
-    async fn until(&self, reached: impl Fn(&Slab<Rc<Client>>) -> bool) {
+    async fn until(&self, reached: impl Fn(&Slab<Rc<Alarm>>) -> bool) {
         // One thread: nothing changes between the question and the wait.
-        while !reached(&self.clients.borrow()) {
+        while !reached(&self.alarms.borrow()) {
             self.changed.notified().await;
         }
     }
@@ -86,10 +85,10 @@ impl Registry {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let mut clients = self.registry.clients.borrow_mut();
-        let gone = clients.try_remove(self.key);
-        let empty = clients.is_empty();
-        drop(clients);
+        let mut alarms = self.registry.alarms.borrow_mut();
+        let gone = alarms.try_remove(self.key);
+        let empty = alarms.is_empty();
+        drop(alarms);
         drop(gone);
         if empty {
             self.registry.changed.notify_waiters();

@@ -6,14 +6,12 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hyper::server::conn::http1;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_local, yield_now};
 
 use super::accept::{Accepted, Accepting, Spares};
-use super::client::Peer;
 use super::connection::Connection;
 use super::control::{Control, Order};
 use super::open::{BACKLOG, Listener, Queue};
@@ -21,9 +19,11 @@ use super::parked::Parked;
 use super::refusing::Refusing;
 use super::registry::{Registry, tick_for};
 use super::threads::{Counted, Handed, Threads};
-use super::{Client, Refusal, Service, Socket, close};
+use super::stream::Stream;
+use super::{Alarm, Refusal, Service, close};
 use crate::config::{ClientLimits, ListenAddress};
 use crate::drain::{Draining, Stage};
+use crate::net::{Peer, Socket};
 
 /// Serves connections on one thread.
 #[derive(Debug)]
@@ -45,8 +45,7 @@ struct Serving<S> {
     parked: Rc<Parked>,
     refusing: Rc<Refusing>,
     threads: Arc<Threads>,
-    http: http1::Builder,
-    header_bytes_max: usize,
+    limits: Rc<ClientLimits>,
 }
 
 impl Server {
@@ -116,11 +115,11 @@ impl Server {
         }
         let limits = self.limits.clone();
         let tick_for = move |service: Duration| tick_for(service.min(shortest(&limits)));
-        let (limits, tick) = (self.limits.clone(), Rc::new(Cell::new(tick_for(self.shortest))));
+        let (keep_alive, tick) = (self.limits.keep_alive_timeout, Rc::new(Cell::new(tick_for(self.shortest))));
         let ticks = Rc::clone(&tick);
         let ticking = Rc::clone(&registry);
         let resting = Rc::clone(&parked);
-        spawn_local(async move { ticking.tick(&ticks, &limits, &resting).await });
+        spawn_local(async move { ticking.tick(&ticks, keep_alive, &resting).await });
         let (sleeping, waking) = (Rc::clone(&parked), Rc::clone(&serving));
         spawn_local(async move {
             sleeping.wake(|socket, peer, counted| waking.serve(socket, peer, counted)).await;
@@ -208,24 +207,16 @@ impl<S: Service> Serving<S> {
         threads: &Arc<Threads>,
         limits: &ClientLimits,
     ) -> Self {
-        let header_bytes_max = limits.header_bytes_max;
-        let mut http = http1::Builder::new();
-        http.max_header_size(header_bytes_max)
-            .max_buf_size(header_bytes_max.max(READ_BUFFER))
-            // While a request is answered the parser would have a buffer ready for the next one; `Watched` sees the client leave
-            // without.
-            .half_close(true)
-            .header_read_timeout(None);
         let (registry, parked, threads) = (Rc::clone(registry), Rc::clone(parked), Arc::clone(threads));
-        let refusing = Rc::new(Refusing::for_threads(threads.count()));
-        Self { service, registry, parked, refusing, threads, http, header_bytes_max }
+        let (refusing, limits) = (Rc::new(Refusing::for_threads(threads.count())), Rc::new(limits.clone()));
+        Self { service, registry, parked, refusing, threads, limits }
     }
 
     /// Serves a connection that thread `own` has accepted, or has another thread serve it.
     fn place(&self, own: usize, accepted: Accepted) {
         let Accepted { socket, peer, spare } = accepted;
         if let Some(spare) = spare {
-            let id = self.service.refused(&Client::new(peer), Refusal::DescriptorLimit);
+            let id = self.service.refused(peer, Instant::now(), Refusal::DescriptorLimit);
             spawn_local(async move {
                 close::soon_with_answer(socket, Refusal::DescriptorLimit, id).await;
                 drop(spare);
@@ -246,16 +237,14 @@ impl<S: Service> Serving<S> {
 
     /// Serves a connection that another thread has accepted.
     fn take(&self, handed: Handed) {
-        match handed.arrive() {
-            Ok((socket, peer, counted)) => self.serve(socket, peer, counted),
-            Err(error) => tracing::warn!(%error, "a connection was lost on its way to another thread"),
-        }
+        let (socket, peer, counted) = handed.arrive();
+        self.serve(socket, peer, counted);
     }
 
     /// Says that there are too many connections; this one takes no place among them.
     fn refuse(&self, socket: Socket, peer: Peer) {
         let refusal = Refusal::ConnectionsMax;
-        let id = self.service.refused(&Client::new(peer), refusal);
+        let id = self.service.refused(peer, Instant::now(), refusal);
         let refused = self.refusing.enter();
         let many = self.refusing.are_many();
         spawn_local(async move {
@@ -268,20 +257,19 @@ impl<S: Service> Serving<S> {
     }
 
     fn serve(&self, socket: Socket, peer: Peer, counted: Counted) {
-        let client = Rc::new(Client::new(peer));
+        let alarm = Rc::new(Alarm::default());
         let connection = Connection {
             // Before the task begins, so that a drain in between waits for it.
-            registered: self.registry.enter(Rc::clone(&client)),
-            client,
+            registered: self.registry.enter(Rc::clone(&alarm)),
+            stream: Stream::new(socket, peer, &self.registry, alarm),
             service: Rc::clone(&self.service),
             registry: Rc::clone(&self.registry),
             parked: Rc::clone(&self.parked),
-            http: self.http.clone(),
-            header_bytes_max: self.header_bytes_max,
+            limits: Rc::clone(&self.limits),
             counted,
         };
         // On the heap at once: as a task it would be copied whole several times, at its beginning and at its end.
-        spawn_local(Box::pin(connection.run(socket)));
+        spawn_local(Box::pin(connection.run()));
     }
 }
 
@@ -291,5 +279,3 @@ fn shortest(limits: &ClientLimits) -> Duration {
 
 /// The runtime asks between two turns of a task, for 1,024 events at once: enough for all that a queue of the kernel holds.
 const LOOKS: usize = BACKLOG as usize / 1_024 + 2;
-/// What hyper reads at once and holds for a client at most, besides a header section of the greatest length.
-const READ_BUFFER: usize = 64 * 1024;

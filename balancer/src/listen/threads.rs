@@ -1,13 +1,12 @@
 //! The proxy threads among each other: how many connections each has, and how one gets from one to another.
 
-use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, watch};
 
-use super::client::Peer;
-use super::socket::{Socket, Stream};
+use crate::net::{Family, Peer, Socket};
 
 /// What all threads share.
 #[derive(Debug)]
@@ -30,10 +29,12 @@ pub(super) struct Counted {
     parked: bool,
 }
 
-/// A connection on its way to another thread, taken out of the runtime it was accepted on and counted where it goes.
+/// A connection on its way to another thread, unknown to any runtime and counted where it goes.
 #[derive(Debug)]
 pub(super) struct Handed {
-    stream: Stream,
+    descriptor: OwnedFd,
+    family: Family,
+    peer: Peer,
     counted: Counted,
 }
 
@@ -119,9 +120,9 @@ impl Counted {
     /// Sends the connection to that thread.
     pub(super) fn hand_over(self, socket: Socket, peer: Peer) {
         // A runtime or a thread that ended with the process: nothing to serve either way.
-        if let Ok(stream) = Stream::new(socket, peer) {
+        if let Ok((descriptor, family)) = socket.into_bare() {
             let threads = Arc::clone(&self.threads);
-            let _ = threads.hand_over[self.index].send(Handed { stream, counted: self });
+            let _ = threads.hand_over[self.index].send(Handed { descriptor, family, peer, counted: self });
         }
     }
 }
@@ -134,10 +135,9 @@ impl Drop for Counted {
 }
 
 impl Handed {
-    /// Takes the connection into the runtime of this thread.
-    pub(super) fn arrive(self) -> io::Result<(Socket, Peer, Counted)> {
-        let (socket, peer) = self.stream.into_socket()?;
-        Ok((socket, peer, self.counted))
+    /// Takes the connection to this thread.
+    pub(super) fn arrive(self) -> (Socket, Peer, Counted) {
+        (Socket::bare(self.descriptor, self.family), self.peer, self.counted)
     }
 }
 

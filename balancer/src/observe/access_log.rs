@@ -12,6 +12,7 @@ use tokio::task::spawn_local;
 use super::line::{Line, Quote};
 use super::{Clock, Destination, Record, Writer};
 use crate::config::{AccessLog as Config, AccessLogFormat, AccessLogPath};
+use crate::http1::{Name, RequestHead};
 
 /// The access log of one thread.
 #[derive(Debug)]
@@ -114,6 +115,29 @@ impl Stamp {
     }
 }
 
+/// What a request says that a line repeats.
+#[derive(Default)]
+struct Said<'a> {
+    host: Option<&'a [u8]>,
+    referer: Option<&'a [u8]>,
+    agent: Option<&'a [u8]>,
+}
+
+impl<'a> Said<'a> {
+    fn of(request: Option<&'a RequestHead>) -> Self {
+        let mut said = Self::default();
+        for field in request.into_iter().flat_map(|request| request.fields.iter()) {
+            match field.name {
+                Name::Host => said.host = said.host.or(Some(field.value)),
+                Name::Referer => said.referer = said.referer.or(Some(field.value)),
+                Name::UserAgent => said.agent = said.agent.or(Some(field.value)),
+                _ => {}
+            }
+        }
+        said
+    }
+}
+
 /// nginx's `combined`, then our fields; `-` where there is nothing to say.
 fn combined(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
     let head = &record.head;
@@ -122,15 +146,16 @@ fn combined(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
         None => out.text("unix:"),
     };
     out.text(" - - [").text(time).text("] \"");
-    match &head.line {
-        Some((method, target, version)) => {
-            out.escaped(method.as_str().as_bytes(), Quote::Hex).text(" ").target(target, Quote::Hex);
-            out.text(" ").version(*version)
+    let said = Said::of(head.request.as_deref());
+    match &head.request {
+        Some(request) => {
+            out.text(request.method.as_str()).text(" ").escaped(request.target().as_bytes(), Quote::Hex);
+            out.text(" ").version(request.version)
         }
         None => out.text("-"),
     };
     out.text("\" ").number(record.status.as_u16().into()).text(" ").number(record.bytes).text(" \"");
-    out.field(head.referer.as_ref(), Quote::Hex).text("\" \"").field(head.agent.as_ref(), Quote::Hex);
+    out.field(said.referer, Quote::Hex).text("\" \"").field(said.agent, Quote::Hex);
     out.text("\" rt=").seconds::<MILLIS>(took);
     out.text(" qt=").seconds::<MILLIS>(record.queued).text(" ut=");
     match record.upstream {
@@ -141,7 +166,7 @@ fn combined(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
     out.text(" endpoint=").text(record.endpoint.as_deref().unwrap_or("-"));
     out.text(" attempts=").number(record.attempts.into());
     out.text(" reason=").text(record.reason.unwrap_or("-"));
-    out.text(" id=").escaped(head.id.as_bytes(), Quote::Hex);
+    out.text(" id=").text(head.id.text());
 }
 
 /// One object a line; times in seconds, what is not known left out.
@@ -151,14 +176,15 @@ fn json(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
     if let Some(ip) = head.client {
         out.text(",\"client\":\"").address(ip).text("\"");
     }
-    if let Some((method, target, version)) = &head.line {
-        out.text(",\"method\":\"").escaped(method.as_str().as_bytes(), Quote::Json);
-        out.text("\",\"target\":\"").target(target, Quote::Json);
-        out.text("\",\"version\":\"").version(*version).text("\"");
+    if let Some(request) = &head.request {
+        out.text(",\"method\":\"").escaped(request.method.as_str().as_bytes(), Quote::Json);
+        out.text("\",\"target\":\"").escaped(request.target().as_bytes(), Quote::Json);
+        out.text("\",\"version\":\"").version(request.version).text("\"");
     }
-    for (name, value) in [("host", &head.host), ("referer", &head.referer), ("user_agent", &head.agent)] {
+    let said = Said::of(head.request.as_deref());
+    for (name, value) in [("host", said.host), ("referer", said.referer), ("user_agent", said.agent)] {
         if value.is_some() {
-            out.text(",\"").text(name).text("\":\"").field(value.as_ref(), Quote::Json).text("\"");
+            out.text(",\"").text(name).text("\":\"").field(value, Quote::Json).text("\"");
         }
     }
     out.text(",\"status\":").number(record.status.as_u16().into()).text(",\"bytes\":").number(record.bytes);
@@ -178,7 +204,7 @@ fn json(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
         }
     }
     out.text(",\"attempts\":").number(record.attempts.into());
-    out.text(",\"id\":\"").escaped(head.id.as_bytes(), Quote::Json).text("\"}");
+    out.text(",\"id\":\"").text(head.id.text()).text("\"}");
 }
 
 const BUFFER: usize = 32 * 1024;

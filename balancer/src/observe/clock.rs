@@ -1,5 +1,6 @@
 //! Wall-clock time for a thread, from the monotonic clock.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Turns the instants a request is measured with into wall-clock time without asking the system again.
@@ -39,3 +40,22 @@ impl Default for Clock {
         Self::new()
     }
 }
+
+/// This second as HTTP writes it (RFC 9110 §5.6.7).
+pub fn http_date() -> [u8; 29] {
+    thread_local! {
+        static LAST: Cell<(u64, [u8; 29])> = const { Cell::new((0, [b' '; 29])) };
+    }
+    let second = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (last, text) = LAST.get();
+    if last == second {
+        return text;
+    }
+    let seconds = i64::try_from(second).unwrap_or_default();
+    let now = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    let written = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let text = *written.as_bytes().first_chunk().unwrap_or(&text);
+    LAST.set((second, text));
+    text
+}
+

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::HeaderValue;
 use rand::random;
 
 use super::Clock;
@@ -12,32 +10,55 @@ use super::Clock;
 #[derive(Debug)]
 pub struct Ids {
     clock: Clock,
-    /// The last trace: 16 of its digits tell this thread from all others, in whatever process; those that count are
-    /// written anew for each request.
-    trace: [u8; TRACE],
+    /// The last one. 16 digits of its trace tell this thread from all others, in whatever process; those that count are written
+    /// anew for each request, and of the time what has changed.
+    last: RequestId,
     /// Counts on from a random number, so that a process tells nobody how many requests it has had.
     counter: u64,
-    buffer: BytesMut,
+    /// The seconds that `last` says.
+    second: u64,
 }
 
 /// Values that are new in every request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct RequestId {
+    trace: [u8; TRACE],
+    start: [u8; START],
+}
+
+impl RequestId {
     /// 32 hexadecimal digits.
-    pub id: HeaderValue,
+    pub fn id(&self) -> &[u8; ID] {
+        self.trace[3..].first_chunk().unwrap_or(&[b'0'; ID])
+    }
+
+    /// The same as text.
+    pub fn text(&self) -> &str {
+        // Digits.
+        std::str::from_utf8(self.id()).unwrap_or_default()
+    }
+
     /// `t=SECONDS.MICROS`, when the request began to arrive.
-    pub start: HeaderValue,
+    pub fn start(&self) -> &[u8] {
+        &self.start
+    }
+
     /// W3C Trace Context, version 00, not sampled, with the id as its trace.
-    pub trace: HeaderValue,
+    pub fn trace(&self) -> &[u8] {
+        &self.trace
+    }
 }
 
 impl Ids {
     /// Ids that differ between threads and processes.
     pub fn new() -> Self {
-        let mut trace = *b"00-0000000000000000nnnnnnnnnnnnnnnn-nnnnnnnnnnnnnnnn-00";
+        let mut last = RequestId {
+            trace: *b"00-0000000000000000nnnnnnnnnnnnnnnn-nnnnnnnnnnnnnnnn-00",
+            start: *b"t=0000000000.000000",
+        };
         // Of all zeros it would be invalid.
-        trace[3..19].copy_from_slice(&hex(random::<u64>() | 1));
-        Self { clock: Clock::new(), trace, counter: random(), buffer: BytesMut::with_capacity(BUFFER) }
+        last.trace[3..19].copy_from_slice(&hex(random::<u64>() | 1));
+        Self { clock: Clock::new(), last, counter: random(), second: 0 }
     }
 
     /// The values of a request that began to arrive at `begun`.
@@ -46,30 +67,20 @@ impl Ids {
         let wall = self.clock.wall(begun);
         self.counter = self.counter.wrapping_add(1).max(1);
         let number = hex(self.counter);
-        if self.buffer.capacity() < LENGTH {
-            self.buffer = BytesMut::with_capacity(BUFFER);
-        }
-        self.trace[19..35].copy_from_slice(&number);
-        self.trace[36..52].copy_from_slice(&number);
-        self.buffer.extend_from_slice(&self.trace[3..35]);
-        let id = self.buffer.split().freeze();
-        self.buffer.extend_from_slice(&self.trace);
-        let trace = self.buffer.split().freeze();
-        let start = self.start(wall);
-        RequestId { id: value(id), start: value(start), trace: value(trace) }
+        self.last.trace[19..35].copy_from_slice(&number);
+        self.last.trace[36..52].copy_from_slice(&number);
+        self.set_start(wall);
+        self.last
     }
 
-    fn start(&mut self, wall: Duration) -> Bytes {
-        self.buffer.extend_from_slice(b"t=");
-        self.buffer.extend_from_slice(itoa::Buffer::new().format(wall.as_secs()).as_bytes());
-        let mut micros = *b".000000";
-        let mut rest = wall.subsec_micros();
-        for digit in micros[1..].iter_mut().rev() {
-            *digit += (rest % 10) as u8;
-            rest /= 10;
+    fn set_start(&mut self, wall: Duration) {
+        let start = &mut self.last.start;
+        if wall.as_secs() != self.second {
+            self.second = wall.as_secs();
+            // Ten digits until the year 2286.
+            digits(&mut start[2..12], self.second);
         }
-        self.buffer.extend_from_slice(&micros);
-        self.buffer.split().freeze()
+        digits(&mut start[13..], wall.subsec_micros().into());
     }
 }
 
@@ -79,9 +90,12 @@ impl Default for Ids {
     }
 }
 
-fn value(bytes: Bytes) -> HeaderValue {
-    // Digits and ASCII letters are always a value.
-    HeaderValue::from_maybe_shared(bytes).unwrap_or(HeaderValue::from_static("-"))
+/// Writes a number with leading zeros.
+fn digits(out: &mut [u8], mut number: u64) {
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
 }
 
 fn hex(mut number: u64) -> [u8; 16] {
@@ -95,12 +109,12 @@ fn hex(mut number: u64) -> [u8; 16] {
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Bytes of an id.
+const ID: usize = 32;
 /// Bytes of a trace.
 const TRACE: usize = 55;
-/// Of the three values together, at most.
-const LENGTH: usize = 32 + TRACE + 32;
-/// The values of some seventy requests.
-const BUFFER: usize = 8 * 1024;
+/// Bytes of a time.
+const START: usize = 19;
 
 #[cfg(test)]
 mod tests {
@@ -109,16 +123,16 @@ mod tests {
     #[test]
     fn values_are_well_formed_and_never_the_same() {
         let (mut ids, mut others) = (Ids::new(), Ids::new());
-        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
         let mut seen = std::collections::HashSet::new();
         for _ in 0..1_000 {
             let first = ids.next(Instant::now());
-            assert!(seen.insert(text(&first.id)) && seen.insert(text(&others.next(Instant::now()).id)));
-            assert_eq!(text(&first.id).len(), 32);
-            assert!(text(&first.trace).starts_with(&format!("00-{}-", text(&first.id))));
-            assert_eq!(text(&first.trace).len(), 55);
+            assert!(seen.insert(first.text().to_owned()) && seen.insert(others.next(Instant::now()).text().to_owned()));
+            assert_eq!(first.text().len(), 32);
+            assert!(text(first.trace()).starts_with(&format!("00-{}-", first.text())));
+            assert_eq!(first.trace().len(), 55);
         }
-        let seconds: f64 = text(&ids.next(Instant::now()).start).strip_prefix("t=").unwrap().parse().unwrap();
+        let seconds: f64 = text(ids.next(Instant::now()).start()).strip_prefix("t=").unwrap().parse().unwrap();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
         assert!((now - seconds).abs() < 5.0);
     }
@@ -126,7 +140,12 @@ mod tests {
     #[test]
     fn micros_keep_their_leading_zeros() {
         let mut ids = Ids::new();
-        assert_eq!(ids.start(Duration::from_micros(1_700_000_000_000_042)), "t=1700000000.000042");
-        assert_eq!(ids.start(Duration::from_micros(1_700_000_000_999_999)), "t=1700000000.999999");
+        let mut start = |micros| {
+            ids.set_start(Duration::from_micros(micros));
+            String::from_utf8(ids.last.start().to_vec()).unwrap()
+        };
+        assert_eq!(start(1_700_000_000_000_042), "t=1700000000.000042");
+        assert_eq!(start(1_700_000_000_999_999), "t=1700000000.999999");
+        assert_eq!(start(1_700_000_001_000_000), "t=1700000001.000000");
     }
 }

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::{HeaderValue, Uri, Version};
+use crate::http1::Version;
 
 /// The end of a buffer, onto which everything is put.
 pub(super) struct Line<'a>(pub(super) &'a mut Vec<u8>);
@@ -60,28 +60,17 @@ impl Line<'_> {
     }
 
     pub(super) fn version(&mut self, version: Version) -> &mut Self {
-        match version {
-            Version::HTTP_11 => self.text("HTTP/1.1"),
-            other => {
-                put(self.0, format_args!("{other:?}"));
-                self
-            }
-        }
+        self.text(match version {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        })
     }
 
     /// A field's value; `-` where there is none.
-    pub(super) fn field(&mut self, value: Option<&HeaderValue>, quote: Quote) -> &mut Self {
+    pub(super) fn field(&mut self, value: Option<&[u8]>, quote: Quote) -> &mut Self {
         match value {
-            Some(value) => self.escaped(value.as_bytes(), quote),
+            Some(value) => self.escaped(value, quote),
             None => self.text("-"),
-        }
-    }
-
-    pub(super) fn target(&mut self, target: &Uri, quote: Quote) -> &mut Self {
-        // What came in origin-form is logged without being put together again.
-        match (target.authority(), target.path_and_query()) {
-            (None, Some(path)) => self.escaped(path.as_str().as_bytes(), quote),
-            _ => self.escaped(target.to_string().as_bytes(), quote),
         }
     }
 

@@ -14,7 +14,7 @@ mod record;
 mod writer;
 
 pub use access_log::AccessLog;
-pub use clock::Clock;
+pub use clock::{Clock, http_date};
 pub use ids::{Ids, RequestId};
 pub use journal::{Journal, Reader};
 pub use metrics::{BOUNDS, MethodLabel, Metrics, Times, Totals, Word};

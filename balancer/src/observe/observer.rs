@@ -38,7 +38,7 @@ impl Observer {
         let word = |reason| (if record.rejected { Word::Rejected } else { Word::Broken }, reason);
         self.counters.count(&Served {
             pool: record.pool.as_ref(),
-            method: record.head.method,
+            method: record.head.method(),
             status: record.status,
             took: now.saturating_duration_since(record.head.begun),
             upstream: record.upstream,

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use http::StatusCode;
 
-use super::{MethodLabel, Observer};
+use super::{MethodLabel, Observer, RequestId};
+use crate::http1::RequestHead;
 
 /// What is told of one request; told when it is dropped, whatever became of the request.
 #[derive(Debug)]
@@ -33,25 +34,16 @@ pub struct Head {
     pub begun: Instant,
     /// Who sent it; `None` for a Unix socket.
     pub client: Option<IpAddr>,
-    /// Its method, as it is counted.
-    pub method: MethodLabel,
-    /// The request line; `None` when there was none to read, or nobody wants to know.
-    pub line: Option<(Method, Uri, Version)>,
-    /// `Host`.
-    pub host: Option<HeaderValue>,
-    /// `Referer`.
-    pub referer: Option<HeaderValue>,
-    /// `User-Agent`.
-    pub agent: Option<HeaderValue>,
+    /// All it said; `None` when there was nothing to read.
+    pub request: Option<Arc<RequestHead>>,
     /// Its id.
-    pub id: HeaderValue,
+    pub id: RequestId,
 }
 
 impl Head {
-    /// Of a request of which nothing is told but that it was there.
-    pub fn counted(begun: Instant, method: MethodLabel) -> Self {
-        let id = HeaderValue::from_static("");
-        Self { begun, client: None, method, line: None, host: None, referer: None, agent: None, id }
+    /// Its method, as it is counted.
+    pub(super) fn method(&self) -> MethodLabel {
+        self.request.as_ref().map_or_else(MethodLabel::default, |request| MethodLabel::from(&request.method))
     }
 }
 

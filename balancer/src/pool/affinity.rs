@@ -3,12 +3,12 @@
 use std::hash::Hasher;
 use std::sync::OnceLock;
 
-use http::{HeaderMap, HeaderValue};
 use siphasher::sip::SipHasher24;
 
 use super::key::cookie;
 use crate::config;
 use crate::endpoint::Endpoint;
+use crate::http1::Fields;
 
 /// Writes and reads the affinity cookie.
 ///
@@ -36,10 +36,10 @@ impl Affinity {
     }
 
     /// The tag a request asks for, if it brings a cookie of ours.
-    pub fn wanted(&self, headers: &HeaderMap) -> Option<u64> {
-        cookie(headers, &self.cookie)
-            .filter(|value| value.len() == 16 && value.bytes().all(|byte| byte.is_ascii_hexdigit()))
-            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+    pub fn wanted(&self, fields: &Fields) -> Option<u64> {
+        cookie(fields, &self.cookie)
+            .filter(|value| value.len() == 16 && value.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|hex| u64::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok())
     }
 
     /// The tag of an endpoint.
@@ -50,9 +50,9 @@ impl Affinity {
     }
 
     /// The `Set-Cookie` value that keeps a client at an endpoint (RFC 6265 §4.1).
-    pub fn set_cookie(&self, endpoint: &Endpoint) -> Option<HeaderValue> {
+    pub fn set_cookie(&self, endpoint: &Endpoint) -> String {
         let tag = self.tag(endpoint);
-        HeaderValue::try_from(format!("{}={tag:016x}; Path=/; HttpOnly; SameSite=Lax", self.cookie)).ok()
+        format!("{}={tag:016x}; Path=/; HttpOnly; SameSite=Lax", self.cookie)
     }
 }
 

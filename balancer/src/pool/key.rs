@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
-use http::request::Parts;
-use http::{HeaderMap, header};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Pool;
 use crate::config::{HashKey, Policy};
+use crate::http1::{Fields, Name};
 
 /// What a request wishes of [`Pool::claim`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,16 +18,16 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// Reads the wish off a request. A request without the key hashes by client address, so that it too stays in place.
-    pub fn of(pool: &Pool, request: &Parts, client: Option<IpAddr>) -> Self {
-        let affinity = pool.affinity().and_then(|affinity| affinity.wanted(&request.headers));
+    /// Reads the wish off a request for `target`. A request without the key hashes by client address, so that it too stays in
+    /// place.
+    pub fn of(pool: &Pool, target: &str, fields: &Fields, client: Option<IpAddr>) -> Self {
+        let affinity = pool.affinity().and_then(|affinity| affinity.wanted(fields));
         let Policy::Hash(hash_key) = pool.policy() else { return Self { key: 0, affinity } };
-        let headers = &request.headers;
         let text = match hash_key {
             HashKey::ClientIp => None,
-            HashKey::Uri => request.uri.path_and_query().map(|target| target.as_str().as_bytes()),
-            HashKey::Header(name) => headers.get(name.as_str()).map(|value| value.as_bytes()),
-            HashKey::Cookie(name) => cookie(headers, name).map(str::as_bytes),
+            HashKey::Uri => Some(target.as_bytes()),
+            HashKey::Header(name) => fields.called(name.as_str()),
+            HashKey::Cookie(name) => cookie(fields, name),
         };
         let key = match (text, client) {
             (Some(text), _) => xxh3_64(text),
@@ -40,11 +39,14 @@ impl Wish {
     }
 }
 
-/// The value of a cookie (RFC 6265 §4.2); of several, the first.
-pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let fields = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
-    let mut pairs = fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+/// The value of a cookie (RFC 6265 §4.2), which is bytes; of several, the first.
+pub(super) fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
+    let mut pairs = fields.all(Name::Cookie).flat_map(|field| field.split(|&byte| byte == b';'));
+    pairs.find_map(|pair| {
+        let equals = pair.iter().position(|&byte| byte == b'=')?;
+        let (key, value) = (&pair[..equals], &pair[equals + 1..]);
+        (key.trim_ascii() == name.as_bytes()).then(|| value.trim_ascii())
+    })
 }
 
 #[cfg(test)]
@@ -53,12 +55,12 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_among_others_and_over_several_fields() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::COOKIE, "a=1; lb=x".parse().unwrap());
-        headers.append(header::COOKIE, "b = 2;c=;=".parse().unwrap());
-        assert_eq!(cookie(&headers, "lb"), Some("x"));
-        assert_eq!(cookie(&headers, "b"), Some("2"));
-        assert_eq!(cookie(&headers, "c"), Some(""));
-        assert_eq!(cookie(&headers, "d"), None);
+        let mut fields = Fields::default();
+        fields.append("Cookie", "name=ü; a=1; lb=x".as_bytes());
+        fields.append("cookie", b"b = 2;c=;=;d");
+        assert_eq!(cookie(&fields, "lb"), Some(&b"x"[..]));
+        assert_eq!(cookie(&fields, "b"), Some(&b"2"[..]));
+        assert_eq!(cookie(&fields, "c"), Some(&b""[..]));
+        assert_eq!(cookie(&fields, "d"), None);
     }
 }

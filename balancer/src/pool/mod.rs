@@ -257,7 +257,7 @@ impl Pool {
     /// A worker has died with these requests in flight; returns the methods and paths that are refused from now on, after
     /// `deaths_max` deaths.
     pub fn worker_died(&self, worker: EndpointId, requests: &[Noted], deaths_max: u32) -> Vec<(Method, String)> {
-        let requests: Vec<_> = requests.iter().map(|noted| (noted.method.clone(), noted.target.path())).collect();
+        let requests: Vec<_> = requests.iter().map(|noted| (noted.head.method.clone(), noted.path())).collect();
         self.query_of_death.died(worker, &requests, deaths_max, Instant::now())
     }
 

@@ -1,10 +1,11 @@
 //! A request's place at an endpoint, and the connection that belongs to it.
 
 use std::fmt::Display;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use socket2::{SockRef, Socket};
+use socket2::SockRef;
 
 use super::Pool;
 use super::forecast::Kind;
@@ -46,11 +47,11 @@ pub(super) struct Grant {
 #[derive(Debug)]
 pub(super) struct Kept {
     /// Connected, non-blocking.
-    pub(super) socket: Socket,
+    pub(super) descriptor: OwnedFd,
     pub(super) connected: Connected,
     pub(super) since: Instant,
-    /// When it is too old to be used again.
-    pub(super) until: Instant,
+    /// How long it may be idle.
+    pub(super) limit: Duration,
 }
 
 impl Place {
@@ -73,30 +74,25 @@ impl Place {
         matches!(self.0, Held::Slot(_))
     }
 
-    /// The connection that comes with the place, if it can still be used. Without one, it is time to open one.
-    ///
-    /// A request that is not `repeatable` gets it only in the first half of its time, and only where the endpoint has shown
-    /// that it keeps connections: it could not be sent again.
-    pub fn check_out(&mut self, repeatable: bool, now: Instant) -> Option<(Socket, Connected)> {
+    /// The connection that comes with the place, if it can still be used and may carry the request, see
+    /// [`IdleTime::may_carry`](crate::endpoint::IdleTime::may_carry); and for how long it has been idle. Without one, it is time
+    /// to open one.
+    pub fn check_out(&mut self, repeatable: bool, now: Instant) -> Option<(OwnedFd, Connected, Duration)> {
         let Held::Slot(slot) = &mut self.0 else { return None };
         let kept = slot.grant.as_mut()?.kept.take()?;
-        let idle = now.saturating_duration_since(kept.since);
-        let endpoint = &slot.endpoint;
-        let usable = kept.is_open(endpoint, now)
-            && now < kept.until
-            && (repeatable
-                || (endpoint.idle_time().open_after(idle) && now < kept.since + (kept.until - kept.since) / 2));
-        usable.then_some((kept.socket, kept.connected))
+        let (endpoint, idle) = (&slot.endpoint, kept.idle(now));
+        let usable = kept.is_open(endpoint, now) && endpoint.idle_time().may_carry(repeatable, idle, kept.limit);
+        usable.then_some((kept.descriptor, kept.connected, idle))
     }
 
     /// Leaves a connection to whoever gets the place next, for `keep_alive` at most.
-    pub fn check_in(&mut self, (socket, connected): (Socket, Connected), keep_alive: Duration, now: Instant) {
-        let until = now + self.endpoint().idle_time().limit(keep_alive, now);
+    pub fn check_in(&mut self, (descriptor, connected): (OwnedFd, Connected), keep_alive: Duration, now: Instant) {
+        let limit = self.endpoint().idle_time().limit(keep_alive, now);
         if let Held::Slot(slot) = &mut self.0
             && let Some(grant) = &mut slot.grant
-            && until > now
+            && !limit.is_zero()
         {
-            grant.kept = Some(Kept { socket, connected, since: now, until });
+            grant.kept = Some(Kept { descriptor, connected, since: now, limit });
         }
     }
 
@@ -172,11 +168,17 @@ impl Kept {
     /// Whether the endpoint has neither closed it nor said something nobody asked for; if not, that is learned. One system
     /// call.
     pub(super) fn is_open(&self, endpoint: &Endpoint, now: Instant) -> bool {
-        let peeked = SockRef::from(&self.socket).peek(&mut [std::mem::MaybeUninit::uninit()]);
+        let peeked = SockRef::from(&self.descriptor).peek(&mut [std::mem::MaybeUninit::uninit()]);
         let open = peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
-        if !open {
-            endpoint.idle_time().closed_after(now.saturating_duration_since(self.since), now);
+        match open {
+            true => endpoint.idle_time().survived(self.idle(now)),
+            false => _ = endpoint.idle_time().closed_after(self.idle(now), now),
         }
         open
+    }
+
+    /// For how long it has been idle.
+    pub(super) fn idle(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
     }
 }

@@ -103,7 +103,7 @@ impl Places {
             };
             let room = slots.saturating_sub(endpoint.in_flight());
             stale.extend(idle.drain(room.min(idle.len())..));
-            stale.extend(idle.extract_if(.., |kept| !kept.is_open(endpoint, now) || now >= kept.until));
+            stale.extend(idle.extract_if(.., |kept| !kept.is_open(endpoint, now) || kept.idle(now) >= kept.limit));
             !idle.is_empty()
         });
         stale

@@ -2,6 +2,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::*;
+use crate::http1::Fields;
 use crate::config::Address;
 
 fn pool(policy: config::Policy, affinity: bool) -> Arc<Pool> {
@@ -59,11 +60,11 @@ fn a_cookie_of_ours_leads_back_to_its_endpoint() {
         pool.add(Arc::clone(endpoint), index);
     }
     let affinity = pool.affinity().unwrap();
-    let set = affinity.set_cookie(&endpoints[1]).unwrap();
-    let pair = set.to_str().unwrap().split(';').next().unwrap();
-    let mut headers = http::HeaderMap::new();
-    headers.insert(http::header::COOKIE, format!("theme=dark; {pair}").parse().unwrap());
-    let wish = Wish { key: 0, affinity: affinity.wanted(&headers) };
+    let set = affinity.set_cookie(&endpoints[1]);
+    let pair = set.split(';').next().unwrap();
+    let mut fields = Fields::default();
+    fields.append("Cookie", format!("theme=dark; {pair}").as_bytes());
+    let wish = Wish { key: 0, affinity: affinity.wanted(&fields) };
     for _ in 0..5 {
         assert_eq!(name(pool.claim(&wish, &[], &mut rng)).unwrap(), "app.2");
     }
@@ -75,9 +76,9 @@ fn a_cookie_of_ours_leads_back_to_its_endpoint() {
 fn a_made_up_cookie_is_no_wish() {
     let affinity = Affinity::new(&config::Affinity { cookie: "lb".into() });
     for value in ["", "zz", "0123456789abcdefg", "app.2", "+123456789abcdef"] {
-        let mut headers = http::HeaderMap::new();
-        headers.insert(http::header::COOKIE, format!("lb={value}").parse().unwrap());
-        let wanted = affinity.wanted(&headers);
+        let mut fields = Fields::default();
+        fields.append("Cookie", format!("lb={value}").as_bytes());
+        let wanted = affinity.wanted(&fields);
         assert!(wanted.is_none() || wanted != Some(affinity.tag(&endpoint(2, false))), "{value}");
     }
 }

@@ -112,10 +112,10 @@ impl Obituary {
             return String::new();
         }
         let name = |noted: &Noted| {
-            let target: String = noted.target.as_str().chars().take(TARGET_CHARS_MAX).collect();
-            let id = String::from_utf8_lossy(noted.id.as_bytes());
+            let target: String = noted.target().chars().take(TARGET_CHARS_MAX).collect();
+            let id = String::from_utf8_lossy(&noted.id);
             let age = seconds(self.at.saturating_duration_since(noted.begun));
-            format!("{} {target} since {age}, id {id}", noted.method)
+            format!("{} {target} since {age}, id {id}", noted.head.method)
         };
         let mut named: Vec<_> = self.requests.iter().take(NAMED_MAX).map(name).collect();
         let more = self.in_flight.max(self.requests.len()).saturating_sub(named.len());
@@ -178,10 +178,8 @@ const TARGET_CHARS_MAX: usize = 200;
 
 #[cfg(test)]
 mod tests {
-    use http::uri::PathAndQuery;
-    use http::{HeaderValue, Method};
-
     use super::*;
+    use crate::http1::RequestHead;
 
     fn obituary() -> Obituary {
         Obituary {
@@ -247,9 +245,8 @@ mod tests {
     #[test]
     fn requests_and_memory_are_named_and_so_is_the_kernel() {
         let noted = |target: &'static str| Noted {
-            method: Method::POST,
-            target: PathAndQuery::from_static(target),
-            id: HeaderValue::from_static("a1"),
+            head: Arc::new(RequestHead::parse(format!("POST {target} HTTP/1.1\r\n\r\n").as_bytes()).unwrap()),
+            id: *b"000000000000000000000000000000a1",
             begun: obituary().at,
         };
         let at = obituary().at;
@@ -258,7 +255,7 @@ mod tests {
         assert_eq!(
             died.sentence(),
             "app.2 (pid 123) died: killed by signal 9 (SIGKILL) by the kernel, which was out of memory after 3.2 s with 1 \
-             request in flight (POST /import?x since 0.0 s, id a1), it used 34 MB; starting again in 0.1 s"
+             request in flight (POST /import?x since 0.0 s, id 000000000000000000000000000000a1), it used 34 MB; starting again in 0.1 s"
         );
         assert_eq!(died.restart_reason(), RestartReason::OutOfMemory);
         let many = Obituary { requests: vec![noted("/"); 12], in_flight: 30, ..obituary() };

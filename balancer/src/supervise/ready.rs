@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{Address, Ready};
-use crate::probe::{connect, get};
+use crate::net::{connect, get};
 
 /// Returns when the worker at `address` can serve; `line` is notified when its output has the awaited text.
 pub(super) async fn until_ready(ready: &Ready, address: &Address, line: &Notify) {

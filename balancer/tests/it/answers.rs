@@ -8,7 +8,7 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
 #[test]
 fn an_answer_that_is_not_strict_is_502_and_is_not_asked_for_again() {
     let head = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n5\r\n01234\r\n0\r\n\r\n");
-    let many: String = (0..101).map(|number| format!("X-{number}: 1\r\n")).collect();
+    let many: String = (0..1_025).map(|number| format!("X-{number}: 1\r\n")).collect();
     let cases = [
         head("Content-Length: 5\r\nTransfer-Encoding: chunked"),
         head("Transfer-Encoding: chunked\r\nContent-Length: 5"),
@@ -71,6 +71,28 @@ fn an_answer_that_is_not_strict_is_502_and_is_not_asked_for_again() {
             assert_eq!(client.response().status(), 502, "the client's connection goes on: {start:?}");
         }
         assert_eq!(origin.requests().len(), 4, "once each: {:?}", answer.get(..60));
+    }
+}
+
+#[test]
+fn a_thousand_fields_pass_and_more_are_our_limit_and_no_illness() {
+    for (count, status) in [(101, 200), (1_024, 200), (1_025, 502)] {
+        let many: String = (1..count).map(|number| format!("X-{number}: 1\r\n")).collect();
+        let origin = Origin::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{many}\r\nok"));
+        let pool = format!("{}eject_after = 1\n", super::harness::pool_of(&[&origin]));
+        let mut balancer = Balancer::start("", &pool);
+        let mut client = Client::of(&balancer);
+        for _ in 0..3 {
+            let response = client.get("/");
+            assert_eq!(response.status(), status, "{count}");
+            let last = format!("x-{}", count - 1);
+            assert_eq!(response.field(&last), (status == 200).then_some("1"), "{count}");
+        }
+        if status == 502 {
+            balancer.logged(&["\"reason\":\"too_many_fields\""]);
+            let said = balancer.await_stderr("more than 1,024 fields");
+            assert!(!said.contains("ejected"), "{said}");
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! A panic of our own ends the exchange in which it happens, and nothing else.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::time::Instant;
 
 use ::balancer::config;
 use ::balancer::drain::drain;
-use ::balancer::listen::{Client as Connected, Refusal, Server, Service, open};
-use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
+use ::balancer::http1::{BodyLength, Fields, ResponseHead};
+use ::balancer::listen::{Refusal, Server, Service, Stream, open};
+use ::balancer::net::{Buffer, Peer};
+use http::StatusCode;
 use tokio::runtime::{Builder, LocalOptions};
 
 use super::harness::{Client, Ended};
@@ -16,17 +19,19 @@ struct Panicking;
 
 impl Service for Panicking {
     type Connection = ();
-    type Body = String;
 
-    fn connected(&self, _: &Rc<Connected>) {}
+    fn connected(&self, _: Peer) {}
 
-    async fn answer(&self, _: Rc<()>, request: Request<Incoming>) -> Response<String> {
-        assert_ne!(request.uri().path(), "/panic", "as this test wants it");
-        Response::new("fine".to_owned())
+    async fn answer(&self, (): &(), stream: &mut Stream) {
+        assert_ne!(stream.head().unwrap().target(), "/panic", "as this test wants it");
+        stream.respond(&ResponseHead::new(StatusCode::OK), BodyLength::Known(4), false);
+        stream.send(Buffer::copy_of(b"fine"));
+        stream.finish(&Fields::default());
+        let _ = poll_fn(|cx| stream.poll_flush(cx)).await;
     }
 
-    fn refused(&self, _: &Connected, _: Refusal) -> HeaderValue {
-        HeaderValue::from_static("refused")
+    fn refused(&self, _: Peer, _: Instant, _: Refusal) -> String {
+        "refused".to_owned()
     }
 }
 

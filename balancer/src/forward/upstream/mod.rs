@@ -3,9 +3,6 @@
 //! Each proxy thread keeps its own, so that a request, its client and its worker meet on one thread and nothing is locked.
 
 mod connection;
-mod driver;
-mod interim;
-mod wire;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::endpoint::{Endpoint, EndpointId};
-pub(super) use connection::Upstream;
+pub(super) use connection::{Upstream, Written};
 
 /// The idle connections of one thread.
 #[derive(Debug, Default)]
@@ -32,29 +29,31 @@ struct Kept {
 #[derive(Debug)]
 struct Idle {
     upstream: Box<Upstream>,
-    since: Instant,
-    until: Instant,
+    /// How long it may be idle.
+    limit: Duration,
 }
 
 impl Upstreams {
-    /// The idle connection used last, if one is still open: the others may age out.
-    ///
-    /// A request that is not `repeatable` gets one only in the first half of its time, and only where the endpoint has shown
-    /// that it keeps connections: however seldom that closes one in the very moment in which the request is on its way, it
-    /// could not be sent again.
-    pub(super) fn check_out(&self, endpoint: &Endpoint, repeatable: bool, now: Instant) -> Option<Box<Upstream>> {
+    /// The idle connection used last, if one is still open and may carry the request, see
+    /// [`IdleTime::may_carry`](crate::endpoint::IdleTime::may_carry), and for how long it has been idle; the others may age out.
+    pub(super) fn check_out(&self, endpoint: &Endpoint, repeatable: bool, now: Instant) -> Option<(Box<Upstream>, Duration)> {
         let mut idle = self.idle.borrow_mut();
         let connections = &mut idle.get_mut(&endpoint.id())?.connections;
-        if !repeatable && !endpoint.idle_time().keeps() && !shows_to_keep(endpoint, connections.first_mut()?, now) {
-            return None;
-        }
-        while let Some(last) = connections.pop_if(|last| repeatable || now < last.since + (last.until - last.since) / 2)
+        let idle_time = endpoint.idle_time();
+        if !repeatable
+            && let Some(oldest) = connections.first_mut()
+            && oldest.upstream.is_open()
         {
-            if !last.upstream.is_ready() {
-                learn(endpoint, &last.upstream);
-            } else if now < last.until {
-                return Some(last.upstream);
+            idle_time.survived(oldest.upstream.idle(now));
+        }
+        while let Some(mut last) =
+            connections.pop_if(|last| idle_time.may_carry(repeatable, last.upstream.idle(now), last.limit))
+        {
+            if last.upstream.is_open() {
+                let idle = last.upstream.idle(now);
+                return Some((last.upstream, idle));
             }
+            learn(endpoint, &last.upstream);
         }
         None
     }
@@ -68,15 +67,15 @@ impl Upstreams {
         keep_alive: Duration,
     ) {
         let since = Instant::now();
-        let until = since + endpoint.idle_time().limit(keep_alive, since);
-        if until == since || !upstream.rests(since) {
+        let limit = endpoint.idle_time().limit(keep_alive, since);
+        if limit.is_zero() || !upstream.rests(since) {
             return;
         }
         let mut idle = self.idle.borrow_mut();
         let new = || Kept { endpoint: Arc::clone(endpoint), connections: Vec::new() };
         let connections = &mut idle.entry(endpoint.id()).or_insert_with(new).connections;
         if connections.len() < idle_max {
-            connections.push(Idle { upstream, since, until });
+            connections.push(Idle { upstream, limit });
         }
     }
 
@@ -86,22 +85,19 @@ impl Upstreams {
             tokio::time::sleep(REAP).await;
             let now = Instant::now();
             self.idle.borrow_mut().retain(|_, Kept { endpoint, connections }| {
-                connections.retain_mut(|idle| {
-                    let open = idle.upstream.is_open();
-                    if !open {
-                        learn(endpoint, &idle.upstream);
+                connections.retain_mut(|kept| {
+                    let (open, idle) = (kept.upstream.is_open(), kept.upstream.idle(now));
+                    if open {
+                        endpoint.idle_time().survived(idle);
+                    } else {
+                        learn(endpoint, &kept.upstream);
                     }
-                    open && now < idle.until
+                    open && idle < kept.limit
                 });
                 !connections.is_empty()
             });
         }
     }
-}
-
-/// Whether the connection that is idle for the longest time shows that the endpoint keeps connections.
-fn shows_to_keep(endpoint: &Endpoint, oldest: &mut Idle, now: Instant) -> bool {
-    oldest.upstream.is_open() && endpoint.idle_time().open_after(now.saturating_duration_since(oldest.since))
 }
 
 /// The endpoint has closed a connection while nobody used it: others are not kept for that long.

@@ -1,0 +1,223 @@
+//! What is held for slow clients, in memory: bytes counted over the whole process, and the part of a request's body that was read
+//! before an endpoint got any of it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::http1::Fields;
+use crate::net::Buffer;
+
+/// What all bodies that wait for clients may take together. Above it they stream, at the pace of their clients.
+#[derive(Debug)]
+pub(super) struct Budget {
+    held: AtomicUsize,
+    max: usize,
+    /// Whether it has been said that there is no more.
+    said: AtomicBool,
+}
+
+/// A part of a budget; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    budget: &'static Budget,
+    bytes: usize,
+}
+
+impl Budget {
+    const fn new(max: usize) -> Self {
+        Self { held: AtomicUsize::new(0), max, said: AtomicBool::new(false) }
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let grown = self.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if grown > self.max {
+            self.held.fetch_sub(bytes, Ordering::Relaxed);
+            if !self.said.swap(true, Ordering::Relaxed) {
+                let mib = self.max >> 20;
+                tracing::warn!("bodies held for slow clients take {mib} MiB, as much as they may: others stream");
+            }
+            return false;
+        }
+        true
+    }
+
+    fn give(&self, bytes: usize) {
+        let left = self.held.fetch_sub(bytes, Ordering::Relaxed) - bytes;
+        // Said again when it was half empty in between.
+        if left < self.max / 2 && self.said.load(Ordering::Relaxed) {
+            self.said.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Reserved {
+    /// Nothing of the process's budget yet.
+    pub(super) fn new() -> Self {
+        Self { budget: &PROCESS, bytes: 0 }
+    }
+
+    /// How much it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes so much more; whether there was as much.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        let taken = self.budget.take(bytes);
+        self.bytes += if taken { bytes } else { 0 };
+        taken
+    }
+
+    /// Gives so much back, or what there is.
+    pub(super) fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.budget.give(bytes);
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.shrink(self.bytes);
+    }
+}
+
+/// Pieces of a request's body. Held whole, they stay until an endpoint has answered; else each goes as it is handed on.
+#[derive(Debug)]
+pub(super) struct Held {
+    pieces: VecDeque<Buffer>,
+    reserved: Reserved,
+    /// Which of a body that is held whole comes next.
+    at: usize,
+    whole: bool,
+    trailers: Fields,
+}
+
+impl Held {
+    pub(super) fn new() -> Self {
+        Self {
+            pieces: VecDeque::new(),
+            reserved: Reserved::new(),
+            at: 0,
+            whole: false,
+            trailers: Fields::default(),
+        }
+    }
+
+    /// Whether another piece may be held, of a body that has not ended.
+    pub(super) fn has_room(&mut self, bytes_max: usize) -> bool {
+        let taken = self.taken();
+        !self.whole && taken < bytes_max && self.reserved.grow(taken.saturating_sub(self.reserved.bytes()))
+    }
+
+    pub(super) fn push(&mut self, piece: Buffer) {
+        // Small pieces are put together: a body of chunks of one byte would take a hundred times what it says.
+        let put = self.pieces.back_mut().is_some_and(|last| last.put(piece.unread()));
+        if put {
+            return;
+        }
+        if piece.len() >= PIECE {
+            return self.pieces.push_back(piece);
+        }
+        let mut room = Buffer::with_room(piece.len().max(self.taken() / 2).min(PIECE));
+        room.put(piece.unread());
+        self.pieces.push_back(room);
+    }
+
+    /// There is no more to come.
+    pub(super) fn complete(&mut self, trailers: Fields) {
+        self.whole = true;
+        self.trailers = trailers;
+    }
+
+    /// The next piece to hand on.
+    pub(super) fn next(&mut self) -> Option<Buffer> {
+        if self.whole {
+            let piece = Buffer::copy_of(self.pieces.get(self.at)?.unread());
+            self.at += 1;
+            return Some(piece);
+        }
+        let piece = self.pieces.pop_front()?;
+        self.reserved.shrink(piece.taken());
+        Some(piece)
+    }
+
+    /// Whether all of the body is here.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Whether all of what is here has been handed on.
+    pub(super) fn is_at_end(&self) -> bool {
+        if self.whole { self.at >= self.pieces.len() } else { self.pieces.is_empty() }
+    }
+
+    /// Trailers of a body that is held whole.
+    pub(super) fn trailers(&self) -> &Fields {
+        &self.trailers
+    }
+
+    /// The length of a body that is held whole and has no trailers.
+    pub(super) fn length(&self) -> Option<u64> {
+        let length = self.pieces.iter().map(|piece| piece.len() as u64).sum();
+        (self.whole && self.trailers.is_empty()).then_some(length)
+    }
+
+    /// Begins with the first piece again.
+    pub(super) fn rewind(&mut self) {
+        self.at = 0;
+    }
+
+    /// What has been handed on is not needed any more.
+    pub(super) fn let_go(&mut self) {
+        if self.is_at_end() {
+            self.pieces.clear();
+            self.at = 0;
+            self.reserved = Reserved::new();
+        }
+    }
+
+    fn taken(&self) -> usize {
+        self.pieces.iter().map(Buffer::taken).sum()
+    }
+}
+
+/// Smaller pieces are put together.
+const PIECE: usize = 32 * 1024;
+/// 256 MiB: 128 slow clients with both bodies full.
+static PROCESS: Budget = Budget::new(256 << 20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_no_more_than_there_is_and_what_is_dropped_comes_back() {
+        static BUDGET: Budget = Budget::new(100);
+        let reserved = || Reserved { budget: &BUDGET, bytes: 0 };
+        let (mut one, mut two) = (reserved(), reserved());
+        assert!(one.grow(60) && two.grow(40) && !two.grow(1));
+        assert!(BUDGET.said.load(Ordering::Relaxed));
+        one.shrink(70);
+        assert!(two.grow(60) && !one.grow(1));
+        drop(two);
+        assert_eq!(BUDGET.held.load(Ordering::Relaxed), 0);
+        assert!(!BUDGET.said.load(Ordering::Relaxed), "it will be said again");
+    }
+
+    #[test]
+    fn small_pieces_take_little_more_than_they_say() {
+        let mut held = Held::new();
+        for _ in 0..50_000 {
+            assert!(held.has_room(1 << 20));
+            held.push(Buffer::copy_of(b"x"));
+        }
+        assert!(held.taken() < 200_000, "{}", held.taken());
+        held.complete(Fields::default());
+        assert_eq!(held.length(), Some(50_000));
+        let handed: usize = std::iter::from_fn(|| held.next()).map(|piece| piece.len()).sum();
+        assert!(handed == 50_000 && held.is_at_end());
+        held.rewind();
+        assert!(held.next().is_some());
+    }
+}

@@ -1,0 +1,216 @@
+//! A response body on its way from a worker to a client: at its client's pace, or taken off the worker as fast as it comes.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::error::{Fault, Party};
+use super::exchange::{Exchange, Wait};
+use super::held::Reserved;
+use super::trailers::allow;
+use super::upload::Upload;
+use super::upstream::{Upstream, Upstreams};
+use crate::pool::Place;
+
+/// A response body, with all that is held until its last byte.
+pub(super) struct Relay<'r, 'a> {
+    pub(super) exchange: &'r mut Exchange<'a>,
+    pub(super) upload: &'r mut Upload,
+    /// Given back when the worker has sent everything; dropped, which closes the upstream connection, when not.
+    pub(super) lease: Option<Lease>,
+    pub(super) patience: Patience,
+    /// Bytes that are held for a slow client, at most.
+    pub(super) ahead: usize,
+    pub(super) reserved: Reserved,
+    /// Why the rest does not come.
+    pub(super) failed: Option<Fault>,
+    /// Whether the client has all of it.
+    pub(super) whole: bool,
+}
+
+/// How long is waited.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For the next piece of the worker.
+    pub(super) worker: Duration,
+    /// For a client that takes nothing.
+    pub(super) client: Duration,
+}
+
+/// A place at an endpoint and the connection to it.
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// Before the place: it is closed by the time somebody else gets that.
+    pub(super) upstream: Box<Upstream>,
+    pub(super) place: Place,
+    pub(super) upstreams: Rc<Upstreams>,
+    pub(super) idle_max: usize,
+    pub(super) keep_alive: Duration,
+}
+
+impl Relay<'_, '_> {
+    /// Passes the body on, to its end or until it breaks off.
+    pub(super) async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = 0;
+        while bytes < BYTES_AT_ONCE {
+            let waits_for_worker = self.poll_worker(cx, &mut bytes).is_pending();
+            match self.exchange.poll_flush(cx, self.patience.client) {
+                Poll::Ready(Ok(())) => {
+                    if let Some(fault) = self.failed {
+                        return self.break_off(fault);
+                    }
+                    if self.lease.is_none() {
+                        self.whole = true;
+                        return Poll::Ready(());
+                    }
+                    if waits_for_worker {
+                        return self.wait(cx);
+                    }
+                }
+                Poll::Ready(Err(fault)) => return self.break_off(fault),
+                Poll::Pending if waits_for_worker || self.lease.is_none() || !self.has_room() => return self.wait(cx),
+                Poll::Pending => {}
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes a piece off the worker, if there is room for one; pending when there is none to be had.
+    fn poll_worker(&mut self, cx: &mut Context<'_>, bytes: &mut usize) -> Poll<()> {
+        if self.lease.is_some() && !self.has_room() {
+            if self.exchange.waits.is(Wait::ResponseBody) {
+                self.exchange.waits.over();
+            }
+            return Poll::Ready(());
+        }
+        let Some(lease) = &mut self.lease else { return Poll::Ready(()) };
+        if !self.upload.ended()
+            && let Poll::Ready(Err(fault)) = self.upload.poll(cx, self.exchange, &mut lease.upstream)
+        {
+            // A request body that cannot go on behind an early answer.
+            self.fail(fault);
+            return Poll::Ready(());
+        }
+        match lease.upstream.poll_body(cx) {
+            Poll::Pending => {
+                if !self.exchange.waits.is(Wait::ResponseBody) {
+                    self.exchange.waits.wait(Wait::ResponseBody, Instant::now() + self.patience.worker);
+                }
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(piece)) => {
+                if self.exchange.waits.is(Wait::ResponseBody) {
+                    self.exchange.waits.over();
+                }
+                if let Some(piece) = piece {
+                    *bytes += piece.len();
+                    self.exchange.record.sent(piece.len());
+                    self.exchange.stream.send(piece);
+                }
+                if lease.upstream.body_is_done() {
+                    self.finish();
+                }
+            }
+            Poll::Ready(Err(fault)) => {
+                lease.place.cut();
+                self.fail(fault);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether another piece may be held. One always may, so that a body flows when there is no room at all.
+    fn has_room(&mut self) -> bool {
+        let waiting = self.exchange.stream.waiting();
+        if waiting == 0 {
+            return true;
+        }
+        let reserved = self.reserved.bytes();
+        if waiting < reserved {
+            self.reserved.shrink(reserved - waiting);
+        }
+        waiting < self.ahead && self.reserved.grow(waiting.saturating_sub(reserved))
+    }
+
+    /// The worker has sent everything.
+    fn finish(&mut self) {
+        let Some(mut lease) = self.lease.take() else { return };
+        let mut trailers = lease.upstream.take_trailers();
+        allow(&mut trailers);
+        self.exchange.stream.finish(&trailers);
+        lease.give_back(self.upload.ended());
+        self.exchange.record.worker_done();
+        self.exchange.waits.over();
+    }
+
+    /// The rest does not come. What has come is written first: the client sees a response that breaks off instead of none.
+    fn fail(&mut self, fault: Fault) {
+        if let Some(mut lease) = self.lease.take()
+            && fault.party() == Party::Endpoint
+            // Of the whole request a slow client may have taken the most.
+            && fault != Fault::RequestTimeout
+        {
+            lease.place.failed(&fault);
+        }
+        self.failed.get_or_insert(fault);
+        self.exchange.record.failed(fault.reason());
+        self.exchange.waits.over();
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.upload.ignores_client() && self.exchange.stream.poll_gone(cx).is_ready() {
+            return self.break_off(Fault::ClientGone);
+        }
+        match self.exchange.waits.late() {
+            None => Poll::Pending,
+            Some(Wait::ResponseTaken) => self.break_off(Fault::ClientStalled),
+            Some(wait) => {
+                self.fail(Fault::late(wait));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    fn break_off(&mut self, fault: Fault) -> Poll<()> {
+        self.fail(fault);
+        self.exchange.stream.cut();
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Relay<'_, '_> {
+    fn drop(&mut self) {
+        // The end of the program, or of a drain, came before that of the body.
+        if !self.whole {
+            self.exchange.record.failed(Fault::ClientGone.reason());
+        }
+    }
+}
+
+impl Lease {
+    /// Keeps the connection for the next request and frees the place. A request body that is still under way ends here: the
+    /// worker has answered without it.
+    pub(super) fn give_back(self, upload_ended: bool) {
+        let Self { upstream, mut place, upstreams, idle_max, keep_alive } = self;
+        place.served();
+        if !upload_ended || idle_max == 0 || keep_alive.is_zero() {
+            drop(upstream);
+            return;
+        }
+        if !place.owns_connection() {
+            upstreams.check_in(place.endpoint(), upstream, idle_max, keep_alive);
+        } else if let Some(idle) = upstream.into_idle() {
+            place.check_in(idle, keep_alive, Instant::now());
+        }
+    }
+}
+
+/// A worker that sends faster than its client takes must not keep the thread from its other connections.
+const BYTES_AT_ONCE: usize = 256 * 1024;

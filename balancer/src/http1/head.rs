@@ -1,0 +1,287 @@
+//! Request and response heads.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use http::{Method, StatusCode};
+use httparse::{Error, Header, ParserConfig};
+
+use super::encode::status_line;
+use super::fault::{RequestFault, ResponseFault};
+use super::fields::Fields;
+use super::framing::{self, BodyLength};
+use super::name::Name;
+
+/// The version of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// The head of a request: all it said, as it said it.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// The version its client speaks.
+    pub version: Version,
+    /// How its body is framed.
+    pub length: BodyLength,
+    /// Its fields.
+    pub fields: Fields,
+    target: Range<u32>,
+}
+
+/// The head of a response.
+#[derive(Debug, Clone)]
+pub struct ResponseHead {
+    /// The status code.
+    pub status: StatusCode,
+    /// The version the endpoint speaks.
+    pub version: Version,
+    /// Its fields.
+    pub fields: Fields,
+    reason: Range<u32>,
+}
+
+impl RequestHead {
+    /// Reads a whole head, as [`super::Search`] has found it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RequestFault> {
+        let mut uninit = [const { MaybeUninit::<Header<'_>>::uninit() }; REQUEST_FIELDS_MAX];
+        let mut parsed = httparse::Request::new(&mut []);
+        match parsed.parse_with_uninit_headers(bytes, &mut uninit) {
+            Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
+            Ok(_) => return Err(RequestFault::Malformed),
+            Err(Error::TooManyHeaders) => return Err(RequestFault::HeaderTooLarge),
+            Err(_) => return Err(why_not(bytes)),
+        }
+        let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+            return Err(RequestFault::Malformed);
+        };
+        // RFC 9112 §3.2: a target has no fragment; whoever drops it reads another target.
+        if memchr::memchr(b'#', target.as_bytes()).is_some() {
+            return Err(RequestFault::BadTarget);
+        }
+        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| RequestFault::Malformed)?;
+        let at = offset(bytes, target.as_bytes());
+        let fields = listed(bytes, parsed.headers);
+        let length = framing::of_request(&fields, version)?;
+        Ok(Self { method, version, length, fields, target: at.start as u32..at.end as u32 })
+    }
+
+    /// The target, as it came.
+    pub fn target(&self) -> &str {
+        // It was text when the head was read.
+        std::str::from_utf8(&self.fields.bytes[range(&self.target)]).unwrap_or_default()
+    }
+
+    /// Whether the client wants the connection to be closed behind the answer (RFC 9112 §9.3).
+    pub fn wants_close(&self) -> bool {
+        let says = |word| self.fields.all(Name::Connection).any(|value| super::lists(value, word));
+        match self.version {
+            Version::Http11 => says(b"close"),
+            Version::Http10 => !says(b"keep-alive") || says(b"close"),
+        }
+    }
+}
+
+impl ResponseHead {
+    /// An answer of our own, without fields yet.
+    pub fn new(status: StatusCode) -> Self {
+        Self { status, version: Version::Http11, fields: Fields::default(), reason: 0..0 }
+    }
+
+    /// Reads a whole head, as [`super::Search`] has found it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ResponseFault> {
+        let mut few = [const { MaybeUninit::<Header<'_>>::uninit() }; FEW];
+        match parse_response(bytes, &mut few) {
+            Err(ResponseFault::TooManyFields) => {
+                let mut many = [const { MaybeUninit::<Header<'_>>::uninit() }; RESPONSE_FIELDS_MAX];
+                parse_response(bytes, &mut many)
+            }
+            parsed => parsed,
+        }
+    }
+
+    /// How the body behind it is framed. `to_head` says that the request was a HEAD.
+    ///
+    /// # Errors
+    /// `Malformed`, for a body that two readers could end in two places.
+    pub fn length(&self, to_head: bool) -> Result<BodyLength, ResponseFault> {
+        framing::of_response(&self.fields, self.version, self.status, to_head)
+    }
+
+    /// The reason phrase, as the endpoint wrote it.
+    pub fn reason(&self) -> &[u8] {
+        &self.fields.bytes[range(&self.reason)]
+    }
+
+    /// Writes the status line and all fields, not the empty line.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        status_line(out, self.status, self.reason());
+        self.fields.write(out, |_| true);
+    }
+}
+
+fn parse_response<'b>(bytes: &'b [u8], uninit: &mut [MaybeUninit<Header<'b>>]) -> Result<ResponseHead, ResponseFault> {
+    let mut parsed = httparse::Response::new(&mut []);
+    match ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, uninit) {
+        Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
+        Err(Error::TooManyHeaders) => return Err(ResponseFault::TooManyFields),
+        _ => return Err(ResponseFault::Malformed),
+    }
+    let (Some(code), Some(reason), Some(minor)) = (parsed.code, parsed.reason, parsed.version) else {
+        return Err(ResponseFault::Malformed);
+    };
+    let status = StatusCode::from_u16(code).map_err(|_| ResponseFault::Malformed)?;
+    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+    // Of an empty one the parser gives a text of its own.
+    let at = if reason.is_empty() { 0..0 } else { offset(bytes, reason.as_bytes()) };
+    let fields = listed(bytes, parsed.headers);
+    Ok(ResponseHead { status, version, fields, reason: at.start as u32..at.end as u32 })
+}
+
+/// The fields that the tokenizer has found in `bytes`, with a copy of these.
+fn listed(bytes: &[u8], headers: &[Header<'_>]) -> Fields {
+    let mut fields = Fields::new(bytes.to_vec(), headers.len() + FIELDS_MORE);
+    for header in headers {
+        fields.push(offset(bytes, header.name.as_bytes()), offset(bytes, header.value.trim_ascii()));
+    }
+    fields
+}
+
+/// Where `part` stands in `whole`, of which it is a part.
+fn offset(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len());
+    start..(start + part.len()).min(whole.len())
+}
+
+fn range(range: &Range<u32>) -> Range<usize> {
+    range.start as usize..range.end as usize
+}
+
+/// Of several faults in a head, one in the field that frames it counts: a line that is folded hides its value.
+fn why_not(bytes: &[u8]) -> RequestFault {
+    for line in bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end) {
+        let Some(colon) = memchr::memchr(b':', line) else { continue };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if Name::of(name) == Name::TransferEncoding && !value.eq_ignore_ascii_case(b"chunked") {
+            return RequestFault::UnknownCoding;
+        }
+    }
+    RequestFault::Malformed
+}
+
+/// More is refused with 431.
+const REQUEST_FIELDS_MAX: usize = 100;
+/// More is refused with 502. Some frameworks send a cookie or a link for each of many things.
+const RESPONSE_FIELDS_MAX: usize = 1_024;
+/// What nearly every response does with; the list for the most takes 32 KiB of stack.
+const FEW: usize = 64;
+/// Those that we put behind a response's.
+const FIELDS_MORE: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(text: &str) -> Result<RequestHead, RequestFault> {
+        RequestHead::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn a_request_head_says_what_it_said() {
+        let head = request("POST /a?b HTTP/1.1\r\nHost: a\r\nX-Own:\t b \r\ncontent-length: 003\r\n\r\n").unwrap();
+        assert_eq!((head.method, head.version, head.length), (Method::POST, Version::Http11, BodyLength::Known(3)));
+        let fields: Vec<_> = head.fields.iter().map(|field| (field.spelled, field.value)).collect();
+        assert_eq!(fields, [(&b"Host"[..], &b"a"[..]), (b"X-Own", b"b"), (b"content-length", b"003")]);
+        assert_eq!(request("\r\nGET * HTTP/1.0\r\n\r\n").unwrap().target(), "*");
+    }
+
+    #[test]
+    fn what_two_readers_would_end_in_two_places_is_refused() {
+        let fault = |fields: &str| request(&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")).err();
+        for fields in [
+            "Content-Length: 3\r\nTransfer-Encoding: chunked",
+            "transfer-encoding: chunked\r\nX: y\r\ncontent-length: 0",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Content-Length: 3\r\nContent-Length: 4",
+            "Content-Length: 3, 3",
+            "Content-Length: +3",
+            "Content-Length: 0x3",
+            "Content-Length: 3 3",
+            "Content-Length: 3.0",
+            "Content-Length: 1_0",
+            "Content-Length:",
+            "Content-Length: 18446744073709551616",
+        ] {
+            assert_eq!(fault(fields), Some(RequestFault::BadFraming), "{fields:?}");
+        }
+        for fields in [
+            "Transfer-Encoding: gzip",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: chunked, identity",
+            "Transfer-Encoding: chunked;q=1",
+            "Transfer-Encoding: \"chunked\"",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding: \u{b}chunked",
+            "Transfer-Encoding:",
+            "Transfer-Encoding:\r\n chunked",
+        ] {
+            assert_eq!(fault(fields), Some(RequestFault::UnknownCoding), "{fields:?}");
+        }
+        assert_eq!(fault("Content-Length: 18446744073709551615"), None);
+        assert_eq!(fault("Content-Length: 3\r\nContent-Length: 03"), None);
+        assert_eq!(request("GET /a#b HTTP/1.1\r\n\r\n").err(), Some(RequestFault::BadTarget));
+        assert!(request("G#T /a HTTP/1.1\r\n\r\n").is_ok());
+    }
+
+    #[test]
+    fn a_request_has_a_hundred_fields_and_a_response_a_thousand() {
+        let fields = |count: usize| "A: b\r\n".repeat(count);
+        let request = |count| request(&format!("GET / HTTP/1.1\r\n{}\r\n", fields(count)));
+        assert!(request(100).is_ok());
+        assert_eq!(request(101).err(), Some(RequestFault::HeaderTooLarge));
+        let response = |count| ResponseHead::parse(format!("HTTP/1.1 200 OK\r\n{}\r\n", fields(count)).as_bytes());
+        assert_eq!(response(1_024).unwrap().fields.len(), 1_024);
+        assert_eq!(response(1_025).err(), Some(ResponseFault::TooManyFields));
+    }
+
+    #[test]
+    fn a_response_keeps_its_reason_and_is_framed_by_what_it_answers() {
+        let head = |text: &str| ResponseHead::parse(text.as_bytes());
+        assert_eq!(head("HTTP/1.1 404 Nothing Here\r\n\r\n").unwrap().reason(), b"Nothing Here");
+        assert_eq!(head("HTTP/1.0 200\r\n\r\n").unwrap().reason(), b"");
+        let length = |text: &str, to_head| head(text).unwrap().length(to_head);
+        assert_eq!(length("HTTP/1.1 200 OK\r\n\r\n", false), Ok(BodyLength::UntilClose));
+        assert_eq!(length("HTTP/1.1 200 OK\nContent-Length: 3\n\n", false), Ok(BodyLength::Known(3)));
+        assert_eq!(length("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", true), Ok(BodyLength::None));
+        assert_eq!(length("HTTP/1.1 204 x\r\nTransfer-Encoding: chunked\r\n\r\n", false), Ok(BodyLength::None));
+        for framing in ["Content-Length: 3\r\nContent-Length: 3", "Transfer-Encoding: gzip", "Content-Length: -1"] {
+            let text = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n");
+            assert_eq!(length(&text, false), Err(ResponseFault::Malformed), "{framing}");
+        }
+        let old = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(length(old, false), Err(ResponseFault::Malformed));
+    }
+
+    #[test]
+    fn a_connection_ends_as_its_client_wants() {
+        let wants = |version: &str, connection: &str| {
+            let head = format!("GET / HTTP/{version}\r\nHost: a\r\nConnection: {connection}\r\n\r\n");
+            request(&head).unwrap().wants_close()
+        };
+        assert!(!wants("1.1", "keep-alive") && wants("1.1", "x, Close"));
+        assert!(wants("1.0", "x") && !wants("1.0", "Keep-Alive") && wants("1.0", "keep-alive, close"));
+    }
+}

@@ -1,0 +1,25 @@
+//! HTTP/1 messages as pure functions over bytes: one strict reader and one writer, for both sides.
+//!
+//! Decides where a message ends, how its body is framed and what of it is wrong. Called by `net`, `listen` and `forward` with
+//! the bytes they have. Never touches a socket, a clock or a runtime.
+
+mod body;
+mod chunked;
+mod encode;
+mod fault;
+mod fields;
+mod framing;
+mod head;
+mod name;
+mod search;
+mod target;
+
+pub use body::{BodyDecoder, Decoded, Ended};
+pub use encode::{CHUNK_PREFIX_MAX, LAST_CHUNK, chunk_prefix, request_line, status_line, trailer_section};
+pub use fault::{BadBody, RequestFault, ResponseFault};
+pub use fields::{Field, FieldRef, Fields, lists};
+pub use framing::BodyLength;
+pub use head::{RequestHead, ResponseHead, Version};
+pub use name::Name;
+pub use search::{Bounds, Search};
+pub use target::Target;

@@ -1,0 +1,99 @@
+//! When a connection has waited too long.
+//!
+//! A timer per wait would cost every request a few insertions into the runtime's wheel. Instead the end of a wait is written down
+//! here, and a tick of the thread looks at all its connections several times per shortest limit; see `registry`.
+
+use std::cell::{Cell, RefCell};
+use std::task::Waker;
+use std::time::Instant;
+
+/// One connection's. Lives on one thread.
+#[derive(Debug, Default)]
+pub struct Alarm {
+    until: Cell<Option<Instant>>,
+    rung: Cell<Option<Instant>>,
+    /// Whether to wake the connection at each tick.
+    watched: Cell<bool>,
+    ticked: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Alarm {
+    /// Wakes the connection at that time, or never.
+    pub fn set(&self, until: Option<Instant>) {
+        self.until.set(until);
+    }
+
+    /// The time, if the alarm has rung since this was asked the last time.
+    pub fn rung(&self) -> Option<Instant> {
+        self.rung.take()
+    }
+
+    /// Wakes the connection at each tick from now on, or no longer: to look for what nothing else would tell it.
+    pub(super) fn watch(&self, watched: bool) {
+        self.watched.set(watched);
+    }
+
+    /// Whether a tick has passed while it was watched.
+    pub(super) fn ticked(&self) -> bool {
+        self.ticked.take()
+    }
+
+    /// Whom to wake; a connection is one task.
+    pub(super) fn wakes(&self, waker: &Waker) {
+        self.waker.replace(Some(waker.clone()));
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// A tick: rings if it is time.
+    pub(super) fn look(&self, now: Instant) {
+        let due = self.until.get().is_some_and(|until| now >= until);
+        if due {
+            // Once; what comes of it is the connection's business.
+            self.until.set(None);
+            self.rung.set(Some(now));
+        }
+        if self.watched.get() {
+            self.ticked.set(true);
+        }
+        if due || self.watched.get() {
+            self.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn it_rings_once_when_it_is_time() {
+        let (alarm, now) = (Alarm::default(), Instant::now());
+        let later = now + Duration::from_secs(1);
+        alarm.set(Some(later));
+        alarm.look(now);
+        assert_eq!(alarm.rung(), None);
+        alarm.look(later);
+        assert_eq!((alarm.rung(), alarm.rung()), (Some(later), None));
+        alarm.look(later + Duration::from_secs(1));
+        assert_eq!(alarm.rung(), None, "not set again");
+    }
+
+    #[test]
+    fn only_who_is_watched_is_told_of_a_tick() {
+        let (alarm, now) = (Alarm::default(), Instant::now());
+        alarm.look(now);
+        assert!(!alarm.ticked());
+        alarm.watch(true);
+        assert!(!alarm.ticked());
+        alarm.look(now);
+        assert!(alarm.ticked() && !alarm.ticked());
+    }
+}

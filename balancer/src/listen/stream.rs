@@ -1,0 +1,386 @@
+//! One request of a connection and the way its answer takes.
+//!
+//! What a [`super::Service`] is handed. It speaks of heads and bodies and not of a version of HTTP: framing and persistence
+//! (RFC 9112 §6, §9) are decided here.
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use http::StatusCode;
+
+use super::alarm::Alarm;
+use super::registry::Registry;
+use crate::http1::{
+    BadBody, BodyDecoder, BodyLength, Fields, RequestHead, ResponseHead, Version, lists, status_line, trailer_section,
+};
+use crate::net::{Buffer, Outbox, Peer, Socket};
+
+/// A client's side of one exchange.
+#[derive(Debug)]
+pub struct Stream {
+    pub(super) socket: Socket,
+    /// What was read and is not used yet.
+    pub(super) inbox: Buffer,
+    pub(super) alarm: Rc<Alarm>,
+    registry: Rc<Registry>,
+    peer: Peer,
+    begun: Instant,
+    head: Option<Arc<RequestHead>>,
+    body: BodyDecoder,
+    /// Behind the body.
+    trailers: Fields,
+    outbox: Outbox,
+    /// Pieces of the response's body, as they go out.
+    queue: VecDeque<Buffer>,
+    framing: Outgoing,
+    keeps: bool,
+    state: State,
+}
+
+/// How a response's body goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outgoing {
+    /// As it comes, or not at all.
+    Plain,
+    Chunked,
+    UntilClose,
+}
+
+/// How far the answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No final head yet.
+    Waiting,
+    /// The head is on its way, or the body.
+    Responding,
+    /// All of it has been handed over.
+    Finished,
+    /// It has broken off.
+    Cut,
+}
+
+/// Why there is no more of a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    /// It is not framed as RFC 9112 §7 says.
+    Bad,
+    /// The client has left.
+    Gone,
+}
+
+/// What becomes of a connection behind an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// The next request.
+    Next,
+    /// The end of the connection.
+    Close,
+    /// The same, once the client has read the answer: it is still sending.
+    Linger,
+    /// An end that does not look like one.
+    Reset,
+}
+
+impl Stream {
+    pub(super) fn new(socket: Socket, peer: Peer, registry: &Rc<Registry>, alarm: Rc<Alarm>) -> Self {
+        Self {
+            socket,
+            inbox: Buffer::default(),
+            alarm,
+            registry: Rc::clone(registry),
+            peer,
+            begun: Instant::now(),
+            head: None,
+            body: BodyDecoder::Done,
+            trailers: Fields::default(),
+            outbox: Outbox::default(),
+            queue: VecDeque::new(),
+            framing: Outgoing::Plain,
+            keeps: true,
+            state: State::Waiting,
+        }
+    }
+
+    /// Who sent the request.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// When the request began to arrive; between requests, since when the connection is idle.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// The request's head. Between requests, and before the first, there is none.
+    pub fn head(&self) -> Option<&Arc<RequestHead>> {
+        self.head.as_ref()
+    }
+
+    /// What wakes the connection when a wait is too long.
+    pub fn alarm(&self) -> &Rc<Alarm> {
+        &self.alarm
+    }
+
+    /// Whether the last byte of the request's body has been read.
+    pub fn body_is_done(&self) -> bool {
+        self.body.is_done()
+    }
+
+    /// Whether bytes are here that nobody has asked for yet.
+    pub fn has_read_ahead(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// The next piece of the request's body; `None` at its end.
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Buffer>, BodyError>> {
+        while !self.body.is_done() {
+            if self.inbox.is_empty() {
+                match ready!(self.socket.poll_read(cx, self.inbox.room())) {
+                    Ok(length) if length > 0 => self.inbox.filled(length),
+                    _ => return Poll::Ready(Err(BodyError::Gone)),
+                }
+            }
+            let decoded = self.body.decode(self.inbox.unread_mut()).map_err(|BadBody| BodyError::Bad)?;
+            let piece = self.inbox.split(decoded.data, decoded.used);
+            if let Some(trailers) = self.body.take_trailers() {
+                self.trailers = trailers;
+            }
+            if !piece.is_empty() {
+                return Poll::Ready(Ok(Some(piece)));
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
+    /// Whether the client has left, for somebody who waits for something else than its bytes.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.socket.is_registered() {
+            // Who is answered within a tick need not be known to the runtime.
+            if !self.alarm.ticked() {
+                self.alarm.watch(true);
+                return Poll::Pending;
+            }
+            if self.socket.register().is_err() {
+                return Poll::Ready(());
+            }
+        }
+        let silent = self.socket.poll_readable(cx).is_pending();
+        // Behind bytes that nobody reads yet nothing tells of the end.
+        self.alarm.watch(!silent);
+        if !silent && self.socket.has_ended() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Passes an interim response on (RFC 9110 §15.2): 100, 103.
+    pub fn interim(&mut self, head: &ResponseHead) {
+        let out = self.outbox.end();
+        head.write(out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Tells the client to send its body.
+    pub fn go_on(&mut self) {
+        status_line(self.outbox.end(), StatusCode::CONTINUE, b"");
+        self.outbox.end().extend_from_slice(b"\r\n");
+    }
+
+    /// Begins the answer. Its fields say nothing of framing or of the connection but, behind a body of no length, the length
+    /// that a GET would have had. `close` says that the connection ends with it.
+    pub fn respond(&mut self, head: &ResponseHead, length: BodyLength, close: bool) {
+        let Some(request) = &self.head else { return };
+        self.state = State::Responding;
+        let is_1_0 = request.version == Version::Http10;
+        self.framing = match length {
+            BodyLength::None | BodyLength::Known(_) => Outgoing::Plain,
+            // HTTP/1.0 knows no chunks.
+            BodyLength::Chunked | BodyLength::UntilClose if is_1_0 => Outgoing::UntilClose,
+            BodyLength::Chunked | BodyLength::UntilClose => Outgoing::Chunked,
+        };
+        // What is left of a body that was answered early must not be taken for a request.
+        self.keeps = !close
+            && self.framing != Outgoing::UntilClose
+            && self.body.is_done()
+            && !self.registry.is_draining()
+            && !request.wants_close();
+        if self.framing == Outgoing::UntilClose {
+            // Whatever closes the socket before the end of the body, be it the end of the program, must not look like that.
+            self.socket.reset_on_close();
+        }
+        let out = self.outbox.end();
+        head.write(out);
+        match (self.framing, length) {
+            (Outgoing::Chunked, _) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            (_, BodyLength::Known(length)) => {
+                out.extend_from_slice(b"Content-Length: ");
+                out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+            _ => {}
+        }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // Its fields say what becomes of the connection.
+            self.keeps = false;
+        } else if !self.keeps {
+            out.extend_from_slice(b"Connection: close\r\n");
+        } else if is_1_0 {
+            out.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Whether an answer has begun.
+    pub fn has_responded(&self) -> bool {
+        self.state != State::Waiting
+    }
+
+    /// Sends a piece of the answer's body.
+    pub fn send(&mut self, piece: Buffer) {
+        let piece = if self.framing == Outgoing::Chunked { piece.into_chunk(false) } else { piece };
+        // Small pieces that wait are put together.
+        let put = self.queue.back_mut().is_some_and(|last| last.put(piece.unread()));
+        if !put {
+            self.queue.push_back(piece);
+        }
+    }
+
+    /// Ends the answer's body, with these trailers if they may be sent.
+    pub fn finish(&mut self, trailers: &Fields) {
+        self.state = State::Finished;
+        if self.framing == Outgoing::Chunked {
+            let mut end = Vec::new();
+            let none = Fields::default();
+            let wanted = self.head.as_ref().is_some_and(|head| wants_trailers(head));
+            trailer_section(&mut end, if wanted { trailers } else { &none });
+            let fits = self.queue.back_mut().is_some_and(|last| last.put(&end));
+            if !fits {
+                self.queue.push_back(Buffer::copy_of(&end));
+            }
+        }
+    }
+
+    /// Breaks the answer off: the client must not take what it has for the whole.
+    pub fn cut(&mut self) {
+        self.state = State::Cut;
+    }
+
+    /// Memory of what waits for the client.
+    pub fn waiting(&self) -> usize {
+        self.queue.iter().map(Buffer::taken).sum()
+    }
+
+    /// Bytes that wait for the client.
+    pub fn unwritten(&self) -> usize {
+        self.outbox.unwritten().len() + self.queue.iter().map(Buffer::len).sum::<usize>()
+    }
+
+    /// Whether nothing waits for the client.
+    pub fn is_flushed(&self) -> bool {
+        self.outbox.is_empty() && self.queue.is_empty()
+    }
+
+    /// Writes what waits.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let flushed = self.poll_write_once(cx);
+            if flushed.is_pending() {
+                self.queue.iter_mut().for_each(Buffer::settle);
+            }
+            if ready!(flushed)? {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Whether nothing is left.
+    fn poll_write_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.outbox.is_empty() {
+            let Some(front) = self.queue.front_mut() else { return Poll::Ready(Ok(true)) };
+            let written = ready!(self.socket.poll_write(cx, front.unread()))?;
+            front.consume(written);
+            if front.is_empty() {
+                self.queue.pop_front();
+            }
+            return Poll::Ready(Ok(self.queue.is_empty()));
+        }
+        // The kernel takes one small piece faster than two.
+        while let Some(front) = self.queue.front()
+            && self.outbox.unwritten().len() + front.len() <= TOGETHER
+        {
+            self.outbox.end().extend_from_slice(front.unread());
+            self.queue.pop_front();
+        }
+        let head = self.outbox.unwritten();
+        let written = match self.queue.front() {
+            None => ready!(self.socket.poll_write(cx, head))?,
+            Some(front) => ready!(self.socket.poll_write_both(cx, head, front.unread()))?,
+        };
+        let of_head = written.min(head.len());
+        self.outbox.written(of_head);
+        if let Some(front) = self.queue.front_mut() {
+            front.consume(written - of_head);
+            if front.is_empty() {
+                self.queue.pop_front();
+            }
+        }
+        Poll::Ready(Ok(self.is_flushed()))
+    }
+
+    /// Socket and unread bytes, for a tunnel behind a 101.
+    pub fn tunnel(&mut self) -> (&mut Socket, &mut Buffer) {
+        self.state = State::Finished;
+        (&mut self.socket, &mut self.inbox)
+    }
+
+    /// Trailers of the request's body, once that has come to its end.
+    pub fn take_trailers(&mut self) -> Fields {
+        std::mem::take(&mut self.trailers)
+    }
+
+    /// A request begins with this head.
+    pub(super) fn begins(&mut self, head: RequestHead) {
+        self.body = BodyDecoder::new(head.length);
+        self.head = Some(Arc::new(head));
+        (self.state, self.framing, self.keeps) = (State::Waiting, Outgoing::Plain, true);
+    }
+
+    /// The first byte of a request, or the end of an exchange, was at that time.
+    pub(super) fn set_begun(&mut self, begun: Instant) {
+        self.begun = begun;
+    }
+
+    /// The exchange is over.
+    pub(super) fn ends(&mut self) -> After {
+        self.head = None;
+        self.alarm.set(None);
+        self.alarm.watch(false);
+        if self.state != State::Finished || !self.is_flushed() {
+            return if self.framing == Outgoing::UntilClose || self.state == State::Cut && !self.is_flushed() {
+                After::Reset
+            } else {
+                After::Close
+            };
+        }
+        if self.framing == Outgoing::UntilClose {
+            self.socket.end_on_close();
+        }
+        match (self.body.is_done(), self.keeps) {
+            (false, _) => After::Linger,
+            (true, true) => After::Next,
+            (true, false) => After::Close,
+        }
+    }
+}
+
+/// Whether the client has said that it reads trailers (RFC 9110 §10.1.4).
+fn wants_trailers(head: &RequestHead) -> bool {
+    head.fields.all(crate::http1::Name::Te).any(|value| lists(value, b"trailers"))
+}
+
+/// A head and a body that is not longer than this go out as one piece.
+const TOGETHER: usize = 8 * 1024;

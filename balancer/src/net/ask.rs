@@ -1,0 +1,102 @@
+//! One question to an endpoint, on a connection of its own.
+
+use std::future::poll_fn;
+use std::io;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{Buffer, Outbox, Socket, connect};
+use crate::config::Address;
+use crate::http1::{BodyDecoder, ResponseHead, Search};
+
+/// What was answered, of which the rest may still be under way.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status, of which alone is judged.
+    pub status: u16,
+    socket: Socket,
+    inbox: Buffer,
+    body: BodyDecoder,
+}
+
+/// What a plain GET of `path` is answered.
+///
+/// # Errors
+/// Those of [`connect`] and of the connection, and an answer that is not HTTP/1.
+pub async fn get(address: &Address, path: &str) -> io::Result<Answer> {
+    let mut socket = connect(address).await?;
+    let host = match address {
+        Address::Tcp { .. } => address.to_string(),
+        Address::Unix(_) => "localhost".to_owned(),
+    };
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: balancer\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    );
+    let mut out = Outbox::default();
+    out.end().extend_from_slice(request.as_bytes());
+    while !out.is_empty() {
+        let written = poll_fn(|cx| socket.poll_write(cx, out.unwritten())).await?;
+        out.written(written);
+    }
+    let mut inbox = Buffer::default();
+    loop {
+        let head = read_head(&mut socket, &mut inbox).await?;
+        // What is interim is no answer yet (RFC 9110 §15.2).
+        if !head.status.is_informational() {
+            let body = BodyDecoder::new(head.length(false).map_err(|_| no_http())?);
+            return Ok(Answer { status: head.status.as_u16(), socket, inbox, body });
+        }
+    }
+}
+
+impl Answer {
+    /// Takes the rest, within reason: an endpoint whose answer is refused halfway may take that for an error.
+    pub async fn finish(mut self) {
+        let _ = timeout(REST_TIMEOUT, async {
+            let mut taken = 0;
+            while !self.body.is_done() && taken < BYTES_MAX {
+                if self.inbox.is_empty() && read(&mut self.socket, &mut self.inbox).await? == 0 {
+                    break;
+                }
+                let decoded = self.body.decode(self.inbox.unread_mut()).map_err(|_| no_http())?;
+                taken += decoded.used;
+                self.inbox.consume(decoded.used);
+                self.body.take_trailers();
+            }
+            io::Result::Ok(())
+        })
+        .await;
+    }
+}
+
+async fn read_head(socket: &mut Socket, inbox: &mut Buffer) -> io::Result<ResponseHead> {
+    let mut search = Search::default();
+    loop {
+        match search.response(inbox.unread(), HEAD_MAX).map_err(|_| no_http())? {
+            Some(end) => {
+                let head = ResponseHead::parse(&inbox.unread()[..end]).map_err(|_| no_http())?;
+                inbox.consume(end);
+                return Ok(head);
+            }
+            None if read(socket, inbox).await? == 0 => {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed without an answer"));
+            }
+            None => {}
+        }
+    }
+}
+
+async fn read(socket: &mut Socket, inbox: &mut Buffer) -> io::Result<usize> {
+    let length = poll_fn(|cx| socket.poll_read(cx, inbox.room())).await?;
+    inbox.filled(length);
+    Ok(length)
+}
+
+fn no_http() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1")
+}
+
+const HEAD_MAX: usize = 128 * 1024;
+const BYTES_MAX: usize = 1024 * 1024;
+const REST_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,17 @@
+//! Sockets and the memory for what passes through them.
+//!
+//! Decides how bytes get into and out of the kernel with few calls, and who holds memory meanwhile: whoever waits holds none.
+//! Called by `listen`, `forward`, `probe` and `supervise`. Never looks at what the bytes mean, but in [`get`], which asks an
+//! endpoint one question.
+
+mod ask;
+mod buffer;
+mod connect;
+mod peer;
+mod socket;
+
+pub use ask::{Answer, get};
+pub use buffer::{Buffer, Outbox};
+pub use connect::connect;
+pub use peer::Peer;
+pub use socket::{Family, Socket};
