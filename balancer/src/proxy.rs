@@ -107,7 +107,8 @@ impl Proxy {
     /// The story of a request begins.
     fn record(&self, peer: Peer, begun: Instant, request: Option<Arc<RequestHead>>) -> (Record, RequestId) {
         let id = self.ids.borrow_mut().next(begun);
-        (Record::new(&self.observer, Head { begun, client: peer.ip(), request, id }), id)
+        let head = Head { begun, client: peer.ip(), request, id: *id.id() };
+        (Record::new(&self.observer, head), id)
     }
 }
 

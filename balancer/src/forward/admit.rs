@@ -15,12 +15,14 @@ pub struct Admitted<'a> {
     pub host: &'a [u8],
     /// The target in the form an origin server gets it: path and query, or `*`.
     pub target: Cow<'a, str>,
+    /// Where its query begins, or it ends.
+    path_end: usize,
 }
 
 impl Admitted<'_> {
     /// The target without its query.
     pub fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
+        &self.target[..self.path_end]
     }
 }
 
@@ -37,7 +39,7 @@ pub fn admit<'a>(head: &'a RequestHead, scan: &Scan) -> Result<Admitted<'a>, Fau
         valid_host(host).then_some(()).ok_or(Fault::BadHost)?;
     }
     let is_options = head.method == Method::OPTIONS;
-    let (host, target) = match Target::of(head.target()) {
+    let (host, target): (_, Cow<'_, str>) = match Target::of(head.target()) {
         Target::Origin(target) => (host, target.into()),
         Target::Asterisk if is_options => (host, "*".into()),
         // RFC 9112 §3.2.2: the target's host replaces the field.
@@ -48,7 +50,8 @@ pub fn admit<'a>(head: &'a RequestHead, scan: &Scan) -> Result<Admitted<'a>, Fau
         Target::Absolute { .. } | Target::Asterisk | Target::Other => return Err(Fault::BadTarget),
     };
     // HTTP/1.1 demands the field, which may be empty (RFC 9112 §3.2).
-    Ok(Admitted { host: host.unwrap_or_default(), target })
+    let path_end = memchr::memchr(b'?', target.as_bytes()).unwrap_or(target.len());
+    Ok(Admitted { host: host.unwrap_or_default(), target, path_end })
 }
 
 /// The one `Host` field; HTTP/1.0 may do without.

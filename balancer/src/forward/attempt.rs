@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use http::{Method, StatusCode};
 
@@ -51,7 +50,7 @@ impl Outbound<'_> {
         attempts: u32,
     ) -> Result<Answer, Failed> {
         let endpoint = Arc::clone(place.endpoint());
-        let (repeatable, now) = (upload.is_none() && self.head.method.is_idempotent(), Instant::now());
+        let (repeatable, now) = (upload.is_none() && self.head.method.is_idempotent(), exchange.waits.now());
         let mut kept = match place.check_out(repeatable, now) {
             Some((descriptor, connected, idle)) => {
                 let family = if matches!(endpoint.address(), Address::Unix(_)) { Family::Unix } else { Family::Tcp };
@@ -78,7 +77,7 @@ impl Outbound<'_> {
                     opened.inspect_err(|failed| blame(place, failed, upload))?
                 }
             };
-            let failed = match self.send(exchange, upload, &mut upstream, now).await {
+            let failed = match self.send(exchange, upload, &mut upstream).await {
                 Ok((head, length)) => {
                     if let Some(idle) = idle {
                         endpoint.idle_time().reused(idle);
@@ -122,7 +121,6 @@ impl Outbound<'_> {
         exchange: &mut Exchange<'_>,
         upload: &mut Upload,
         upstream: &mut Upstream,
-        now: Instant,
     ) -> Result<(ResponseHead, BodyLength), Fault> {
         if self.scan.expects_continue && !upload.is_held() && !upload.is_none() {
             upload.wait_for_continue();
@@ -142,7 +140,7 @@ impl Outbound<'_> {
                 expects_continue: self.scan.expects_continue && !upload.is_held(),
             },
         );
-        upload.begins(exchange, now);
+        upload.begins(exchange);
         let head = poll_fn(|cx| self.poll_send(cx, exchange, upload, upstream)).await?;
         let length = head.length(self.head.method == Method::HEAD)?;
         upstream.expect_body(length);

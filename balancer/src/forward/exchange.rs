@@ -1,6 +1,7 @@
 //! One request and its answer: what it waits for, and whom the news of it are told.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -28,10 +29,12 @@ pub struct Exchange<'a> {
 /// What an exchange waits for, and when that is too long.
 #[derive(Debug)]
 pub(super) struct Waits {
-    alarm: std::rc::Rc<Alarm>,
+    alarm: Rc<Alarm>,
     wait: Option<(Wait, Instant)>,
     whole: Option<Instant>,
     stalled: Option<Instant>,
+    /// The time, if nothing was waited for since it was looked at.
+    clock: Option<Instant>,
 }
 
 /// What is waited for.
@@ -57,7 +60,8 @@ impl<'a> Exchange<'a> {
     /// The request of `stream`; `None` where there is none.
     pub fn new(stream: &'a mut Stream, client: &'a ClientFields, own: RequestId, record: Record) -> Option<Self> {
         let head = Arc::clone(stream.head()?);
-        let waits = Waits { alarm: std::rc::Rc::clone(stream.alarm()), wait: None, whole: None, stalled: None };
+        let (alarm, clock) = (Rc::clone(stream.alarm()), Some(stream.complete()));
+        let waits = Waits { alarm, wait: None, whole: None, stalled: None, clock };
         Some(Self { stream, head, client, own, record, waits })
     }
 
@@ -114,6 +118,13 @@ impl<'a> Exchange<'a> {
         self.stream.respond(&head, length, close);
     }
 
+    /// The client has all of the answer, or will never have it.
+    pub(super) fn end(&mut self) {
+        let now = self.waits.now();
+        self.record.over(now);
+        self.stream.set_begun(now);
+    }
+
     async fn flush(&mut self, patience: Duration) {
         poll_fn(|cx| {
             match self.poll_flush(cx, patience) {
@@ -131,6 +142,7 @@ impl<'a> Exchange<'a> {
             Poll::Pending
         })
         .await;
+        self.end();
     }
 
     /// Writes what waits for the client, who is stalled when it takes nothing for `patience`.
@@ -147,7 +159,7 @@ impl<'a> Exchange<'a> {
             Poll::Ready(Err(_)) => Poll::Ready(Err(Fault::ClientGone)),
             Poll::Pending => {
                 if self.waits.stalled.is_none() || self.stream.unwritten() != before {
-                    self.waits.stalled = Some(Instant::now() + patience);
+                    self.waits.stalled = Some(self.waits.now() + patience);
                 }
                 Poll::Pending
             }
@@ -156,6 +168,11 @@ impl<'a> Exchange<'a> {
 }
 
 impl Waits {
+    /// The time. It is looked at once between two waits.
+    pub(super) fn now(&mut self) -> Instant {
+        *self.clock.get_or_insert_with(Instant::now)
+    }
+
     /// What is waited for, and when that is too long.
     pub(super) fn wait(&mut self, wait: Wait, until: Instant) {
         self.wait = Some((wait, until));
@@ -178,13 +195,14 @@ impl Waits {
 
     /// Nothing is waited for any more, and for ever.
     pub(super) fn end(&mut self) {
-        (self.wait, self.whole, self.stalled) = (None, None, None);
+        (self.wait, self.whole, self.stalled, self.clock) = (None, None, None, None);
         self.alarm.set(None);
     }
 
     /// What has lasted too long; asked by whoever has nothing else to do, after it has looked for what it waits for: behind a pause
     /// of the whole machine both may be there.
     pub(super) fn late(&mut self) -> Option<Wait> {
+        self.clock = None;
         let late = self.alarm.rung().and_then(|now| {
             let over = |until: Option<Instant>| until.is_some_and(|until| now >= until);
             if over(self.whole) {

@@ -72,7 +72,8 @@ impl ClientFields {
         let mut last = self.last.borrow_mut();
         let (of, lines) = &mut *last;
         if lines.is_empty() || of != host {
-            (of.clear(), lines.clear());
+            of.clear();
+            lines.clear();
             of.extend_from_slice(host);
             line(lines, HOST, host);
             line(lines, X_FORWARDED_FOR, self.forwarded_for.as_bytes());
@@ -106,11 +107,7 @@ pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outg
         continue_statements(out, head, scan, outgoing);
     } else {
         client.write(out, host);
-        line(out, X_REQUEST_ID, own.id());
-        line(out, X_REQUEST_START, own.start());
-        if !scan.traced {
-            line(out, TRACEPARENT, own.trace());
-        }
+        out.extend_from_slice(own.lines(!scan.traced));
     }
     let named = |spelled: &[u8]| scan.names(head, spelled);
     let mut te = false;
@@ -146,8 +143,7 @@ pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outg
         line(out, CONNECTION, b"te");
     }
     // RFC 9110 §7.6.3: behind those of the gateways before us.
-    line(out, VIA, GATEWAY);
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(b"Via: 1.1 balancer\r\n\r\n");
 }
 
 /// What a trusted peer says is continued, and completed where it says nothing.
@@ -242,9 +238,7 @@ const MAX_FORWARDS: &str = "Max-Forwards";
 const CONTENT_LENGTH: &str = "Content-Length";
 const TRANSFER_ENCODING: &str = "Transfer-Encoding";
 const CONNECTION: &str = "Connection";
-const VIA: &str = "Via";
 const PROTO: &[u8] = b"http";
-const GATEWAY: &[u8] = b"1.1 balancer";
 
 #[cfg(test)]
 mod tests {

@@ -111,7 +111,8 @@ impl Forwarder {
                 return Err(Fault::QueryOfDeath);
             }
             outbound.note(exchange, &mut place);
-            exchange.record.claimed(place.endpoint().name());
+            let now = exchange.waits.now();
+            exchange.record.claimed(place.endpoint().name(), now);
             let attempts = tried.len() as u32 + 1;
             let failed = match outbound.attempt(exchange, &mut upload, &mut place, &self.upstreams, attempts).await {
                 Ok(answer) => return self.answer(&outbound, exchange, &mut upload, &wish, answer, place).await,
@@ -194,8 +195,9 @@ impl Forwarder {
             },
         };
         let lease = if no_body || length == BodyLength::Known(0) {
-            lease.give_back(upload.ended());
-            exchange.record.worker_done();
+            let now = exchange.waits.now();
+            lease.give_back(upload.ended(), now);
+            exchange.record.worker_done(now);
             exchange.stream.finish(&Fields::default());
             None
         } else {
@@ -221,7 +223,9 @@ async fn tunnel(exchange: &mut Exchange<'_>, upstream: Box<upstream::Upstream>, 
     if tunnel::relay(exchange, &mut socket, read).await.is_err() {
         exchange.record.failed("tunnel_broken");
     }
-    exchange.record.worker_done();
+    let now = exchange.waits.now();
+    exchange.record.worker_done(now);
+    exchange.end();
     // In this order: the connection is closed by the time somebody else gets the place.
     drop((socket, connected, place));
 }

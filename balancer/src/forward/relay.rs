@@ -100,7 +100,8 @@ impl Relay<'_, '_> {
         match lease.upstream.poll_body(cx) {
             Poll::Pending => {
                 if !self.exchange.waits.is(Wait::ResponseBody) {
-                    self.exchange.waits.wait(Wait::ResponseBody, Instant::now() + self.patience.worker);
+                    let now = self.exchange.waits.now();
+                    self.exchange.waits.wait(Wait::ResponseBody, now + self.patience.worker);
                 }
                 return Poll::Pending;
             }
@@ -144,8 +145,9 @@ impl Relay<'_, '_> {
         let mut trailers = lease.upstream.take_trailers();
         allow(&mut trailers);
         self.exchange.stream.finish(&trailers);
-        lease.give_back(self.upload.ended());
-        self.exchange.record.worker_done();
+        let now = self.exchange.waits.now();
+        lease.give_back(self.upload.ended(), now);
+        self.exchange.record.worker_done(now);
         self.exchange.waits.over();
     }
 
@@ -191,13 +193,14 @@ impl Drop for Relay<'_, '_> {
         if !self.whole {
             self.exchange.record.failed(Fault::ClientGone.reason());
         }
+        self.exchange.end();
     }
 }
 
 impl Lease {
     /// Keeps the connection for the next request and frees the place. A request body that is still under way ends here: the
     /// worker has answered without it.
-    pub(super) fn give_back(self, upload_ended: bool) {
+    pub(super) fn give_back(self, upload_ended: bool, now: Instant) {
         let Self { upstream, mut place, upstreams, idle_max, keep_alive } = self;
         place.served();
         if !upload_ended || idle_max == 0 || keep_alive.is_zero() {
@@ -205,9 +208,9 @@ impl Lease {
             return;
         }
         if !place.owns_connection() {
-            upstreams.check_in(place.endpoint(), upstream, idle_max, keep_alive);
+            upstreams.check_in(place.endpoint(), upstream, idle_max, (keep_alive, now));
         } else if let Some(idle) = upstream.into_idle() {
-            place.check_in(idle, keep_alive, Instant::now());
+            place.check_in(idle, keep_alive, now);
         }
     }
 }

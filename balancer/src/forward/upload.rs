@@ -161,7 +161,8 @@ impl Upload {
     }
 
     /// An endpoint is to get it: notes who is waited for. A body that is held whole begins with its first piece.
-    pub(super) fn begins(&mut self, exchange: &mut Exchange<'_>, now: Instant) {
+    pub(super) fn begins(&mut self, exchange: &mut Exchange<'_>) {
+        let now = exchange.waits.now();
         self.stalled_at = None;
         if self.held.is_whole() {
             self.held.rewind();
@@ -316,7 +317,7 @@ impl Upload {
             return Err(Fault::BodyTooLarge);
         }
         if let Some(since) = self.silent_since.take() {
-            self.silent += since.elapsed();
+            self.silent += exchange.waits.now().saturating_duration_since(since);
             if self.is_too_slow() {
                 return Err(Fault::SlowBody);
             }
@@ -335,7 +336,7 @@ impl Upload {
 
     fn silence_begins(&mut self, exchange: &mut Exchange<'_>) {
         if self.silent_since.is_none() {
-            let now = Instant::now();
+            let now = exchange.waits.now();
             self.silent_since = Some(now);
             if !self.answered {
                 exchange.waits.wait(Wait::RequestBody, now + self.limits.body_timeout);
@@ -348,7 +349,8 @@ impl Upload {
         if self.stalled_at != Some(unwritten) {
             self.stalled_at = Some(unwritten);
             if !self.answered {
-                exchange.waits.wait(Wait::RequestTaken, Instant::now() + self.limits.idle_timeout);
+                let now = exchange.waits.now();
+                exchange.waits.wait(Wait::RequestTaken, now + self.limits.idle_timeout);
             }
         }
     }
@@ -357,7 +359,8 @@ impl Upload {
         if !self.ended {
             self.ended = true;
             if !self.answered {
-                exchange.waits.wait(Wait::Response, Instant::now() + self.limits.response_timeout);
+                let now = exchange.waits.now();
+                exchange.waits.wait(Wait::Response, now + self.limits.response_timeout);
             }
         }
     }

@@ -56,8 +56,13 @@ impl Search {
     /// `Malformed` for what is no response of HTTP/1, or has more than `head_max` bytes.
     pub fn response(&mut self, bytes: &[u8], head_max: usize) -> Result<Option<usize>, super::ResponseFault> {
         let found = self.advance(bytes, false, |_| Ok(())).map_err(|_| super::ResponseFault::Malformed)?;
-        let start = bytes.iter().take(self.line.max(2)).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let begins = bytes[start..].iter().zip(STATUS_LINE).all(|(byte, of)| byte == of);
+        // Empty lines before the first one are none of it.
+        let start = match bytes.first() {
+            Some(b'H') => 0,
+            _ => bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count(),
+        };
+        let length = STATUS_LINE.len().min(bytes.len() - start);
+        let begins = bytes[start..][..length] == STATUS_LINE[..length];
         let fits = found.unwrap_or(bytes.len()) <= head_max;
         if begins && fits { Ok(found) } else { Err(super::ResponseFault::Malformed) }
     }

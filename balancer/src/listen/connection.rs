@@ -63,7 +63,7 @@ impl<S: Service> Connection<S> {
             // On the heap: an idle connection has no state of a request.
             Box::pin(self.service.answer(&state, &mut self.stream)).await;
             match self.stream.ends() {
-                After::Next => self.stream.set_begun(Instant::now()),
+                After::Next => {}
                 After::Close => return,
                 After::Linger => return Box::pin(close::lingering(self.stream.socket)).await,
                 After::Reset => return self.stream.socket.reset_on_close(),
@@ -81,11 +81,12 @@ impl<S: Service> Connection<S> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>, bounds: Bounds, search: &mut Search, begun: &mut bool) -> Poll<Next> {
         let stream = &mut self.stream;
+        let mut looked = None;
         loop {
             if !stream.inbox.is_empty() {
                 if !*begun {
                     *begun = true;
-                    let now = Instant::now();
+                    let now = *looked.insert(Instant::now());
                     stream.set_begun(now);
                     stream.alarm.set(Some(now + self.limits.header_timeout));
                 }
@@ -97,7 +98,7 @@ impl<S: Service> Connection<S> {
                         return Poll::Ready(match parsed {
                             Ok(head) => {
                                 stream.alarm.set(None);
-                                stream.begins(head);
+                                stream.begins(head, looked.unwrap_or_else(Instant::now));
                                 Next::Request
                             }
                             Err(fault) => Next::Refused(Refusal::NoRequest(fault)),

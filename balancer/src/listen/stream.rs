@@ -29,6 +29,7 @@ pub struct Stream {
     registry: Rc<Registry>,
     peer: Peer,
     begun: Instant,
+    complete: Instant,
     head: Option<Arc<RequestHead>>,
     body: BodyDecoder,
     /// Behind the body.
@@ -38,6 +39,8 @@ pub struct Stream {
     queue: VecDeque<Buffer>,
     framing: Outgoing,
     keeps: bool,
+    /// Whether it is looked for the client's leaving.
+    looks: bool,
     state: State,
 }
 
@@ -87,13 +90,15 @@ pub(super) enum After {
 
 impl Stream {
     pub(super) fn new(socket: Socket, peer: Peer, registry: &Rc<Registry>, alarm: Rc<Alarm>) -> Self {
+        let now = Instant::now();
         Self {
             socket,
             inbox: Buffer::default(),
             alarm,
             registry: Rc::clone(registry),
             peer,
-            begun: Instant::now(),
+            begun: now,
+            complete: now,
             head: None,
             body: BodyDecoder::Done,
             trailers: Fields::default(),
@@ -101,6 +106,7 @@ impl Stream {
             queue: VecDeque::new(),
             framing: Outgoing::Plain,
             keeps: true,
+            looks: false,
             state: State::Waiting,
         }
     }
@@ -113,6 +119,11 @@ impl Stream {
     /// When the request began to arrive; between requests, since when the connection is idle.
     pub fn begun(&self) -> Instant {
         self.begun
+    }
+
+    /// When its head was complete.
+    pub fn complete(&self) -> Instant {
+        self.complete
     }
 
     /// The request's head. Between requests, and before the first, there is none.
@@ -156,17 +167,16 @@ impl Stream {
         Poll::Ready(Ok(None))
     }
 
-    /// Whether the client has left, for somebody who waits for something else than its bytes.
+    /// Whether the client has left, for somebody who waits for something else than its bytes. Looked for from the next tick on: who
+    /// is answered sooner costs nothing, and need not even be known to the runtime.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.socket.is_registered() {
-            // Who is answered within a tick need not be known to the runtime.
-            if !self.alarm.ticked() {
-                self.alarm.watch(true);
-                return Poll::Pending;
-            }
-            if self.socket.register().is_err() {
-                return Poll::Ready(());
-            }
+        if !self.alarm.ticked() && !self.looks {
+            self.alarm.watch(true);
+            return Poll::Pending;
+        }
+        self.looks = true;
+        if self.socket.register().is_err() {
+            return Poll::Ready(());
         }
         let silent = self.socket.poll_readable(cx).is_pending();
         // Behind bytes that nobody reads yet nothing tells of the end.
@@ -342,21 +352,23 @@ impl Stream {
         std::mem::take(&mut self.trailers)
     }
 
-    /// A request begins with this head.
-    pub(super) fn begins(&mut self, head: RequestHead) {
+    /// A request begins with this head, which is complete since that time.
+    pub(super) fn begins(&mut self, head: RequestHead, complete: Instant) {
+        self.complete = complete;
         self.body = BodyDecoder::new(head.length);
         self.head = Some(Arc::new(head));
         (self.state, self.framing, self.keeps) = (State::Waiting, Outgoing::Plain, true);
     }
 
     /// The first byte of a request, or the end of an exchange, was at that time.
-    pub(super) fn set_begun(&mut self, begun: Instant) {
+    pub fn set_begun(&mut self, begun: Instant) {
         self.begun = begun;
     }
 
     /// The exchange is over.
     pub(super) fn ends(&mut self) -> After {
         self.head = None;
+        self.looks = false;
         self.alarm.set(None);
         self.alarm.watch(false);
         if self.state != State::Finished || !self.is_flushed() {

@@ -166,7 +166,7 @@ fn combined(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
     out.text(" endpoint=").text(record.endpoint.as_deref().unwrap_or("-"));
     out.text(" attempts=").number(record.attempts.into());
     out.text(" reason=").text(record.reason.unwrap_or("-"));
-    out.text(" id=").text(head.id.text());
+    out.text(" id=").ascii(&head.id);
 }
 
 /// One object a line; times in seconds, what is not known left out.
@@ -204,7 +204,7 @@ fn json(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
         }
     }
     out.text(",\"attempts\":").number(record.attempts.into());
-    out.text(",\"id\":\"").text(head.id.text()).text("\"}");
+    out.text(",\"id\":\"").ascii(&head.id).text("\"}");
 }
 
 const BUFFER: usize = 32 * 1024;

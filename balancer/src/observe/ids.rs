@@ -19,17 +19,16 @@ pub struct Ids {
     second: u64,
 }
 
-/// Values that are new in every request.
-#[derive(Debug, Clone, Copy)]
+/// Values that are new in every request, as the lines that a worker gets.
+#[derive(Debug, Clone)]
 pub struct RequestId {
-    trace: [u8; TRACE],
-    start: [u8; START],
+    lines: [u8; LINES],
 }
 
 impl RequestId {
     /// 32 hexadecimal digits.
     pub fn id(&self) -> &[u8; ID] {
-        self.trace[3..].first_chunk().unwrap_or(&[b'0'; ID])
+        self.lines[ID_AT..].first_chunk().unwrap_or(&[b'0'; ID])
     }
 
     /// The same as text.
@@ -40,24 +39,28 @@ impl RequestId {
 
     /// `t=SECONDS.MICROS`, when the request began to arrive.
     pub fn start(&self) -> &[u8] {
-        &self.start
+        &self.lines[START_AT..START_AT + START]
     }
 
     /// W3C Trace Context, version 00, not sampled, with the id as its trace.
     pub fn trace(&self) -> &[u8] {
-        &self.trace
+        &self.lines[TRACE_AT..TRACE_AT + TRACE]
+    }
+
+    /// The lines `X-Request-Id`, `X-Request-Start` and, if that is wished, `traceparent`.
+    pub fn lines(&self, with_trace: bool) -> &[u8] {
+        if with_trace { &self.lines } else { &self.lines[..TRACE_LINE_AT] }
     }
 }
 
 impl Ids {
     /// Ids that differ between threads and processes.
     pub fn new() -> Self {
-        let mut last = RequestId {
-            trace: *b"00-0000000000000000nnnnnnnnnnnnnnnn-nnnnnnnnnnnnnnnn-00",
-            start: *b"t=0000000000.000000",
-        };
+        let mut last = RequestId { lines: *TEMPLATE };
         // Of all zeros it would be invalid.
-        last.trace[3..19].copy_from_slice(&hex(random::<u64>() | 1));
+        let process = hex(random::<u64>() | 1);
+        last.lines[ID_AT..ID_AT + 16].copy_from_slice(&process);
+        last.lines[TRACE_AT + 3..TRACE_AT + 19].copy_from_slice(&process);
         Self { clock: Clock::new(), last, counter: random(), second: 0 }
     }
 
@@ -67,14 +70,16 @@ impl Ids {
         let wall = self.clock.wall(begun);
         self.counter = self.counter.wrapping_add(1).max(1);
         let number = hex(self.counter);
-        self.last.trace[19..35].copy_from_slice(&number);
-        self.last.trace[36..52].copy_from_slice(&number);
+        let lines = &mut self.last.lines;
+        lines[ID_AT + 16..ID_AT + 32].copy_from_slice(&number);
+        lines[TRACE_AT + 19..TRACE_AT + 35].copy_from_slice(&number);
+        lines[TRACE_AT + 36..TRACE_AT + 52].copy_from_slice(&number);
         self.set_start(wall);
-        self.last
+        self.last.clone()
     }
 
     fn set_start(&mut self, wall: Duration) {
-        let start = &mut self.last.start;
+        let start = &mut self.last.lines[START_AT..START_AT + START];
         if wall.as_secs() != self.second {
             self.second = wall.as_secs();
             // Ten digits until the year 2286.
@@ -115,6 +120,15 @@ const ID: usize = 32;
 const TRACE: usize = 55;
 /// Bytes of a time.
 const START: usize = 19;
+const TEMPLATE: &[u8; LINES] = b"X-Request-Id: nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\r\n\
+    X-Request-Start: t=0000000000.000000\r\n\
+    traceparent: 00-nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn-nnnnnnnnnnnnnnnn-00\r\n";
+/// Where in the template each value stands.
+const ID_AT: usize = 14;
+const START_AT: usize = ID_AT + ID + 2 + 17;
+const TRACE_LINE_AT: usize = START_AT + START + 2;
+const TRACE_AT: usize = TRACE_LINE_AT + 13;
+const LINES: usize = TRACE_AT + TRACE + 2;
 
 #[cfg(test)]
 mod tests {
@@ -131,6 +145,14 @@ mod tests {
             assert_eq!(first.text().len(), 32);
             assert!(text(first.trace()).starts_with(&format!("00-{}-", first.text())));
             assert_eq!(first.trace().len(), 55);
+            let lines = text(first.lines(true));
+            let expected = format!(
+                "X-Request-Id: {}\r\nX-Request-Start: {}\r\ntraceparent: {}\r\n",
+                first.text(),
+                text(first.start()),
+                text(first.trace())
+            );
+            assert_eq!((lines.as_str(), lines.starts_with(&text(first.lines(false)))), (expected.as_str(), true));
         }
         let seconds: f64 = text(ids.next(Instant::now()).start()).strip_prefix("t=").unwrap().parse().unwrap();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();

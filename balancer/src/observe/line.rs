@@ -26,6 +26,12 @@ impl Line<'_> {
         self
     }
 
+    /// Bytes that need no escaping.
+    pub(super) fn ascii(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
     pub(super) fn number(&mut self, number: u64) -> &mut Self {
         self.text(itoa::Buffer::new().format(number))
     }

@@ -34,7 +34,7 @@ impl Observer {
     }
 
     pub(super) fn over(&self, record: &Record) {
-        let now = Instant::now();
+        let now = record.over.unwrap_or_else(Instant::now);
         let word = |reason| (if record.rejected { Word::Rejected } else { Word::Broken }, reason);
         self.counters.count(&Served {
             pool: record.pool.as_ref(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::{MethodLabel, Observer, RequestId};
+use super::{MethodLabel, Observer};
 use crate::http1::RequestHead;
 
 /// What is told of one request; told when it is dropped, whatever became of the request.
@@ -24,6 +24,7 @@ pub struct Record {
     pub(super) rejected: bool,
     pub(super) queued: Duration,
     claimed: Option<Instant>,
+    pub(super) over: Option<Instant>,
     observer: Rc<Observer>,
 }
 
@@ -36,8 +37,8 @@ pub struct Head {
     pub client: Option<IpAddr>,
     /// All it said; `None` when there was nothing to read.
     pub request: Option<Arc<RequestHead>>,
-    /// Its id.
-    pub id: RequestId,
+    /// Its id, 32 hexadecimal digits.
+    pub id: [u8; 32],
 }
 
 impl Head {
@@ -63,6 +64,7 @@ impl Record {
             rejected: false,
             queued: Duration::ZERO,
             claimed: None,
+            over: None,
             observer: Rc::clone(observer),
         }
     }
@@ -72,11 +74,11 @@ impl Record {
         self.pool = Some(Arc::clone(pool));
     }
 
-    /// An endpoint got the request, perhaps after others.
-    pub fn claimed(&mut self, endpoint: &Arc<str>) {
+    /// An endpoint got the request at that time, perhaps after others.
+    pub fn claimed(&mut self, endpoint: &Arc<str>, now: Instant) {
         self.endpoint = Some(Arc::clone(endpoint));
         self.attempts += 1;
-        self.claimed = Some(Instant::now());
+        self.claimed = Some(now);
     }
 
     /// It has waited for a place, perhaps not for the first time.
@@ -94,9 +96,14 @@ impl Record {
         self.bytes += bytes as u64;
     }
 
-    /// The worker has sent its last byte.
-    pub fn worker_done(&mut self) {
-        self.upstream = self.claimed.map(|claimed| claimed.elapsed());
+    /// The worker sent its last byte at that time.
+    pub fn worker_done(&mut self, at: Instant) {
+        self.upstream = self.claimed.map(|claimed| at.saturating_duration_since(claimed));
+    }
+
+    /// The client has all of it since that time.
+    pub fn over(&mut self, at: Instant) {
+        self.over = Some(at);
     }
 
     /// An attempt has failed, and another is made.
@@ -111,15 +118,12 @@ impl Record {
         self.failed(reason);
     }
 
-    /// The worker sent its last byte at that time.
-    pub fn worker_done_at(&mut self, at: Instant) {
-        self.upstream = self.claimed.map(|claimed| at.saturating_duration_since(claimed));
-    }
-
     /// Something went wrong; the first reason stays.
     pub fn failed(&mut self, reason: &'static str) {
         self.reason.get_or_insert(reason);
-        self.worker_done();
+        if self.claimed.is_some() && self.upstream.is_none() {
+            self.worker_done(Instant::now());
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! One connection to an endpoint.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use tokio::task::unconstrained;
 use tokio::time::timeout;
 
 use super::super::error::Fault;
@@ -254,7 +257,14 @@ impl Upstream {
     /// Whether it is open, as far as the runtime has heard, and has nothing to say.
     pub(super) fn is_open(&mut self) -> bool {
         let waker = Waker::from(Arc::clone(&self.rest));
-        self.socket.poll_broken(&mut Context::from_waker(&waker)).is_pending()
+        // Whatever the task has done in this turn already: without budget the runtime would wake at once.
+        let broken = pin!(unconstrained(poll_fn(|cx| self.socket.poll_broken(cx))));
+        broken.poll(&mut Context::from_waker(&waker)).is_pending()
+    }
+
+    /// The same of a connection at rest, without another look.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.rest.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     /// Leaves the request that it has carried to its end; whether it can be kept for another.

@@ -46,10 +46,10 @@ impl Upstreams {
         {
             idle_time.survived(oldest.upstream.idle(now));
         }
-        while let Some(mut last) =
+        while let Some(last) =
             connections.pop_if(|last| idle_time.may_carry(repeatable, last.upstream.idle(now), last.limit))
         {
-            if last.upstream.is_open() {
+            if last.upstream.is_quiet() {
                 let idle = last.upstream.idle(now);
                 return Some((last.upstream, idle));
             }
@@ -58,15 +58,15 @@ impl Upstreams {
         None
     }
 
-    /// Keeps a connection whose response has been read to its end. `idle_max` bounds how many, `keep_alive` how long.
+    /// Keeps a connection whose response has been read to its end. `idle_max` bounds how many, `keep_alive` how long from
+    /// `since` on.
     pub(super) fn check_in(
         &self,
         endpoint: &Arc<Endpoint>,
         mut upstream: Box<Upstream>,
         idle_max: usize,
-        keep_alive: Duration,
+        (keep_alive, since): (Duration, Instant),
     ) {
-        let since = Instant::now();
         let limit = endpoint.idle_time().limit(keep_alive, since);
         if limit.is_zero() || !upstream.rests(since) {
             return;
