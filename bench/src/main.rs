@@ -33,6 +33,7 @@ mod report;
 mod scenario;
 mod scratch;
 mod service;
+mod side;
 mod statistics;
 mod supermarket;
 mod syscalls;

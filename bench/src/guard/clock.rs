@@ -6,7 +6,6 @@
 use std::path::PathBuf;
 
 use super::Plan;
-use super::side::{Ground, Origin, PATH, Side};
 use crate::cores::Place;
 use crate::cpu::{self, Cpu};
 use crate::failure::Failure;
@@ -14,6 +13,7 @@ use crate::process::{Process, describe};
 use crate::programs;
 use crate::say;
 use crate::service::Service;
+use crate::side::{Ground, Origin, PATH, Side};
 use crate::statistics::three_digits;
 use crate::tool::{CSV, Tool, scripts};
 

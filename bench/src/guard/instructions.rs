@@ -10,10 +10,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Plan;
-use super::side::{Ground, Origin, PATH, Side};
 use crate::failure::Failure;
 use crate::process::describe;
 use crate::say;
+use crate::side::{Ground, Origin, PATH, Side};
 
 /// How requests come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,6 @@ mod clock;
 mod instructions;
 mod report;
 mod revision;
-mod side;
 mod worktree;
 
 use std::fs::{self, File, TryLockError};
@@ -19,7 +18,6 @@ use std::sync::Arc;
 use arguments::Part;
 pub(crate) use arguments::{Arguments, Plan};
 use revision::Repository;
-use side::{Ground, Side};
 use worktree::Worktree;
 
 use crate::cores::Cores;
@@ -28,6 +26,7 @@ use crate::failure::Failure;
 use crate::programs;
 use crate::say;
 use crate::scratch::Scratch;
+use crate::side::{self, Ground, Side};
 
 /// Measures both and returns the table.
 ///

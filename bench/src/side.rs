@@ -1,7 +1,7 @@
-//! The two balancers and what is behind them.
+//! One build of the balancer, or several to compare, and what is behind them.
 //!
-//! Decides how each is started: one thread over one origin, on the same cores. Called by [`super::clock`] and
-//! [`super::instructions`]. Never generates load.
+//! Decides how each is started: one thread over one origin, on the same cores. Called by [`crate::guard`]. Never generates
+//! load.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,25 +15,25 @@ use crate::service::Service;
 use crate::target::free_ports;
 
 /// What starting anything takes.
-pub(super) struct Ground<'a> {
-    pub(super) cores: &'a Cores,
-    pub(super) scratch: &'a Scratch,
-    pub(super) events: &'a Arc<Events>,
+pub(crate) struct Ground<'a> {
+    pub(crate) cores: &'a Cores,
+    pub(crate) scratch: &'a Scratch,
+    pub(crate) events: &'a Arc<Events>,
 }
 
 /// One build.
-pub(super) struct Side<'a> {
-    pub(super) name: &'static str,
-    pub(super) program: &'a Path,
+pub(crate) struct Side<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) program: &'a Path,
 }
 
 /// The same for both: two of this workspace's `backend`.
-pub(super) struct Origin {
+pub(crate) struct Origin {
     services: [Service; 2],
 }
 
 impl Origin {
-    pub(super) fn start(program: &Path, ground: &Ground<'_>) -> Result<Origin, Failure> {
+    pub(crate) fn start(program: &Path, ground: &Ground<'_>) -> Result<Origin, Failure> {
         let start = |name, port: u16| {
             let mut command = ground.cores.command(Place::Generator, program);
             command.env("HOST", "127.0.0.1").env("PORT", port.to_string());
@@ -46,7 +46,7 @@ impl Origin {
 
 impl Side<'_> {
     /// Starts this balancer, with `words` before its own (a checker that runs it), and waits until it answers.
-    pub(super) fn start(&self, words: &[String], origin: &Origin, ground: &Ground<'_>) -> Result<Service, Failure> {
+    pub(crate) fn start(&self, words: &[String], origin: &Origin, ground: &Ground<'_>) -> Result<Service, Failure> {
         let [port] = free_ports()?;
         let [first, second] = [0, 1].map(|nth| origin.services[nth].port);
         let file = ground.scratch.write(&format!("{}.toml", self.name), &configuration(port, [first, second]))?;
@@ -72,6 +72,6 @@ fn configuration(port: u16, [first, second]: [u16; 2]) -> String {
 }
 
 /// What is asked for: eleven bytes.
-pub(super) const PATH: &str = "/hello";
+pub(crate) const PATH: &str = "/hello";
 /// Long enough for a program that valgrind runs on a busy machine.
 const START_TIME: Duration = Duration::from_secs(60);
