@@ -32,6 +32,8 @@ enum Kind {
     Compare(Compare),
     /// The working tree against an earlier revision: CPU time and instructions per request
     Guard(guard::Arguments),
+    /// Instructions per request of one balancer, in several manners of asking; about a minute
+    Instructions(guard::One),
     /// Short requests behind long ones: four workers that serve one request at a time, and a crowd
     Supermarket(supermarket::Plan),
     /// Goodput and latency when up to twenty times as much is asked for as can be done
@@ -50,6 +52,7 @@ enum Kind {
 pub(crate) enum Command {
     Compare(Plan),
     Guard(guard::Plan),
+    Instructions(guard::One),
     Supermarket(supermarket::Plan),
     Overload(overload::Plan),
     Attack(attack::Plan),
@@ -71,6 +74,7 @@ impl Command {
         let line = CommandLine::try_parse_from(arguments)?;
         let given = match line.command {
             Some(Kind::Guard(given)) => return Ok(Command::Guard(given.plan())),
+            Some(Kind::Instructions(one)) => return Ok(Command::Instructions(one)),
             Some(Kind::Supermarket(plan)) => return Ok(Command::Supermarket(plan)),
             Some(Kind::Overload(plan)) => return Ok(Command::Overload(plan)),
             Some(Kind::Attack(plan)) => return Ok(Command::Attack(plan)),

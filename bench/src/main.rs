@@ -19,6 +19,7 @@ mod figure;
 mod guard;
 mod idle;
 mod machine;
+mod manner;
 mod measurement;
 mod open_loop;
 mod output;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     let outcome = match Command::from_command_line() {
         Command::Compare(plan) => compare(&plan),
         Command::Guard(plan) => guard(&plan),
+        Command::Instructions(one) => instructions(&one),
         Command::Supermarket(plan) => supermarket(&plan),
         Command::Overload(plan) => overload(&plan),
         Command::Attack(plan) => attack(&plan),
@@ -91,6 +93,12 @@ fn guard(plan: &guard::Plan) -> Result<bool, Failure> {
     let events = Events::listen()?;
     print(&guard::guard(plan, &events)?)?;
     Ok(true)
+}
+
+/// Prints what a request costs one program.
+fn instructions(one: &guard::One) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    print(&guard::one(one, &events)?).map(|()| true)
 }
 
 /// Prints how long a crowd waited; `false` when somebody was not served.

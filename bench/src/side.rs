@@ -27,6 +27,15 @@ pub(crate) struct Side<'a> {
     pub(crate) program: &'a Path,
 }
 
+/// What differs from the plain configuration, which has neither.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settings {
+    /// Keys of the pool, each line ended.
+    pub(crate) pool: &'static str,
+    /// Whether there is an access log, in a file.
+    pub(crate) logs: bool,
+}
+
 /// The same for both: two of this workspace's `backend`.
 pub(crate) struct Origin {
     services: [Service; 2],
@@ -46,10 +55,17 @@ impl Origin {
 
 impl Side<'_> {
     /// Starts this balancer, with `words` before its own (a checker that runs it), and waits until it answers.
-    pub(crate) fn start(&self, words: &[String], origin: &Origin, ground: &Ground<'_>) -> Result<Service, Failure> {
+    pub(crate) fn start(
+        &self,
+        words: &[String],
+        settings: Settings,
+        origin: &Origin,
+        ground: &Ground<'_>,
+    ) -> Result<Service, Failure> {
         let [port] = free_ports()?;
         let [first, second] = [0, 1].map(|nth| origin.services[nth].port);
-        let file = ground.scratch.write(&format!("{}.toml", self.name), &configuration(port, [first, second]))?;
+        let text = configuration(port, [first, second], settings, &ground.scratch.path().join("access.log"));
+        let file = ground.scratch.write(&format!("{}.toml", self.name), &text)?;
         let mut command = match words.split_first() {
             Some((program, rest)) => {
                 let mut command = ground.cores.command(Place::Proxy, program.as_ref());
@@ -64,10 +80,11 @@ impl Side<'_> {
     }
 }
 
-fn configuration(port: u16, [first, second]: [u16; 2]) -> String {
+fn configuration(port: u16, [first, second]: [u16; 2], Settings { pool, logs }: Settings, log: &Path) -> String {
+    let log = if logs { format!("format = \"combined\"\npath = {log:?}") } else { "format = \"off\"".to_owned() };
     format!(
-        "listen = \"127.0.0.1:{port}\"\nthreads = 1\n\n[access_log]\nformat = \"off\"\n\n\
-         [pool.app]\nendpoints = [\"127.0.0.1:{first}\", \"127.0.0.1:{second}\"]\n"
+        "listen = \"127.0.0.1:{port}\"\nthreads = 1\n\n[access_log]\n{log}\n\n\
+         [pool.app]\n{pool}endpoints = [\"127.0.0.1:{first}\", \"127.0.0.1:{second}\"]\n"
     )
 }
 
@@ -75,3 +92,18 @@ fn configuration(port: u16, [first, second]: [u16; 2]) -> String {
 pub(crate) const PATH: &str = "/hello";
 /// Long enough for a program that valgrind runs on a busy machine.
 const START_TIME: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_has_what_the_manner_asks_for() {
+        let text = |settings| configuration(1, [2, 3], settings, "/l".as_ref());
+        let plain = text(Settings::default());
+        assert!(plain.contains("format = \"off\"\n\n[pool.app]\nendpoints"), "{plain}");
+        assert!(text(Settings { pool: "slots = 4\n", logs: false }).contains("\nslots = 4\nendpoints"));
+        let logging = text(Settings { pool: "", logs: true });
+        assert!(logging.contains("format = \"combined\"\npath = \"/l\"\n"), "{logging}");
+    }
+}
