@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::attack;
+use crate::footprint;
 use crate::guard;
 use crate::overload;
 use crate::replace;
@@ -34,6 +35,8 @@ enum Kind {
     Guard(guard::Arguments),
     /// Instructions per request of one balancer, in several manners of asking; about a minute
     Instructions(guard::One),
+    /// Memory for what is open, CPU time for a body in small pieces, time for an answer in two; about four minutes
+    Footprint(footprint::Plan),
     /// Short requests behind long ones: four workers that serve one request at a time, and a crowd
     Supermarket(supermarket::Plan),
     /// Goodput and latency when up to twenty times as much is asked for as can be done
@@ -53,6 +56,7 @@ pub(crate) enum Command {
     Compare(Plan),
     Guard(guard::Plan),
     Instructions(guard::One),
+    Footprint(footprint::Plan),
     Supermarket(supermarket::Plan),
     Overload(overload::Plan),
     Attack(attack::Plan),
@@ -75,6 +79,7 @@ impl Command {
         let given = match line.command {
             Some(Kind::Guard(given)) => return Ok(Command::Guard(given.plan())),
             Some(Kind::Instructions(one)) => return Ok(Command::Instructions(one)),
+            Some(Kind::Footprint(plan)) => return Ok(Command::Footprint(plan)),
             Some(Kind::Supermarket(plan)) => return Ok(Command::Supermarket(plan)),
             Some(Kind::Overload(plan)) => return Ok(Command::Overload(plan)),
             Some(Kind::Attack(plan)) => return Ok(Command::Attack(plan)),

@@ -16,6 +16,7 @@ mod events;
 mod exchange;
 mod failure;
 mod figure;
+mod footprint;
 mod guard;
 mod idle;
 mod machine;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Compare(plan) => compare(&plan),
         Command::Guard(plan) => guard(&plan),
         Command::Instructions(one) => instructions(&one),
+        Command::Footprint(plan) => footprint(&plan),
         Command::Supermarket(plan) => supermarket(&plan),
         Command::Overload(plan) => overload(&plan),
         Command::Attack(plan) => attack(&plan),
@@ -99,6 +101,12 @@ fn guard(plan: &guard::Plan) -> Result<bool, Failure> {
 fn instructions(one: &guard::One) -> Result<bool, Failure> {
     let events = Events::listen()?;
     print(&guard::one(one, &events)?).map(|()| true)
+}
+
+/// Prints what a balancer spends; the verdict is the reader's.
+fn footprint(plan: &footprint::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    print(&footprint::footprint(plan, &events)?).map(|()| true)
 }
 
 /// Prints how long a crowd waited; `false` when somebody was not served.

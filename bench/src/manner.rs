@@ -1,6 +1,7 @@
 //! How requests come: what a client writes, whether it keeps its connection, and what the balancer is told besides.
 //!
-//! Decides the bytes of each manner, which are those of the tool it is named after. Called by [`crate::guard`]. Never counts.
+//! Decides the bytes of each manner, which are those of the tool it is named after. Called by [`crate::guard`]
+//! and [`crate::footprint`]. Never counts.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

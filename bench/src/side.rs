@@ -1,7 +1,7 @@
 //! One build of the balancer, or several to compare, and what is behind them.
 //!
-//! Decides how each is started: one thread over one origin, on the same cores. Called by [`crate::guard`]. Never generates
-//! load.
+//! Decides how each is started: one thread over one origin, on the same cores. Called by [`crate::guard`]
+//! and [`crate::footprint`]. Never generates load.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(crate) struct Settings {
 
 /// The same for both: two of this workspace's `backend`.
 pub(crate) struct Origin {
-    services: [Service; 2],
+    pub(crate) services: [Service; 2],
 }
 
 impl Origin {
@@ -62,9 +62,19 @@ impl Side<'_> {
         origin: &Origin,
         ground: &Ground<'_>,
     ) -> Result<Service, Failure> {
+        self.start_before(&[0, 1].map(|nth| origin.services[nth].port), words, settings, ground)
+    }
+
+    /// The same before other endpoints.
+    pub(crate) fn start_before(
+        &self,
+        ports: &[u16],
+        words: &[String],
+        settings: Settings,
+        ground: &Ground<'_>,
+    ) -> Result<Service, Failure> {
         let [port] = free_ports()?;
-        let [first, second] = [0, 1].map(|nth| origin.services[nth].port);
-        let text = configuration(port, [first, second], settings, &ground.scratch.path().join("access.log"));
+        let text = configuration(port, ports, settings, &ground.scratch.path().join("access.log"));
         let file = ground.scratch.write(&format!("{}.toml", self.name), &text)?;
         let mut command = match words.split_first() {
             Some((program, rest)) => {
@@ -80,11 +90,13 @@ impl Side<'_> {
     }
 }
 
-fn configuration(port: u16, [first, second]: [u16; 2], Settings { pool, logs }: Settings, log: &Path) -> String {
+fn configuration(port: u16, endpoints: &[u16], Settings { pool, logs }: Settings, log: &Path) -> String {
+    let endpoints: Vec<String> = endpoints.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+    let endpoints = endpoints.join(", ");
     let log = if logs { format!("format = \"combined\"\npath = {log:?}") } else { "format = \"off\"".to_owned() };
     format!(
         "listen = \"127.0.0.1:{port}\"\nthreads = 1\n\n[access_log]\n{log}\n\n\
-         [pool.app]\n{pool}endpoints = [\"127.0.0.1:{first}\", \"127.0.0.1:{second}\"]\n"
+         [pool.app]\n{pool}endpoints = [{endpoints}]\n"
     )
 }
 
@@ -99,9 +111,12 @@ mod tests {
 
     #[test]
     fn a_configuration_has_what_the_manner_asks_for() {
-        let text = |settings| configuration(1, [2, 3], settings, "/l".as_ref());
+        let text = |settings| configuration(1, &[2, 3], settings, "/l".as_ref());
         let plain = text(Settings::default());
-        assert!(plain.contains("format = \"off\"\n\n[pool.app]\nendpoints"), "{plain}");
+        assert!(
+            plain.contains("format = \"off\"\n\n[pool.app]\nendpoints = [\"127.0.0.1:2\", \"127.0.0.1:3\"]\n"),
+            "{plain}"
+        );
         assert!(text(Settings { pool: "slots = 4\n", logs: false }).contains("\nslots = 4\nendpoints"));
         let logging = text(Settings { pool: "", logs: true });
         assert!(logging.contains("format = \"combined\"\npath = \"/l\"\n"), "{logging}");
