@@ -11,7 +11,7 @@ use crate::attack;
 use crate::footprint;
 use crate::guard;
 use crate::overload;
-use crate::replace;
+use crate::replace::{self, soak};
 use crate::scenario::Scenario;
 use crate::supermarket;
 use crate::target::Target;
@@ -45,6 +45,8 @@ enum Kind {
     Attack(attack::Plan),
     /// Workers, files and numbers are replaced under load: what is promised and what was seen
     Replace(replace::Plan),
+    /// Everything at once on one balancer, for an hour: does a request fail that nobody broke, does it grow
+    Soak(soak::Plan),
     /// A load that does not wait for answers; started by compare
     #[command(hide = true)]
     OpenLoop(OpenLoop),
@@ -61,6 +63,7 @@ pub(crate) enum Command {
     Overload(overload::Plan),
     Attack(attack::Plan),
     Replace(replace::Plan),
+    Soak(soak::Plan),
     /// The scenarios' names are wanted, nothing else.
     List,
     OpenLoop(OpenLoop),
@@ -84,6 +87,7 @@ impl Command {
             Some(Kind::Overload(plan)) => return Ok(Command::Overload(plan)),
             Some(Kind::Attack(plan)) => return Ok(Command::Attack(plan)),
             Some(Kind::Replace(plan)) => return Ok(Command::Replace(plan)),
+            Some(Kind::Soak(plan)) => return Ok(Command::Soak(plan)),
             Some(Kind::OpenLoop(given)) => return Ok(Command::OpenLoop(given)),
             Some(Kind::Compare(given)) => given,
             None => line.compare,
@@ -255,18 +259,24 @@ pub(crate) fn default_output() -> PathBuf {
     folder.map_or_else(|| PathBuf::from("bench-results"), |folder| folder.join("results"))
 }
 
-/// wrk takes whole numbers only: "5s", "2m", "5" (seconds).
+/// wrk takes whole numbers only: "5s", "2m", "5" (seconds); at most an hour.
 pub(crate) fn whole_seconds(text: &str) -> Result<Duration, String> {
+    whole_time(text, 1)
+}
+
+/// The same up to so many hours; "1h" too.
+pub(crate) fn whole_time(text: &str, hours_max: u64) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
         "" | "s" => 1,
         "m" => 60,
+        "h" => 3600,
         _ => return Err("whole seconds or minutes, like 5s or 1m".to_owned()),
     };
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     match seconds {
-        Some(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
-        _ => Err("from 1s to 60m".to_owned()),
+        Some(seconds) if (1..=hours_max * 3600).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("from 1s to {}m", hours_max * 60)),
     }
 }
 
@@ -336,5 +346,9 @@ mod tests {
     fn durations_are_whole_seconds() {
         assert_eq!(whole_seconds("7"), Ok(Duration::from_secs(7)));
         assert_eq!(whole_seconds("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(
+            (whole_time("2h", 24), whole_seconds("2h")),
+            (Ok(Duration::from_secs(7_200)), Err("from 1s to 60m".into()))
+        );
     }
 }

@@ -51,6 +51,7 @@ use arguments::{Command, Plan};
 use events::Events;
 use failure::Failure;
 use output::Output;
+use replace::soak;
 use scenario::Scenario;
 
 fn main() -> ExitCode {
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Command::Overload(plan) => overload(&plan),
         Command::Attack(plan) => attack(&plan),
         Command::Replace(plan) => replace(&plan),
+        Command::Soak(plan) => soak(&plan),
         Command::List => print(&list()).map(|()| true),
         Command::OpenLoop(given) => open_loop::run(&given).and_then(|report| print(&report.to_string())).map(|()| true),
     };
@@ -134,6 +136,13 @@ fn replace(plan: &replace::Plan) -> Result<bool, Failure> {
     let events = Events::listen()?;
     let (text, all_tried) = replace::replace(plan, &events)?;
     print(&text).map(|()| all_tried)
+}
+
+/// Prints what failed and what grew; `false` when something did that nobody can explain.
+fn soak(plan: &soak::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    let (text, is_sound) = soak::soak(plan, &events)?;
+    print(&text).map(|()| is_sound)
 }
 
 fn list() -> String {

@@ -23,16 +23,26 @@ pub(crate) fn rss_bytes(pid: u32) -> Result<u64, Failure> {
     Ok(tree_pids(pid)?.iter().filter_map(of_process).sum::<u64>() * 1024)
 }
 
-/// Memory of one process that it shares with no other, bytes: what would be free without it.
-///
-/// # Errors
-/// When the process is not there, or the kernel tells nothing of its mappings.
-pub(crate) fn private_bytes(pid: u32) -> Result<u64, Failure> {
-    let reading = |e| Failure::system(format!("read the memory of process {pid}"), e);
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).map_err(reading)?;
-    let parts = ["Private_Clean:", "Private_Dirty:"].map(|label| number(&text, label));
-    let [Some(clean), Some(dirty)] = parts else { return Err(reading(std::io::ErrorKind::InvalidData.into())) };
-    Ok((clean + dirty) * 1024)
+/// Memory of one process, bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    /// What it shares with no other: what would be free without it.
+    pub(crate) private: u64,
+    pub(crate) resident: u64,
+}
+
+impl Memory {
+    /// # Errors
+    /// When the process is not there, or the kernel tells nothing of its mappings.
+    pub(crate) fn of(pid: u32) -> Result<Memory, Failure> {
+        let reading = |e| Failure::system(format!("read the memory of process {pid}"), e);
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).map_err(reading)?;
+        let of = |label| number(&text, label).map(|kib| kib * 1024);
+        match ["Private_Clean:", "Private_Dirty:", "Rss:"].map(of) {
+            [Some(clean), Some(dirty), Some(resident)] => Ok(Memory { private: clean + dirty, resident }),
+            _ => Err(reading(std::io::ErrorKind::InvalidData.into())),
+        }
+    }
 }
 
 /// Descriptors one process has open.
@@ -41,6 +51,14 @@ pub(crate) fn private_bytes(pid: u32) -> Result<u64, Failure> {
 /// When the process is not there.
 pub(crate) fn open_descriptors(pid: u32) -> Result<usize, Failure> {
     entries(pid, "fd")
+}
+
+/// Threads of one process.
+///
+/// # Errors
+/// When the process is not there.
+pub(crate) fn threads(pid: u32) -> Result<usize, Failure> {
+    entries(pid, "task")
 }
 
 fn entries(pid: u32, folder: &str) -> Result<usize, Failure> {
@@ -89,6 +107,7 @@ mod tests {
         assert!(rss_bytes(pid).unwrap() >= before + (48 << 20), "{}", touched.len());
         assert!(context_switches(pid).unwrap() > 0);
         // Other tests have their memory too, so there is no upper bound.
-        assert!(private_bytes(pid).unwrap() >= 64 << 20 && open_descriptors(pid).unwrap() >= 3);
+        assert!(Memory::of(pid).unwrap().private >= 64 << 20 && open_descriptors(pid).unwrap() >= 3);
+        assert!(Memory::of(pid).unwrap().resident >= 64 << 20 && threads(pid).unwrap() >= 1);
     }
 }

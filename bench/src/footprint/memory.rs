@@ -11,7 +11,7 @@ use crate::idle::{BATCH, Idle, Wanted, get, settled};
 use crate::service::Service;
 use crate::side::PATH;
 use crate::statistics::{Spread, three_digits, whole};
-use crate::usage::{open_descriptors, private_bytes};
+use crate::usage::{Memory, open_descriptors};
 
 /// Requests whose worker has them and does not answer.
 pub(super) fn in_flight(bench: &Bench<'_>) -> Result<(String, String), Failure> {
@@ -67,7 +67,8 @@ fn of_each(
     for _ in 0..bench.rounds {
         let service = bench.start(pool)?;
         light_traffic(&service, bench)?;
-        let look = || Ok(settled(bench.ground.events, || private_bytes(service.process.pid()))? as f64 / 1024.0);
+        let look =
+            || Ok(settled(bench.ground.events, || Ok(Memory::of(service.process.pid())?.private))? as f64 / 1024.0);
         let before: f64 = look()?;
         let (held, count) = open(&service)?;
         let with: f64 = look()?;
