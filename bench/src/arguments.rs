@@ -8,9 +8,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::attack;
+use crate::footprint;
 use crate::guard;
 use crate::overload;
-use crate::replace;
+use crate::replace::{self, soak};
 use crate::scenario::Scenario;
 use crate::supermarket;
 use crate::target::Target;
@@ -32,6 +33,10 @@ enum Kind {
     Compare(Compare),
     /// The working tree against an earlier revision: CPU time and instructions per request
     Guard(guard::Arguments),
+    /// Instructions per request of one balancer, in several manners of asking; about a minute
+    Instructions(guard::One),
+    /// Memory for what is open, CPU time for a body in small pieces, time for an answer in two; about four minutes
+    Footprint(footprint::Plan),
     /// Short requests behind long ones: four workers that serve one request at a time, and a crowd
     Supermarket(supermarket::Plan),
     /// Goodput and latency when up to twenty times as much is asked for as can be done
@@ -40,6 +45,8 @@ enum Kind {
     Attack(attack::Plan),
     /// Workers, files and numbers are replaced under load: what is promised and what was seen
     Replace(replace::Plan),
+    /// Everything at once on one balancer, for an hour: does a request fail that nobody broke, does it grow
+    Soak(soak::Plan),
     /// A load that does not wait for answers; started by compare
     #[command(hide = true)]
     OpenLoop(OpenLoop),
@@ -50,10 +57,13 @@ enum Kind {
 pub(crate) enum Command {
     Compare(Plan),
     Guard(guard::Plan),
+    Instructions(guard::One),
+    Footprint(footprint::Plan),
     Supermarket(supermarket::Plan),
     Overload(overload::Plan),
     Attack(attack::Plan),
     Replace(replace::Plan),
+    Soak(soak::Plan),
     /// The scenarios' names are wanted, nothing else.
     List,
     OpenLoop(OpenLoop),
@@ -71,10 +81,13 @@ impl Command {
         let line = CommandLine::try_parse_from(arguments)?;
         let given = match line.command {
             Some(Kind::Guard(given)) => return Ok(Command::Guard(given.plan())),
+            Some(Kind::Instructions(one)) => return Ok(Command::Instructions(one)),
+            Some(Kind::Footprint(plan)) => return Ok(Command::Footprint(plan)),
             Some(Kind::Supermarket(plan)) => return Ok(Command::Supermarket(plan)),
             Some(Kind::Overload(plan)) => return Ok(Command::Overload(plan)),
             Some(Kind::Attack(plan)) => return Ok(Command::Attack(plan)),
             Some(Kind::Replace(plan)) => return Ok(Command::Replace(plan)),
+            Some(Kind::Soak(plan)) => return Ok(Command::Soak(plan)),
             Some(Kind::OpenLoop(given)) => return Ok(Command::OpenLoop(given)),
             Some(Kind::Compare(given)) => given,
             None => line.compare,
@@ -246,18 +259,24 @@ pub(crate) fn default_output() -> PathBuf {
     folder.map_or_else(|| PathBuf::from("bench-results"), |folder| folder.join("results"))
 }
 
-/// wrk takes whole numbers only: "5s", "2m", "5" (seconds).
+/// wrk takes whole numbers only: "5s", "2m", "5" (seconds); at most an hour.
 pub(crate) fn whole_seconds(text: &str) -> Result<Duration, String> {
+    whole_time(text, 1)
+}
+
+/// The same up to so many hours; "1h" too.
+pub(crate) fn whole_time(text: &str, hours_max: u64) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
         "" | "s" => 1,
         "m" => 60,
+        "h" => 3600,
         _ => return Err("whole seconds or minutes, like 5s or 1m".to_owned()),
     };
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     match seconds {
-        Some(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
-        _ => Err("from 1s to 60m".to_owned()),
+        Some(seconds) if (1..=hours_max * 3600).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("from 1s to {}m", hours_max * 60)),
     }
 }
 
@@ -327,5 +346,9 @@ mod tests {
     fn durations_are_whole_seconds() {
         assert_eq!(whole_seconds("7"), Ok(Duration::from_secs(7)));
         assert_eq!(whole_seconds("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(
+            (whole_time("2h", 24), whole_seconds("2h")),
+            (Ok(Duration::from_secs(7_200)), Err("from 1s to 60m".into()))
+        );
     }
 }

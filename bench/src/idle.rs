@@ -1,7 +1,7 @@
-//! Connections that have carried one request each and then say nothing.
+//! Connections that are held open: most have carried one request each and then say nothing.
 //!
-//! Decides how they are opened and whether they are still open. Called by [`crate::measurement`]. Never loads anybody with
-//! them: they are there to be paid for.
+//! Decides how they are opened and whether they are still open. Called by [`crate::measurement`] and [`crate::footprint`].
+//! Never loads anybody with them: they are there to be paid for.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -12,16 +12,43 @@ use crate::failure::Failure;
 use crate::usage::rss_bytes;
 
 /// Idle connections, closed with this value.
+#[derive(Default)]
 pub(crate) struct Idle(Vec<TcpStream>);
 
+/// What must come before a connection is held.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted<'a> {
+    /// Nothing: it waits for its answer.
+    Nothing,
+    /// The head of a 200.
+    Answer,
+    /// A 200 with this body.
+    Body(&'a [u8]),
+    /// A 101, and a message back as it was sent.
+    Echo,
+}
+
 impl Idle {
-    /// Opens `count` connections, each with one request that is answered with `body`; [`BATCH`] of them at a time, for one
-    /// by one they wait for a core each, and the first are closed as idle before the last are open.
+    /// Opens `count` connections, each with one request that is answered with `body`.
     ///
     /// # Errors
-    /// One is refused or not answered, in the words `NAME cannot hold …`; or a signal.
+    /// One is refused or not answered so; or a signal.
     pub(crate) fn open(count: u32, port: u16, path: &str, body: &[u8], events: &Events) -> Result<Idle, Failure> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        Idle::hold(count, port, &get(path, ""), Wanted::Body(body), events)
+    }
+
+    /// The same with any request and what it is to bring; [`BATCH`] of them at a time, for one by one they wait for a core
+    /// each, and the first are closed as idle before the last are open.
+    ///
+    /// # Errors
+    /// One is refused or not answered, in the words `cannot open idle connection …`; or a signal.
+    pub(crate) fn hold(
+        count: u32,
+        port: u16,
+        request: &str,
+        wanted: Wanted<'_>,
+        events: &Events,
+    ) -> Result<Idle, Failure> {
         let mut held = Vec::new();
         while held.len() < count as usize {
             events.wait_any(&[], Duration::ZERO)?;
@@ -31,10 +58,24 @@ impl Idle {
                 held.push(ask(port, request.as_bytes()).map_err(|e| failed(nth, e))?);
             }
             for (nth, stream) in held.iter_mut().enumerate().skip(done) {
-                answered(stream, body).map_err(|e| failed(nth, e))?;
+                wanted.comes(stream).map_err(|e| failed(nth, e))?;
             }
         }
         Ok(Idle(held))
+    }
+
+    /// Waits until each has what it did not wait for when it was opened.
+    ///
+    /// # Errors
+    /// One has not, in the words `cannot read the answer of …`; or a signal.
+    pub(crate) fn wait_for(&mut self, wanted: Wanted<'_>, events: &Events) -> Result<(), Failure> {
+        for (nth, stream) in self.0.iter_mut().enumerate() {
+            events.wait_any(&[], Duration::ZERO)?;
+            wanted
+                .comes(stream)
+                .map_err(|e| Failure::system(format!("read the answer of connection {}", nth + 1), e))?;
+        }
+        Ok(())
     }
 
     /// How many the other side has closed meanwhile.
@@ -47,16 +88,29 @@ impl Idle {
     }
 }
 
+/// A GET of `path`; `fields` are further lines, each ended.
+pub(crate) fn get(path: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}\r\n")
+}
+
 /// The resident memory of a process tree once it has stopped changing, bytes.
 ///
 /// # Errors
 /// When the process is not there; or a signal.
 pub(crate) fn settled_rss(pid: u32, events: &Events) -> Result<u64, Failure> {
+    settled(events, || rss_bytes(pid))
+}
+
+/// What `look` sees once it has stopped changing, or after [`SETTLE_TIME`].
+///
+/// # Errors
+/// Its own; or a signal.
+pub(crate) fn settled(events: &Events, look: impl Fn() -> Result<u64, Failure>) -> Result<u64, Failure> {
     let until = Instant::now() + SETTLE_TIME;
-    let (mut last, mut same) = (rss_bytes(pid)?, 0);
+    let (mut last, mut same) = (look()?, 0);
     while same < SAME && Instant::now() < until {
         events.wait_any(&[], BETWEEN_LOOKS)?;
-        let now = rss_bytes(pid)?;
+        let now = look()?;
         same = if now == last { same + 1 } else { 0 };
         last = now;
     }
@@ -70,7 +124,24 @@ fn ask(port: u16, request: &[u8]) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn answered(stream: &mut TcpStream, body: &[u8]) -> io::Result<()> {
+impl Wanted<'_> {
+    fn comes(self, stream: &mut TcpStream) -> io::Result<()> {
+        match self {
+            Wanted::Nothing => Ok(()),
+            Wanted::Answer => answered(stream, "HTTP/1.1 200 ", None),
+            Wanted::Body(body) => answered(stream, "HTTP/1.1 200 ", Some(body)),
+            Wanted::Echo => {
+                answered(stream, "HTTP/1.1 101 ", None)?;
+                stream.write_all(MESSAGE)?;
+                let mut back = [0; MESSAGE.len()];
+                stream.read_exact(&mut back)?;
+                if back == *MESSAGE { Ok(()) } else { Err(io::Error::other("sent something else back")) }
+            }
+        }
+    }
+}
+
+fn answered(stream: &mut TcpStream, line: &str, body: Option<&[u8]>) -> io::Result<()> {
     let (mut received, mut piece) = (Vec::new(), [0; 4096]);
     loop {
         match stream.read(&mut piece)? {
@@ -78,9 +149,9 @@ fn answered(stream: &mut TcpStream, body: &[u8]) -> io::Result<()> {
             length => received.extend_from_slice(&piece[..length]),
         }
         if let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n")
-            && received.len() >= end + 4 + body.len()
+            && received.len() >= end + 4 + body.map_or(0, <[u8]>::len)
         {
-            if received.starts_with(b"HTTP/1.1 200 ") && received[end + 4..] == *body {
+            if received.starts_with(line.as_bytes()) && body.is_none_or(|body| received[end + 4..] == *body) {
                 return Ok(());
             }
             let line = String::from_utf8_lossy(received.split(|byte| *byte == b'\r').next().unwrap_or_default());
@@ -91,6 +162,7 @@ fn answered(stream: &mut TcpStream, body: &[u8]) -> io::Result<()> {
 
 /// Connections that are opened at once.
 pub(crate) const BATCH: usize = 64;
+const MESSAGE: &[u8; 16] = b"are you there? \n";
 const TIME: Duration = Duration::from_secs(10);
 const SETTLE_TIME: Duration = Duration::from_secs(8);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
@@ -121,6 +193,29 @@ mod tests {
         assert_eq!(idle.closed(), 0);
         drop(streams.pop());
         while idle.closed() != 1 {}
+    }
+
+    #[test]
+    fn a_connection_is_held_before_its_answer_and_a_tunnel_after_its_echo() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let events = Events::default();
+        let mut waiting = Idle::hold(1, port, &get("/", ""), Wanted::Nothing, &events).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").unwrap();
+        waiting.wait_for(Wanted::Answer, &events).unwrap();
+        let origin = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut bytes = [0; 512];
+            let length = stream.read(&mut bytes).unwrap();
+            stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\n\r\n").unwrap();
+            stream.read_exact(&mut bytes[length..length + MESSAGE.len()]).unwrap();
+            stream.write_all(&bytes[length..length + MESSAGE.len()]).unwrap();
+            String::from_utf8_lossy(&bytes[..length]).into_owned()
+        });
+        let tunnel = Idle::hold(1, port, &get("/u", "Upgrade: echo\r\n"), Wanted::Echo, &events);
+        assert!(tunnel.is_ok());
+        assert_eq!(origin.join().unwrap(), "GET /u HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: echo\r\n\r\n");
     }
 
     #[test]

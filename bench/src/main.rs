@@ -16,9 +16,11 @@ mod events;
 mod exchange;
 mod failure;
 mod figure;
+mod footprint;
 mod guard;
 mod idle;
 mod machine;
+mod manner;
 mod measurement;
 mod open_loop;
 mod output;
@@ -33,6 +35,7 @@ mod report;
 mod scenario;
 mod scratch;
 mod service;
+mod side;
 mod statistics;
 mod supermarket;
 mod syscalls;
@@ -48,16 +51,20 @@ use arguments::{Command, Plan};
 use events::Events;
 use failure::Failure;
 use output::Output;
+use replace::soak;
 use scenario::Scenario;
 
 fn main() -> ExitCode {
     let outcome = match Command::from_command_line() {
         Command::Compare(plan) => compare(&plan),
         Command::Guard(plan) => guard(&plan),
+        Command::Instructions(one) => instructions(&one),
+        Command::Footprint(plan) => footprint(&plan),
         Command::Supermarket(plan) => supermarket(&plan),
         Command::Overload(plan) => overload(&plan),
         Command::Attack(plan) => attack(&plan),
         Command::Replace(plan) => replace(&plan),
+        Command::Soak(plan) => soak(&plan),
         Command::List => print(&list()).map(|()| true),
         Command::OpenLoop(given) => open_loop::run(&given).and_then(|report| print(&report.to_string())).map(|()| true),
     };
@@ -92,6 +99,18 @@ fn guard(plan: &guard::Plan) -> Result<bool, Failure> {
     Ok(true)
 }
 
+/// Prints what a request costs one program.
+fn instructions(one: &guard::One) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    print(&guard::one(one, &events)?).map(|()| true)
+}
+
+/// Prints what a balancer spends; the verdict is the reader's.
+fn footprint(plan: &footprint::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    print(&footprint::footprint(plan, &events)?).map(|()| true)
+}
+
 /// Prints how long a crowd waited; `false` when somebody was not served.
 fn supermarket(plan: &supermarket::Plan) -> Result<bool, Failure> {
     let events = Events::listen()?;
@@ -117,6 +136,13 @@ fn replace(plan: &replace::Plan) -> Result<bool, Failure> {
     let events = Events::listen()?;
     let (text, all_tried) = replace::replace(plan, &events)?;
     print(&text).map(|()| all_tried)
+}
+
+/// Prints what failed and what grew; `false` when something did that nobody can explain.
+fn soak(plan: &soak::Plan) -> Result<bool, Failure> {
+    let events = Events::listen()?;
+    let (text, is_sound) = soak::soak(plan, &events)?;
+    print(&text).map(|()| is_sound)
 }
 
 fn list() -> String {

@@ -30,6 +30,18 @@ impl Spread {
     }
 }
 
+/// By how much the line that fits the points best rises from the first to the last of them, in the unit of the second number
+/// (least squares); `None` of fewer than three, or where all have the same first number.
+pub(crate) fn rise(points: &[(f64, f64)]) -> Option<f64> {
+    let ([(first, _), .., (last, _)], true) = (points, points.len() >= 3) else { return None };
+    let count = points.len() as f64;
+    let [mean_x, mean_y] =
+        [points.iter().map(|(x, _)| x).sum::<f64>() / count, points.iter().map(|(_, y)| y).sum::<f64>() / count];
+    let above: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+    let below: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    (below > 0.0).then(|| above / below * (last - first))
+}
+
 /// Three meaningful digits: "0.113", "3.06", "35.4", "304".
 pub(crate) fn three_digits(value: f64) -> String {
     let decimals = match value.abs() {
@@ -73,6 +85,13 @@ mod tests {
         assert_eq!(Spread::of([3.0, 1.0, 9.0]), Some(Spread { median: 3.0, min: 1.0, max: 9.0 }));
         assert_eq!(Spread::of([4.0, 1.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn a_rise_is_the_fitted_lines() {
+        assert_eq!(rise(&[(0.0, 5.0), (1.0, 7.0), (3.0, 11.0)]), Some(6.0));
+        assert_eq!(rise(&[(0.0, 5.0), (1.0, 9.0), (2.0, 5.0)]), Some(0.0));
+        assert_eq!((rise(&[(0.0, 5.0), (1.0, 9.0)]), rise(&[(1.0, 5.0); 3])), (None, None));
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! What a process uses beside CPU time: memory and context switches, read from `/proc`.
+//! What a process uses beside CPU time: memory, descriptors and context switches, read from `/proc`.
 //!
-//! Decides which figures stand for a program: its process and all it started, all threads. Called by
-//! [`crate::measurement`] and [`crate::idle`]. Never divides by requests.
+//! Decides which figures stand for a program: its process and all it started, all threads, where it does not say "one
+//! process". Called by [`crate::measurement`], [`crate::idle`], [`crate::footprint`] and [`crate::replace`]. Never divides by
+//! requests.
 
 use std::fs;
 
@@ -20,6 +21,50 @@ pub(crate) fn rss_bytes(pid: u32) -> Result<u64, Failure> {
         number(&text, "Rss:").or_else(|| number(&text, "VmRSS:"))
     };
     Ok(tree_pids(pid)?.iter().filter_map(of_process).sum::<u64>() * 1024)
+}
+
+/// Memory of one process, bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    /// What it shares with no other: what would be free without it.
+    pub(crate) private: u64,
+    pub(crate) resident: u64,
+}
+
+impl Memory {
+    /// # Errors
+    /// When the process is not there, or the kernel tells nothing of its mappings.
+    pub(crate) fn of(pid: u32) -> Result<Memory, Failure> {
+        let reading = |e| Failure::system(format!("read the memory of process {pid}"), e);
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).map_err(reading)?;
+        let of = |label| number(&text, label).map(|kib| kib * 1024);
+        match ["Private_Clean:", "Private_Dirty:", "Rss:"].map(of) {
+            [Some(clean), Some(dirty), Some(resident)] => Ok(Memory { private: clean + dirty, resident }),
+            _ => Err(reading(std::io::ErrorKind::InvalidData.into())),
+        }
+    }
+}
+
+/// Descriptors one process has open.
+///
+/// # Errors
+/// When the process is not there.
+pub(crate) fn open_descriptors(pid: u32) -> Result<usize, Failure> {
+    entries(pid, "fd")
+}
+
+/// Threads of one process.
+///
+/// # Errors
+/// When the process is not there.
+pub(crate) fn threads(pid: u32) -> Result<usize, Failure> {
+    entries(pid, "task")
+}
+
+fn entries(pid: u32, folder: &str) -> Result<usize, Failure> {
+    let path = format!("/proc/{pid}/{folder}");
+    let entries = fs::read_dir(&path);
+    entries.map(Iterator::count).map_err(|e| Failure::file("list", path.as_ref(), e))
 }
 
 /// Context switches of all threads of a process tree that run now, voluntary or not.
@@ -61,5 +106,8 @@ mod tests {
         let touched = std::hint::black_box(vec![1_u8; 64 << 20]);
         assert!(rss_bytes(pid).unwrap() >= before + (48 << 20), "{}", touched.len());
         assert!(context_switches(pid).unwrap() > 0);
+        // Other tests have their memory too, so there is no upper bound.
+        assert!(Memory::of(pid).unwrap().private >= 64 << 20 && open_descriptors(pid).unwrap() >= 3);
+        assert!(Memory::of(pid).unwrap().resident >= 64 << 20 && threads(pid).unwrap() >= 1);
     }
 }

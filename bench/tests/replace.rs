@@ -1,4 +1,4 @@
-//! `bench replace` as a program, with the real balancer and its built-in worker.
+//! `bench replace` and `bench soak` as programs, with the real balancer and its built-in worker.
 //!
 //! Both are those beside the tested program, as `cargo test --workspace` builds them; where they are not, these tests are skipped and
 //! say so.
@@ -67,6 +67,34 @@ fn an_interrupted_run_ends_the_balancer_and_its_workers_and_writes_nothing() {
 }
 
 #[test]
+fn a_soak_tells_each_kind_of_request_and_forgives_what_a_kill_broke() {
+    let Some(stage) = Stage::new() else { return };
+    let output = stage.soak(&stage.programs.join("balancer"), "8s").output().unwrap();
+    let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let seen = |what: &str| {
+        let line = text.lines().find(|line| line.trim_start().starts_with(what));
+        let line = line.unwrap_or_else(|| panic!("no {what} in {text}; {said}"));
+        line.split("  ").filter(|cell| !cell.trim().is_empty()).nth(1).unwrap().trim().replace(',', "")
+    };
+    for what in ["GETs, connections kept", "GETs, a connection each", "uploads, chunked", "WebSockets", "event streams"]
+    {
+        assert!(seen(what).parse::<u32>().unwrap() > 4, "{what}: {text}");
+    }
+    assert_eq!((seen("workers killed").as_str(), seen("POSTs run twice").as_str()), ("1", "0"), "{text}");
+    // Whether it grows says nothing after some seconds.
+    assert!(!text.contains("!!!") && text.contains("\nat rest "), "{text}");
+}
+
+#[test]
+fn a_soak_of_a_balancer_that_does_not_start_is_no_success() {
+    let Some(stage) = Stage::new() else { return };
+    let output = stage.soak(Path::new("/bin/false"), "8s").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("bench: balancer ended instead of starting"), "{said}");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+}
+
+#[test]
 fn a_balancer_that_does_not_start_is_told_and_is_no_success() {
     let Some(stage) = Stage::new() else { return };
     let output: Output = stage.with_balancer(Path::new("/bin/false"), &["--scenario", "scale"]).output().unwrap();
@@ -102,8 +130,18 @@ impl Stage {
 
     fn with_balancer(&self, balancer: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
-        command.arg("replace").args(arguments).args(["--workers", "built-in", "--balancer"]).arg(balancer);
-        command.arg("--backend").arg(self.programs.join("backend")).arg("--output").arg(self.results());
+        command.arg("replace").args(arguments).args(["--workers", "built-in"]).arg("--output").arg(self.results());
+        self.with_programs(command, balancer)
+    }
+
+    fn soak(&self, balancer: &Path, duration: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+        command.args(["soak", "--duration", duration]);
+        self.with_programs(command, balancer)
+    }
+
+    fn with_programs(&self, mut command: Command, balancer: &Path) -> Command {
+        command.arg("--balancer").arg(balancer).arg("--backend").arg(self.programs.join("backend"));
         command.env("TMPDIR", &self.folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -1,4 +1,4 @@
-//! The arguments of `guard`.
+//! The arguments of `guard` and `instructions`.
 //!
 //! Decides defaults. Called by [`crate::arguments`]. Never looks at the repository.
 
@@ -26,11 +26,25 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     requests: u32,
     /// Requests over which instructions are counted
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = COUNTED, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     counted: u32,
     /// One half only: CPU time by the clock, or instructions by callgrind
     #[arg(long)]
     only: Option<Part>,
+}
+
+/// What `instructions` is told: one program, nothing to compare it with.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct One {
+    /// The balancer to count [default: this workspace's, built when needed]
+    #[arg(long, value_name = "PATH")]
+    pub(super) balancer: Option<PathBuf>,
+    /// The backend behind it [default: this workspace's, built when needed]
+    #[arg(long, value_name = "PATH")]
+    pub(super) backend: Option<PathBuf>,
+    /// Requests over which instructions are counted
+    #[arg(long, value_name = "N", default_value_t = COUNTED, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    pub(super) counted: u32,
 }
 
 /// One half of the work.
@@ -61,3 +75,5 @@ impl Arguments {
         Plan { folder: PathBuf::from("."), base, rounds, duration, requests, counted, only }
     }
 }
+
+const COUNTED: u32 = 1_000;

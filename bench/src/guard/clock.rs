@@ -6,7 +6,6 @@
 use std::path::PathBuf;
 
 use super::Plan;
-use super::side::{Ground, Origin, PATH, Side};
 use crate::cores::Place;
 use crate::cpu::{self, Cpu};
 use crate::failure::Failure;
@@ -14,6 +13,7 @@ use crate::process::{Process, describe};
 use crate::programs;
 use crate::say;
 use crate::service::Service;
+use crate::side::{Ground, Origin, PATH, Settings, Side};
 use crate::statistics::three_digits;
 use crate::tool::{CSV, Tool, scripts};
 
@@ -50,7 +50,8 @@ pub(super) fn measure(
     for (name, script) in scripts() {
         ground.scratch.write(name, &script)?;
     }
-    let mut services = [sides[0].start(&[], origin, ground)?, sides[1].start(&[], origin, ground)?];
+    let start = |side: &Side<'_>| side.start(&[], Settings::default(), origin, ground);
+    let mut services = [start(&sides[0])?, start(&sides[1])?];
     let seconds = u32::try_from(plan.duration.as_secs()).unwrap_or(u32::MAX);
     let tools =
         [Tool::Wrk { connections: 64, seconds, upload: false }, Tool::Ab { requests: plan.requests, concurrency: 100 }];

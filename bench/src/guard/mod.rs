@@ -9,7 +9,6 @@ mod clock;
 mod instructions;
 mod report;
 mod revision;
-mod side;
 mod worktree;
 
 use std::fs::{self, File, TryLockError};
@@ -17,9 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arguments::Part;
-pub(crate) use arguments::{Arguments, Plan};
+pub(crate) use arguments::{Arguments, One, Plan};
 use revision::Repository;
-use side::{Ground, Side};
 use worktree::Worktree;
 
 use crate::cores::Cores;
@@ -28,6 +26,7 @@ use crate::failure::Failure;
 use crate::programs;
 use crate::say;
 use crate::scratch::Scratch;
+use crate::side::{self, Ground, Side};
 
 /// Measures both and returns the table.
 ///
@@ -55,10 +54,26 @@ pub(crate) fn guard(plan: &Plan, events: &Arc<Events>) -> Result<String, Failure
         None => Vec::new(),
     };
     let instructions = match &tools.valgrind {
-        Some(valgrind) => instructions::count(plan, valgrind, &sides, &origin, &ground)?,
+        Some(valgrind) => instructions::count(plan.counted, valgrind, &sides, &origin, &ground)?,
         None => Vec::new(),
     };
     Ok(report::render(&repository.tree()?, &base, &cores.describe(), &clock, &instructions, tools.note.as_deref()))
+}
+
+/// Counts the instructions of one program, in all manners, and returns the table.
+///
+/// # Errors
+/// Whatever keeps them from being counted, or a signal; everything started has ended when this returns.
+pub(crate) fn one(one: &One, events: &Arc<Events>) -> Result<String, Failure> {
+    let valgrind = programs::find("valgrind").ok_or_else(|| Failure::Missing(NO_VALGRIND.to_owned()))?;
+    let given = [("balancer", one.balancer.as_deref()), ("backend", one.backend.as_deref())];
+    let [balancer, backend] = programs::ours(given, events)?;
+    let (cores, scratch) = (Cores::find(), Scratch::create()?);
+    let ground = Ground { cores: &cores, scratch: &scratch, events };
+    let origin = side::Origin::start(&backend, &ground)?;
+    let side = Side { name: "balancer", program: &balancer };
+    let counts = instructions::count(one.counted, &valgrind, &[side], &origin, &ground)?;
+    Ok(report::render_one(&balancer.display().to_string(), &cores.describe(), &counts))
 }
 
 /// The base's balancer; checked out and built unless the last run left it behind.
@@ -95,10 +110,9 @@ impl Tools {
             _ => Some(clock::Generators::find()?),
         };
         let valgrind = if plan.only == Some(Part::Clock) { None } else { programs::find("valgrind") };
-        let missing = "no instruction counts: apt-get install valgrind";
         match (plan.only, &valgrind) {
-            (Some(Part::Instructions), None) => Err(Failure::Missing(missing.to_owned())),
-            (None, None) => Ok(Tools { generators, valgrind, note: Some(missing.to_owned()) }),
+            (Some(Part::Instructions), None) => Err(Failure::Missing(NO_VALGRIND.to_owned())),
+            (None, None) => Ok(Tools { generators, valgrind, note: Some(NO_VALGRIND.to_owned()) }),
             _ => Ok(Tools { generators, valgrind, note: None }),
         }
     }
@@ -117,3 +131,5 @@ fn lock(folder: &Path) -> Result<File, Failure> {
         Err(TryLockError::Error(e)) => Err(Failure::file("lock", &path, e)),
     }
 }
+
+const NO_VALGRIND: &str = "no instruction counts: apt-get install valgrind";

@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::instructions::Instructions;
 use super::revision::Revision;
 use crate::cpu::Cpu;
+use crate::manner::Manner;
 use crate::statistics::{Spread, three_digits, whole};
 use crate::table::Table;
 
@@ -44,12 +45,8 @@ pub(super) fn render(
     }
     if !instructions.is_empty() {
         table.gap();
-        table.row("instructions/request, user space", []);
     }
-    for Instructions { manner, each: [base, tree], .. } in instructions {
-        let ratio = if *base > 0.0 { thousandths(tree / base) } else { "–".to_owned() };
-        table.row(format!("  {manner}"), [whole(*base), whole(*tree), ratio]);
-    }
+    count_rows(&mut table, instructions);
     text += &table.render();
     text.push('\n');
     if let Some(rounds) = clocks.first().map(|clock| clock.rounds.len()) {
@@ -58,17 +55,51 @@ pub(super) fn render(
             "CPU: median (min–max) of {rounds} pairs; ratios within a pair. A ratio whose own min–max holds 1 says nothing."
         );
     }
-    if let Some(requests) = instructions.first().map(|count| count.requests) {
-        let _ = writeln!(
-            text,
-            "Instructions: callgrind, over {} requests after a start that is not counted.",
-            whole(f64::from(requests))
-        );
-    }
+    text += &counted(instructions);
     if let Some(note) = note {
         let _ = writeln!(text, "{note}");
     }
     text
+}
+
+/// What `instructions` prints.
+pub(super) fn render_one(program: &str, placement: &str, instructions: &[Instructions]) -> String {
+    let mut table = Table::default();
+    count_rows(&mut table, instructions);
+    let head = format!("{program}\nwith one thread over two `backend`; {placement}\n\n");
+    format!("{head}{}\n{}", table.render(), counted(instructions))
+}
+
+/// A row for each manner, and one for what the access log adds to the first; two sides have a ratio.
+fn count_rows(table: &mut Table, instructions: &[Instructions]) {
+    let row = |each: &[f64]| {
+        let mut cells: Vec<String> = each.iter().copied().map(whole).collect();
+        if let [base, tree] = each {
+            cells.push(if *base > 0.0 { thousandths(tree / base) } else { "–".to_owned() });
+        }
+        cells
+    };
+    if !instructions.is_empty() {
+        table.row("instructions/request, user space", []);
+    }
+    let plain = instructions.iter().find(|count| count.manner == Manner::KeepAlive);
+    for Instructions { manner, each, .. } in instructions {
+        table.row(format!("  {}", manner.name()), row(each));
+        if let (Manner::AccessLog, Some(plain)) = (manner, plain) {
+            let line: Vec<f64> = each.iter().zip(&plain.each).map(|(with, without)| with - without).collect();
+            table.row("    of which a line of the log", row(&line));
+        }
+    }
+}
+
+/// How it was counted; nothing where it was not.
+fn counted(instructions: &[Instructions]) -> String {
+    let requests = instructions.first().map(|count| whole(f64::from(count.requests)));
+    requests.map_or_else(String::new, |requests| {
+        format!(
+            "Instructions: callgrind, all threads, over {requests} requests one after another, after a start that is not counted.\n"
+        )
+    })
 }
 
 fn spread(values: impl Iterator<Item = f64>, number: fn(f64) -> String) -> String {
@@ -87,6 +118,19 @@ type Part = fn(Cpu) -> f64;
 mod tests {
     use super::*;
 
+    fn count(manner: Manner, each: &[f64]) -> Instructions {
+        Instructions { manner, requests: 1_000, each: each.to_vec() }
+    }
+
+    #[test]
+    fn one_program_has_no_ratio() {
+        let counts = [count(Manner::KeepAlive, &[20_000.0]), count(Manner::AccessLog, &[22_000.0])];
+        let text = render_one("/a/balancer", "pinned", &counts);
+        let start = "/a/balancer\nwith one thread over two `backend`; pinned\n\ninstructions/request, user space\n";
+        assert!(text.starts_with(start), "{text}");
+        assert!(text.contains("\n    of which a line of the log      2,000\n\nInstructions: "), "{text}");
+    }
+
     #[test]
     fn the_table_has_medians_and_ratios_within_pairs() {
         let cpu = |user_seconds, system_seconds| Cpu { user_seconds, system_seconds };
@@ -95,7 +139,7 @@ mod tests {
         let pairs =
             vec![[cpu(2.0, 8.0), cpu(3.0, 8.0)], [cpu(0.0, 20.0), cpu(2.0, 20.0)], [cpu(2.0, 8.0), cpu(4.0, 8.0)]];
         let clocks = [Clock { load: "wrk -c64".into(), rounds: pairs }];
-        let counts = [Instructions { manner: "connection kept open", requests: 1000, each: [20_000.0, 20_100.0] }];
+        let counts = [count(Manner::KeepAlive, &[20_000.0, 20_100.0]), count(Manner::AccessLog, &[22_000.0, 21_100.0])];
         let text = render("def Change", &base, "pinned", &clocks, &counts, None);
         let expected = "\
 base: abc Start (--base v1)
@@ -110,10 +154,12 @@ wrk -c64
     system                          8.00 (8.00–20.0)   8.00 (8.00–20.0)                 1.000
 
 instructions/request, user space
-  connection kept open                        20,000             20,100                 1.005
+  keep-alive, as wrk                          20,000             20,100                 1.005
+  keep-alive, access log                      22,000             21,100                 0.959
+    of which a line of the log                 2,000              1,000                 0.500
 
 CPU: median (min–max) of 3 pairs; ratios within a pair. A ratio whose own min–max holds 1 says nothing.
-Instructions: callgrind, over 1,000 requests after a start that is not counted.
+Instructions: callgrind, all threads, over 1,000 requests one after another, after a start that is not counted.
 ";
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(words(&text), words(expected), "{text}");

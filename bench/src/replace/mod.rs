@@ -11,6 +11,7 @@ mod memory;
 mod report;
 mod schedule;
 mod site;
+pub(crate) mod soak;
 mod status;
 mod tally;
 mod traffic;

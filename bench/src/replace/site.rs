@@ -170,9 +170,18 @@ impl<'a> Site<'a> {
 
     /// Its workers as it sees them now.
     pub(super) fn status(&self) -> Result<Vec<Worker>, Failure> {
+        self.told(status::workers)
+    }
+
+    /// Reloads done and failed since its start.
+    pub(super) fn reloads(&self) -> Result<[u64; 2], Failure> {
+        self.told(status::reloads)
+    }
+
+    fn told<T>(&self, read: impl FnOnce(&[u8]) -> Option<T>) -> Result<T, Failure> {
         let answer = exchange::get(&Endpoint::Socket(self.socket()), "/api/status");
-        let workers = answer.ok().and_then(|answer| status::workers(&answer.body));
-        workers.ok_or_else(|| self.complaint("does not tell its status"))
+        let told = answer.ok().and_then(|answer| read(&answer.body));
+        told.ok_or_else(|| self.complaint("does not tell its status"))
     }
 
     /// Waits until so many workers are ready and there is no other.

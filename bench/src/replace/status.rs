@@ -29,9 +29,21 @@ pub(super) fn workers(status: &[u8]) -> Option<Vec<Worker>> {
     Some(workers)
 }
 
+/// Reloads done and failed since the start; `None` where the text is no status.
+pub(super) fn reloads(status: &[u8]) -> Option<[u64; 2]> {
+    let reloads = &serde_json::from_slice::<Value>(status).ok()?["reloads"];
+    Some([reloads["done"].as_u64()?, reloads["failed"].as_u64()?])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reloads_are_read() {
+        assert_eq!(reloads(br#"{"reloads":{"done":3,"failed":1,"last_ok":true}}"#), Some([3, 1]));
+        assert_eq!(reloads(b"{}"), None);
+    }
 
     #[test]
     fn workers_of_all_pools_are_read() {

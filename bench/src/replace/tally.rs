@@ -25,7 +25,7 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    fn is_served(&self) -> bool {
+    pub(super) fn is_served(&self) -> bool {
         matches!(self.end, End::Answered { status: 200, .. })
     }
 }

@@ -154,7 +154,7 @@ impl Orders {
 }
 
 /// Kills a worker; milliseconds until another is ready in its place.
-fn replaced(site: &Site<'_>, nth: usize) -> Result<f64, Failure> {
+pub(super) fn replaced(site: &Site<'_>, nth: usize) -> Result<f64, Failure> {
     let count = KILL.count;
     let workers = site.until_ready(count)?;
     let victim = &workers[nth % workers.len()];

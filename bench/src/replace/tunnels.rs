@@ -2,6 +2,7 @@
 //!
 //! Decides what counts as closed: one that does not echo. Called by [`super::replace`]. Never opens one twice.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -67,16 +68,25 @@ async fn each(
 
 /// `None` where there is no 101 or no echo.
 async fn open(address: SocketAddr) -> Option<TcpStream> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    stream.write_all(b"GET /upgrade HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n").await.ok()?;
+    echo(upgraded(address, UPGRADE).await.ok()?).await
+}
+
+/// A connection behind its 101.
+///
+/// # Errors
+/// There is no connection, or another answer, which is then told.
+pub(super) async fn upgraded(address: SocketAddr, request: &str) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(request.as_bytes()).await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.ok()?);
+        head.push(stream.read_u8().await?);
     }
-    if !head.starts_with(b"HTTP/1.1 101 ") {
-        return None;
+    if head.starts_with(b"HTTP/1.1 101 ") {
+        return Ok(stream);
     }
-    echo(stream).await
+    let line = String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
+    Err(io::Error::other(line))
 }
 
 /// The stream again if all comes back.
@@ -88,7 +98,7 @@ async fn echo(mut stream: TcpStream) -> Option<TcpStream> {
 }
 
 /// What the reloads are about: another pool, its policy, weights and routes.
-fn other(nth: u32) -> String {
+pub(super) fn other(nth: u32) -> String {
     let (weight, policy) = (nth % 9 + 1, if nth.is_multiple_of(2) { "round_robin" } else { "least_connections" });
     format!(
         "[[route]]\npool = \"app\"\n\n[[route]]\npath = \"/other/{}\"\npool = \"other\"\n\n\
@@ -99,6 +109,7 @@ fn other(nth: u32) -> String {
 
 const SETUP: Setup =
     Setup { count: 4, manners: Manners { delay_ms: 0, cold_requests: 0, start_delay_ms: 0 }, keys: "" };
+pub(super) const UPGRADE: &str = "GET /upgrade HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n";
 const TUNNELS: usize = 500;
 const RELOADS: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(30);
