@@ -66,17 +66,17 @@ impl Proxy {
     }
 
     /// Route, forward, respond, record.
-    async fn serve(&self, head: &RequestHead, mut exchange: Exchange<'_>) {
-        let patience = self.shared.limits.body_timeout;
+    async fn serve(&self, exchange: &mut Exchange<'_>) {
+        let (head, patience) = (Arc::clone(exchange.head()), self.shared.limits.body_timeout);
         let answered = async {
-            let scan = Scan::of(head)?;
-            let admitted = forward::admit(head, &scan)?;
+            let scan = Scan::of(&head)?;
+            let admitted = forward::admit(&head, &scan)?;
             if scan.ends_here() {
                 return Ok(false);
             }
             let pool = self.route(admitted.host, admitted.path())?;
             exchange.record().routed(pool.name());
-            self.forwarder.forward(&pool, &mut exchange, scan, &admitted).await.map(|()| true)
+            self.forwarder.forward(&pool, exchange, scan, &admitted).await.map(|()| true)
         };
         match answered.await {
             Ok(true) => {}
@@ -104,7 +104,13 @@ impl Proxy {
         }
     }
 
-    /// The story of a request begins.
+    /// A request begins, and its story; `None` where there is no request.
+    fn begin<'a>(&self, client: &'a ClientFields, stream: &'a mut Stream) -> Option<Exchange<'a>> {
+        let request = Arc::clone(stream.head()?);
+        let (record, id) = self.record(stream.peer(), stream.begun(), Some(request));
+        Exchange::new(stream, client, id, record)
+    }
+
     fn record(&self, peer: Peer, begun: Instant, request: Option<Arc<RequestHead>>) -> (Record, RequestId) {
         let id = self.ids.borrow_mut().next(begun);
         let head = Head { begun, client: peer.ip(), request, id: *id.id() };
@@ -120,16 +126,33 @@ impl Service for Proxy {
     }
 
     async fn answer(&self, client: &Rc<ClientFields>, stream: &mut Stream) {
-        let Some(head) = stream.head().map(Arc::clone) else { return };
-        let (record, id) = self.record(stream.peer(), stream.begun(), Some(Arc::clone(&head)));
-        if let Some(exchange) = Exchange::new(stream, client, id, record) {
-            self.serve(&head, exchange).await;
-        }
+        // Borrowed, so that it stands once in the state of the request.
+        let mut begun = self.begin(client, stream);
+        let Some(exchange) = &mut begun else { return };
+        self.serve(exchange).await;
     }
 
     fn refused(&self, peer: Peer, begun: Instant, refusal: Refusal) -> String {
         let (mut record, id) = self.record(peer, begun, None);
         record.rejected(refusal.status(), refusal.reason());
         id.text().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the future that `begin` makes of an `A`.
+    fn size_of_future<A, F>(_begin: impl Fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_request_in_flight_takes_little_memory() {
+        type Arguments = (&'static Proxy, &'static Rc<ClientFields>, &'static mut Stream);
+        let size = size_of_future(|(proxy, client, stream): Arguments| proxy.answer(client, stream));
+        // The bar is 4 KiB with the connection; below 2 KiB it is moved without a loop.
+        assert!(size < 2 * 1024, "{size}");
     }
 }

@@ -1,16 +1,19 @@
 //! The other side: what the commands use to ask a running instance.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+
+use crate::http1::{Fields, ResponseHead, Search};
 
 /// An answer, of which the body is still to be read.
 #[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    body: BufReader<UnixStream>,
+    /// What came with the head, then the rest.
+    body: BufReader<Chain<Cursor<Vec<u8>>, UnixStream>>,
 }
 
 /// Why there is no answer.
@@ -81,12 +84,21 @@ fn exchange(mut stream: UnixStream, configuration: Option<&Path>, method: &str, 
         request.push_str(&format!("{CONFIGURATION}: {}\r\n", escaped(&path.to_string_lossy())));
     }
     stream.write_all(format!("{request}\r\n").as_bytes())?;
-    let mut answer = Answer { status: 0, body: BufReader::new(stream) };
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "that is no answer of a balancer");
-    let first = answer.line()?.ok_or_else(broken)?;
-    answer.status = first.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
-    while !answer.line()?.ok_or_else(broken)?.trim().is_empty() {}
-    Ok(answer)
+    let (mut bytes, mut search) = (Vec::new(), Search::default());
+    let end = loop {
+        if let Some(end) = search.response(&bytes, HEAD_MAX).map_err(|_| broken())? {
+            break end;
+        }
+        let mut more = [0; 4 * 1024];
+        match stream.read(&mut more)? {
+            0 => return Err(broken()),
+            length => bytes.extend_from_slice(&more[..length]),
+        }
+    };
+    let head = ResponseHead::parse(&bytes[..end], Fields::default()).map_err(|_| broken())?;
+    let body = Cursor::new(bytes.split_off(end)).chain(stream);
+    Ok(Answer { status: head.status.as_u16(), body: BufReader::new(body) })
 }
 
 /// Nothing there, or left by a dead instance.
@@ -127,5 +139,7 @@ impl std::error::Error for AskError {
 pub(super) const CONFIGURATION: &str = "balancer-configuration";
 /// RFC 9110 §15.5.20.
 const MISDIRECTED: u16 = 421;
+/// Of an answer's head, in bytes.
+const HEAD_MAX: usize = 16 * 1024;
 /// A line of a worker's log is shorter, and so is any of an answer.
 const LINE_MAX: u64 = 1 << 20;

@@ -163,9 +163,10 @@ const CUT_RECENTLY: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http1::Fields;
 
     fn noted(number: usize) -> Noted {
-        let head = RequestHead::parse(format!("GET /{number} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+        let head = RequestHead::parse(format!("GET /{number} HTTP/1.1\r\n\r\n").as_bytes(), Fields::default()).unwrap();
         let id = format!("{number:032}").as_bytes().try_into().unwrap();
         Noted { head: Arc::new(head), id, begun: Instant::now() }
     }

@@ -96,6 +96,10 @@ fn valid_host(host: &[u8]) -> bool {
 
 /// `reg-name` (RFC 3986 §3.2.2) without the comma and the quote, which some readers split at.
 fn valid_name(mut name: &[u8]) -> bool {
+    // Without an early exit, which is faster for nearly all of them.
+    if name.iter().fold(true, |all, byte| all & IN_NAME[usize::from(*byte)]) {
+        return true;
+    }
     while let [byte, rest @ ..] = name {
         name = match (byte, rest) {
             (byte, rest) if IN_NAME[usize::from(*byte)] => rest,
@@ -121,10 +125,13 @@ const IN_NAME: [bool; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http1::Fields;
 
     fn admitted(method: &str, target: &str, hosts: &[&str]) -> Result<(String, String), Fault> {
         let hosts: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
-        let head = RequestHead::parse(format!("{method} {target} HTTP/1.1\r\n{hosts}\r\n").as_bytes()).unwrap();
+        let head =
+            RequestHead::parse(format!("{method} {target} HTTP/1.1\r\n{hosts}\r\n").as_bytes(), Fields::default())
+                .unwrap();
         let admitted = admit(&head, &Scan::of(&head)?)?;
         Ok((String::from_utf8(admitted.host.to_vec()).unwrap(), admitted.target.into_owned()))
     }
@@ -173,7 +180,7 @@ mod tests {
     fn only_the_one_expectation_is_known() {
         let expect = |value: &str| {
             let head = format!("GET / HTTP/1.1\r\nHost: x\r\nExpect: {value}\r\n\r\n");
-            Scan::of(&RequestHead::parse(head.as_bytes()).unwrap()).map(|scan| scan.expects_continue)
+            Scan::of(&RequestHead::parse(head.as_bytes(), Fields::default()).unwrap()).map(|scan| scan.expects_continue)
         };
         assert_eq!(expect("100-Continue"), Ok(true));
         assert_eq!(expect("200-ok"), Err(Fault::ExpectationFailed));

@@ -29,15 +29,9 @@ pub(super) struct Outbound<'a> {
     pub(super) ambiguous: AmbiguousFields,
 }
 
-/// The head of a response, how its body is framed, and the connection it came over.
-pub(super) struct Answer {
-    pub(super) head: ResponseHead,
-    pub(super) length: BodyLength,
-    pub(super) upstream: Box<Upstream>,
-}
-
 impl Outbound<'_> {
-    /// Sends the request to the endpoint of `place` and waits for the head of its response. `attempts` counts this one too.
+    /// Sends the request to the endpoint of `place` and waits for the head of its response: how its body is framed, and the connection
+    /// that has the rest. `attempts` counts this one too.
     ///
     /// A kept connection that turns out to be closed is replaced silently: it says nothing about the endpoint, but for how long
     /// it keeps connections.
@@ -48,7 +42,7 @@ impl Outbound<'_> {
         place: &mut Place,
         upstreams: &Upstreams,
         attempts: u32,
-    ) -> Result<Answer, Failed> {
+    ) -> Result<(BodyLength, Box<Upstream>), Failed> {
         let endpoint = Arc::clone(place.endpoint());
         let (repeatable, now) = (upload.is_none() && self.head.method.is_idempotent(), exchange.waits.now());
         let mut kept = match place.check_out(repeatable, now) {
@@ -78,11 +72,11 @@ impl Outbound<'_> {
                 }
             };
             let failed = match self.send(exchange, upload, &mut upstream).await {
-                Ok((head, length)) => {
+                Ok(length) => {
                     if let Some(idle) = idle {
                         endpoint.idle_time().reused(idle);
                     }
-                    return Ok(Answer { head, length, upstream });
+                    return Ok((length, upstream));
                 }
                 Err(fault) => {
                     upload.take_back(&mut upstream);
@@ -121,7 +115,7 @@ impl Outbound<'_> {
         exchange: &mut Exchange<'_>,
         upload: &mut Upload,
         upstream: &mut Upstream,
-    ) -> Result<(ResponseHead, BodyLength), Fault> {
+    ) -> Result<BodyLength, Fault> {
         if self.scan.expects_continue && !upload.is_held() && !upload.is_none() {
             upload.wait_for_continue();
         }
@@ -141,10 +135,10 @@ impl Outbound<'_> {
             },
         );
         upload.begins(exchange);
-        let head = poll_fn(|cx| self.poll_send(cx, exchange, upload, upstream)).await?;
-        let length = head.length(self.head.method == Method::HEAD)?;
+        poll_fn(|cx| self.poll_send(cx, exchange, upload, upstream)).await?;
+        let length = upstream.answer().length(self.head.method == Method::HEAD)?;
         upstream.expect_body(length);
-        Ok((head, length))
+        Ok(length)
     }
 
     fn poll_send(
@@ -153,7 +147,7 @@ impl Outbound<'_> {
         exchange: &mut Exchange<'_>,
         upload: &mut Upload,
         upstream: &mut Upstream,
-    ) -> Poll<Result<ResponseHead, Fault>> {
+    ) -> Poll<Result<(), Fault>> {
         loop {
             if (!upload.ended() || upstream.unwritten() > 0)
                 && let Poll::Ready(Err(fault)) = upload.poll(cx, exchange, upstream)
@@ -163,8 +157,8 @@ impl Outbound<'_> {
             match upstream.poll_head(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
-                Poll::Ready(Ok(head)) if is_final(&head) => return Poll::Ready(Ok(head)),
-                Poll::Ready(Ok(interim)) => self.pass_interim(exchange, upload, interim),
+                Poll::Ready(Ok(status)) if is_final(status) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(_)) => self.pass_interim(exchange, upload, upstream.answer()),
             }
         }
         // Interim responses, which a client may take slowly.
@@ -175,12 +169,12 @@ impl Outbound<'_> {
     }
 
     /// 100 opens the way for the body; 103 goes on to whoever waits for a page: others take it for the answer. No other does.
-    fn pass_interim(&self, exchange: &mut Exchange<'_>, upload: &mut Upload, mut interim: ResponseHead) {
+    fn pass_interim(&self, exchange: &mut Exchange<'_>, upload: &mut Upload, interim: &mut ResponseHead) {
         match interim.status {
             StatusCode::CONTINUE => upload.asked(exchange),
             status if status.as_u16() == EARLY_HINTS && self.scan.navigates => {
-                fields::to_client(&mut interim, BodyLength::None);
-                exchange.stream.interim(&interim);
+                fields::to_client(interim, BodyLength::None);
+                exchange.stream.interim(interim);
             }
             _ => {}
         }
@@ -203,8 +197,8 @@ fn blame(place: &mut Place, failed: &Failed, upload: &Upload) {
     }
 }
 
-fn is_final(head: &ResponseHead) -> bool {
-    !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
+fn is_final(status: StatusCode) -> bool {
+    !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// RFC 8297.

@@ -76,15 +76,15 @@ impl<'a> Exchange<'a> {
     }
 
     /// Answers 200 with nothing, and that is all. A client is stalled after `patience`.
-    pub async fn answer_here(mut self, patience: Duration) {
+    pub async fn answer_here(&mut self, patience: Duration) {
         self.record.answered(StatusCode::OK);
-        self.respond(ResponseHead::new(StatusCode::OK), BodyLength::Known(0), false);
+        self.respond(&mut ResponseHead::new(StatusCode::OK), BodyLength::Known(0), false);
         self.stream.finish(&Fields::default());
         self.flush(patience).await;
     }
 
     /// Answers with what went wrong, in words, and the id under which the log has it. A client is stalled after `patience`.
-    pub async fn explain(mut self, fault: Fault, patience: Duration) {
+    pub async fn explain(&mut self, fault: Fault, patience: Duration) {
         let (party, status, reason) = fault.explain();
         self.record.rejected(status, reason);
         if matches!(fault, Fault::ClientGone | Fault::ClientStalled) {
@@ -99,7 +99,7 @@ impl<'a> Exchange<'a> {
             head.fields.append("Retry-After", itoa::Buffer::new().format(seconds).as_bytes());
         }
         // What follows on the connection of a client in error may be anything.
-        self.respond(head, BodyLength::Known(text.len() as u64), party == Party::Client);
+        self.respond(&mut head, BodyLength::Known(text.len() as u64), party == Party::Client);
         if self.head.method != Method::HEAD {
             self.record.sent(text.len());
             self.stream.send(Buffer::copy_of(text.as_bytes()));
@@ -109,13 +109,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// Begins the answer to the client.
-    pub(super) fn respond(&mut self, mut head: ResponseHead, length: BodyLength, close: bool) {
+    pub(super) fn respond(&mut self, head: &mut ResponseHead, length: BodyLength, close: bool) {
         // RFC 9110 §6.6.1: whoever has a clock adds what the origin has left out.
         let is_dated = head.fields.first(Name::Date).is_some();
         if !is_dated && head.status != StatusCode::SWITCHING_PROTOCOLS {
             head.fields.append("Date", &http_date());
         }
-        self.stream.respond(&head, length, close);
+        self.stream.respond(head, length, close);
     }
 
     /// The client has all of the answer, or will never have it.
@@ -150,7 +150,7 @@ impl<'a> Exchange<'a> {
     /// # Errors
     /// [`Fault::ClientGone`].
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, patience: Duration) -> Poll<Result<(), Fault>> {
-        let before = self.stream.unwritten();
+        let before = self.stream.written();
         match self.stream.poll_flush(cx) {
             Poll::Ready(Ok(())) => {
                 self.waits.stalled = None;
@@ -158,7 +158,7 @@ impl<'a> Exchange<'a> {
             }
             Poll::Ready(Err(_)) => Poll::Ready(Err(Fault::ClientGone)),
             Poll::Pending => {
-                if self.waits.stalled.is_none() || self.stream.unwritten() != before {
+                if self.waits.stalled.is_none() || self.stream.written() != before {
                     self.waits.stalled = Some(self.waits.now() + patience);
                 }
                 Poll::Pending

@@ -150,9 +150,13 @@ pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outg
 fn continue_statements(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgoing: &Outgoing<'_>) {
     let Outgoing { host, client, own, .. } = *outgoing;
     line(out, HOST, host);
-    let said = |name: Name| head.fields.iter().filter(move |field| field.name == name && !scan.names(head, field.spelled));
+    let said =
+        |name: Name| head.fields.iter().filter(move |field| field.name == name && !scan.names(head, field.spelled));
     let forwarded = client.forwarded(host);
-    let chains = [(Name::XForwardedFor, X_FORWARDED_FOR, client.forwarded_for.as_bytes()), (Name::Forwarded, FORWARDED, &forwarded)];
+    let chains = [
+        (Name::XForwardedFor, X_FORWARDED_FOR, client.forwarded_for.as_bytes()),
+        (Name::Forwarded, FORWARDED, &forwarded),
+    ];
     for (name, spelled, next) in chains {
         let hops: Vec<&[u8]> = said(name).map(|field| field.value).chain([next]).collect();
         line(out, spelled, &hops.join(&b", "[..]));
@@ -177,16 +181,16 @@ fn continue_statements(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgo
 pub(super) fn to_client(head: &mut ResponseHead, length: BodyLength) -> Said {
     let mut said = Said::default();
     // Of an answer without a body the length says what a GET would have got (RFC 9110 §8.6).
-    let keeps_length = length == BodyLength::None
-        && !head.status.is_informational()
-        && head.status != StatusCode::NO_CONTENT;
+    let keeps_length =
+        length == BodyLength::None && !head.status.is_informational() && head.status != StatusCode::NO_CONTENT;
     let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
     let mut names_some = false;
     for field in head.fields.iter() {
         match field.name {
             Name::Connection => {
                 said.close |= lists(field.value, b"close");
-                names_some |= !field.value.eq_ignore_ascii_case(b"keep-alive") && !field.value.eq_ignore_ascii_case(b"close");
+                names_some |=
+                    !field.value.eq_ignore_ascii_case(b"keep-alive") && !field.value.eq_ignore_ascii_case(b"close");
             }
             Name::KeepAlive => said.keep_alive = said.keep_alive.or_else(|| timeout(field.value)),
             _ => {}
@@ -217,6 +221,7 @@ fn timeout(value: &[u8]) -> Option<u32> {
     parameters.find_map(|parameter| parameter.trim().strip_prefix("timeout=")?.parse().ok())
 }
 
+#[inline]
 fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
@@ -249,7 +254,7 @@ mod tests {
 
     fn request(method: &str, fields: &[(&str, &str)]) -> RequestHead {
         let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        RequestHead::parse(format!("{method} / HTTP/1.1\r\n{fields}\r\n").as_bytes()).unwrap()
+        RequestHead::parse(format!("{method} / HTTP/1.1\r\n{fields}\r\n").as_bytes(), Fields::default()).unwrap()
     }
 
     /// What a worker gets, and the id it was given.
@@ -272,8 +277,12 @@ mod tests {
                 expects_continue: false,
             },
         );
-        assert!(out.starts_with(format!("{method} /x HTTP/1.1\r\nHost: app.test\r\n").as_bytes()), "{}", out.escape_ascii());
-        (RequestHead::parse(&out).unwrap().fields, own)
+        assert!(
+            out.starts_with(format!("{method} /x HTTP/1.1\r\nHost: app.test\r\n").as_bytes()),
+            "{}",
+            out.escape_ascii()
+        );
+        (RequestHead::parse(&out, Fields::default()).unwrap().fields, own)
     }
 
     fn sent(fields: &[(&str, &str)], length: BodyLength, trusted: bool) -> Fields {
@@ -401,8 +410,19 @@ mod tests {
         assert_eq!(
             names,
             [
-                "Host", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Request-Id",
-                "X-Request-Start", "traceparent", "X-Device-Id", "ACCEPT", "x-lower", "Content-Length", "Via"
+                "Host",
+                "X-Forwarded-For",
+                "X-Forwarded-Proto",
+                "X-Forwarded-Host",
+                "Forwarded",
+                "X-Request-Id",
+                "X-Request-Start",
+                "traceparent",
+                "X-Device-Id",
+                "ACCEPT",
+                "x-lower",
+                "Content-Length",
+                "Via"
             ]
         );
     }
@@ -415,7 +435,7 @@ mod tests {
 
     fn response(status: &str, fields: &[(&str, &str)]) -> ResponseHead {
         let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        ResponseHead::parse(format!("HTTP/1.1 {status}\r\n{fields}\r\n").as_bytes()).unwrap()
+        ResponseHead::parse(format!("HTTP/1.1 {status}\r\n{fields}\r\n").as_bytes(), Fields::default()).unwrap()
     }
 
     fn left(head: &ResponseHead) -> Vec<&str> {

@@ -95,13 +95,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new() -> Self {
-        Self {
-            pieces: VecDeque::new(),
-            reserved: Reserved::new(),
-            at: 0,
-            whole: false,
-            trailers: Fields::default(),
-        }
+        Self { pieces: VecDeque::new(), reserved: Reserved::new(), at: 0, whole: false, trailers: Fields::default() }
     }
 
     /// Whether another piece may be held, of a body that has not ended.

@@ -32,16 +32,17 @@ use crate::endpoint::EndpointId;
 use crate::http1::{BodyLength, Fields, Version};
 use crate::pool::{Place, Pool, Wish};
 pub use admit::{Admitted, admit};
-use attempt::{Answer, Outbound};
+use attempt::Outbound;
 pub use error::{Fault, Party};
 pub use exchange::Exchange;
-pub use fields::{ClientFields, X_REQUEST_ID};
 use fields::Said;
+pub use fields::{ClientFields, X_REQUEST_ID};
 use held::Reserved;
 use relay::{Lease, Patience, Relay};
 use retry::may_retry;
 pub use scan::Scan;
 use upload::{Limits, Upload};
+use upstream::Upstream;
 pub use upstream::Upstreams;
 
 /// Forwards the requests of one thread.
@@ -115,7 +116,10 @@ impl Forwarder {
             exchange.record.claimed(place.endpoint().name(), now);
             let attempts = tried.len() as u32 + 1;
             let failed = match outbound.attempt(exchange, &mut upload, &mut place, &self.upstreams, attempts).await {
-                Ok(answer) => return self.answer(&outbound, exchange, &mut upload, &wish, answer, place).await,
+                Ok((length, upstream)) => {
+                    let answered = (length, place, upstream);
+                    return self.answer(&outbound, exchange, &mut upload, &wish, answered).await;
+                }
                 Err(failed) => failed,
             };
             let endpoint = &**place.endpoint().name();
@@ -124,7 +128,11 @@ impl Forwarder {
                 return Err(Fault::WorkerHung);
             }
             if failed.fault == Fault::TooManyFields {
-                tracing::warn!(pool = &**pool.name(), endpoint, "an answer has more than 1,024 fields, which is our limit");
+                tracing::warn!(
+                    pool = &**pool.name(),
+                    endpoint,
+                    "an answer has more than 1,024 fields, which is our limit"
+                );
             }
             // What never left cannot amplify an outage, so it draws on no budget.
             let within_budget = || !failed.sent || pool.may_retry(Instant::now());
@@ -154,16 +162,16 @@ impl Forwarder {
         exchange: &mut Exchange<'_>,
         upload: &mut Upload,
         wish: &Wish,
-        answer: Answer,
-        mut place: Place,
+        // In this order, for parameters are dropped in reverse: the connection is closed by the time somebody else gets the place.
+        (length, mut place, mut upstream): (BodyLength, Place, Box<Upstream>),
     ) -> Result<(), Fault> {
-        let Answer { mut head, length, upstream } = answer;
         let pool = outbound.pool;
+        let head = upstream.answer();
         upload.answered();
         exchange.waits.over();
         pool.answered(&outbound.head.method, outbound.admitted.path());
         let one_message_only = head.version == Version::Http10;
-        let said = fields::to_client(&mut head, length);
+        let said = fields::to_client(head, length);
         judge(&mut place, head.status);
         if let Some(cookie) = affinity_cookie(pool, wish, &place) {
             head.fields.append("Set-Cookie", cookie.as_bytes());
@@ -218,7 +226,7 @@ impl Forwarder {
     }
 }
 
-async fn tunnel(exchange: &mut Exchange<'_>, upstream: Box<upstream::Upstream>, place: Place) {
+async fn tunnel(exchange: &mut Exchange<'_>, upstream: Box<Upstream>, place: Place) {
     let (mut socket, read, connected) = upstream.into_socket();
     if tunnel::relay(exchange, &mut socket, read).await.is_err() {
         exchange.record.failed("tunnel_broken");

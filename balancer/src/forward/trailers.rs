@@ -35,8 +35,19 @@ mod tests {
     fn a_trailer_says_nothing_that_belongs_to_the_head() {
         let mut trailers = Fields::default();
         for name in [
-            "X-Checksum", "X-Real-IP", "X-Request-Id", "X_Forwarded_For", "Proxy-Authorization", "Proxy", "Via", "Host",
-            "Content-Length", "Authorization", "Cookie", "traceparent", "X-Forwarded-Prefix",
+            "X-Checksum",
+            "X-Real-IP",
+            "X-Request-Id",
+            "X_Forwarded_For",
+            "Proxy-Authorization",
+            "Proxy",
+            "Via",
+            "Host",
+            "Content-Length",
+            "Authorization",
+            "Cookie",
+            "traceparent",
+            "X-Forwarded-Prefix",
         ] {
             trailers.append(name, b"1");
         }

@@ -285,7 +285,11 @@ impl Upload {
     }
 
     /// The next piece from the client; `None` at its end.
-    fn poll_client(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange<'_>) -> Poll<Result<Option<Buffer>, Fault>> {
+    fn poll_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange<'_>,
+    ) -> Poll<Result<Option<Buffer>, Fault>> {
         match exchange.stream.poll_body(cx) {
             Poll::Pending => {
                 self.silence_begins(exchange);

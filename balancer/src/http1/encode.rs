@@ -71,7 +71,8 @@ mod tests {
             "x!y /a?b HTTP/1.1\\r\\nHTTP/1.1 200 OK\\r\\nHTTP/1.1 404 Not Found\\r\\nHTTP/1.1 404 No \\xff\\r\\n"
         );
         let mut prefix = [0; CHUNK_PREFIX_MAX];
-        for (length, line) in [(1, "1\r\n"), (16, "10\r\n"), (65_535, "ffff\r\n"), (usize::MAX, "ffffffffffffffff\r\n")] {
+        for (length, line) in [(1, "1\r\n"), (16, "10\r\n"), (65_535, "ffff\r\n"), (usize::MAX, "ffffffffffffffff\r\n")]
+        {
             let size = chunk_prefix(&mut prefix, length);
             assert_eq!(&prefix[CHUNK_PREFIX_MAX - size..], line.as_bytes());
         }

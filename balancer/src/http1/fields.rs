@@ -35,9 +35,23 @@ pub struct FieldRef<'a> {
 }
 
 impl Fields {
-    /// Of a message's first bytes, with room for `count` fields.
-    pub(super) fn new(bytes: Vec<u8>, count: usize) -> Self {
-        Self { bytes, list: Vec::with_capacity(count) }
+    /// None, in the same memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.list.clear();
+    }
+
+    /// Bytes of memory for the text of fields, so that large ones are not kept for ever.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// The fields of a message that begins with these bytes, none of them noted yet; with room for `count` and little more.
+    pub(super) fn begin(&mut self, bytes: &[u8], count: usize) {
+        self.clear();
+        self.bytes.reserve(bytes.len().max(BYTES));
+        self.bytes.extend_from_slice(bytes);
+        self.list.reserve(count.max(FEW));
     }
 
     /// Notes the field whose name and value stand there.
@@ -138,11 +152,7 @@ impl Fields {
 impl Field {
     fn of<'a>(&self, bytes: &'a [u8]) -> FieldRef<'a> {
         let at = |start: u32, length: u32| &bytes[start as usize..start as usize + length as usize];
-        FieldRef {
-            name: self.name,
-            spelled: at(self.name_at, self.name_len),
-            value: at(self.value_at, self.value_len),
-        }
+        FieldRef { name: self.name, spelled: at(self.name_at, self.name_len), value: at(self.value_at, self.value_len) }
     }
 
     /// From the name to behind the CRLF, if nothing stands between the value and that.
@@ -157,6 +167,10 @@ impl fmt::Debug for Fields {
         f.debug_map().entries(self.iter().map(|field| (text(field.spelled), text(field.value)))).finish()
     }
 }
+
+/// What most messages take, so that their memory serves the next one too.
+const FEW: usize = 12;
+const BYTES: usize = 1024;
 
 /// Writes one field line.
 pub(super) fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -179,7 +193,7 @@ mod tests {
     #[test]
     fn lines_go_out_with_their_spelling_and_order_and_one_space() {
         let head = "GET / HTTP/1.1\r\nX-A: 1\r\nx-b:2\r\nX-C:  3 \r\nDrop: me\r\nX-D: \r\nX-E: 5\r\n\r\n";
-        let mut fields = RequestHead::parse(head.as_bytes()).unwrap().fields;
+        let mut fields = RequestHead::parse(head.as_bytes(), Fields::default()).unwrap().fields;
         fields.append("Last", b"6");
         let mut out = Vec::new();
         let mut number = 0;
@@ -187,10 +201,7 @@ mod tests {
             number += 1;
             number != 4
         });
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "X-A: 1\r\nx-b: 2\r\nX-C: 3\r\nX-D: \r\nX-E: 5\r\nLast: 6\r\n"
-        );
+        assert_eq!(String::from_utf8(out).unwrap(), "X-A: 1\r\nx-b: 2\r\nX-C: 3\r\nX-D: \r\nX-E: 5\r\nLast: 6\r\n");
         fields.retain(|field| field.spelled != b"X-A");
         assert_eq!((fields.len(), fields.called("LAST"), fields.called("x-a")), (6, Some(&b"6"[..]), None));
     }

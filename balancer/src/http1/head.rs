@@ -48,11 +48,11 @@ pub struct ResponseHead {
 }
 
 impl RequestHead {
-    /// Reads a whole head, as [`super::Search`] has found it.
+    /// Reads a whole head, as [`super::Search`] has found it, into the memory of `fields`.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(bytes: &[u8]) -> Result<Self, RequestFault> {
+    pub fn parse(bytes: &[u8], fields: Fields) -> Result<Self, RequestFault> {
         let mut uninit = [const { MaybeUninit::<Header<'_>>::uninit() }; REQUEST_FIELDS_MAX];
         let mut parsed = httparse::Request::new(&mut []);
         match parsed.parse_with_uninit_headers(bytes, &mut uninit) {
@@ -71,7 +71,7 @@ impl RequestHead {
         let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| RequestFault::Malformed)?;
         let at = offset(bytes, target.as_bytes());
-        let fields = listed(bytes, parsed.headers);
+        let fields = listed(fields, bytes, parsed.headers);
         let length = framing::of_request(&fields, version)?;
         Ok(Self { method, version, length, fields, target: at.start as u32..at.end as u32 })
     }
@@ -98,16 +98,16 @@ impl ResponseHead {
         Self { status, version: Version::Http11, fields: Fields::default(), reason: 0..0 }
     }
 
-    /// Reads a whole head, as [`super::Search`] has found it.
+    /// Reads a whole head, as [`super::Search`] has found it, into the memory of `fields`.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ResponseFault> {
+    pub fn parse(bytes: &[u8], fields: Fields) -> Result<Self, ResponseFault> {
         let mut few = [const { MaybeUninit::<Header<'_>>::uninit() }; FEW];
-        match parse_response(bytes, &mut few) {
+        match parse_response(bytes, fields, &mut few) {
             Err(ResponseFault::TooManyFields) => {
                 let mut many = [const { MaybeUninit::<Header<'_>>::uninit() }; RESPONSE_FIELDS_MAX];
-                parse_response(bytes, &mut many)
+                parse_response(bytes, Fields::default(), &mut many)
             }
             parsed => parsed,
         }
@@ -133,7 +133,11 @@ impl ResponseHead {
     }
 }
 
-fn parse_response<'b>(bytes: &'b [u8], uninit: &mut [MaybeUninit<Header<'b>>]) -> Result<ResponseHead, ResponseFault> {
+fn parse_response<'b>(
+    bytes: &'b [u8],
+    fields: Fields,
+    uninit: &mut [MaybeUninit<Header<'b>>],
+) -> Result<ResponseHead, ResponseFault> {
     let mut parsed = httparse::Response::new(&mut []);
     match ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, uninit) {
         Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
@@ -147,13 +151,13 @@ fn parse_response<'b>(bytes: &'b [u8], uninit: &mut [MaybeUninit<Header<'b>>]) -
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
     // Of an empty one the parser gives a text of its own.
     let at = if reason.is_empty() { 0..0 } else { offset(bytes, reason.as_bytes()) };
-    let fields = listed(bytes, parsed.headers);
+    let fields = listed(fields, bytes, parsed.headers);
     Ok(ResponseHead { status, version, fields, reason: at.start as u32..at.end as u32 })
 }
 
 /// The fields that the tokenizer has found in `bytes`, with a copy of these.
-fn listed(bytes: &[u8], headers: &[Header<'_>]) -> Fields {
-    let mut fields = Fields::new(bytes.to_vec(), headers.len() + FIELDS_MORE);
+fn listed(mut fields: Fields, bytes: &[u8], headers: &[Header<'_>]) -> Fields {
+    fields.begin(bytes, headers.len());
     for header in headers {
         fields.push(offset(bytes, header.name.as_bytes()), offset(bytes, header.value.trim_ascii()));
     }
@@ -188,15 +192,13 @@ const REQUEST_FIELDS_MAX: usize = 100;
 const RESPONSE_FIELDS_MAX: usize = 1_024;
 /// What nearly every response does with; the list for the most takes 32 KiB of stack.
 const FEW: usize = 64;
-/// Those that we put behind a response's.
-const FIELDS_MORE: usize = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn request(text: &str) -> Result<RequestHead, RequestFault> {
-        RequestHead::parse(text.as_bytes())
+        RequestHead::parse(text.as_bytes(), Fields::default())
     }
 
     #[test]
@@ -252,14 +254,16 @@ mod tests {
         let request = |count| request(&format!("GET / HTTP/1.1\r\n{}\r\n", fields(count)));
         assert!(request(100).is_ok());
         assert_eq!(request(101).err(), Some(RequestFault::HeaderTooLarge));
-        let response = |count| ResponseHead::parse(format!("HTTP/1.1 200 OK\r\n{}\r\n", fields(count)).as_bytes());
+        let response = |count| {
+            ResponseHead::parse(format!("HTTP/1.1 200 OK\r\n{}\r\n", fields(count)).as_bytes(), Fields::default())
+        };
         assert_eq!(response(1_024).unwrap().fields.len(), 1_024);
         assert_eq!(response(1_025).err(), Some(ResponseFault::TooManyFields));
     }
 
     #[test]
     fn a_response_keeps_its_reason_and_is_framed_by_what_it_answers() {
-        let head = |text: &str| ResponseHead::parse(text.as_bytes());
+        let head = |text: &str| ResponseHead::parse(text.as_bytes(), Fields::default());
         assert_eq!(head("HTTP/1.1 404 Nothing Here\r\n\r\n").unwrap().reason(), b"Nothing Here");
         assert_eq!(head("HTTP/1.0 200\r\n\r\n").unwrap().reason(), b"");
         let length = |text: &str, to_head| head(text).unwrap().length(to_head);

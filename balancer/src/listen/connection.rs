@@ -13,6 +13,7 @@ use super::threads::Counted;
 use super::{Refusal, Service};
 use crate::config::ClientLimits;
 use crate::http1::{Bounds, RequestHead, Search};
+use crate::net::take_fields;
 
 /// One client connection, and what it shares with the others of its thread.
 pub(super) struct Connection<S: Service> {
@@ -93,7 +94,7 @@ impl<S: Service> Connection<S> {
                 match search.request(stream.inbox.unread(), bounds) {
                     Ok(None) => {}
                     Ok(Some(end)) => {
-                        let parsed = RequestHead::parse(&stream.inbox.unread()[..end]);
+                        let parsed = RequestHead::parse(&stream.inbox.unread()[..end], take_fields());
                         stream.inbox.consume(end);
                         return Poll::Ready(match parsed {
                             Ok(head) => {
@@ -140,3 +141,36 @@ const REQUEST_LINE_MAX: usize = 64 * 1024;
 /// Who is silent for that long is hardly in the middle of a burst: taking a connection apart and building it again costs
 /// as much as one more request.
 const PARK_AFTER: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::net::Peer;
+
+    struct Nobody;
+
+    impl Service for Nobody {
+        type Connection = ();
+
+        fn connected(&self, _: Peer) {}
+
+        async fn answer(&self, (): &(), _: &mut Stream) {}
+
+        fn refused(&self, _: Peer, _: Instant, _: Refusal) -> String {
+            String::new()
+        }
+    }
+
+    /// Of the future that `begin` makes of an `A`.
+    fn size_of_future<A, F>(_begin: impl Fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_takes_little_memory() {
+        let size = size_of_future(|connection: Connection<Nobody>| connection.run());
+        assert!(size <= 1024, "{size}");
+    }
+}

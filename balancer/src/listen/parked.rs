@@ -51,7 +51,7 @@ impl Parked {
     /// Keeps a connection that is idle since `since`, of which nothing is unread or unwritten.
     pub(super) fn enter(&self, socket: Socket, peer: Peer, since: Instant, mut counted: Counted) {
         // What fails here is the runtime's end.
-        let Ok((descriptor, family)) = socket.into_bare() else { return };
+        let Some((descriptor, family)) = socket.into_bare() else { return };
         let mut entries = self.entries.borrow_mut();
         let entry = entries.vacant_entry();
         let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;

@@ -18,8 +18,8 @@ use super::open::{BACKLOG, Listener, Queue};
 use super::parked::Parked;
 use super::refusing::Refusing;
 use super::registry::{Registry, tick_for};
-use super::threads::{Counted, Handed, Threads};
 use super::stream::Stream;
+use super::threads::{Counted, Handed, Threads};
 use super::{Alarm, Refusal, Service, close};
 use crate::config::{ClientLimits, ListenAddress};
 use crate::drain::{Draining, Stage};
@@ -181,14 +181,15 @@ async fn accept<S: Service>(
 ) {
     let mut begins = pin!(draining.reached(Stage::Draining));
     loop {
+        // First what is frequent: it waits now and then, however many come, and then the others are asked.
         let accepted = tokio::select! {
             biased;
-            () = &mut begins => break,
-            _ = &mut closing => break,
             accepted = async {
                 serving.refusing.room().await;
                 queue.accept().await
             } => accepted,
+            () = &mut begins => break,
+            _ = &mut closing => break,
         };
         serving.place(own, accepted);
     }

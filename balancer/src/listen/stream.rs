@@ -17,7 +17,7 @@ use super::registry::Registry;
 use crate::http1::{
     BadBody, BodyDecoder, BodyLength, Fields, RequestHead, ResponseHead, Version, lists, status_line, trailer_section,
 };
-use crate::net::{Buffer, Outbox, Peer, Socket};
+use crate::net::{Buffer, Outbox, Peer, Socket, give_fields};
 
 /// A client's side of one exchange.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ pub struct Stream {
     outbox: Outbox,
     /// Pieces of the response's body, as they go out.
     queue: VecDeque<Buffer>,
+    written: u64,
     framing: Outgoing,
     keeps: bool,
     /// Whether it is looked for the client's leaving.
@@ -104,6 +105,7 @@ impl Stream {
             trailers: Fields::default(),
             outbox: Outbox::default(),
             queue: VecDeque::new(),
+            written: 0,
             framing: Outgoing::Plain,
             keeps: true,
             looks: false,
@@ -281,9 +283,9 @@ impl Stream {
         self.queue.iter().map(Buffer::taken).sum()
     }
 
-    /// Bytes that wait for the client.
-    pub fn unwritten(&self) -> usize {
-        self.outbox.unwritten().len() + self.queue.iter().map(Buffer::len).sum::<usize>()
+    /// Bytes that the client has been sent, ever.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Whether nothing waits for the client.
@@ -312,6 +314,7 @@ impl Stream {
         if self.outbox.is_empty() {
             let Some(front) = self.queue.front_mut() else { return Poll::Ready(Ok(true)) };
             let written = ready!(self.socket.poll_write(cx, front.unread()))?;
+            self.written += written as u64;
             front.consume(written);
             if front.is_empty() {
                 self.queue.pop_front();
@@ -331,6 +334,7 @@ impl Stream {
             Some(front) => ready!(self.socket.poll_write_both(cx, head, front.unread()))?,
         };
         let of_head = written.min(head.len());
+        self.written += written as u64;
         self.outbox.written(of_head);
         if let Some(front) = self.queue.front_mut() {
             front.consume(written - of_head);
@@ -367,7 +371,9 @@ impl Stream {
 
     /// The exchange is over.
     pub(super) fn ends(&mut self) -> After {
-        self.head = None;
+        if let Some(head) = self.head.take().and_then(Arc::into_inner) {
+            give_fields(head.fields);
+        }
         self.looks = false;
         self.alarm.set(None);
         self.alarm.watch(false);

@@ -120,7 +120,7 @@ impl Counted {
     /// Sends the connection to that thread.
     pub(super) fn hand_over(self, socket: Socket, peer: Peer) {
         // A runtime or a thread that ended with the process: nothing to serve either way.
-        if let Ok((descriptor, family)) = socket.into_bare() {
+        if let Some((descriptor, family)) = socket.into_bare() {
             let threads = Arc::clone(&self.threads);
             let _ = threads.hand_over[self.index].send(Handed { descriptor, family, peer, counted: self });
         }

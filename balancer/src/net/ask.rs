@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{Buffer, Outbox, Socket, connect};
 use crate::config::Address;
-use crate::http1::{BodyDecoder, ResponseHead, Search};
+use crate::http1::{BodyDecoder, Fields, ResponseHead, Search};
 
 /// What was answered, of which the rest may still be under way.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ async fn read_head(socket: &mut Socket, inbox: &mut Buffer) -> io::Result<Respon
     loop {
         match search.response(inbox.unread(), HEAD_MAX).map_err(|_| no_http())? {
             Some(end) => {
-                let head = ResponseHead::parse(&inbox.unread()[..end]).map_err(|_| no_http())?;
+                let head = ResponseHead::parse(&inbox.unread()[..end], Fields::default()).map_err(|_| no_http())?;
                 inbox.consume(end);
                 return Ok(head);
             }

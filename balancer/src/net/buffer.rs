@@ -3,8 +3,9 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::thread::LocalKey;
 
-use crate::http1::{CHUNK_PREFIX_MAX, LAST_CHUNK, chunk_prefix};
+use crate::http1::{CHUNK_PREFIX_MAX, Fields, LAST_CHUNK, chunk_prefix};
 
 /// Bytes that were read and have not gone on. Large while something is read into it, its exact size when it has to wait.
 ///
@@ -209,23 +210,37 @@ impl Drop for Outbox {
     }
 }
 
-type Pool = RefCell<Vec<Vec<u8>>>;
+/// Memory for the fields of a message, of the thread's pool.
+pub fn take_fields() -> Fields {
+    FIELDS.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Gives the memory back to the thread's pool.
+pub fn give_fields(mut fields: Fields) {
+    if (1..=OUTBOX_KEPT).contains(&fields.capacity()) {
+        fields.clear();
+        give(&FIELDS, POOLED, fields);
+    }
+}
+
+type Pool<T> = RefCell<Vec<T>>;
 
 /// Leaves it to whoever comes next, unless there are many.
-fn give(pool: &'static std::thread::LocalKey<Pool>, most: usize, bytes: Vec<u8>) {
+fn give<T>(pool: &'static LocalKey<Pool<T>>, most: usize, one: T) {
     // At the end of the thread there may be no pool any more.
     let _ = pool.try_with(|pool| {
         if let Ok(mut pool) = pool.try_borrow_mut()
             && pool.len() < most
         {
-            pool.push(bytes);
+            pool.push(one);
         }
     });
 }
 
 thread_local! {
-    static POOL: Pool = const { RefCell::new(Vec::new()) };
-    static OUTBOXES: Pool = const { RefCell::new(Vec::new()) };
+    static POOL: Pool<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static OUTBOXES: Pool<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static FIELDS: Pool<Fields> = const { RefCell::new(Vec::new()) };
 }
 
 /// Read at once. Twice as much costs 100 KB responses nothing less.

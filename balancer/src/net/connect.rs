@@ -1,26 +1,56 @@
 //! Connections we open.
 
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
-use tokio::net::{TcpStream, UnixStream};
+use socket2::{Domain, SockAddr, Type};
+use tokio::net::lookup_host;
 
-use super::Socket;
+use super::{Family, Socket};
 use crate::config::{Address, Host};
 
 /// A connection to `address`.
 ///
 /// # Errors
-/// Those of connecting and of looking up a name.
+/// Those of connecting and of looking up a name; of several addresses that a name has, those of the last.
 pub async fn connect(address: &Address) -> io::Result<Socket> {
-    let stream = match address {
-        Address::Tcp { host: Host::Ip(ip), port } => TcpStream::connect((*ip, *port)).await?,
-        Address::Tcp { host: Host::Name(name), port } => TcpStream::connect((name.as_str(), *port)).await?,
-        Address::Unix(path) => return UnixStream::connect(path).await.map(Socket::from),
-    };
-    // The kernel may give the connection that very port on our side, and then connects it to itself: nobody listens.
-    if stream.local_addr()? == stream.peer_addr()? {
+    match address {
+        Address::Tcp { host: Host::Ip(ip), port } => connect_tcp((*ip, *port).into()).await,
+        Address::Tcp { host: Host::Name(name), port } => {
+            let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+            for address in lookup_host((name.as_str(), *port)).await? {
+                match connect_tcp(address).await {
+                    Ok(socket) => return Ok(socket),
+                    Err(error) => failed = error,
+                }
+            }
+            Err(failed)
+        }
+        Address::Unix(path) => begin(Domain::UNIX, &SockAddr::unix(path)?, Family::Unix).await,
+    }
+}
+
+async fn connect_tcp(address: SocketAddr) -> io::Result<Socket> {
+    let socket = begin(Domain::for_address(address), &SockAddr::from(address), Family::Tcp).await?;
+    if socket.is_its_own_peer() {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    stream.set_nodelay(true)?;
-    Ok(Socket::from(stream))
+    Ok(socket)
+}
+
+async fn begin(domain: Domain, address: &SockAddr, family: Family) -> io::Result<Socket> {
+    let socket = socket2::Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None)?;
+    if family == Family::Tcp {
+        socket.set_tcp_nodelay(true)?;
+    }
+    let begun = socket.connect(address);
+    let mut socket = Socket::bare(OwnedFd::from(socket), family);
+    match begun {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32) => socket.connected().await?,
+        // The backlog of a Unix listener is full: refused, as TCP would have it.
+        Err(error) => return Err(error),
+    }
+    Ok(socket)
 }

@@ -11,7 +11,7 @@ mod peer;
 mod socket;
 
 pub use ask::{Answer, get};
-pub use buffer::{Buffer, Outbox};
+pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
 pub use peer::Peer;
 pub use socket::{Family, Socket};

@@ -3,29 +3,32 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, Ready};
 
 /// A connected stream socket of this thread.
 ///
 /// One that brings its request along and gets its answer at once is never known to the runtime, which saves two system calls.
 #[derive(Debug)]
-pub struct Socket(State);
+pub struct Socket {
+    state: State,
+    family: Family,
+}
 
 #[derive(Debug)]
 enum State {
-    /// Non-blocking, and no runtime knows it.
-    Bare(OwnedFd, Family),
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    /// Between two of these.
-    Moving,
+    /// No runtime knows it.
+    Bare(OwnedFd),
+    Registered(AsyncFd<OwnedFd>),
+    /// It could not be registered.
+    Lost,
 }
 
 /// The family of a socket.
@@ -40,19 +43,15 @@ pub enum Family {
 impl Socket {
     /// A socket that is non-blocking and that no runtime knows.
     pub fn bare(descriptor: OwnedFd, family: Family) -> Self {
-        Self(State::Bare(descriptor, family))
+        Self { state: State::Bare(descriptor), family }
     }
 
-    /// Takes the socket out of the runtime of this thread.
-    ///
-    /// # Errors
-    /// When the runtime does not know it.
-    pub fn into_bare(self) -> io::Result<(OwnedFd, Family)> {
-        match self.0 {
-            State::Bare(descriptor, family) => Ok((descriptor, family)),
-            State::Tcp(stream) => Ok((stream.into_std()?.into(), Family::Tcp)),
-            State::Unix(stream) => Ok((stream.into_std()?.into(), Family::Unix)),
-            State::Moving => Err(io::ErrorKind::NotConnected.into()),
+    /// Takes the socket out of the runtime of this thread; `None` when it was lost.
+    pub fn into_bare(self) -> Option<(OwnedFd, Family)> {
+        match self.state {
+            State::Bare(descriptor) => Some((descriptor, self.family)),
+            State::Registered(descriptor) => Some((descriptor.into_inner(), self.family)),
+            State::Lost => None,
         }
     }
 
@@ -61,99 +60,94 @@ impl Socket {
     /// # Errors
     /// When the runtime cannot take one more.
     pub fn register(&mut self) -> io::Result<()> {
-        self.0 = match std::mem::replace(&mut self.0, State::Moving) {
-            State::Bare(descriptor, Family::Tcp) => State::Tcp(TcpStream::from_std(descriptor.into())?),
-            State::Bare(descriptor, Family::Unix) => State::Unix(UnixStream::from_std(descriptor.into())?),
+        self.state = match std::mem::replace(&mut self.state, State::Lost) {
+            State::Bare(descriptor) => {
+                // Its successor is `unsafe`: it wants a promise that the descriptor stays open and the same, which `OwnedFd` keeps.
+                #[expect(deprecated, reason = "the successor is unsafe, which is denied")]
+                let registered = AsyncFd::with_interest(descriptor, Interest::READABLE | Interest::WRITABLE)?;
+                State::Registered(registered)
+            }
             registered => registered,
         };
         Ok(())
     }
 
-    /// Whether the runtime knows it, so that it wakes whoever waits.
-    pub fn is_registered(&self) -> bool {
-        !matches!(self.0, State::Bare(..))
-    }
-
-    /// Its family.
-    pub fn family(&self) -> Family {
-        match self.0 {
-            State::Bare(_, family) => family,
-            State::Unix(_) => Family::Unix,
-            State::Tcp(_) | State::Moving => Family::Tcp,
-        }
-    }
-
     /// Reads what there is, at most as much as fits; 0 at the end.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        if let State::Bare(descriptor, _) = &self.0 {
-            match recv(descriptor, &mut *buffer, RecvFlags::DONTWAIT) {
-                Ok((_, length)) => return Poll::Ready(Ok(length)),
-                Err(error) if would_block(error) => self.register()?,
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
-        }
-        let mut read = ReadBuf::new(buffer);
-        ready!(match &mut self.0 {
-            State::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut read),
-            State::Unix(stream) => Pin::new(stream).poll_read(cx, &mut read),
-            State::Bare(..) | State::Moving => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        })?;
-        Poll::Ready(Ok(read.filled().len()))
+        let room = buffer.len();
+        self.poll_io(cx, Ready::READABLE, room, |descriptor| {
+            recv(descriptor, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, length)| length)
+        })
     }
 
     /// Writes as much as the kernel takes at once.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if let State::Bare(descriptor, _) = &self.0 {
-            match send(descriptor, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(length) => return Poll::Ready(Ok(length)),
-                Err(error) if would_block(error) => self.register()?,
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
-        }
-        match &mut self.0 {
-            State::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            State::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            State::Bare(..) | State::Moving => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        }
+        self.poll_io(cx, Ready::WRITABLE, bytes.len(), |descriptor| send(descriptor, bytes, SEND))
     }
 
-    /// Writes the beginning of `first` and `second`, of neither of which there is nothing.
+    /// Writes the beginning of `first` and `second`.
     pub fn poll_write_both(&mut self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {
-        if !self.is_registered() {
-            self.register()?;
-        }
         let both = [IoSlice::new(first), IoSlice::new(second)];
-        match &mut self.0 {
-            State::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, &both),
-            State::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, &both),
-            State::Bare(..) | State::Moving => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        self.poll_io(cx, Ready::WRITABLE, first.len() + second.len(), |descriptor| {
+            sendmsg(descriptor, &both, &mut SendAncillaryBuffer::default(), SEND)
+        })
+    }
+
+    /// Asks the kernel, and waits for the runtime's word when that has nothing. Less than `wanted` means that there is no more for
+    /// now, which saves asking once more.
+    fn poll_io(
+        &mut self,
+        cx: &mut Context<'_>,
+        what: Ready,
+        wanted: usize,
+        mut ask: impl FnMut(&OwnedFd) -> Result<usize, Errno>,
+    ) -> Poll<io::Result<usize>> {
+        if let State::Bare(descriptor) = &self.state {
+            match ask(descriptor) {
+                Err(Errno::AGAIN) => self.register()?,
+                done => return Poll::Ready(done.map_err(io::Error::from)),
+            }
+        }
+        let State::Registered(registered) = &self.state else { return Poll::Ready(Err(lost())) };
+        loop {
+            let mut guard = ready!(match what {
+                Ready::READABLE => registered.poll_read_ready(cx),
+                _ => registered.poll_write_ready(cx),
+            })?;
+            match ask(registered.get_ref()) {
+                Err(Errno::AGAIN) => guard.clear_ready(),
+                Ok(length) => {
+                    if (1..wanted).contains(&length) {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(length));
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
         }
     }
 
     /// Waits until there is something to be read, be it the end. A bare socket waits for nothing.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.0 {
-            State::Tcp(stream) => stream.poll_read_ready(cx),
-            State::Unix(stream) => stream.poll_read_ready(cx),
-            State::Bare(..) | State::Moving => Poll::Pending,
+        match &self.state {
+            State::Registered(registered) => registered.poll_read_ready(cx).map(|ready| ready.map(drop)),
+            State::Bare(_) => Poll::Pending,
+            State::Lost => Poll::Ready(Err(lost())),
         }
     }
 
     /// Whether the peer has closed its side, as far as the runtime has heard, though there may be bytes to read before that.
     pub fn has_ended(&self) -> bool {
+        let State::Registered(registered) = &self.state else { return false };
         let mut cx = Context::from_waker(Waker::noop());
-        let ready = match &self.0 {
-            State::Tcp(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
-            State::Unix(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
-            State::Bare(..) | State::Moving => return false,
-        };
-        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+        let ready = pin!(registered.ready(Interest::READABLE)).poll(&mut cx);
+        matches!(ready, Poll::Ready(Ok(guard)) if guard.ready().is_read_closed())
     }
 
     /// Waits until the peer of an idle connection says something, be it the end: then the connection is good for nothing. What it says
     /// is lost. No system call where the runtime has heard of nothing.
     pub fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let State::Bare(descriptor, _) = &self.0 {
+        if let State::Bare(descriptor) = &self.state {
             let peeked = SockRef::from(descriptor).peek(&mut [MaybeUninit::uninit()]);
             let silent = peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
             return if silent { Poll::Pending } else { Poll::Ready(()) };
@@ -177,7 +171,7 @@ impl Socket {
 
     /// Makes the close that follows a reset, so that the peer cannot take it for a clean end.
     pub fn reset_on_close(&self) {
-        if let (Family::Tcp, Some(socket)) = (self.family(), self.options()) {
+        if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
             // Without the option the peer sees a FIN, which is what it would see on any other failure.
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
@@ -185,7 +179,7 @@ impl Socket {
 
     /// Takes that back: the close is a clean end.
     pub fn end_on_close(&self) {
-        if let (Family::Tcp, Some(socket)) = (self.family(), self.options()) {
+        if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
             let _ = socket.set_linger(None);
         }
     }
@@ -193,33 +187,39 @@ impl Socket {
     /// Acknowledges at once what has come. The kernel forgets it with the next acknowledgement, so that it does nothing when set
     /// earlier.
     pub fn acknowledge(&self) {
-        if let (Family::Tcp, Some(socket)) = (self.family(), self.options()) {
+        if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
             let _ = socket.set_tcp_quickack(true);
         }
     }
 
     fn options(&self) -> Option<SockRef<'_>> {
-        match &self.0 {
-            State::Bare(descriptor, _) => Some(SockRef::from(descriptor)),
-            State::Tcp(stream) => Some(SockRef::from(stream)),
-            State::Unix(stream) => Some(SockRef::from(stream)),
-            State::Moving => None,
+        match &self.state {
+            State::Bare(descriptor) => Some(SockRef::from(descriptor)),
+            State::Registered(registered) => Some(SockRef::from(registered.get_ref())),
+            State::Lost => None,
         }
     }
-}
 
-fn would_block(error: rustix::io::Errno) -> bool {
-    error == rustix::io::Errno::AGAIN || error == rustix::io::Errno::WOULDBLOCK
-}
+    /// Waits until a connection that was begun is there, or has failed.
+    pub(super) async fn connected(&mut self) -> io::Result<()> {
+        self.register()?;
+        let State::Registered(registered) = &self.state else { return Err(lost()) };
+        let _ = registered.writable().await?;
+        SockRef::from(registered.get_ref()).take_error()?.map_or(Ok(()), Err)
+    }
 
-impl From<TcpStream> for Socket {
-    fn from(stream: TcpStream) -> Self {
-        Self(State::Tcp(stream))
+    /// Whether it is connected to itself: the kernel may give a connection to a port on which nobody listens that very port on our
+    /// side.
+    pub(super) fn is_its_own_peer(&self) -> bool {
+        let ends =
+            |socket: SockRef<'_>| Some((socket.local_addr().ok()?.as_socket()?, socket.peer_addr().ok()?.as_socket()?));
+        self.options().and_then(ends).is_some_and(|(ours, theirs)| ours == theirs)
     }
 }
 
-impl From<UnixStream> for Socket {
-    fn from(stream: UnixStream) -> Self {
-        Self(State::Unix(stream))
-    }
+fn lost() -> io::Error {
+    io::ErrorKind::NotConnected.into()
 }
+
+/// A peer that is gone is an error and no signal.
+const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);

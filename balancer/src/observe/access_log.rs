@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -25,12 +26,15 @@ pub struct AccessLog {
     flushing: Cell<bool>,
 }
 
-/// The time of the last line; formatting one costs as much as the rest of the line.
-#[derive(Debug)]
+/// Time and client of the last line; formatting a time costs as much as the rest of the line.
+#[derive(Debug, Default)]
 struct Stamp {
     clock: Clock,
     second: u64,
     text: String,
+    /// Who sent the last request: nearly always who sends the next.
+    client: Option<IpAddr>,
+    client_text: String,
 }
 
 impl AccessLog {
@@ -46,7 +50,7 @@ impl AccessLog {
                 destination,
                 writer: writer.clone(),
                 lines: RefCell::default(),
-                stamp: RefCell::new(Stamp { clock: Clock::new(), second: 0, text: String::new() }),
+                stamp: RefCell::default(),
                 flushing: Cell::new(false),
             })
         })
@@ -58,7 +62,7 @@ impl AccessLog {
     }
 
     fn flush(&self) {
-        let lines = self.lines.take();
+        let lines = self.lines.replace(Vec::new());
         if !lines.is_empty() {
             self.writer.write(self.destination.clone(), lines);
         }
@@ -68,10 +72,15 @@ impl AccessLog {
         let took = now.saturating_duration_since(record.head.begun);
         {
             let mut lines = self.lines.borrow_mut();
+            if lines.capacity() == 0 {
+                // Of a size that it need not outgrow.
+                lines.reserve(BUFFER + LINE);
+            }
             let mut stamp = self.stamp.borrow_mut();
             stamp.set(now, self.format);
+            stamp.of(record.head.client);
             match self.format {
-                AccessLogFormat::Combined => combined(&mut Line(&mut lines), &stamp.text, took, record),
+                AccessLogFormat::Combined => combined(&mut Line(&mut lines), &stamp, took, record),
                 AccessLogFormat::Json => json(&mut Line(&mut lines), &stamp.text, took, record),
                 AccessLogFormat::Off => return,
             }
@@ -97,6 +106,13 @@ impl Drop for AccessLog {
 }
 
 impl Stamp {
+    fn of(&mut self, client: Option<IpAddr>) {
+        if self.client != client || self.client_text.is_empty() {
+            self.client = client;
+            self.client_text = client.map_or_else(|| "unix:".to_owned(), |ip| ip.to_string());
+        }
+    }
+
     fn set(&mut self, now: Instant, format: AccessLogFormat) {
         self.clock.set(now);
         let wall = self.clock.wall(now);
@@ -139,13 +155,9 @@ impl<'a> Said<'a> {
 }
 
 /// nginx's `combined`, then our fields; `-` where there is nothing to say.
-fn combined(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
+fn combined(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) {
     let head = &record.head;
-    match head.client {
-        Some(ip) => out.address(ip),
-        None => out.text("unix:"),
-    };
-    out.text(" - - [").text(time).text("] \"");
+    out.text(&stamp.client_text).text(" - - [").text(&stamp.text).text("] \"");
     let said = Said::of(head.request.as_deref());
     match &head.request {
         Some(request) => {
@@ -157,7 +169,10 @@ fn combined(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
     out.text("\" ").number(record.status.as_u16().into()).text(" ").number(record.bytes).text(" \"");
     out.field(said.referer, Quote::Hex).text("\" \"").field(said.agent, Quote::Hex);
     out.text("\" rt=").seconds::<MILLIS>(took);
-    out.text(" qt=").seconds::<MILLIS>(record.queued).text(" ut=");
+    match record.queued.is_zero() {
+        true => out.text(" qt=0.000 ut="),
+        false => out.text(" qt=").seconds::<MILLIS>(record.queued).text(" ut="),
+    };
     match record.upstream {
         Some(upstream) => out.seconds::<MILLIS>(upstream),
         None => out.text("-"),
@@ -208,6 +223,8 @@ fn json(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
 }
 
 const BUFFER: usize = 32 * 1024;
+/// Of most lines.
+const LINE: usize = 1024;
 const FLUSH: Duration = Duration::from_millis(50);
 /// Digits behind the point.
 const MILLIS: usize = 3;

@@ -58,4 +58,3 @@ pub fn http_date() -> [u8; 29] {
     LAST.set((second, text));
     text
 }
-

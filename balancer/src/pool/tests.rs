@@ -2,8 +2,8 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::*;
-use crate::http1::Fields;
 use crate::config::Address;
+use crate::http1::Fields;
 
 fn pool(policy: config::Policy, affinity: bool) -> Arc<Pool> {
     let affinity = affinity.then(|| config::Affinity { cookie: "lb".into() });

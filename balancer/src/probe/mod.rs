@@ -3,8 +3,6 @@
 //! Decides when an endpoint is asked the next time, and what counts as an answer. Called by `app`, on the control thread; an
 //! endpoint is asked the same whether it is a worker of ours or not. Never keeps the verdict, which is the endpoint's.
 
-
-
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -18,10 +16,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::config;
-use crate::net::{Answer, connect, get};
 use crate::endpoint::{Endpoint, EndpointId};
+use crate::net::{Answer, connect, get};
 use crate::pool::Pool;
-
 
 /// Asks the endpoints of one pool until it is dropped.
 #[derive(Debug)]

@@ -179,7 +179,7 @@ const TARGET_CHARS_MAX: usize = 200;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http1::RequestHead;
+    use crate::http1::{Fields, RequestHead};
 
     fn obituary() -> Obituary {
         Obituary {
@@ -245,7 +245,9 @@ mod tests {
     #[test]
     fn requests_and_memory_are_named_and_so_is_the_kernel() {
         let noted = |target: &'static str| Noted {
-            head: Arc::new(RequestHead::parse(format!("POST {target} HTTP/1.1\r\n\r\n").as_bytes()).unwrap()),
+            head: Arc::new(
+                RequestHead::parse(format!("POST {target} HTTP/1.1\r\n\r\n").as_bytes(), Fields::default()).unwrap(),
+            ),
             id: *b"000000000000000000000000000000a1",
             begun: obituary().at,
         };

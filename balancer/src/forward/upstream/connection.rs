@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use nix::errno::Errno;
 use tokio::task::unconstrained;
 use tokio::time::timeout;
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 use super::super::error::Fault;
 use crate::endpoint::{Connected, Endpoint};
 use crate::http1::{BodyDecoder, BodyLength, Ended, Fields, ResponseFault, ResponseHead, Search};
-use crate::net::{Buffer, Family, Outbox, Socket, connect};
+use crate::net::{Buffer, Family, Outbox, Socket, connect, give_fields, take_fields};
 
 /// An open connection to an endpoint, driven by whoever waits for its answer: no task of its own, so that dropping it
 /// closes it at once and a request costs no wake-up from task to task.
@@ -30,6 +31,8 @@ pub(in super::super) struct Upstream {
     piece: Buffer,
     written: Written,
     search: Search,
+    /// The last head that has come. Here, so that it is moved nowhere.
+    answer: ResponseHead,
     interim: u8,
     body: BodyDecoder,
     trailers: Fields,
@@ -88,6 +91,7 @@ impl Upstream {
             piece: Buffer::default(),
             written: Written::Nothing,
             search: Search::default(),
+            answer: ResponseHead::new(StatusCode::OK),
             interim: 0,
             body: BodyDecoder::Done,
             trailers: Fields::default(),
@@ -166,19 +170,20 @@ impl Upstream {
         Poll::Ready(Ok(()))
     }
 
-    /// The next head: an interim one, or that of the answer.
+    /// Waits for the next head, an interim one or that of the answer: see [`Self::answer`]. Says which it is by its status.
     ///
     /// # Errors
     /// [`Fault::ClosedEarly`], [`Fault::BadResponse`] or [`Fault::TooManyFields`].
-    pub(in super::super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Fault>> {
+    pub(in super::super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<StatusCode, Fault>> {
         loop {
             if !self.inbox.is_empty() {
                 let end = self.search.response(self.inbox.unread(), HEAD_MAX).map_err(Fault::from)?;
                 if let Some(end) = end {
-                    let head = ResponseHead::parse(&self.inbox.unread()[..end]).map_err(Fault::from)?;
+                    let memory = take_fields();
+                    self.answer = ResponseHead::parse(&self.inbox.unread()[..end], memory).map_err(Fault::from)?;
                     self.inbox.consume(end);
                     self.search = Search::default();
-                    return Poll::Ready(self.count(head));
+                    return Poll::Ready(self.count());
                 }
             }
             match self.socket.poll_read(cx, self.inbox.room()) {
@@ -193,14 +198,20 @@ impl Upstream {
     }
 
     /// Interim responses are few and have no body.
-    fn count(&mut self, head: ResponseHead) -> Result<ResponseHead, Fault> {
-        if head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+    fn count(&mut self) -> Result<StatusCode, Fault> {
+        let status = self.answer.status;
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             self.interim += 1;
             if self.interim > INTERIM_MAX {
                 return Err(Fault::BadResponse);
             }
         }
-        Ok(head)
+        Ok(status)
+    }
+
+    /// The last head that has come.
+    pub(in super::super) fn answer(&mut self) -> &mut ResponseHead {
+        &mut self.answer
     }
 
     /// The body of the answer begins.
@@ -271,6 +282,7 @@ impl Upstream {
     pub(super) fn rests(&mut self, since: Instant) -> bool {
         self.idle_since = Some(since);
         *self.rest.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        give_fields(std::mem::take(&mut self.answer.fields));
         // What a worker says unasked is no answer to the next request.
         self.inbox.is_empty() && self.head.is_empty() && self.is_open()
     }
@@ -279,7 +291,7 @@ impl Upstream {
     /// request.
     pub(in super::super) fn into_idle(mut self) -> Option<(OwnedFd, Connected)> {
         let usable = self.inbox.is_empty() && self.head.is_empty() && self.is_open();
-        let (descriptor, _) = usable.then_some(self.socket)?.into_bare().ok()?;
+        let (descriptor, _) = usable.then_some(self.socket)?.into_bare()?;
         Some((descriptor, self.connected))
     }
 

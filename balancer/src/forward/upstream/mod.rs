@@ -36,7 +36,12 @@ struct Idle {
 impl Upstreams {
     /// The idle connection used last, if one is still open and may carry the request, see
     /// [`IdleTime::may_carry`](crate::endpoint::IdleTime::may_carry), and for how long it has been idle; the others may age out.
-    pub(super) fn check_out(&self, endpoint: &Endpoint, repeatable: bool, now: Instant) -> Option<(Box<Upstream>, Duration)> {
+    pub(super) fn check_out(
+        &self,
+        endpoint: &Endpoint,
+        repeatable: bool,
+        now: Instant,
+    ) -> Option<(Box<Upstream>, Duration)> {
         let mut idle = self.idle.borrow_mut();
         let connections = &mut idle.get_mut(&endpoint.id())?.connections;
         let idle_time = endpoint.idle_time();
