@@ -12,6 +12,7 @@ mod cli_sockets;
 mod cli_workers;
 mod demo;
 mod drain;
+mod early_answers;
 mod faults;
 mod fields;
 mod forwarding;
