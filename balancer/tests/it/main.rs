@@ -46,5 +46,6 @@ mod slow;
 mod spelling;
 mod streaming;
 mod supervise;
+mod takeover;
 mod timeouts;
 mod upgrade;
