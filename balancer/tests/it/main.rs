@@ -43,6 +43,7 @@ mod rules;
 mod slots;
 mod slots_faults;
 mod slow;
+mod small_pieces;
 mod spelling;
 mod streaming;
 mod supervise;

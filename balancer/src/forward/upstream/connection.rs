@@ -33,7 +33,7 @@ pub(in super::super) struct Upstream {
     interim: u8,
     body: BodyDecoder,
     trailers: Fields,
-    /// Whether an answer without its body was acknowledged at once.
+    /// Whether a part of the answer's head, or of its body, was acknowledged at once.
     acknowledged: bool,
     /// Since when it is idle, or was before it was used the last time.
     idle_since: Option<Instant>,
@@ -186,9 +186,21 @@ impl Upstream {
                 Poll::Ready(_) => return Poll::Ready(Err(Fault::ClosedEarly)),
                 Poll::Pending => {
                     self.inbox.settle();
+                    if !self.inbox.is_empty() || self.interim > 0 {
+                        self.acknowledge();
+                    }
                     return Poll::Pending;
                 }
             }
+        }
+    }
+
+    /// Acknowledges the part of an answer that has come, once in its head and once in its body: the kernel goes on by itself until
+    /// we send again. Some workers write an answer in parts, and wait with the next until the one before is acknowledged (RFC 896),
+    /// which our kernel delays for 40 ms.
+    fn acknowledge(&mut self) {
+        if !std::mem::replace(&mut self.acknowledged, true) {
+            self.socket.acknowledge();
         }
     }
 
@@ -207,6 +219,7 @@ impl Upstream {
     pub(in super::super) fn expect_body(&mut self, length: BodyLength) {
         self.body = BodyDecoder::new(length);
         self.trailers = Fields::default();
+        self.acknowledged = false;
     }
 
     /// Whether the last byte of the answer's body has been read.
@@ -228,11 +241,7 @@ impl Upstream {
                     Poll::Ready(_) => return Poll::Ready(Err(Fault::Truncated)),
                     Poll::Pending => {
                         self.inbox.settle();
-                        if !std::mem::replace(&mut self.acknowledged, true) {
-                            // Some write head and body apart, and wait with the body until the head is acknowledged (RFC 896),
-                            // which our kernel delays for 40 ms.
-                            self.socket.acknowledge();
-                        }
+                        self.acknowledge();
                         return Poll::Pending;
                     }
                 }
