@@ -28,6 +28,7 @@ mod load;
 mod nobody_listens;
 mod old_clients;
 mod panics;
+mod partial_heads;
 mod peers;
 mod peers_reuse;
 mod peers_workers;
