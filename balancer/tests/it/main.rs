@@ -50,4 +50,5 @@ mod streaming;
 mod supervise;
 mod takeover;
 mod timeouts;
+mod unasked;
 mod upgrade;

@@ -271,9 +271,10 @@ impl Upstream {
         broken.poll(&mut Context::from_waker(&waker)).is_pending()
     }
 
-    /// The same of a connection at rest, without another look.
+    /// The same of a connection at rest. The kernel is asked: within a turn the runtime hears of nothing, and what the worker said
+    /// before the request was there would be taken for its answer.
     pub(super) fn is_quiet(&self) -> bool {
-        self.rest.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.rest.0.lock().unwrap_or_else(PoisonError::into_inner).is_none() && self.socket.is_silent()
     }
 
     /// Leaves the request that it has carried to its end; whether it can be kept for another.
