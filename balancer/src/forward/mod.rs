@@ -177,7 +177,7 @@ impl Forwarder {
             head.fields.append("Set-Cookie", cookie.as_bytes());
         }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            if !outbound.scan.upgrade {
+            if !(outbound.scan.upgrade && tunnel::was_asked_for(&outbound.head.fields, &head.fields)) {
                 place.failed(&Fault::UnaskedUpgrade);
                 return Err(Fault::UnaskedUpgrade);
             }

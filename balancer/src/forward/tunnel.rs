@@ -5,6 +5,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::exchange::Exchange;
+use crate::http1::{Fields, Name, lists};
 use crate::net::{Buffer, Socket};
 
 /// One way through a tunnel. What waits for nothing holds nothing.
@@ -13,6 +14,13 @@ struct Way {
     buffer: Buffer,
     ended: bool,
     bytes: u64,
+}
+
+/// Whether a worker has chosen of the protocols that its client has asked for (RFC 9110 §7.8). What it leaves unsaid the client
+/// has to judge.
+pub(super) fn was_asked_for(request: &Fields, answer: &Fields) -> bool {
+    let mut chosen = answer.all(Name::Upgrade).flat_map(|value| value.split(|&byte| byte == b','));
+    chosen.all(|protocol| request.all(Name::Upgrade).any(|asked| lists(asked, protocol.trim_ascii())))
 }
 
 /// Passes bytes between the client and `worker`, which has said `read` already. A side that ends is passed on as an end, and the

@@ -390,6 +390,8 @@ impl Stream {
         match (self.body.is_done(), self.keeps) {
             (false, _) => After::Linger,
             (true, true) => After::Next,
+            // Who has sent more than is answered may be sending still.
+            (true, false) if self.has_read_ahead() => After::Linger,
             (true, false) => After::Close,
         }
     }

@@ -117,9 +117,7 @@ impl Buffer {
         if self.is_empty() {
             *self = Self::default();
         } else if self.bytes.len() == FRONT + READ + BACK && self.len() <= READ / 2 {
-            let mut small = Self::with_room(self.len() + self.len() / 4);
-            small.put(self.unread());
-            *self = small;
+            *self = Self::copy_of(self.unread());
         }
     }
 

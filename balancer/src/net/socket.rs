@@ -161,6 +161,12 @@ impl Socket {
         matches!(peeked, Some(Ok(0) | Err(_)) | None)
     }
 
+    /// Whether the peer has said nothing that is unread, not even its end, whatever the runtime has heard. One system call.
+    pub fn is_silent(&self) -> bool {
+        let peeked = self.options().map(|socket| socket.peek(&mut [MaybeUninit::uninit()]));
+        matches!(peeked, Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Ends our side; what the peer still sends can be read.
     pub fn shut_down(&self) {
         if let Some(socket) = self.options() {

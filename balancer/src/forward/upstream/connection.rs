@@ -36,7 +36,7 @@ pub(in super::super) struct Upstream {
     interim: u8,
     body: BodyDecoder,
     trailers: Fields,
-    /// Whether an answer without its body was acknowledged at once.
+    /// Whether a part of the answer's head, or of its body, was acknowledged at once.
     acknowledged: bool,
     /// Since when it is idle, or was before it was used the last time.
     idle_since: Option<Instant>,
@@ -191,9 +191,21 @@ impl Upstream {
                 Poll::Ready(_) => return Poll::Ready(Err(Fault::ClosedEarly)),
                 Poll::Pending => {
                     self.inbox.settle();
+                    if !self.inbox.is_empty() || self.interim > 0 {
+                        self.acknowledge();
+                    }
                     return Poll::Pending;
                 }
             }
+        }
+    }
+
+    /// Acknowledges the part of an answer that has come, once in its head and once in its body: the kernel goes on by itself until
+    /// we send again. Some workers write an answer in parts, and wait with the next until the one before is acknowledged (RFC 896),
+    /// which our kernel delays for 40 ms.
+    fn acknowledge(&mut self) {
+        if !std::mem::replace(&mut self.acknowledged, true) {
+            self.socket.acknowledge();
         }
     }
 
@@ -218,6 +230,7 @@ impl Upstream {
     pub(in super::super) fn expect_body(&mut self, length: BodyLength) {
         self.body = BodyDecoder::new(length);
         self.trailers = Fields::default();
+        self.acknowledged = false;
     }
 
     /// Whether the last byte of the answer's body has been read.
@@ -239,11 +252,7 @@ impl Upstream {
                     Poll::Ready(_) => return Poll::Ready(Err(Fault::Truncated)),
                     Poll::Pending => {
                         self.inbox.settle();
-                        if !std::mem::replace(&mut self.acknowledged, true) {
-                            // Some write head and body apart, and wait with the body until the head is acknowledged (RFC 896),
-                            // which our kernel delays for 40 ms.
-                            self.socket.acknowledge();
-                        }
+                        self.acknowledge();
                         return Poll::Pending;
                     }
                 }
@@ -273,9 +282,10 @@ impl Upstream {
         broken.poll(&mut Context::from_waker(&waker)).is_pending()
     }
 
-    /// The same of a connection at rest, without another look.
+    /// The same of a connection at rest. The kernel is asked: within a turn the runtime hears of nothing, and what the worker said
+    /// before the request was there would be taken for its answer.
     pub(super) fn is_quiet(&self) -> bool {
-        self.rest.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.rest.0.lock().unwrap_or_else(PoisonError::into_inner).is_none() && self.socket.is_silent()
     }
 
     /// Leaves the request that it has carried to its end; whether it can be kept for another.

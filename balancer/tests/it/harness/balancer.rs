@@ -45,6 +45,13 @@ impl Balancer {
         Self::start_by(command, directory(), top, tables)
     }
 
+    /// The same so that the memory it has is what it has touched: the allocator takes none by huge pages of 2 MiB.
+    pub(crate) fn start_by_small_pages(top: &str, tables: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_balancer"));
+        command.env("MIMALLOC_ALLOW_THP", "0");
+        Self::start_by(command, directory(), top, tables)
+    }
+
     fn start_by(mut command: Command, directory: PathBuf, top: &str, tables: &str) -> Self {
         let mut config = top.to_owned();
         if !top.contains("listen =") {
@@ -184,6 +191,17 @@ impl Balancer {
             || format!("{count} parked connections, not {}", self.parked()),
             || (self.parked() == count).then_some(()),
         );
+    }
+
+    /// How many lines of the access log have every one of `parts`.
+    pub(crate) fn count_logged(&self, parts: &[&str]) -> usize {
+        let text = std::fs::read_to_string(self.directory.join("access.log")).unwrap_or_default();
+        text.lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+    }
+
+    /// Descriptors that are open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// Resident memory in KiB: `VmRSS`, or `VmHWM` for the most there ever was.

@@ -45,14 +45,23 @@ impl Origin {
         Self::start_at("127.0.0.1:0", script)
     }
 
+    /// The same with the kernel's own pace (RFC 896): a small piece waits while another is not acknowledged.
+    pub(crate) fn with_nagle(script: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
+        Self::listening("127.0.0.1:0", false, script)
+    }
+
     pub(crate) fn start_at(address: &str, script: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
+        Self::listening(address, true, script)
+    }
+
+    fn listening(address: &str, nodelay: bool, script: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         // The 128 of the standard library are few for a test with many connections at once: the kernel drops the others.
         socket2::SockRef::from(&listener).listen(4_096).unwrap();
         let place = Place::Tcp(listener.local_addr().unwrap());
         Self::run(place, script, move || {
             let stream = listener.accept()?.0;
-            stream.set_nodelay(true)?;
+            stream.set_nodelay(nodelay)?;
             Ok(Stream::Tcp(stream))
         })
     }
@@ -241,6 +250,13 @@ impl Exchange {
     /// Takes bytes until `mark` has come.
     pub(crate) fn until(&mut self, mark: &str) -> Option<String> {
         self.wire.until(mark.as_bytes()).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Takes so many bytes, or fewer where there are no more.
+    pub(crate) fn take(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.wire.counted(&mut bytes, length);
+        bytes
     }
 
     /// Reads until the other side ends, which [`Origin::await_end`] is told.
