@@ -147,10 +147,8 @@ impl Socket {
     /// Waits until the peer of an idle connection says something, be it the end: then the connection is good for nothing. What it says
     /// is lost. No system call where the runtime has heard of nothing.
     pub fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let State::Bare(descriptor) = &self.state {
-            let peeked = SockRef::from(descriptor).peek(&mut [MaybeUninit::uninit()]);
-            let silent = peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-            return if silent { Poll::Pending } else { Poll::Ready(()) };
+        if matches!(self.state, State::Bare(_)) {
+            return if self.is_silent() { Poll::Pending } else { Poll::Ready(()) };
         }
         self.poll_read(cx, &mut [0]).map(drop)
     }
