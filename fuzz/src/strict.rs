@@ -94,7 +94,7 @@ fn chunks(bytes: &[u8], at: &mut usize, body: &mut Vec<u8>) -> Result<Vec<(Strin
         let line = line(bytes, at)?;
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let extension = &line[digits..];
-        let ends_well = extension.first().is_none_or(|byte| matches!(byte, b';' | b' ' | b'\t'));
+        let ends_well = extension.trim_ascii_start().first().is_none_or(|&byte| byte == b';');
         if !(1..=16).contains(&digits)
             || !ends_well
             || extension.iter().any(|&byte| byte != b'\t' && byte.is_ascii_control())
