@@ -4,12 +4,22 @@
 //! mutations of its corpus; the tests replay every corpus and a seeded number of mutations.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a finding is a panic")]
 
+mod message;
 pub mod mutate;
 mod program;
+mod readers;
+mod reading;
+mod splits;
 mod strict;
 mod targets;
+mod written;
 
 use std::path::{Path, PathBuf};
+
+pub use readers::{Missing, Reader, reviewed_list};
+
+/// Asks readers for what is in some bytes.
+pub type Compare = fn(&[u8], &mut [Reader]);
 
 /// What is run on random input.
 #[derive(Debug, Clone, Copy)]
@@ -20,15 +30,40 @@ pub struct Target {
     pub words: &'static [&'static str],
     /// Panics where something does not hold.
     pub run: fn(&[u8]),
+    /// Panics where another reader of HTTP/1 reads something else than ours; for those that read messages.
+    pub compare: Option<Compare>,
 }
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
-    Target { name: "config", words: targets::config::WORDS, run: targets::config::run },
-    Target { name: "head", words: targets::head::WORDS, run: targets::head::run },
-    Target { name: "fields", words: targets::fields::WORDS, run: targets::fields::run },
-    Target { name: "route", words: targets::route::WORDS, run: targets::route::run },
-    Target { name: "cookie", words: targets::cookie::WORDS, run: targets::cookie::run },
+pub const TARGETS: [Target; 8] = [
+    Target { name: "config", words: targets::config::WORDS, run: targets::config::run, compare: None },
+    Target { name: "fields", words: targets::fields::WORDS, run: targets::fields::run, compare: None },
+    Target { name: "route", words: targets::route::WORDS, run: targets::route::run, compare: None },
+    Target { name: "cookie", words: targets::cookie::WORDS, run: targets::cookie::run, compare: None },
+    Target {
+        name: "head",
+        words: targets::head::WORDS,
+        run: targets::head::run,
+        compare: Some(targets::head::compare),
+    },
+    Target {
+        name: "request",
+        words: targets::request::WORDS,
+        run: targets::request::run,
+        compare: Some(targets::request::compare),
+    },
+    Target {
+        name: "response",
+        words: targets::response::WORDS,
+        run: targets::response::run,
+        compare: Some(targets::response::compare),
+    },
+    Target {
+        name: "chunked",
+        words: targets::chunked::WORDS,
+        run: targets::chunked::run,
+        compare: Some(targets::chunked::compare),
+    },
 ];
 
 impl Target {

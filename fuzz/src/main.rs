@@ -1,4 +1,5 @@
-//! `fuzz TARGET [--seconds N] [--seed S]`: runs a target on mutations of its corpus.
+//! `fuzz TARGET [--seconds N] [--seed S]` runs a target on mutations of its corpus; `fuzz reviewed` lists where other readers of
+//! HTTP/1 may differ from ours.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,30 +7,47 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fuzz::TARGETS;
 use fuzz::mutate::mutated;
+use fuzz::{Reader, TARGETS, reviewed_list};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "reviewed") {
+        reviewed_list().for_each(|line| say(&line));
+        return ExitCode::SUCCESS;
+    }
     let number = |name: &str, default: u64| {
         let at = arguments.iter().position(|argument| argument == name);
         at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(default)
     };
     let Some(target) = TARGETS.iter().find(|target| Some(target.name) == arguments.first().map(String::as_str)) else {
         let names = TARGETS.map(|target| target.name).join(" | ");
-        say(&format!("usage: fuzz {names} [--seconds N] [--seed S]"));
+        say(&format!("usage: fuzz {names} [--seconds N] [--seed S], or fuzz reviewed"));
         return ExitCode::from(2);
     };
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let (seconds, seed) = (number("--seconds", 60), number("--seed", clock.as_nanos() as u64));
+    let mut readers = Vec::new();
+    if target.compare.is_some() {
+        for reader in Reader::all() {
+            match reader {
+                Ok(reader) => readers.push(reader),
+                Err(missing) => say(&format!("left out: {}", missing.0)),
+            }
+        }
+    }
     count_panics();
     let (mut rng, mut corpus) = (StdRng::seed_from_u64(seed), target.corpus());
     let (begun, mut runs) = (Instant::now(), 0_u64);
     while begun.elapsed() < Duration::from_secs(seconds) {
         let input = mutated(&corpus, target.words, &mut rng);
-        let failed = catch_unwind(AssertUnwindSafe(|| (target.run)(&input))).is_err();
+        let run = || {
+            (target.run)(&input);
+            target.compare.iter().for_each(|compare| compare(&input, &mut readers));
+        };
+        let failed = catch_unwind(AssertUnwindSafe(run)).is_err();
         runs += 1;
         // A panic of another thread, which served on, is one too.
         if failed || PANICS.load(Ordering::SeqCst) > 0 {

@@ -9,6 +9,8 @@ pub(crate) struct Request {
     pub(crate) fields: Vec<(String, Vec<u8>)>,
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Vec<(String, Vec<u8>)>,
+    /// All of it, as it came.
+    pub(crate) raw: Vec<u8>,
 }
 
 /// Why there is none.
@@ -48,7 +50,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Request, usize), Not> {
         ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => trailers = chunks(bytes, &mut at, &mut body)?,
         _ => return Err(Not::Valid("framing")),
     }
-    Ok((Request { method, target, fields, body, trailers }, at))
+    let raw = bytes[..at].to_vec();
+    Ok((Request { method, target, fields, body, trailers, raw }, at))
 }
 
 fn request_line(line: &[u8]) -> Result<(String, String), Not> {
@@ -94,7 +97,7 @@ fn chunks(bytes: &[u8], at: &mut usize, body: &mut Vec<u8>) -> Result<Vec<(Strin
         let line = line(bytes, at)?;
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let extension = &line[digits..];
-        let ends_well = extension.first().is_none_or(|byte| matches!(byte, b';' | b' ' | b'\t'));
+        let ends_well = extension.trim_ascii_start().first().is_none_or(|&byte| byte == b';');
         if !(1..=16).contains(&digits)
             || !ends_well
             || extension.iter().any(|&byte| byte != b'\t' && byte.is_ascii_control())

@@ -1,7 +1,9 @@
 //! Every corpus again, and a seeded number of mutations of it: what was found once is not found twice.
 
+use std::io::Write;
+
 use fuzz::mutate::mutated;
-use fuzz::{TARGETS, Target};
+use fuzz::{Missing, Reader, TARGETS, Target};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -30,11 +32,63 @@ fn what_was_found_in_cookies_holds() {
     replay("cookie", 1_000);
 }
 
+#[test]
+fn a_request_is_the_same_however_it_comes() {
+    replay("request", 1_500);
+}
+
+#[test]
+fn a_response_is_the_same_however_it_comes() {
+    replay("response", 1_500);
+}
+
+#[test]
+fn a_chunked_body_is_the_same_however_it_comes() {
+    replay("chunked", 1_500);
+}
+
+#[test]
+fn hyper_reads_what_we_read() {
+    compare(Reader::hyper());
+}
+
+#[test]
+fn llhttp_reads_what_we_read() {
+    compare(Reader::llhttp());
+}
+
+#[test]
+fn h11_reads_what_we_read() {
+    compare(Reader::h11());
+}
+
+fn compare(reader: Result<Reader, Missing>) {
+    let mut readers = match reader {
+        Ok(reader) => [reader],
+        Err(Missing(what)) => {
+            assert!(std::env::var_os("CI").is_none(), "{what}");
+            let _ = writeln!(std::io::stderr(), "skipped: {what}");
+            return;
+        }
+    };
+    for target in TARGETS {
+        let Some(compare) = target.compare else { continue };
+        // A whole program serves each of these.
+        let mutations = if target.name == "head" { 100 } else { 1_000 };
+        inputs(&target, mutations, |input| compare(input, &mut readers));
+    }
+}
+
 fn replay(name: &str, mutations: usize) {
-    let target: &Target = TARGETS.iter().find(|target| target.name == name).expect("a target");
+    let target = TARGETS.iter().find(|target| target.name == name).expect("a target");
+    inputs(target, mutations, target.run);
+}
+
+/// The corpus, and so many mutations of it.
+fn inputs(target: &Target, mutations: usize, mut run: impl FnMut(&[u8])) {
     let corpus = target.corpus();
     assert!(!corpus.is_empty(), "no corpus in {}", target.folder().display());
-    corpus.iter().for_each(|input| (target.run)(input));
+    corpus.iter().for_each(|input| run(input));
     let mut rng = StdRng::seed_from_u64(1);
-    (0..mutations).for_each(|_| (target.run)(&mutated(&corpus, target.words, &mut rng)));
+    (0..mutations).for_each(|_| run(&mutated(&corpus, target.words, &mut rng)));
 }

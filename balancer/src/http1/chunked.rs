@@ -23,6 +23,8 @@ pub struct Chunked {
 enum State {
     #[default]
     Size,
+    /// Behind white space, which may stand before an extension.
+    Blank,
     Extension,
     SizeLf,
     Data,
@@ -87,11 +89,13 @@ impl Chunked {
                 self.size = (self.size << 4) | u64::from(char::from(byte).to_digit(16)?);
                 Some(State::Size)
             }
-            (State::Size, b';' | b' ' | b'\t') if self.digits > 0 => self.extension(),
-            (State::Size, b'\r') if self.digits > 0 => Some(State::SizeLf),
+            // §7.1.1: of two words one reader takes the first for the size, another both.
+            (State::Size | State::Blank, b' ' | b'\t') if self.digits > 0 => self.extension(State::Blank),
+            (State::Size | State::Blank, b';') if self.digits > 0 => self.extension(State::Extension),
+            (State::Size | State::Blank, b'\r') if self.digits > 0 => Some(State::SizeLf),
             (State::Extension, b'\r') => Some(State::SizeLf),
-            (State::Extension, b'\t') => self.extension(),
-            (State::Extension, _) if !byte.is_ascii_control() => self.extension(),
+            (State::Extension, b'\t') => self.extension(State::Extension),
+            (State::Extension, _) if !byte.is_ascii_control() => self.extension(State::Extension),
             (State::SizeLf, b'\n') => {
                 self.digits = 0;
                 Some(if self.size == 0 { State::Trailer } else { State::Data })
@@ -114,9 +118,9 @@ impl Chunked {
         }
     }
 
-    fn extension(&mut self) -> Option<State> {
+    fn extension(&mut self, next: State) -> Option<State> {
         self.extensions += 1;
-        (self.extensions <= EXTENSIONS_MAX).then_some(State::Extension)
+        (self.extensions <= EXTENSIONS_MAX).then_some(next)
     }
 
     fn trailer(&mut self, byte: u8, next: State) -> Option<State> {
@@ -236,6 +240,14 @@ mod tests {
             assert_eq!(read(body).2, Err(BadBody), "{body:?}");
         }
         assert_eq!(read("3\r\nabc\r\nx").0, b"abc", "what is good before it is had");
+    }
+
+    #[test]
+    fn behind_a_size_and_white_space_stands_an_extension_or_nothing() {
+        for body in ["3 x\r\nabc\r\n", "3 5\r\nabc\r\n", "3\t0;a\r\n", "3 \nabc", "3 \rabc"] {
+            assert_eq!(read(body).2, Err(BadBody), "{body:?}");
+        }
+        assert_eq!(read("3 \t;a b\r\nabc\r\n0 \r\n\r\n").2, Ok(true));
     }
 
     #[test]

@@ -31,22 +31,16 @@ impl Search {
     /// What no further byte can mend: a line that does not end in CRLF (RFC 9112 §2.2 lets a reader take a lone LF; who does so sees
     /// two fields where another sees one value), a first line that is no request line, and what is over a bound.
     pub fn request(&mut self, bytes: &[u8], bounds: Bounds) -> Result<Option<usize>, RequestFault> {
-        let found = self.advance(bytes, true, |line| match line.len() + 1 {
-            length if length >= bounds.line => Err(RequestFault::TargetTooLong),
-            _ if is_request_line(line) => Ok(()),
-            _ => Err(why_not(line)),
-        })?;
-        if let Some(first) = bytes.get(self.line).filter(|_| !self.started) {
-            if bytes.len() - self.line >= bounds.line {
-                return Err(RequestFault::TargetTooLong);
-            }
-            if !is_token(*first) && *first != b'\r' {
-                return Err(RequestFault::Malformed);
-            }
-        }
-        match found.unwrap_or(bytes.len()) > bounds.head {
-            true => Err(RequestFault::HeaderTooLarge),
-            false => Ok(found),
+        let begins = |line: &[u8]| match line.first() {
+            Some(&first) if !is_token(first) && first != b'\r' => Err(RequestFault::Malformed),
+            _ if line.len() >= bounds.line => Err(RequestFault::TargetTooLong),
+            _ => Ok(()),
+        };
+        let first_line = |line: &[u8]| if is_request_line(line) { Ok(()) } else { Err(why_not(line)) };
+        // What is behind the bound is not looked at, so that the fault is the same however much has come.
+        match self.advance(&bytes[..bytes.len().min(bounds.head)], true, begins, first_line)? {
+            None if bytes.len() > bounds.head => Err(RequestFault::HeaderTooLarge),
+            found => Ok(found),
         }
     }
 
@@ -55,26 +49,30 @@ impl Search {
     /// # Errors
     /// `Malformed` for what is no response of HTTP/1, or has more than `head_max` bytes.
     pub fn response(&mut self, bytes: &[u8], head_max: usize) -> Result<Option<usize>, super::ResponseFault> {
-        let found = self.advance(bytes, false, |_| Ok(())).map_err(|_| super::ResponseFault::Malformed)?;
-        // Empty lines before the first one are none of it.
-        let start = match bytes.first() {
-            Some(b'H') => 0,
-            _ => bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count(),
+        let begins = |line: &[u8]| {
+            let may_begin = line.starts_with(STATUS_LINE) || STATUS_LINE.starts_with(line);
+            if may_begin || matches!(line, b"\r" | b"\n") { Ok(()) } else { Err(RequestFault::Malformed) }
         };
-        let length = STATUS_LINE.len().min(bytes.len() - start);
-        let begins = bytes[start..][..length] == STATUS_LINE[..length];
-        let fits = found.unwrap_or(bytes.len()) <= head_max;
-        if begins && fits { Ok(found) } else { Err(super::ResponseFault::Malformed) }
+        match self.advance(&bytes[..bytes.len().min(head_max)], false, begins, |_| Ok(())) {
+            Ok(None) if bytes.len() > head_max => Err(super::ResponseFault::Malformed),
+            Ok(found) => Ok(found),
+            Err(_) => Err(super::ResponseFault::Malformed),
+        }
     }
 
+    /// `begins` judges what has come of the first line, with its CR or LF if that is there; `first_line` judges it whole and without.
     fn advance(
         &mut self,
         bytes: &[u8],
         strict: bool,
+        begins: impl Fn(&[u8]) -> Result<(), RequestFault>,
         first_line: impl Fn(&[u8]) -> Result<(), RequestFault>,
     ) -> Result<Option<usize>, RequestFault> {
         while let Some(found) = memchr2(b'\r', b'\n', &bytes[self.at..]) {
             let mut end = self.at + found;
+            if !self.started {
+                begins(&bytes[self.line..=end])?;
+            }
             let line = &bytes[self.line..end];
             if bytes[end] == b'\r' {
                 end += 1;
@@ -102,6 +100,9 @@ impl Search {
             }
         }
         self.at = bytes.len();
+        if !self.started {
+            begins(&bytes[self.line..])?;
+        }
         Ok(None)
     }
 }
@@ -155,6 +156,35 @@ mod tests {
         }
         assert_eq!(stepwise, whole, "{bytes:?}");
         whole
+    }
+
+    #[test]
+    fn no_byte_is_looked_at_twice_but_a_cr_whose_lf_has_not_come() {
+        let empty_lines = "\r\n".repeat(2_000);
+        for (bytes, request) in [
+            (format!("{empty_lines}GET / HTTP/1.1\r\nA: {}\r\n", "b".repeat(2_000)), true),
+            (format!("{empty_lines}HTTP/1.1 200 OK\r\nA: {}\r\n", "b".repeat(2_000)), false),
+        ] {
+            let mut search = Search::default();
+            for end in 1..=bytes.len() {
+                let bytes = &bytes.as_bytes()[..end];
+                let found = match request {
+                    true => search.request(bytes, Bounds { line: 10_000, head: 10_000 }).unwrap(),
+                    false => search.response(bytes, 10_000).unwrap(),
+                };
+                assert_eq!((found, search.at), (None, end - usize::from(bytes.ends_with(b"\r"))));
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_behind_a_bound_does_not_count() {
+        let long = "a".repeat(100);
+        assert_eq!(found(&format!("{long}\rX")), Err(RequestFault::TargetTooLong));
+        assert_eq!(found(&format!("GET /{long} HTTP/2.0\n")), Err(RequestFault::TargetTooLong));
+        assert_eq!(found(&format!("/{long}")), Err(RequestFault::Malformed));
+        assert_eq!(found("/ HTTP/1.1\r\nA"), Err(RequestFault::Malformed));
+        assert_eq!(found(&format!("GET / HTTP/1.1\r\nA: {long}{long}\n")), Err(RequestFault::HeaderTooLarge));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The affinity cookie: ours is known again among whatever else a client sends, and nobody else's is.
 
 use balancer::config::parse;
+use balancer::http1::{Fields, Name};
 use balancer::pool::Pool;
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::HeaderValue;
 
 pub(crate) const WORDS: &[&str] = &[
     "lb",
@@ -25,30 +26,29 @@ pub(crate) fn run(bytes: &[u8]) {
     let config = parse(text, "lb.toml").expect("a configuration");
     let pool = Pool::new(&config.pools[0]);
     let affinity = pool.affinity().expect("affinity");
-    let mut headers = HeaderMap::new();
-    for value in bytes.split(|&byte| byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok()).take(100) {
-        headers.append(COOKIE, value);
-    }
-    if let Some(tag) = affinity.wanted(&headers) {
+    let lines: Vec<&[u8]> =
+        bytes.split(|&byte| byte == b'\n').filter(|line| HeaderValue::from_bytes(line).is_ok()).take(100).collect();
+    let fields = cookies(lines.iter().copied());
+    if let Some(tag) = affinity.wanted(&fields) {
         let digits = format!("{tag:016x}");
         // Space around a value does not belong to it.
-        let said = |value: &HeaderValue| {
-            let text: String = String::from_utf8_lossy(value.as_bytes()).replace([' ', '\t'], "").to_lowercase();
+        let said = |value: &[u8]| {
+            let text: String = String::from_utf8_lossy(value).replace([' ', '\t'], "").to_lowercase();
             text.contains(&format!("lb={digits}"))
         };
-        assert!(headers.values().any(said), "{tag:x} of {headers:?}");
+        assert!(fields.all(Name::Cookie).any(said), "{tag:x} of {fields:?}");
     }
     for endpoint in pool.endpoints() {
-        let set = affinity.set_cookie(&endpoint).expect("a cookie");
-        let pair = set.to_str().expect("ASCII").split(';').next().unwrap_or_default().to_owned();
-        let mut headers = headers.clone();
+        let set = affinity.set_cookie(&endpoint);
+        let pair = set.split(';').next().unwrap_or_default();
         // Ours comes first: of two with one name the first counts, whatever follows.
-        let first = HeaderValue::try_from(pair).expect("a value");
-        let others: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
-        headers.insert(COOKIE, first);
-        for other in others {
-            headers.append(COOKIE, other);
-        }
-        assert_eq!(affinity.wanted(&headers), Some(affinity.tag(&endpoint)), "{headers:?}");
+        let fields = cookies(std::iter::once(pair.as_bytes()).chain(lines.iter().copied()));
+        assert_eq!(affinity.wanted(&fields), Some(affinity.tag(&endpoint)), "{fields:?}");
     }
+}
+
+fn cookies<'a>(values: impl Iterator<Item = &'a [u8]>) -> Fields {
+    let mut fields = Fields::default();
+    values.for_each(|value| fields.append("Cookie", value));
+    fields
 }

@@ -1,6 +1,9 @@
 //! Raw bytes of a client: what the worker gets of them is no more, and nothing else, than what a strict reader sees in them.
 
+use crate::message::Kind;
 use crate::program::Program;
+use crate::readers::Reader;
+use crate::reading::{Rest, read as read_ours};
 use crate::strict::{Not, Request, read};
 
 pub(crate) const WORDS: &[&str] = &[
@@ -63,6 +66,17 @@ pub(crate) fn run(bytes: &[u8]) {
     let fits =
         seen.requests.len() <= expected.len() && seen.requests.iter().zip(&expected).all(|(got, of)| same(got, of));
     assert!(fits, "{:?}\nof {:?}\nin {:?}", seen.requests, expected, String::from_utf8_lossy(bytes));
+}
+
+/// What the worker got, other readers read as ours does.
+pub(crate) fn compare(bytes: &[u8], readers: &mut [Reader]) {
+    for request in Program::get().exchange(bytes).requests {
+        let ours = read_ours(Kind::Request, [&request.raw[..]]);
+        assert_eq!((ours.messages.len(), &ours.rest), (1, &Rest::Head), "{}", request.raw.escape_ascii());
+        for reader in &mut *readers {
+            reader.agrees_in(Kind::Request, &request.raw, &ours.messages);
+        }
+    }
 }
 
 /// The requests a strict reader sees, up to what is none.
