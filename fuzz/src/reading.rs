@@ -187,12 +187,12 @@ fn parse(kind: Kind, bytes: &[u8]) -> Result<(Message, Head, BodyLength), String
         Version::Http11 => b"1.1".to_vec(),
     };
     let (start, head, length) = if kind == Kind::Request {
-        let head = RequestHead::parse(bytes).map_err(|fault| format!("{fault:?}"))?;
+        let head = RequestHead::parse(bytes, Fields::default()).map_err(|fault| format!("{fault:?}"))?;
         let start = vec![head.method.as_str().into(), head.target().into(), version(head.version)];
         let length = head.length;
         (start, Head::Request(Same(head)), length)
     } else {
-        let head = ResponseHead::parse(bytes).map_err(|fault| format!("{fault:?}"))?;
+        let head = ResponseHead::parse(bytes, Fields::default()).map_err(|fault| format!("{fault:?}"))?;
         let length = head.length(kind == Kind::ResponseToHead).map_err(|fault| format!("{fault:?}"))?;
         (vec![head.status.as_str().into(), version(head.version)], Head::Response(Same(head)), length)
     };
