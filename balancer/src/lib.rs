@@ -3,8 +3,10 @@
 //! The rooms, lowest first; each imports only lower ones (`tests/layers.rs` holds this). `ARCHITECTURE.md` has the picture.
 //!
 //! - [`config`]: text → checked, plain data
-//! - [`observe`]: access log, request ids, the writing thread
 //! - [`drain`]: the stop signal
+//! - [`http1`]: HTTP/1 messages as pure functions over bytes, for both sides
+//! - [`net`]: sockets and the memory for what passes through them
+//! - [`observe`]: access log, request ids, the writing thread
 //! - [`listen`]: listeners, client connections and their limits, over any service
 //! - [`endpoint`]: one address, what is in flight there, and the verdict on its health
 //! - [`pick`]: the policies

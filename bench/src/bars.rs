@@ -125,8 +125,8 @@ const BARS: [Bar; 10] = [
         column: BALANCER,
         against: Against::Best(NGINX),
         bound: Bound::AtMost,
-        bar: 0.95,
-        reach: 0.85,
+        bar: 0.90,
+        reach: 0.80,
     },
     Bar {
         scenario: Scenario::Connection,
@@ -135,8 +135,8 @@ const BARS: [Bar; 10] = [
         column: BALANCER,
         against: Against::Best(NGINX),
         bound: Bound::AtMost,
-        bar: 1.0,
-        reach: 0.85,
+        bar: 0.85,
+        reach: 0.70,
     },
     Bar {
         scenario: Scenario::Kb100,
@@ -145,7 +145,7 @@ const BARS: [Bar; 10] = [
         column: BALANCER,
         against: Against::Best(HAPROXY),
         bound: Bound::AtMost,
-        bar: 0.90,
+        bar: 0.85,
         reach: 0.70,
     },
     Bar {
@@ -155,7 +155,7 @@ const BARS: [Bar; 10] = [
         column: BALANCER,
         against: Against::Best(HAPROXY),
         bound: Bound::AtMost,
-        bar: 0.80,
+        bar: 0.75,
         reach: 0.60,
     },
     Bar {
@@ -165,8 +165,8 @@ const BARS: [Bar; 10] = [
         column: BALANCER,
         against: Against::Best(NGINX),
         bound: Bound::AtMost,
-        bar: 0.95,
-        reach: 0.85,
+        bar: 0.90,
+        reach: 0.80,
     },
     Bar {
         scenario: Scenario::Many,
@@ -175,8 +175,8 @@ const BARS: [Bar; 10] = [
         column: BALANCER,
         against: Against::Best(NGINX),
         bound: Bound::AtLeast,
-        bar: 1.05,
-        reach: 1.3,
+        bar: 1.15,
+        reach: 1.4,
     },
     Bar {
         scenario: Scenario::Idle,
@@ -185,7 +185,7 @@ const BARS: [Bar; 10] = [
         column: BALANCER,
         against: Against::Nobody,
         bound: Bound::AtMost,
-        bar: 1.0,
+        bar: 0.8,
         reach: 0.36,
     },
     Bar {

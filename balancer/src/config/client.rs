@@ -68,7 +68,7 @@ pub(super) fn read(section: &mut Section<'_>, default: ClientLimits) -> ClientLi
 /// A floor above a gigabyte a second would cut every client.
 const BODY_RATE_MAX: u64 = 1 << 30;
 
-/// A target of 8,000 bytes must fit (RFC 9112 §3), and it is the least hyper reads at once.
+/// A target of 8,000 bytes must fit (RFC 9112 §3), and a line more.
 const HEADER_BYTES_MIN: u64 = 8 << 10;
 
 /// Every connection may hold this much.

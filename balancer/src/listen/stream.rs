@@ -152,9 +152,13 @@ impl Stream {
     pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Buffer>, BodyError>> {
         while !self.body.is_done() {
             if self.inbox.is_empty() {
-                match ready!(self.socket.poll_read(cx, self.inbox.room())) {
-                    Ok(length) if length > 0 => self.inbox.filled(length),
-                    _ => return Poll::Ready(Err(BodyError::Gone)),
+                match self.socket.poll_read(cx, self.inbox.room()) {
+                    Poll::Ready(Ok(length)) if length > 0 => self.inbox.filled(length),
+                    Poll::Ready(_) => return Poll::Ready(Err(BodyError::Gone)),
+                    Poll::Pending => {
+                        self.inbox.settle();
+                        return Poll::Pending;
+                    }
                 }
             }
             let decoded = self.body.decode(self.inbox.unread_mut()).map_err(|BadBody| BodyError::Bad)?;

@@ -82,7 +82,7 @@ impl Buffer {
         part
     }
 
-    /// Room behind the bytes to read into, at least one byte; more when `growing` anyway.
+    /// Room behind the bytes to read into, at least one byte.
     pub fn room(&mut self) -> &mut [u8] {
         if self.bytes.is_empty() {
             *self = Self::pooled();
@@ -241,7 +241,7 @@ thread_local! {
     static FIELDS: Pool<Fields> = const { RefCell::new(Vec::new()) };
 }
 
-/// Read at once. Twice as much costs 100 KB responses nothing less.
+/// Read at once.
 const READ: usize = 64 * 1024;
 /// Room for the line before a chunk.
 const FRONT: usize = CHUNK_PREFIX_MAX;

@@ -1,4 +1,4 @@
-//! Heads that are not complete: what can never become a request is refused at once, the others wait and take little.
+//! Heads and bodies that are not complete: what can never become a request is refused at once, the others wait and take little.
 
 use std::time::Instant;
 
@@ -96,6 +96,34 @@ fn two_thousand_clients_with_half_a_head_take_little_memory_and_are_all_served()
     for client in &mut clients {
         client.send(rest);
     }
+    let bad: Vec<_> = clients.iter_mut().map(Client::response).filter(|response| response.status() != 200).collect();
+    assert!(bad.is_empty(), "{} bad ones, such as {:?}", bad.len(), bad[0]);
+}
+
+#[test]
+fn a_thousand_clients_with_half_a_body_take_little_memory_and_are_all_served() {
+    const CLIENTS: usize = 1_000;
+    let origin = Origin::named("1");
+    let pool = format!("{}slots = 1\nqueue_max = 10000\nqueue_timeout = \"60s\"\n", pool_of(&[&origin]));
+    let balancer = Balancer::start_by_small_pages("body_timeout = \"10m\"", &pool);
+    let half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nha";
+    let wait = |count: usize| -> Vec<Client> {
+        let begun = |_| {
+            let mut client = Client::of(&balancer);
+            client.send(half);
+            client
+        };
+        let clients = (0..count).map(begun).collect();
+        serve_others(&balancer);
+        clients
+    };
+    // What the first ones need stays for those that follow.
+    let mut clients = wait(100);
+    let before = balancer.memory("VmRSS");
+    clients.extend(wait(CLIENTS));
+    let each = balancer.memory("VmRSS").saturating_sub(before) as f64 / CLIENTS as f64;
+    assert!((1.0..=10.0).contains(&each), "{each} KiB a client");
+    clients.iter_mut().for_each(|client| client.send("lf"));
     let bad: Vec<_> = clients.iter_mut().map(Client::response).filter(|response| response.status() != 200).collect();
     assert!(bad.is_empty(), "{} bad ones, such as {:?}", bad.len(), bad[0]);
 }
