@@ -243,9 +243,9 @@ mod tests {
             rounds.flat_map(both).collect::<Vec<_>>()
         };
         for (ours, verdict) in [
-            ([0.9, 0.9, 1.5], Verdict::Met),
-            ([0.85, 0.1, 0.9], Verdict::Reached),
-            ([0.96, 0.96, 0.5], Verdict::Missed),
+            ([0.85, 0.85, 1.5], Verdict::Met),
+            ([0.8, 0.1, 0.9], Verdict::Reached),
+            ([0.91, 0.91, 0.5], Verdict::Missed),
         ] {
             let judged = judge(&[Scenario::Keepalive], &runs(ours));
             assert_eq!((judged.len(), judged[0].verdict), (1, verdict), "{ours:?}");
