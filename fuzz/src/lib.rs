@@ -16,7 +16,7 @@ mod written;
 
 use std::path::{Path, PathBuf};
 
-pub use readers::{Missing, Reader, reviewed_list};
+pub use readers::{Missing, Reader, compared, reviewed_list};
 
 /// Asks readers for what is in some bytes.
 pub type Compare = fn(&[u8], &mut [Reader]);

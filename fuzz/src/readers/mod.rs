@@ -4,6 +4,8 @@ mod hyper;
 mod reviewed;
 mod script;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::message::{Kind, Message};
 use crate::reading::Whole;
 use balancer::http1::BodyLength;
@@ -113,6 +115,7 @@ impl Reader {
     /// this may be so.
     pub(crate) fn agrees(&mut self, kind: Kind, bytes: &[u8], interim: usize, message: &Message, length: BodyLength) {
         let heard = self.read(kind, bytes);
+        COMPARED.fetch_add(1, Ordering::Relaxed);
         let Some(differs) = differs(&heard, self.name(), interim, message, length) else { return };
         if reviewed(self.name(), differs, kind, message, bytes, &heard) {
             return;
@@ -176,5 +179,11 @@ fn told(message: &Message) -> String {
     format!("{start:?} [{fields}] \"{}\" [{trailers}]", message.body.escape_ascii())
 }
 
+/// How many messages were compared by now, each with each reader.
+pub fn compared() -> u64 {
+    COMPARED.load(Ordering::Relaxed)
+}
+
+static COMPARED: AtomicU64 = AtomicU64::new(0);
 /// Asked for of one input.
 const MESSAGES_MAX: usize = 3;

@@ -1,6 +1,8 @@
 //! Where another reader may differ from ours: we accept what it refuses or reads otherwise. That we refuse more than others is no
 //! difference, and is not listed.
 
+use balancer::http1::{ResponseHead, Search};
+
 use super::{Differs, Heard};
 use crate::message::{Kind, Message};
 
@@ -9,7 +11,7 @@ struct Reviewed {
     name: &'static str,
     /// Whose.
     readers: &'static [&'static str],
-    differs: Differs,
+    differs: &'static [Differs],
     /// Where the rule stands, and why ours is right, or harmless.
     why: &'static str,
     /// Whether a message is such a one.
@@ -39,9 +41,9 @@ pub(super) fn reviewed(
     heard: &Heard,
 ) -> bool {
     let case = Case { kind, message, bytes, heard };
-    REVIEWED
-        .iter()
-        .any(|reviewed| reviewed.readers.contains(&reader) && reviewed.differs == differs && (reviewed.applies)(&case))
+    REVIEWED.iter().any(|reviewed| {
+        reviewed.readers.contains(&reader) && reviewed.differs.contains(&differs) && (reviewed.applies)(&case)
+    })
 }
 
 impl Case<'_> {
@@ -56,6 +58,19 @@ impl Case<'_> {
     /// Whether this stands in it as it came.
     fn has(&self, part: &[u8]) -> bool {
         self.bytes.windows(part.len()).any(|window| window == part)
+    }
+
+    /// The heads of a response and of those before it.
+    fn heads(&self) -> &[u8] {
+        let mut at = 0;
+        while let Ok(Some(end)) = Search::default().response(&self.bytes[at..], usize::MAX) {
+            let head = ResponseHead::parse(&self.bytes[at..at + end]);
+            at += end;
+            if head.is_ok_and(|head| !head.status.is_informational()) {
+                break;
+            }
+        }
+        &self.bytes[..at]
     }
 
     /// Whether fields are the same but for this change to ours.
@@ -74,21 +89,21 @@ const REVIEWED: &[Reviewed] = &[
     Reviewed {
         name: "unknown methods",
         readers: &["llhttp"],
-        differs: Differs::Refuses,
+        differs: &[Differs::Refuses],
         why: "RFC 9110 §9.1: methods are extensible, and a gateway forwards those it does not know; llhttp has a list",
         applies: |case| case.kind == Kind::Request && case.says("HPE_INVALID_METHOD"),
     },
     Reviewed {
         name: "equal lengths",
         readers: &["llhttp"],
-        differs: Differs::Refuses,
+        differs: &[Differs::Refuses],
         why: "RFC 9112 §6.3: equal lengths may be taken for one; what goes on has one",
         applies: |case| case.message.all("content-length").count() > 1 && case.says("HPE_UNEXPECTED_CONTENT_LENGTH"),
     },
     Reviewed {
         name: "equal lengths collapsed",
         readers: &["hyper", "h11"],
-        differs: Differs::Fields,
+        differs: &[Differs::Fields],
         why: "the same; both keep one of them",
         applies: |case| {
             case.message.all("content-length").count() > 1
@@ -101,7 +116,7 @@ const REVIEWED: &[Reviewed] = &[
     Reviewed {
         name: "coding in lower case",
         readers: &["h11"],
-        differs: Differs::Fields,
+        differs: &[Differs::Fields],
         why: "RFC 9112 §7: names of codings have no case; h11 writes them in lower case",
         applies: |case| {
             case.same_with(|ours| {
@@ -113,7 +128,7 @@ const REVIEWED: &[Reviewed] = &[
     Reviewed {
         name: "white space behind a coding",
         readers: &["llhttp"],
-        differs: Differs::Refuses,
+        differs: &[Differs::Refuses],
         why: "RFC 9110 §5.5: white space behind a value does not belong to it; what goes on has none",
         applies: |case| {
             case.is_chunked()
@@ -124,7 +139,7 @@ const REVIEWED: &[Reviewed] = &[
     Reviewed {
         name: "framing in trailers",
         readers: &["llhttp", "h11"],
-        differs: Differs::Refuses,
+        differs: &[Differs::Refuses],
         why: "RFC 9110 §6.5.1: a trailer that means framing is ignored, and does not go on; they read it as a field",
         applies: |case| {
             let is_framing = |name: &[u8]| name == b"content-length" || name == b"transfer-encoding";
@@ -134,14 +149,14 @@ const REVIEWED: &[Reviewed] = &[
     Reviewed {
         name: "raw UTF-8 in a target",
         readers: &["llhttp", "h11"],
-        differs: Differs::Refuses,
+        differs: &[Differs::Refuses],
         why: "RFC 3986 §2: a URI is ASCII. Raw UTF-8 goes on as it came; no reader reads another target in it",
         applies: |case| !case.message.target().is_ascii(),
     },
     Reviewed {
         name: "bytes no URI has",
         readers: &["hyper"],
-        differs: Differs::Refuses,
+        differs: &[Differs::Refuses],
         why: "RFC 3986 §2: bytes that a URI may not have go on as they came; no reader reads another target in them",
         applies: |case| {
             case.says("invalid URI") && case.message.target().iter().any(|byte| b"\"<>\\^`{|}".contains(byte))
@@ -150,24 +165,25 @@ const REVIEWED: &[Reviewed] = &[
     Reviewed {
         name: "absolute targets written anew",
         readers: &["hyper"],
-        differs: Differs::Start,
+        differs: &[Differs::Start],
         why: "RFC 9110 §4.2.3: hyper writes a scheme in lower case and an empty path as /",
         applies: |case| {
             let normal = |start: &[Vec<u8>]| {
                 let target = String::from_utf8_lossy(&start[1]).into_owned();
                 let (scheme, rest) = target.split_once("://").unwrap_or_default();
                 let end = rest.find(['/', '?']).unwrap_or(rest.len());
-                (scheme.to_lowercase(), rest[..end].to_owned(), rest[end..].trim_start_matches('/').to_owned())
+                let path = if rest[end..].starts_with('/') { "" } else { "/" };
+                (scheme.to_lowercase(), rest[..end].to_owned(), format!("{path}{}", &rest[end..]))
             };
             let theirs = case.heard.message.as_ref();
-            case.message.target().starts_with(b"h") | case.message.target().starts_with(b"H")
+            matches!(case.message.target().first(), Some(b'h' | b'H'))
                 && theirs.is_some_and(|theirs| normal(&theirs.start) == normal(&case.message.start))
         },
     },
     Reviewed {
         name: "empty lines before a message",
         readers: &["h11"],
-        differs: Differs::Refuses,
+        differs: &[Differs::Refuses],
         why: "RFC 9112 §2.2: empty lines before a message are none of it",
         applies: |case| {
             case.bytes.starts_with(b"\r")
@@ -178,17 +194,34 @@ const REVIEWED: &[Reviewed] = &[
     Reviewed {
         name: "a lone LF in a response",
         readers: &["llhttp"],
-        differs: Differs::Refuses,
+        differs: &[Differs::Refuses],
         why: "RFC 9112 §2.2: a lone LF may end a line. Small workers write it; what goes on has CRLF. Never in a request",
         applies: |case| {
             let lone = |pair: &[u8]| pair[1] == b'\n' && pair[0] != b'\r';
-            case.kind != Kind::Request && (case.bytes.starts_with(b"\n") || case.bytes.windows(2).any(lone))
+            let heads = case.heads();
+            case.kind != Kind::Request && (heads.starts_with(b"\n") || heads.windows(2).any(lone))
+        },
+    },
+    Reviewed {
+        name: "framing where there is no body",
+        readers: &["llhttp"],
+        differs: &[Differs::Refuses, Differs::End, Differs::Body],
+        why: "RFC 9112 §6.3: 1xx, 204 and 304 have no body whatever they say; llhttp 6 waits for one. To a client the first two say \
+              nothing of framing",
+        applies: |case| {
+            let is_empty = |status: &[u8]| status == b"204" || status == b"304";
+            let heads = case.heads().to_ascii_lowercase();
+            let named = [&b"content-length:"[..], b"transfer-encoding:"]
+                .iter()
+                .any(|name| heads.windows(name.len()).any(|window| window == *name));
+            let has_interim = case.has(b"HTTP/1.1 1") || case.has(b"HTTP/1.0 1");
+            case.kind != Kind::Request && named && (is_empty(&case.message.start[0]) || has_interim)
         },
     },
     Reviewed {
         name: "extensions unread",
         readers: &["llhttp"],
-        differs: Differs::Refuses,
+        differs: &[Differs::Refuses],
         why: "RFC 9112 §7.1.1: extensions are dropped unread; llhttp reads them, and takes no white space before them",
         applies: |case| {
             case.is_chunked()
@@ -199,7 +232,7 @@ const REVIEWED: &[Reviewed] = &[
     Reviewed {
         name: "white space before an extension",
         readers: &["h11"],
-        differs: Differs::Refuses,
+        differs: &[Differs::Refuses],
         why: "RFC 9112 §7.1.1: white space may stand before an extension",
         applies: |case| case.says("illegal chunk header") && (case.has(b" ;") || case.has(b"\t;")),
     },
