@@ -1,7 +1,7 @@
 //! Where another reader may differ from ours: we accept what it refuses or reads otherwise. That we refuse more than others is no
 //! difference, and is not listed.
 
-use balancer::http1::{ResponseHead, Search};
+use balancer::http1::{Fields, ResponseHead, Search};
 
 use super::{Differs, Heard};
 use crate::message::{Kind, Message};
@@ -64,7 +64,7 @@ impl Case<'_> {
     fn heads(&self) -> &[u8] {
         let mut at = 0;
         while let Ok(Some(end)) = Search::default().response(&self.bytes[at..], usize::MAX) {
-            let head = ResponseHead::parse(&self.bytes[at..at + end]);
+            let head = ResponseHead::parse(&self.bytes[at..at + end], Fields::default());
             at += end;
             if head.is_ok_and(|head| !head.status.is_informational()) {
                 break;
