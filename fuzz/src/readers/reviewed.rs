@@ -126,14 +126,13 @@ const REVIEWED: &[Reviewed] = &[
         },
     },
     Reviewed {
-        name: "white space behind a coding",
+        name: "white space behind framing",
         readers: &["llhttp"],
         differs: &[Differs::Refuses],
-        why: "RFC 9110 §5.5: white space behind a value does not belong to it; what goes on has none",
+        why: "RFC 9110 §5.5: white space behind a value does not belong to it; what goes on has none. llhttp takes no tab there",
         applies: |case| {
-            case.is_chunked()
-                && case.says("HPE_INVALID_TRANSFER_ENCODING")
-                && (case.has(b"\t\r\n") || case.has(b" \r\n"))
+            (case.says("HPE_INVALID_TRANSFER_ENCODING") || case.says("HPE_INVALID_CONTENT_LENGTH"))
+                && [&b"\t\r\n"[..], b" \r\n", b"\t\n", b" \n"].iter().any(|blank| case.has(blank))
         },
     },
     Reviewed {
@@ -160,6 +159,17 @@ const REVIEWED: &[Reviewed] = &[
         why: "RFC 3986 §2: bytes that a URI may not have go on as they came; no reader reads another target in them",
         applies: |case| {
             case.says("invalid URI") && case.message.target().iter().any(|byte| b"\"<>\\^`{|}".contains(byte))
+        },
+    },
+    Reviewed {
+        name: "an encoded byte in a target's host",
+        readers: &["hyper"],
+        differs: &[Differs::Refuses],
+        why: "RFC 3986 §3.2.2: a name may have encoded bytes; hyper takes none. What goes on has the path alone, and Host",
+        applies: |case| {
+            let target = String::from_utf8_lossy(case.message.target());
+            let authority = target.split_once("://").and_then(|(_, rest)| rest.split(['/', '?']).next());
+            case.says("invalid URI") && authority.is_some_and(|authority| authority.contains('%'))
         },
     },
     Reviewed {
