@@ -60,7 +60,7 @@ impl Proxy {
         &self.forwarder
     }
 
-    /// The thread's runtime ends: what the access log still gets is handed over when the last request is dropped.
+    /// To be called when the thread's runtime ends: the access log hands over its last lines when the last request is dropped.
     pub fn close_log(&self) {
         self.observer.close();
     }

@@ -168,7 +168,8 @@ impl Outbound<'_> {
         wait(cx, exchange, upload).map(Err)
     }
 
-    /// 100 opens the way for the body; 103 goes on to whoever waits for a page: others take it for the answer. No other does.
+    /// 100 lets the client send its body. 103 is passed on to browsers that load a page; other clients take it for the final answer.
+    /// All other interim responses are dropped.
     fn pass_interim(&self, exchange: &mut Exchange<'_>, upload: &mut Upload, interim: &mut ResponseHead) {
         match interim.status {
             StatusCode::CONTINUE => upload.asked(exchange),
@@ -189,7 +190,7 @@ pub(super) fn wait(cx: &mut Context<'_>, exchange: &mut Exchange<'_>, upload: &U
     exchange.waits.late().map_or(Poll::Pending, |wait: Wait| Poll::Ready(Fault::late(wait)))
 }
 
-/// A request that took too long as a whole is the endpoint's fault if that had all of the time and all of the request.
+/// Tells the endpoint of its failure. `RequestTimeout` counts against it only at the first attempt and once the whole body was sent.
 fn blame(place: &mut Place, failed: &Failed, upload: &Upload) {
     let had_all = failed.attempts == 1 && upload.ended();
     if failed.fault.party() == Party::Endpoint && (failed.fault != Fault::RequestTimeout || had_all) {

@@ -155,7 +155,7 @@ impl Relay<'_, '_> {
     fn fail(&mut self, fault: Fault) {
         if let Some(mut lease) = self.lease.take()
             && fault.party() == Party::Endpoint
-            // Of the whole request a slow client may have taken the most.
+            // A slow client may have used up the time for the whole request.
             && fault != Fault::RequestTimeout
         {
             lease.place.failed(&fault);

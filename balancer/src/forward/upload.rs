@@ -160,7 +160,7 @@ impl Upload {
         }
     }
 
-    /// An endpoint is to get it: notes who is waited for. A body that is held whole begins with its first piece.
+    /// An attempt begins: rewinds a body that is held whole, and notes what is waited for.
     pub(super) fn begins(&mut self, exchange: &mut Exchange<'_>) {
         let now = exchange.waits.now();
         self.stalled_at = None;
@@ -179,7 +179,7 @@ impl Upload {
         }
     }
 
-    /// The attempt has failed: of what an endpoint has got nothing, another gets it.
+    /// The attempt has failed. If no byte of the body was written, the piece at hand is kept for the next endpoint.
     pub(super) fn take_back(&mut self, upstream: &mut Upstream) {
         if upstream.written() < Written::Body {
             self.front = upstream.take_back();

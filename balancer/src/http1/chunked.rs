@@ -89,7 +89,7 @@ impl Chunked {
                 self.size = (self.size << 4) | u64::from(char::from(byte).to_digit(16)?);
                 Some(State::Size)
             }
-            // §7.1.1: of two words one reader takes the first for the size, another both.
+            // §7.1.1: behind white space only `;` or CRLF may follow. `5 5` is five bytes to one reader and 0x55 to another.
             (State::Size | State::Blank, b' ' | b'\t') if self.digits > 0 => self.extension(State::Blank),
             (State::Size | State::Blank, b';') if self.digits > 0 => self.extension(State::Extension),
             (State::Size | State::Blank, b'\r') if self.digits > 0 => Some(State::SizeLf),

@@ -174,7 +174,7 @@ fn range(range: &Range<u32>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
-/// Of several faults in a head, one in the field that frames it counts: a line that is folded hides its value.
+/// Why the tokenizer takes no head of `bytes`. A transfer coding other than `chunked` decides the status (501), whatever else is wrong.
 fn why_not(bytes: &[u8]) -> RequestFault {
     for line in bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end) {
         let Some(colon) = memchr::memchr(b':', line) else { continue };

@@ -1,7 +1,7 @@
 //! HTTP/1 messages as pure functions over bytes: one strict reader and one writer, for both sides.
 //!
-//! Decides where a message ends, how its body is framed and what of it is wrong. Called by `net`, `listen` and `forward` with
-//! the bytes they have. Never touches a socket, a clock or a runtime.
+//! Decides where a message ends, how its body is framed and what of it is wrong. `net`, `listen` and `forward` call it with the bytes
+//! they have; other rooms read the heads it makes. Never touches a socket, a clock or a runtime.
 
 mod body;
 mod chunked;

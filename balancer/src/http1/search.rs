@@ -60,7 +60,8 @@ impl Search {
         }
     }
 
-    /// `begins` judges what has come of the first line, with its CR or LF if that is there; `first_line` judges it whole and without.
+    /// `begins` checks the first line as far as it has come, which may include its CR or LF; `first_line` checks it once it is complete,
+    /// without them.
     fn advance(
         &mut self,
         bytes: &[u8],

@@ -85,7 +85,7 @@ pub(super) enum After {
     Close,
     /// The same, once the client has read the answer: it is still sending.
     Linger,
-    /// An end that does not look like one.
+    /// A reset, so that the client cannot take the answer for complete.
     Reset,
 }
 
@@ -173,8 +173,8 @@ impl Stream {
         Poll::Ready(Ok(None))
     }
 
-    /// Whether the client has left, for somebody who waits for something else than its bytes. Looked for from the next tick on: who
-    /// is answered sooner costs nothing, and need not even be known to the runtime.
+    /// Whether the client has left. To be asked while something else than the client's bytes is waited for. The socket is looked at
+    /// from the next tick on, so that a request which is answered sooner costs nothing and its socket need not be registered.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.alarm.ticked() && !self.looks {
             self.alarm.watch(true);
@@ -190,7 +190,7 @@ impl Stream {
         if !silent && self.socket.has_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Passes an interim response on (RFC 9110 §15.2): 100, 103.
+    /// Passes an interim response on (RFC 9110 §15.2), 103 that is; for 100 see [`Self::go_on`].
     pub fn interim(&mut self, head: &ResponseHead) {
         let out = self.outbox.end();
         head.write(out);
@@ -203,8 +203,8 @@ impl Stream {
         self.outbox.end().extend_from_slice(b"\r\n");
     }
 
-    /// Begins the answer. Its fields say nothing of framing or of the connection but, behind a body of no length, the length
-    /// that a GET would have had. `close` says that the connection ends with it.
+    /// Begins the answer. `head` must hold no field for framing or for the connection, with one exception: where there is no body it
+    /// may hold the `Content-Length` that a GET would have got. `close` says that the connection ends with the answer.
     pub fn respond(&mut self, head: &ResponseHead, length: BodyLength, close: bool) {
         let Some(request) = &self.head else { return };
         self.state = State::Responding;

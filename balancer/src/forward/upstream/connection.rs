@@ -25,8 +25,8 @@ pub(in super::super) struct Upstream {
     socket: Socket,
     /// What was read and is not used yet.
     inbox: Buffer,
-    /// The head of the request.
-    head: Outbox,
+    /// The head of the request that is on its way.
+    request: Outbox,
     /// The piece of its body that is on its way.
     piece: Buffer,
     written: Written,
@@ -87,7 +87,7 @@ impl Upstream {
         Box::new(Self {
             socket,
             inbox: Buffer::default(),
-            head: Outbox::default(),
+            request: Outbox::default(),
             piece: Buffer::default(),
             written: Written::Nothing,
             search: Search::default(),
@@ -105,7 +105,7 @@ impl Upstream {
     /// Begins a request; its head is written onto the end of what this returns.
     pub(in super::super) fn begin(&mut self) -> &mut Vec<u8> {
         (self.written, self.search, self.interim, self.acknowledged) = (Written::Nothing, Search::default(), 0, false);
-        self.head.end()
+        self.request.end()
     }
 
     /// Whether a piece of the body is on its way.
@@ -125,7 +125,7 @@ impl Upstream {
 
     /// Bytes of the request that are on their way.
     pub(in super::super) fn unwritten(&self) -> usize {
-        self.head.unwritten().len() + self.piece.len()
+        self.request.unwritten().len() + self.piece.len()
     }
 
     /// How much of the request has been taken.
@@ -140,10 +140,10 @@ impl Upstream {
     /// what is read decides.
     ///
     /// # Errors
-    /// When nothing of the request has been taken, and nothing will be.
+    /// When a write failed before the first byte of the request was written. Later failures are no errors: the answer decides.
     pub(in super::super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !(self.head.is_empty() && self.piece.is_empty()) {
-            let head = self.head.unwritten();
+        while !(self.request.is_empty() && self.piece.is_empty()) {
+            let head = self.request.unwritten();
             let result = match (head.is_empty(), self.piece.is_empty()) {
                 (false, false) => self.socket.poll_write_both(cx, head, self.piece.unread()),
                 (false, true) => self.socket.poll_write(cx, head),
@@ -155,14 +155,14 @@ impl Upstream {
             }
             match ready!(result) {
                 Ok(length) => {
-                    self.head.written(length.min(of_head));
+                    self.request.written(length.min(of_head));
                     self.piece.consume(length.saturating_sub(of_head));
                     let written = if length > of_head { Written::Body } else { Written::Head };
                     self.written = self.written.max(written);
                 }
                 Err(error) if self.written == Written::Nothing => return Poll::Ready(Err(error)),
                 Err(_) => {
-                    self.head.clear();
+                    self.request.clear();
                     self.piece = Buffer::default();
                 }
             }
@@ -282,8 +282,8 @@ impl Upstream {
         broken.poll(&mut Context::from_waker(&waker)).is_pending()
     }
 
-    /// The same of a connection at rest. The kernel is asked: within a turn the runtime hears of nothing, and what the worker said
-    /// before the request was there would be taken for its answer.
+    /// Whether an idle connection is open and silent. The kernel is asked, for the runtime hears of events between two turns only, and
+    /// bytes that are here already would be read as the answer to the next request.
     pub(super) fn is_quiet(&self) -> bool {
         self.rest.0.lock().unwrap_or_else(PoisonError::into_inner).is_none() && self.socket.is_silent()
     }
@@ -294,13 +294,13 @@ impl Upstream {
         *self.rest.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
         give_fields(std::mem::take(&mut self.answer.fields));
         // What a worker says unasked is no answer to the next request.
-        self.inbox.is_empty() && self.head.is_empty() && self.is_open()
+        self.inbox.is_empty() && self.request.is_empty() && self.is_open()
     }
 
     /// Takes an idle connection out of this thread, so that any thread can go on with it; `None` when it cannot carry another
     /// request.
     pub(in super::super) fn into_idle(mut self) -> Option<(OwnedFd, Connected)> {
-        let usable = self.inbox.is_empty() && self.head.is_empty() && self.is_open();
+        let usable = self.inbox.is_empty() && self.request.is_empty() && self.is_open();
         let (descriptor, _) = usable.then_some(self.socket)?.into_bare()?;
         Some((descriptor, self.connected))
     }
