@@ -63,7 +63,7 @@ impl Outbound<'_> {
                     let mut opening = Box::pin(Upstream::open(&endpoint, self.pool.timeouts().connect));
                     let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
                         Poll::Ready(opened) => Poll::Ready(opened),
-                        Poll::Pending => wait(cx, exchange, upload).map(Err),
+                        Poll::Pending => wait_without_reading(cx, exchange).map(Err),
                     });
                     let held = !upload.taken();
                     let failed = |fault| Failed { fault, sent: false, held, attempts };
@@ -183,10 +183,22 @@ impl Outbound<'_> {
 }
 
 /// Looks whether the client has left, and whether it is too late for what is waited for.
-pub(super) fn wait(cx: &mut Context<'_>, exchange: &mut Exchange<'_>, upload: &Upload) -> Poll<Fault> {
-    if upload.ignores_client() && exchange.stream.poll_gone(cx).is_ready() {
-        return Poll::Ready(Fault::ClientGone);
+fn wait(cx: &mut Context<'_>, exchange: &mut Exchange<'_>, upload: &Upload) -> Poll<Fault> {
+    if upload.ignores_client() {
+        return wait_without_reading(cx, exchange);
     }
+    late(exchange)
+}
+
+/// The same while nobody reads of the client, whatever it sends.
+pub(super) fn wait_without_reading(cx: &mut Context<'_>, exchange: &mut Exchange<'_>) -> Poll<Fault> {
+    match exchange.stream.poll_gone(cx) {
+        Poll::Ready(()) => Poll::Ready(Fault::ClientGone),
+        Poll::Pending => late(exchange),
+    }
+}
+
+fn late(exchange: &mut Exchange<'_>) -> Poll<Fault> {
     exchange.waits.late().map_or(Poll::Pending, |wait: Wait| Poll::Ready(Fault::late(wait)))
 }
 

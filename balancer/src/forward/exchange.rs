@@ -178,6 +178,11 @@ impl Waits {
         self.wait = Some((wait, until));
     }
 
+    /// Others have their turn: the time will be another.
+    pub(super) fn pause(&mut self) {
+        self.clock = None;
+    }
+
     /// Whether that is waited for.
     pub(super) fn is(&self, wait: Wait) -> bool {
         self.wait.is_some_and(|(other, _)| other == wait)
@@ -202,7 +207,7 @@ impl Waits {
     /// What has lasted too long; asked by whoever has nothing else to do, after it has looked for what it waits for: behind a pause
     /// of the whole machine both may be there.
     pub(super) fn late(&mut self) -> Option<Wait> {
-        self.clock = None;
+        self.pause();
         let late = self.alarm.rung().and_then(|now| {
             let over = |until: Option<Instant>| until.is_some_and(|until| now >= until);
             if over(self.whole) {

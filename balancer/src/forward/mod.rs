@@ -103,7 +103,7 @@ impl Forwarder {
             }
             let mut place = if pool.has_slots() {
                 // On the heap: what a request in a queue needs would be part of every request's state.
-                Box::pin(queued::place(&outbound, pool, exchange, &upload, wish, (&tried, turn))).await?
+                Box::pin(queued::place(&outbound, pool, exchange, wish, (&tried, turn))).await?
             } else {
                 pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?.into()
             };

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use super::attempt::{Outbound, wait};
+use super::attempt::{Outbound, wait_without_reading};
 use super::error::Fault;
 use super::exchange::{Exchange, Wait};
-use super::upload::Upload;
 use crate::endpoint::EndpointId;
 use crate::pool::{Ask, Claim, Kind, Place, Pool, Refused, Waiting, Wish};
 
@@ -20,7 +19,6 @@ pub(super) async fn place(
     outbound: &Outbound<'_>,
     pool: &Arc<Pool>,
     exchange: &mut Exchange<'_>,
-    upload: &Upload,
     wish: Wish,
     (tried, turn): (&[EndpointId], u64),
 ) -> Result<Place, Fault> {
@@ -32,20 +30,20 @@ pub(super) async fn place(
         Claim::Refused(refused) => return Err(refused.into()),
         Claim::Wait(waiting) => waiting,
     };
-    let place = turn_comes(exchange, upload, &mut waiting).await;
+    let place = turn_comes(exchange, &mut waiting).await;
     exchange.record.queued(waiting.since().elapsed());
     place
 }
 
 /// Waits without a timer of its own: the tick of the thread says when it is time to look.
-async fn turn_comes(exchange: &mut Exchange<'_>, upload: &Upload, waiting: &mut Waiting) -> Result<Place, Fault> {
+async fn turn_comes(exchange: &mut Exchange<'_>, waiting: &mut Waiting) -> Result<Place, Fault> {
     exchange.waits.wait(Wait::Place, waiting.look_at());
     let answer = poll_fn(|cx| {
         loop {
             if let Poll::Ready(answer) = waiting.poll(cx) {
                 return Poll::Ready(answer.map_err(Fault::from));
             }
-            match wait(cx, exchange, upload) {
+            match wait_without_reading(cx, exchange) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Fault::NoEndpoint) => match waiting.look(Instant::now()) {
                     Ok(()) => exchange.waits.wait(Wait::Place, waiting.look_at()),

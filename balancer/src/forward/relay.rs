@@ -77,6 +77,7 @@ impl Relay<'_, '_> {
                 Poll::Pending => {}
             }
         }
+        self.exchange.waits.pause();
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -161,6 +162,8 @@ impl Relay<'_, '_> {
             lease.place.failed(&fault);
         }
         self.failed.get_or_insert(fault);
+        // What is left is for the client to take, in its own time.
+        self.exchange.waits.whole_until(None);
         self.exchange.record.failed(fault.reason());
         self.exchange.waits.over();
     }
@@ -173,7 +176,9 @@ impl Relay<'_, '_> {
             None => Poll::Pending,
             Some(Wait::ResponseTaken) => self.break_off(Fault::ClientStalled),
             Some(wait) => {
-                self.fail(Fault::late(wait));
+                // A worker that waits for the rest of the request is not to blame.
+                let of_client = wait == Wait::ResponseBody && self.upload.waits_for_client();
+                self.fail(if of_client { Fault::SlowBody } else { Fault::late(wait) });
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }

@@ -225,7 +225,7 @@ impl Upload {
         for _ in 0..TURNS {
             let mut waits_for_client = false;
             // A piece that is here goes out together with the head.
-            if !self.handed && !upstream.has_piece() {
+            if (!self.handed || !self.front.is_empty()) && !upstream.has_piece() {
                 match self.poll_next(cx, exchange) {
                     Poll::Ready(Ok(piece)) => upstream.put(piece),
                     Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
@@ -247,9 +247,11 @@ impl Upload {
                 return Poll::Ready(Ok(()));
             }
             if waits_for_client {
+                self.goes_on_waiting(exchange);
                 return Poll::Pending;
             }
         }
+        exchange.waits.pause();
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -348,6 +350,21 @@ impl Upload {
         }
     }
 
+    /// The endpoint has taken what it had stalled, and the client is silent still.
+    fn goes_on_waiting(&mut self, exchange: &mut Exchange<'_>) {
+        if let Some(since) = self.silent_since
+            && !self.answered
+            && exchange.waits.is(Wait::RequestTaken)
+        {
+            exchange.waits.wait(Wait::RequestBody, since + self.limits.body_timeout);
+        }
+    }
+
+    /// Whether the client is waited for.
+    pub(super) fn waits_for_client(&self) -> bool {
+        !self.ended && self.silent_since.is_some()
+    }
+
     /// The endpoint takes nothing, of so many bytes.
     fn stalls(&mut self, exchange: &mut Exchange<'_>, unwritten: usize) {
         if self.stalled_at != Some(unwritten) {
@@ -360,12 +377,11 @@ impl Upload {
     }
 
     fn ends(&mut self, exchange: &mut Exchange<'_>) {
-        if !self.ended {
-            self.ended = true;
-            if !self.answered {
-                let now = exchange.waits.now();
-                exchange.waits.wait(Wait::Response, now + self.limits.response_timeout);
-            }
+        let stalled = exchange.waits.is(Wait::RequestTaken);
+        let first = !std::mem::replace(&mut self.ended, true);
+        if (first || stalled) && !self.answered {
+            let now = exchange.waits.now();
+            exchange.waits.wait(Wait::Response, now + self.limits.response_timeout);
         }
     }
 }

@@ -19,8 +19,9 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Wakes the connection at that time, or never.
+    /// Wakes the connection at that time, or never. That it has rung for another wait is forgotten.
     pub fn set(&self, until: Option<Instant>) {
+        self.rung.set(None);
         self.until.set(until);
     }
 
@@ -84,6 +85,10 @@ mod tests {
         assert_eq!((alarm.rung(), alarm.rung()), (Some(later), None));
         alarm.look(later + Duration::from_secs(1));
         assert_eq!(alarm.rung(), None, "not set again");
+        alarm.set(Some(later));
+        alarm.look(later);
+        alarm.set(None);
+        assert_eq!(alarm.rung(), None, "for a wait that is over");
     }
 
     #[test]

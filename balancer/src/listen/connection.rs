@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::task::coop::consume_budget;
+
 use super::close;
 use super::parked::Parked;
 use super::registry::{Registered, Registry};
@@ -64,7 +66,8 @@ impl<S: Service> Connection<S> {
             // On the heap: an idle connection has no state of a request.
             Box::pin(self.service.answer(&state, &mut self.stream)).await;
             match self.stream.ends() {
-                After::Next => {}
+                // What is answered here, of a client that asks as fast, costs no other budget.
+                After::Next => consume_budget().await,
                 After::Close => return,
                 After::Linger => return Box::pin(close::lingering(self.stream.socket)).await,
                 After::Reset => return self.stream.socket.reset_on_close(),

@@ -176,6 +176,7 @@ impl Stream {
     /// Whether the client has left. To be asked while something else than the client's bytes is waited for. The socket is looked at
     /// from the next tick on, so that a request which is answered sooner costs nothing and its socket need not be registered.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inbox.settle();
         if !self.alarm.ticked() && !self.looks {
             self.alarm.watch(true);
             return Poll::Pending;

@@ -87,6 +87,12 @@ impl Buffer {
         if self.bytes.is_empty() {
             *self = Self::pooled();
         }
+        if self.end + BACK >= self.bytes.len() && self.start > FRONT {
+            // What has gone on leaves room: else a connection on which something always waits would keep all it ever read.
+            let length = self.len();
+            self.bytes.copy_within(self.start..self.end, FRONT);
+            (self.start, self.end) = (FRONT, FRONT + length);
+        }
         if self.end + BACK >= self.bytes.len() {
             // A head that comes byte by byte is not copied each time.
             let length = self.bytes.len() + self.len() / 4 + GROWTH;
@@ -294,6 +300,21 @@ mod tests {
             taken = buffer.taken();
         }
         assert!(buffer.len() == 20_001 && grown < 60 && taken < 40_000, "{grown} {taken}");
+    }
+
+    #[test]
+    fn a_buffer_in_which_something_always_waits_does_not_grow() {
+        let mut buffer = Buffer::copy_of(b"x");
+        for round in 0..10_000_u32 {
+            let room = buffer.room();
+            let count = room.len().min(100);
+            room[..count].fill(b'y');
+            buffer.filled(count);
+            buffer.consume(count);
+            buffer.settle();
+            assert_eq!(buffer.len(), 1, "{round}");
+        }
+        assert!(buffer.taken() < 1_000, "{}", buffer.taken());
     }
 
     #[test]

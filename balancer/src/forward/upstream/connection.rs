@@ -30,6 +30,8 @@ pub(in super::super) struct Upstream {
     /// The piece of its body that is on its way.
     piece: Buffer,
     written: Written,
+    /// Whether a write has failed: the kernel tells of a reset once, and what is read behind it looks like an end.
+    broken: bool,
     search: Search,
     /// The last head that has come. Here, so that it is moved nowhere.
     answer: ResponseHead,
@@ -90,6 +92,7 @@ impl Upstream {
             request: Outbox::default(),
             piece: Buffer::default(),
             written: Written::Nothing,
+            broken: false,
             search: Search::default(),
             answer: ResponseHead::new(StatusCode::OK),
             interim: 0,
@@ -162,6 +165,11 @@ impl Upstream {
                 }
                 Err(error) if self.written == Written::Nothing => return Poll::Ready(Err(error)),
                 Err(_) => {
+                    // Of a piece that goes nowhere nobody can say any more that it was never sent.
+                    if !self.piece.is_empty() {
+                        self.written = Written::Body;
+                    }
+                    self.broken = true;
                     self.request.clear();
                     self.piece = Buffer::default();
                 }
@@ -248,7 +256,9 @@ impl Upstream {
                 match self.socket.poll_read(cx, self.inbox.room()) {
                     Poll::Ready(Ok(length)) if length > 0 => self.inbox.filled(length),
                     // A reset is no end, even of a body that ends by close.
-                    Poll::Ready(Ok(_)) if self.body.end() == Ended::Whole => return Poll::Ready(Ok(None)),
+                    Poll::Ready(Ok(_)) if self.body.end() == Ended::Whole && !self.broken => {
+                        return Poll::Ready(Ok(None));
+                    }
                     Poll::Ready(_) => return Poll::Ready(Err(Fault::Truncated)),
                     Poll::Pending => {
                         self.inbox.settle();
@@ -294,13 +304,18 @@ impl Upstream {
         *self.rest.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
         give_fields(std::mem::take(&mut self.answer.fields));
         // What a worker says unasked is no answer to the next request.
-        self.inbox.is_empty() && self.request.is_empty() && self.is_open()
+        self.is_clean() && self.is_open()
+    }
+
+    /// Whether nothing of the last exchange is left.
+    fn is_clean(&self) -> bool {
+        self.inbox.is_empty() && self.request.is_empty() && !self.broken
     }
 
     /// Takes an idle connection out of this thread, so that any thread can go on with it; `None` when it cannot carry another
     /// request.
     pub(in super::super) fn into_idle(mut self) -> Option<(OwnedFd, Connected)> {
-        let usable = self.inbox.is_empty() && self.request.is_empty() && self.is_open();
+        let usable = self.is_clean() && self.is_open();
         let (descriptor, _) = usable.then_some(self.socket)?.into_bare()?;
         Some((descriptor, self.connected))
     }
