@@ -16,6 +16,14 @@ const MIB: usize = 1 << 20;
 
 #[test]
 fn a_client_that_leaves_the_queue_costs_nobody_anything() {
+    for request in
+        ["GET /left HTTP/1.1\r\nHost: a\r\n\r\n", "POST /left HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"]
+    {
+        leaves_the_queue(request);
+    }
+}
+
+fn leaves_the_queue(request: &str) {
     let gate = Gate::default();
     let origin = held_by(&gate);
     let balancer =
@@ -26,7 +34,7 @@ fn a_client_that_leaves_the_queue_costs_nobody_anything() {
     let leaving: Vec<Client> = (0..8)
         .map(|_| {
             let mut client = Client::of(&balancer);
-            client.send("GET /left HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.send(request);
             client
         })
         .collect();

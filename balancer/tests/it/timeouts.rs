@@ -365,3 +365,19 @@ fn an_answer_to_a_body_that_was_not_read_closes_the_connection() {
         client.assert_closed();
     }
 }
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_though_the_time_for_the_whole_request_is_over() {
+    let origin = Origin::start(|mut exchange| {
+        exchange.request();
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n");
+        exchange.pour(67_108_864);
+    });
+    let pool = format!("{}request_timeout = \"1s\"\n", pool_of(&[&origin]));
+    let balancer = Balancer::start("body_timeout = \"2s\"", &pool);
+    let mut client = Client::slow_reader(&balancer);
+    client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().status(), 200);
+    // Written when the connection is let go.
+    balancer.logged(&["\"target\":\"/large\"", "\"reason\":\"request_timeout\""]);
+}
