@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use super::admit::Admitted;
 use super::error::{Fault, Party};
 use super::exchange::{Exchange, Wait};
-use super::fields::{self, Outgoing};
+use super::fields::{self, ToWorker};
 use super::retry::{Failed, may_retry};
 use super::scan::Scan;
 use super::upload::Upload;
@@ -123,7 +123,7 @@ impl Outbound<'_> {
             upstream.begin(),
             self.head,
             &self.scan,
-            &Outgoing {
+            &ToWorker {
                 target: &self.admitted.target,
                 host: self.admitted.host,
                 length: upload.length(),

@@ -28,7 +28,7 @@ pub struct ClientFields {
 
 /// What goes to a worker besides the client's own fields.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Outgoing<'a> {
+pub(super) struct ToWorker<'a> {
     pub(super) target: &'a str,
     /// What stands in the target or in `Host`.
     pub(super) host: &'a [u8],
@@ -100,8 +100,8 @@ impl ClientFields {
 }
 
 /// Writes the head for a worker. Requests whose names the configuration refuses do not get here.
-pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgoing: &Outgoing<'_>) {
-    let Outgoing { target, host, length, client, own, ambiguous, expects_continue } = *outgoing;
+pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgoing: &ToWorker<'_>) {
+    let ToWorker { target, host, length, client, own, ambiguous, expects_continue } = *outgoing;
     request_line(out, &head.method, target);
     if client.trusted {
         continue_statements(out, head, scan, outgoing);
@@ -147,8 +147,8 @@ pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outg
 }
 
 /// What a trusted peer says is continued, and completed where it says nothing.
-fn continue_statements(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgoing: &Outgoing<'_>) {
-    let Outgoing { host, client, own, .. } = *outgoing;
+fn continue_statements(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgoing: &ToWorker<'_>) {
+    let ToWorker { host, client, own, .. } = *outgoing;
     line(out, HOST, host);
     let said =
         |name: Name| head.fields.iter().filter(move |field| field.name == name && !scan.names(head, field.spelled));
@@ -267,7 +267,7 @@ mod tests {
             &mut out,
             &head,
             &Scan::of(&head).unwrap(),
-            &Outgoing {
+            &ToWorker {
                 target: "/x",
                 host: b"app.test",
                 length,

@@ -39,7 +39,7 @@ use fields::Said;
 pub use fields::{ClientFields, X_REQUEST_ID};
 use held::Reserved;
 use relay::{Lease, Patience, Relay};
-use retry::may_retry;
+use retry::{Failed, may_retry};
 pub use scan::Scan;
 use upload::{Limits, Upload};
 use upstream::Upstream;
@@ -122,27 +122,42 @@ impl Forwarder {
                 }
                 Err(failed) => failed,
             };
-            let endpoint = &**place.endpoint().name();
-            tracing::debug!(pool = &**pool.name(), endpoint, fault = %failed.fault, "attempt failed");
-            if failed.fault == Fault::ResponseTimeout && pool.hangs() && place.endpoint().report_hang() {
-                return Err(Fault::WorkerHung);
-            }
-            if failed.fault == Fault::TooManyFields {
-                tracing::warn!(
-                    pool = &**pool.name(),
-                    endpoint,
-                    "an answer has more than 1,024 fields, which is our limit"
-                );
-            }
-            // What never left cannot amplify an outage, so it draws on no budget.
-            let within_budget = || !failed.sent || pool.may_retry(Instant::now());
-            if !(may_retry(failed, &head.method, pool.attempts_max()) && within_budget()) {
-                return Err(failed.fault);
-            }
-            exchange.record.retried(failed.fault.reason());
+            Self::go_on_after(failed, &outbound, exchange, &place)?;
             tried.push(place.endpoint().id());
             turn = place.turn();
         }
+    }
+
+    /// Tells of a failed attempt, and that another follows it.
+    ///
+    /// # Errors
+    /// What the client is to be told, where none does.
+    fn go_on_after(
+        failed: Failed,
+        outbound: &Outbound<'_>,
+        exchange: &mut Exchange<'_>,
+        place: &Place,
+    ) -> Result<(), Fault> {
+        let (pool, endpoint) = (outbound.pool, place.endpoint());
+        let name = &**endpoint.name();
+        tracing::debug!(pool = &**pool.name(), endpoint = name, fault = %failed.fault, "attempt failed");
+        if failed.fault == Fault::ResponseTimeout && pool.hangs() && endpoint.report_hang() {
+            return Err(Fault::WorkerHung);
+        }
+        if failed.fault == Fault::TooManyFields {
+            tracing::warn!(
+                pool = &**pool.name(),
+                endpoint = name,
+                "an answer has more than 1,024 fields, which is our limit"
+            );
+        }
+        // What never left cannot amplify an outage, so it draws on no budget.
+        let within_budget = || !failed.sent || pool.may_retry(Instant::now());
+        if !(may_retry(failed, &outbound.head.method, pool.attempts_max()) && within_budget()) {
+            return Err(failed.fault);
+        }
+        exchange.record.retried(failed.fault.reason());
+        Ok(())
     }
 
     fn upload_limits(&self, pool: &Pool) -> Limits {

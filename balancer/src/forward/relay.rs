@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::error::{Fault, Party};
 use super::exchange::{Exchange, Wait};
 use super::held::Reserved;
-use super::trailers::allow;
+use super::trailers::keep_allowed;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams};
 use crate::pool::Place;
@@ -41,7 +41,7 @@ pub(super) struct Patience {
 /// A place at an endpoint and the connection to it.
 #[derive(Debug)]
 pub(super) struct Lease {
-    /// Before the place: it is closed by the time somebody else gets that.
+    /// Declared before the place, so that the connection is closed when somebody else gets the place.
     pub(super) upstream: Box<Upstream>,
     pub(super) place: Place,
     pub(super) upstreams: Rc<Upstreams>,
@@ -144,7 +144,7 @@ impl Relay<'_, '_> {
     fn finish(&mut self) {
         let Some(mut lease) = self.lease.take() else { return };
         let mut trailers = lease.upstream.take_trailers();
-        allow(&mut trailers);
+        keep_allowed(&mut trailers);
         self.exchange.stream.finish(&trailers);
         let now = self.exchange.waits.now();
         lease.give_back(self.upload.ended(), now);

@@ -3,8 +3,8 @@
 use super::scan::{Class, class};
 use crate::http1::{Fields, Name};
 
-/// Leaves out of trailers what means framing, routing, authentication or identity (RFC 9110 §6.5.1).
-pub(super) fn allow(trailers: &mut Fields) {
+/// Takes out of trailers what means framing, routing, authentication or identity (RFC 9110 §6.5.1).
+pub(super) fn keep_allowed(trailers: &mut Fields) {
     trailers.retain(|field| may_trail(field.name));
 }
 
@@ -51,7 +51,7 @@ mod tests {
         ] {
             trailers.append(name, b"1");
         }
-        allow(&mut trailers);
+        keep_allowed(&mut trailers);
         assert_eq!(trailers.iter().map(|field| field.spelled).collect::<Vec<_>>(), [b"X-Checksum"]);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Sleep, sleep};
 use super::error::Fault;
 use super::exchange::{Exchange, Wait};
 use super::held::Held;
-use super::trailers::allow;
+use super::trailers::keep_allowed;
 use super::upstream::{Upstream, Written};
 use crate::http1::{BodyLength, Fields, trailer_section};
 use crate::listen::BodyError;
@@ -387,7 +387,7 @@ impl Upload {
 }
 
 fn allowed(mut trailers: Fields) -> Fields {
-    allow(&mut trailers);
+    keep_allowed(&mut trailers);
     trailers
 }
 

@@ -109,8 +109,8 @@ impl Accepting {
     }
 }
 
-/// A connection that waits. Non-blocking from its beginning, and unknown to the runtime: who brings a request along and is
-/// answered at once need not be known to it.
+/// Takes a connection that waits in the kernel's queue. It is non-blocking from its beginning. The runtime does not know it yet: a
+/// client that brings its request along may be answered before it has to.
 fn accept(queue: &Queue) -> io::Result<(Socket, Peer)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (descriptor, address) = match queue {

@@ -248,11 +248,6 @@ impl Stream {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Whether an answer has begun.
-    pub fn has_responded(&self) -> bool {
-        self.state != State::Waiting
-    }
-
     /// Sends a piece of the answer's body.
     pub fn send(&mut self, piece: Buffer) {
         let piece = if self.framing == Outgoing::Chunked { piece.into_chunk(false) } else { piece };
