@@ -27,7 +27,8 @@ pub(super) fn connections_max(config: &Config, descriptors: u64) -> usize {
 pub(super) fn shortest(config: &Config) -> Duration {
     let of_pools = config.pools.iter().flat_map(|pool| {
         let timeouts = &pool.timeouts;
-        let queue = pool.slots.as_ref().map(|slots| slots.queue_timeout);
+        // Those who hold places are looked at oftener while others wait.
+        let queue = pool.slots.as_ref().map(|slots| slots.queue_timeout / 4);
         [Some(timeouts.response), Some(timeouts.idle), timeouts.request, queue].into_iter().flatten()
     });
     of_pools.min().unwrap_or(Duration::MAX)

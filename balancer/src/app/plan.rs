@@ -73,6 +73,7 @@ impl Plan {
             ("keep_alive_timeout", client(|limits| format!("{:?}", limits.keep_alive_timeout))),
             ("body_timeout", client(|limits| format!("{:?}", limits.body_timeout))),
             ("body_rate_min", client(|limits| limits.body_rate_min.to_string())),
+            ("response_rate_min", client(|limits| limits.response_rate_min.to_string())),
             ("header_bytes_max", client(|limits| limits.header_bytes_max.to_string())),
             ("body_bytes_max", client(|limits| limits.body_bytes_max.to_string())),
             ("ambiguous_fields", client(|limits| format!("{:?}", limits.ambiguous_fields))),

@@ -15,8 +15,10 @@ pub struct ClientLimits {
     pub keep_alive_timeout: Duration,
     /// Silence between two pieces of a request body, or a client that takes nothing of a response.
     pub body_timeout: Duration,
-    /// Bytes a second a request body must reach after ten seconds; 0: no floor.
+    /// Bytes a second a request body must reach over ten seconds of waiting for it; 0: no floor.
     pub body_rate_min: u64,
+    /// The same of a response that waits for its client.
+    pub response_rate_min: u64,
     /// Bytes of request line and header section.
     pub header_bytes_max: usize,
     /// Bytes of a request body.
@@ -47,7 +49,8 @@ pub(super) fn read(section: &mut Section<'_>, default: ClientLimits) -> ClientLi
     let body_timeout = duration("body_timeout", default.body_timeout);
 
     let mut size = |key, range| section.take(key).and_then(|item| item.size(range));
-    let body_rate_min = size("body_rate_min", 0..=BODY_RATE_MAX).unwrap_or(default.body_rate_min);
+    let body_rate_min = size("body_rate_min", 0..=RATE_MAX).unwrap_or(default.body_rate_min);
+    let response_rate_min = size("response_rate_min", 0..=RATE_MAX).unwrap_or(default.response_rate_min);
     let header_bytes_max = size("header_bytes_max", HEADER_BYTES_MIN..=HEADER_BYTES_MAX);
     let body_bytes_max = size("body_bytes_max", 0..=BODY_BYTES_MAX).unwrap_or(default.body_bytes_max);
 
@@ -59,6 +62,7 @@ pub(super) fn read(section: &mut Section<'_>, default: ClientLimits) -> ClientLi
         keep_alive_timeout,
         body_timeout,
         body_rate_min,
+        response_rate_min,
         header_bytes_max: header_bytes_max.map_or(default.header_bytes_max, |bytes| bytes as usize),
         body_bytes_max,
         ambiguous_fields: ambiguous_fields.unwrap_or(default.ambiguous_fields),
@@ -66,7 +70,7 @@ pub(super) fn read(section: &mut Section<'_>, default: ClientLimits) -> ClientLi
 }
 
 /// A floor above a gigabyte a second would cut every client.
-const BODY_RATE_MAX: u64 = 1 << 30;
+const RATE_MAX: u64 = 1 << 30;
 
 /// A target of 8,000 bytes must fit (RFC 9112 §3), and a line more.
 const HEADER_BYTES_MIN: u64 = 8 << 10;

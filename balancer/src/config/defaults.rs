@@ -35,6 +35,7 @@ impl Default for ClientLimits {
             keep_alive_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             body_rate_min: 500,
+            response_rate_min: 500,
             header_bytes_max: 32 << 10,
             body_bytes_max: 100 << 20,
             ambiguous_fields: AmbiguousFields::Drop,

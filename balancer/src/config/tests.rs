@@ -37,6 +37,7 @@ header_timeout = "1s"
 keep_alive_timeout = "2s"
 body_timeout = "3s"
 body_rate_min = "0B"
+response_rate_min = "1KiB"
 header_bytes_max = "8KiB"
 body_bytes_max = "1GB"
 ambiguous_fields = "refuse"
@@ -164,6 +165,7 @@ address = "127.0.0.1:9100"
             keep_alive_timeout: Duration::from_secs(2),
             body_timeout: Duration::from_secs(3),
             body_rate_min: 0,
+            response_rate_min: 1_024,
             header_bytes_max: 8192,
             body_bytes_max: 1_000_000_000,
             ambiguous_fields: AmbiguousFields::Refuse,

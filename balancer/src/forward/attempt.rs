@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 
@@ -71,7 +72,7 @@ impl Outbound<'_> {
                     opened.inspect_err(|failed| blame(place, failed, upload))?
                 }
             };
-            let failed = match self.send(exchange, upload, &mut upstream).await {
+            let failed = match self.send(exchange, upload, &mut upstream, place).await {
                 Ok(length) => {
                     if let Some(idle) = idle {
                         endpoint.idle_time().reused(idle);
@@ -115,6 +116,7 @@ impl Outbound<'_> {
         exchange: &mut Exchange<'_>,
         upload: &mut Upload,
         upstream: &mut Upstream,
+        place: &Place,
     ) -> Result<BodyLength, Fault> {
         if self.scan.expects_continue && !upload.is_held() && !upload.is_none() {
             upload.wait_for_continue();
@@ -135,7 +137,7 @@ impl Outbound<'_> {
             },
         );
         upload.begins(exchange);
-        poll_fn(|cx| self.poll_send(cx, exchange, upload, upstream)).await?;
+        poll_fn(|cx| self.poll_send(cx, exchange, upload, upstream, place)).await?;
         let length = upstream.answer().length(self.head.method == Method::HEAD)?;
         upstream.expect_body(length);
         Ok(length)
@@ -147,6 +149,7 @@ impl Outbound<'_> {
         exchange: &mut Exchange<'_>,
         upload: &mut Upload,
         upstream: &mut Upstream,
+        place: &Place,
     ) -> Poll<Result<(), Fault>> {
         loop {
             if (!upload.ended() || upstream.unwritten() > 0)
@@ -165,7 +168,7 @@ impl Outbound<'_> {
         if matches!(exchange.stream.poll_flush(cx), Poll::Ready(Err(_))) {
             return Poll::Ready(Err(Fault::ClientGone));
         }
-        wait(cx, exchange, upload).map(Err)
+        wait(cx, exchange, upload, place).map(Err)
     }
 
     /// 100 lets the client send its body. 103 is passed on to browsers that load a page; other clients take it for the final answer.
@@ -182,12 +185,19 @@ impl Outbound<'_> {
     }
 }
 
-/// Looks whether the client has left, and whether it is too late for what is waited for.
-fn wait(cx: &mut Context<'_>, exchange: &mut Exchange<'_>, upload: &Upload) -> Poll<Fault> {
+/// Looks whether the client has left, whether it is too late for what is waited for, and whether the client keeps others from the
+/// place for too long.
+fn wait(cx: &mut Context<'_>, exchange: &mut Exchange<'_>, upload: &mut Upload, place: &Place) -> Poll<Fault> {
     if upload.ignores_client() {
         return wait_without_reading(cx, exchange);
     }
-    late(exchange)
+    let keeps_others = upload.waits_for_client() && place.owns_connection();
+    exchange.waits.look_every(keeps_others.then_some(Duration::ZERO));
+    let late = late(exchange);
+    match exchange.waits.looks() {
+        Some(now) if late.is_pending() && upload.is_too_slow(now, place.pressure(now)) => Poll::Ready(Fault::SlowBody),
+        _ => late,
+    }
 }
 
 /// The same while nobody reads of the client, whatever it sends.

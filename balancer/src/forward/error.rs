@@ -25,7 +25,7 @@ pub enum Fault {
     BodyTooLarge,
     /// A body that is not framed as RFC 9112 §7 says.
     BadBody,
-    /// A body slower than `body_timeout` or `body_rate_min` allows.
+    /// A body slower than `body_timeout` or `body_rate_min` allows, or than those can bear who wait for its place.
     SlowBody,
     /// No route takes the request.
     NoRoute,
@@ -65,6 +65,8 @@ pub enum Fault {
     ClientGone,
     /// The client took nothing of the response for `body_timeout`.
     ClientStalled,
+    /// The client took the response slower than `response_rate_min` allows, or than those can bear who wait for its place.
+    ClientSlow,
 }
 
 /// Whose fault a [`Fault`] is.
@@ -119,6 +121,7 @@ impl Fault {
             // Never sent; the number nginx logs for the same.
             Self::ClientGone => (Client, CLIENT_GONE, "client_gone"),
             Self::ClientStalled => (Client, CLIENT_GONE, "client_stalled"),
+            Self::ClientSlow => (Client, CLIENT_GONE, "client_slow"),
         }
     }
 

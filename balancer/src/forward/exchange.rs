@@ -33,6 +33,10 @@ pub(super) struct Waits {
     wait: Option<(Wait, Instant)>,
     whole: Option<Instant>,
     stalled: Option<Instant>,
+    /// When to look how fast the client is, and how often from then on.
+    look: Option<(Instant, Duration)>,
+    /// The time, if it has come since that was asked for.
+    looks: Option<Instant>,
     /// The time, if nothing was waited for since it was looked at.
     clock: Option<Instant>,
 }
@@ -61,7 +65,7 @@ impl<'a> Exchange<'a> {
     pub fn new(stream: &'a mut Stream, client: &'a ClientFields, own: RequestId, record: Record) -> Option<Self> {
         let head = Arc::clone(stream.head()?);
         let (alarm, clock) = (Rc::clone(stream.alarm()), Some(stream.complete()));
-        let waits = Waits { alarm, wait: None, whole: None, stalled: None, clock };
+        let waits = Waits { alarm, wait: None, whole: None, stalled: None, look: None, looks: None, clock };
         Some(Self { stream, head, client, own, record, waits })
     }
 
@@ -87,7 +91,7 @@ impl<'a> Exchange<'a> {
     pub async fn explain(&mut self, fault: Fault, patience: Duration) {
         let (party, status, reason) = fault.explain();
         self.record.rejected(status, reason);
-        if matches!(fault, Fault::ClientGone | Fault::ClientStalled) {
+        if matches!(fault, Fault::ClientGone | Fault::ClientStalled | Fault::ClientSlow) {
             // There is nobody to be told; 499 stands in the log alone.
             return self.stream.cut();
         }
@@ -198,9 +202,28 @@ impl Waits {
         self.whole = until;
     }
 
+    /// Has [`Self::looks`] tell the time so often, at each tick at most, or no more.
+    pub(super) fn look_every(&mut self, period: Option<Duration>) {
+        match (period, &mut self.look) {
+            (None, look) => (*look, self.looks) = (None, None),
+            (Some(period), Some((_, every))) => *every = period,
+            (Some(period), None) => self.look = Some((self.now() + period, period)),
+        }
+    }
+
+    /// The time, if it is time to look how fast the client is; told behind [`Self::late`].
+    pub(super) fn looks(&mut self) -> Option<Instant> {
+        self.looks.take()
+    }
+
+    /// The client has taken something: it is stalled no sooner than then.
+    pub(super) fn stalled_at(&mut self, until: Instant) {
+        self.stalled = self.stalled.map(|_| until);
+    }
+
     /// Nothing is waited for any more, and for ever.
     pub(super) fn end(&mut self) {
-        (self.wait, self.whole, self.stalled, self.clock) = (None, None, None, None);
+        (self.wait, self.whole, self.stalled, self.look, self.clock) = (None, None, None, None, None);
         self.alarm.set(None);
     }
 
@@ -208,7 +231,14 @@ impl Waits {
     /// of the whole machine both may be there.
     pub(super) fn late(&mut self) -> Option<Wait> {
         self.pause();
-        let late = self.alarm.rung().and_then(|now| {
+        let rung = self.alarm.rung();
+        if let (Some(now), Some((at, every))) = (rung, &mut self.look)
+            && now >= *at
+        {
+            self.looks = Some(now);
+            *at = now + *every;
+        }
+        let late = rung.and_then(|now| {
             let over = |until: Option<Instant>| until.is_some_and(|until| now >= until);
             if over(self.whole) {
                 return Some(Wait::Whole);
@@ -218,7 +248,7 @@ impl Waits {
             }
             self.wait.filter(|(_, until)| now >= *until).map(|(wait, _)| wait)
         });
-        let next = [self.whole, self.stalled, self.wait.map(|(_, until)| until)];
+        let next = [self.whole, self.stalled, self.wait.map(|(_, until)| until), self.look.map(|(at, _)| at)];
         self.alarm.set(next.into_iter().flatten().min());
         late
     }

@@ -5,14 +5,17 @@
 
 mod admit;
 mod attempt;
+mod body;
 mod error;
 mod exchange;
 mod fields;
 mod held;
+mod pace;
 mod queued;
 mod relay;
 mod retry;
 mod scan;
+mod taking;
 mod trailers;
 mod tunnel;
 mod upload;
@@ -29,7 +32,7 @@ use rand::rngs::SmallRng;
 
 use crate::config::{AmbiguousFields, ClientLimits};
 use crate::endpoint::EndpointId;
-use crate::http1::{BodyLength, Fields, Version};
+use crate::http1::{BodyLength, Fields, Name, Version};
 use crate::pool::{Place, Pool, Wish};
 pub use admit::{Admitted, admit};
 use attempt::Outbound;
@@ -41,7 +44,8 @@ use held::Reserved;
 use relay::{Lease, Patience, Relay};
 use retry::{Failed, may_retry};
 pub use scan::Scan;
-use upload::{Limits, Upload};
+use taking::Taking;
+use upload::Upload;
 use upstream::Upstream;
 pub use upstream::Upstreams;
 
@@ -82,7 +86,7 @@ impl Forwarder {
             return Err(Fault::AmbiguousField);
         }
         let outbound = Outbound { pool, head: &head, scan, admitted, ambiguous };
-        let mut upload = Upload::new(head.length, self.upload_limits(pool))?;
+        let mut upload = self.upload(pool, head.length)?;
         let whole_until = pool.timeouts().request.map(|whole| exchange.stream.begun() + whole);
         exchange.waits.whole_until(whole_until);
         if !upload.is_none() && pool.buffers().request > 0 {
@@ -103,7 +107,7 @@ impl Forwarder {
             }
             let mut place = if pool.has_slots() {
                 // On the heap: what a request in a queue needs would be part of every request's state.
-                Box::pin(queued::place(&outbound, pool, exchange, wish, (&tried, turn))).await?
+                Box::pin(queued::place(&outbound, pool, exchange, wish, (&tried, turn), upload.streams())).await?
             } else {
                 pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?.into()
             };
@@ -160,14 +164,15 @@ impl Forwarder {
         Ok(())
     }
 
-    fn upload_limits(&self, pool: &Pool) -> Limits {
-        Limits {
+    fn upload(&self, pool: &Pool, length: BodyLength) -> Result<Upload, Fault> {
+        let of_client = body::Limits {
             bytes_max: self.limits.body_bytes_max,
             rate_min: self.limits.body_rate_min,
-            body_timeout: self.limits.body_timeout,
-            idle_timeout: pool.timeouts().idle,
-            response_timeout: pool.timeouts().response,
-        }
+            timeout: self.limits.body_timeout,
+        };
+        let timeouts = pool.timeouts();
+        let limits = upload::Limits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
+        Upload::new(length, of_client, limits)
     }
 
     /// Makes the client's answer of a worker's, and passes it on.
@@ -206,6 +211,9 @@ impl Forwarder {
         }
         exchange.record.answered(head.status);
         let no_body = length == BodyLength::None;
+        // It has no length: of others the field need not be looked for.
+        let is_event_stream = matches!(length, BodyLength::Chunked | BodyLength::UntilClose)
+            && head.fields.first(Name::ContentType).is_some_and(fields::is_event_stream);
         exchange.respond(head, length, false);
         let lease = Lease {
             place,
@@ -233,6 +241,7 @@ impl Forwarder {
             patience: Patience { worker: pool.timeouts().idle, client: self.limits.body_timeout },
             ahead: usize::try_from(pool.buffers().response).unwrap_or(usize::MAX),
             reserved: Reserved::new(),
+            taking: Taking::new(if is_event_stream { 0 } else { self.limits.response_rate_min }),
             failed: None,
             whole: false,
         };

@@ -11,7 +11,8 @@ use super::exchange::{Exchange, Wait};
 use crate::endpoint::EndpointId;
 use crate::pool::{Ask, Claim, Kind, Place, Pool, Refused, Waiting, Wish};
 
-/// A place at an endpoint that is none of `tried`, if there is another. `turn` is that of the place it had before, or 0.
+/// A place at an endpoint that is none of `tried`, if there is another. `turn` is that of the place it had before, or 0; `streams` says
+/// that more of its body is to come than is here.
 ///
 /// # Errors
 /// When there is no room in the queue, or the wait in it was too long.
@@ -21,11 +22,12 @@ pub(super) async fn place(
     exchange: &mut Exchange<'_>,
     wish: Wish,
     (tried, turn): (&[EndpointId], u64),
+    streams: bool,
 ) -> Result<Place, Fault> {
     let kind = Kind::of(&outbound.head.method, outbound.admitted.path());
     // Behind a trusted proxy or a Unix socket are many clients.
     let client = exchange.stream.peer().ip().filter(|_| !exchange.client.are_trusted());
-    let mut waiting = match pool.claim_slot(&Ask { wish, tried, kind, client, turn }) {
+    let mut waiting = match pool.claim_slot(&Ask { wish, tried, kind, client, turn, streams }) {
         Claim::Place(place) => return Ok(place),
         Claim::Refused(refused) => return Err(refused.into()),
         Claim::Wait(waiting) => waiting,

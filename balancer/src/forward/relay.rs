@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::error::{Fault, Party};
 use super::exchange::{Exchange, Wait};
 use super::held::Reserved;
+use super::taking::{Taking, Took};
 use super::trailers::keep_allowed;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams};
@@ -23,6 +24,8 @@ pub(super) struct Relay<'r, 'a> {
     /// Bytes that are held for a slow client, at most.
     pub(super) ahead: usize,
     pub(super) reserved: Reserved,
+    /// How the client takes what waits for it.
+    pub(super) taking: Taking,
     /// Why the rest does not come.
     pub(super) failed: Option<Fault>,
     /// Whether the client has all of it.
@@ -172,7 +175,15 @@ impl Relay<'_, '_> {
         if self.upload.ignores_client() && self.exchange.stream.poll_gone(cx).is_ready() {
             return self.break_off(Fault::ClientGone);
         }
-        match self.exchange.waits.late() {
+        let period = self.looks_every();
+        self.exchange.waits.look_every(period);
+        let late = self.exchange.waits.late();
+        if let Some(now) = self.exchange.waits.looks()
+            && let Some(fault) = self.look(now)
+        {
+            return self.break_off(fault);
+        }
+        match late {
             None => Poll::Pending,
             Some(Wait::ResponseTaken) => self.break_off(Fault::ClientStalled),
             Some(wait) => {
@@ -182,6 +193,37 @@ impl Relay<'_, '_> {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
+        }
+    }
+
+    /// How often to look how fast the client is: where it holds a place for which others may press, at each tick.
+    fn looks_every(&mut self) -> Option<Duration> {
+        let holds = self.lease.as_ref().is_some_and(|lease| lease.place.owns_connection());
+        if self.exchange.stream.is_flushed() {
+            self.taking.caught_up();
+            return (holds && self.upload.waits_for_client()).then_some(Duration::ZERO);
+        }
+        Some(if holds { Duration::ZERO } else { LOOK.min(self.patience.client / 4) })
+    }
+
+    /// Looks how fast the client is; what is wrong with that.
+    fn look(&mut self, now: Instant) -> Option<Fault> {
+        let pressure = self.lease.as_ref().and_then(|lease| lease.place.pressure(now));
+        if self.upload.waits_for_client() && self.upload.is_too_slow(now, pressure) {
+            return Some(Fault::SlowBody);
+        }
+        if self.exchange.stream.is_flushed() {
+            return None;
+        }
+        // With room for more, it is not the client for whom the worker waits.
+        let pressure = pressure.filter(|_| !self.has_room());
+        match self.taking.look(now, self.exchange.stream.acknowledged(), pressure) {
+            Took::Nothing => None,
+            Took::Something => {
+                self.exchange.waits.stalled_at(now + self.patience.client);
+                None
+            }
+            Took::TooLittle => Some(Fault::ClientSlow),
         }
     }
 
@@ -220,5 +262,7 @@ impl Lease {
     }
 }
 
+/// A tenth of the time after which a slow client is cut where nobody waits for its place.
+const LOOK: Duration = Duration::from_secs(1);
 /// A worker that sends faster than its client takes must not keep the thread from its other connections.
 const BYTES_AT_ONCE: usize = 256 * 1024;

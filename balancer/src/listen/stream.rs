@@ -288,6 +288,12 @@ impl Stream {
         self.written
     }
 
+    /// Bytes that the client has acknowledged, where the kernel tells it, or been sent, ever: what grows is what it takes. One
+    /// system call.
+    pub fn acknowledged(&self) -> u64 {
+        self.socket.acknowledged().unwrap_or(self.written)
+    }
+
     /// Whether nothing waits for the client.
     pub fn is_flushed(&self) -> bool {
         self.outbox.is_empty() && self.queue.is_empty()

@@ -4,6 +4,7 @@
 //! Called by `listen`, `forward`, `probe` and `supervise`. Never looks at what the bytes mean, but in [`get`], which asks an
 //! endpoint one question.
 
+mod acknowledged;
 mod ask;
 mod buffer;
 mod connect;

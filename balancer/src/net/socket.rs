@@ -13,6 +13,8 @@ use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
+use super::acknowledged::acknowledged;
+
 /// A connected stream socket of this thread.
 ///
 /// One that brings its request along and gets its answer at once is never known to the runtime, which saves two system calls.
@@ -193,6 +195,15 @@ impl Socket {
     pub fn acknowledge(&self) {
         if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
             let _ = socket.set_tcp_quickack(true);
+        }
+    }
+
+    /// Bytes that the peer has acknowledged, ever; `None` where the kernel does not tell. One system call.
+    pub fn acknowledged(&self) -> Option<u64> {
+        match &self.state {
+            State::Bare(descriptor) => acknowledged(descriptor),
+            State::Registered(registered) => acknowledged(registered.get_ref()),
+            State::Lost => None,
         }
     }
 

@@ -62,6 +62,12 @@ impl Patience {
             turn: (expected * 8).min(queue_timeout.mul_f64(0.85)),
         }
     }
+
+    /// Of a request that will wait for its client while it has a place: nobody knows for how long. It takes what is free, and leaves
+    /// it to others that wait beside it.
+    pub(super) fn streaming(queue_timeout: Duration) -> Self {
+        Self { reserve: Duration::ZERO, turn: queue_timeout / 2 }
+    }
 }
 
 /// Places that slow requests may have at once: all but one in four, but one at least.

@@ -97,6 +97,12 @@ impl Line {
         [Lane::Fast, Lane::Slow].into_iter().filter_map(|lane| Some(self.first(lane)?.since)).min()
     }
 
+    /// Since when the one waits longest whom `fits` describes.
+    pub(super) fn oldest_of(&self, fits: impl Fn(&Waiter) -> bool) -> Option<Instant> {
+        let first = |lane: &BTreeMap<u64, Waiter>| lane.values().find(|waiter| fits(waiter)).map(|waiter| waiter.since);
+        [&self.fast, &self.slow].into_iter().filter_map(first).min()
+    }
+
     /// The first of a lane whom `serve` serves leaves the line with what it got.
     pub(super) fn serve_first<T>(
         &mut self,

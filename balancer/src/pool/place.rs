@@ -10,6 +10,7 @@ use socket2::SockRef;
 use super::Pool;
 use super::forecast::Kind;
 use super::lane::Lane;
+use super::pressure::Pressure;
 use crate::endpoint::{Connected, Endpoint, InFlight, Noted};
 
 /// A place at an endpoint; dropping it gives it back, in a pool with slots to the first who waits.
@@ -131,6 +132,14 @@ impl Place {
     pub fn cut(&mut self) {
         if let Some(in_flight) = self.in_flight() {
             in_flight.cut();
+        }
+    }
+
+    /// How others press who would have this place; `None` where nobody waits for it.
+    pub fn pressure(&self, now: Instant) -> Option<Pressure> {
+        match &self.0 {
+            Held::Free(_) => None,
+            Held::Slot(slot) => slot.pool.pressure(slot.endpoint.id(), now),
         }
     }
 

@@ -17,6 +17,7 @@ use super::members::Members;
 use super::overload::Overload;
 use super::place::Grant;
 use super::places::{AGAIN, Places};
+use super::pressure::Pressure;
 use super::{Cursors, Wish};
 use crate::config::{Shed, Slots};
 use crate::endpoint::EndpointId;
@@ -48,6 +49,8 @@ pub struct Ask<'a> {
     pub client: Option<IpAddr>,
     /// Its turn, when it has had a place before; 0 at first.
     pub turn: u64,
+    /// Whether its client sends on while it has a place, however slowly.
+    pub streams: bool,
 }
 
 /// Why a request is not served.
@@ -127,6 +130,8 @@ impl Queue {
     ) -> Claimed {
         let expected = if self.slots.slow_lane { self.forecast.slow(ask.kind, now) } else { None };
         let patience = expected.map(|expected| Patience::new(expected, self.slots.queue_timeout));
+        let streams = ask.streams && self.slots.slow_lane;
+        let patience = patience.or_else(|| streams.then(|| Patience::streaming(self.slots.queue_timeout)));
         let (since, wish, client, tried) = (now, ask.wish, ask.client, Vec::new());
         let mut waiter = Waiter { since, wish, only, tried, client, patience, waker: None };
         // With the line served as far as it goes, what is left is of no use to anybody in it: all have tried it, or their
@@ -214,6 +219,17 @@ impl Queue {
             slots_used: members.endpoints().map(|endpoint| endpoint.in_flight()).sum(),
             slots: members.places(self.slots.count, self.places.despite),
         }
+    }
+
+    /// How those press who would have the place at an endpoint that somebody keeps; `None` where there is nobody.
+    pub(super) fn pressure(&self, members: &Members, at: EndpointId, now: Instant) -> Option<Pressure> {
+        if self.line.is_empty() {
+            return None;
+        }
+        // Who waits while a place is free waits for another reason.
+        let full = !members.any_free(self.slots.count, self.places.despite);
+        let since = self.line.oldest_of(|waiter| waiter.only.map_or(full, |only| only == at))?;
+        Some(Pressure::of(now.saturating_duration_since(since), self.slots.queue_timeout))
     }
 
     fn turn_of(&mut self, ask: &Ask<'_>) -> u64 {

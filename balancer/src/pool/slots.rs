@@ -7,10 +7,11 @@ use std::time::Instant;
 use super::forecast::Kind;
 use super::members::Members;
 use super::place::Grant;
+use super::pressure::Pressure;
 use super::queue::{Ask, Claimed, Figures, Queue, Reason, Refused};
 use super::{Place, Pool, Waiting};
 use crate::config;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, EndpointId};
 
 /// What [`Pool::claim_slot`] gives.
 #[derive(Debug)]
@@ -106,6 +107,10 @@ impl Pool {
     /// Queue and slots at this moment; `None` without slots.
     pub fn figures(&self) -> Option<Figures> {
         self.locked(|queue, members, _| queue.figures(members, Instant::now()))
+    }
+
+    pub(super) fn pressure(&self, at: EndpointId, now: Instant) -> Option<Pressure> {
+        self.locked(|queue, members, _| queue.pressure(members, at, now)).flatten()
     }
 
     pub(super) fn release(&self, grant: Grant, kind: Kind, begun: Instant, whole: bool) {

@@ -24,7 +24,7 @@ fn endpoint(index: usize, backup: bool) -> Arc<Endpoint> {
 }
 
 fn ask(path: &str) -> Ask<'static> {
-    Ask { wish: Wish::default(), tried: &[], kind: Kind::of(&Method::GET, path), client: None, turn: 0 }
+    Ask { wish: Wish::default(), tried: &[], kind: Kind::of(&Method::GET, path), client: None, turn: 0, streams: false }
 }
 
 fn placed(claim: Claim) -> Place {
@@ -333,4 +333,40 @@ fn a_connection_goes_with_its_place_and_never_makes_one_too_many() {
     theirs.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     assert_eq!(std::io::Read::read(&mut &theirs, &mut end).unwrap(), 0, "it was closed");
     drop(two);
+}
+
+#[test]
+fn who_waits_for_its_client_in_a_place_leaves_it_to_others_that_wait_until_it_has_waited_long() {
+    let pool = pool(Slots::new(1), 1);
+    let first = placed(pool.claim_slot(&ask("/")));
+    let mut upload = waiting(pool.claim_slot(&Ask { streams: true, ..ask("/up") }));
+    let mut other = waiting(pool.claim_slot(&ask("/")));
+    drop(first);
+    let place = came(&mut other);
+    assert!(look(&mut upload).is_pending());
+    drop(place);
+    came(&mut upload);
+    // Nothing is kept free of it.
+    came_at_once(&pool);
+}
+
+fn came_at_once(pool: &Arc<Pool>) {
+    placed(pool.claim_slot(&Ask { streams: true, ..ask("/up") }));
+}
+
+#[test]
+fn those_who_wait_press_whoever_has_what_they_wait_for() {
+    let pool = pool(Slots::new(1), 2);
+    let (one, other) = (placed(pool.claim_slot(&ask("/"))), placed(pool.claim_slot(&ask("/"))));
+    let pressed = |place: &Place| place.pressure(Instant::now() + Duration::from_secs(1)).map(|it| it.times() > 100.0);
+    assert_eq!((pressed(&one), pressed(&other)), (None, None), "nobody waits");
+    let tried = [one.endpoint().id()];
+    let mut waits = waiting(pool.claim_slot(&ask("/")));
+    assert_eq!((pressed(&one), pressed(&other)), (Some(true), Some(true)));
+    drop(one);
+    came(&mut waits);
+    let again = waiting(pool.claim_slot(&Ask { tried: &tried, turn: 1, ..ask("/") }));
+    assert_eq!(pressed(&other), Some(true));
+    drop(again);
+    assert_eq!(pressed(&other), None);
 }

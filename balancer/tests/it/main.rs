@@ -34,6 +34,7 @@ mod peers_reuse;
 mod peers_workers;
 mod persistence;
 mod policies;
+mod pressed;
 mod program;
 mod reload;
 mod requests;

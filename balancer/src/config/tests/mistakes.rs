@@ -514,7 +514,7 @@ const TOP_LEVEL: &[Row] = &[
             1,
             "zzz",
             "unknown key `zzz`",
-            "the keys here are `listen`, `threads`, `connections_max`, `header_timeout`, `keep_alive_timeout`, `body_timeout`, `body_rate_min`, `header_bytes_max`, `body_bytes_max`, `ambiguous_fields`, `drain_timeout`, `trusted_proxies`, `user`, `group`, `pool`, `access_log`, `admin`, `route`",
+            "the keys here are `listen`, `threads`, `connections_max`, `header_timeout`, `keep_alive_timeout`, `body_timeout`, `body_rate_min`, `response_rate_min`, `header_bytes_max`, `body_bytes_max`, `ambiguous_fields`, `drain_timeout`, `trusted_proxies`, `user`, `group`, `pool`, `access_log`, `admin`, `route`",
         )],
     ),
     (

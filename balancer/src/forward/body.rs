@@ -1,0 +1,195 @@
+//! A client's request body as it comes: what of it is held, how large it may be and how slow.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::error::Fault;
+use super::exchange::{Exchange, Wait};
+use super::held::Held;
+use super::pace::{Mark, Pace};
+use super::trailers::keep_allowed;
+use crate::http1::Fields;
+use crate::listen::BodyError;
+use crate::net::Buffer;
+use crate::pool::Pressure;
+
+/// How far a client's request body has come.
+#[derive(Debug)]
+pub(super) struct Body {
+    limits: Limits,
+    held: Held,
+    bytes: u64,
+    silent_since: Option<Instant>,
+    silent: Duration,
+    pace: Pace,
+}
+
+/// What a client's request body may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Bytes in all.
+    pub(super) bytes_max: u64,
+    /// Bytes a second over ten seconds of waiting for the client; 0: no floor.
+    pub(super) rate_min: u64,
+    /// Silence of the client.
+    pub(super) timeout: Duration,
+}
+
+impl Body {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            held: Held::new(),
+            bytes: 0,
+            silent_since: None,
+            silent: Duration::ZERO,
+            pace: Pace::default(),
+        }
+    }
+
+    /// Reads up to `bytes_max` of it, so that a slow client keeps no endpoint waiting.
+    ///
+    /// # Errors
+    /// What is wrong with the body, or that its client is too slow.
+    pub(super) async fn hold(&mut self, exchange: &mut Exchange<'_>, bytes_max: u64) -> Result<(), Fault> {
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        poll_fn(|cx| {
+            // Where the client is to be told to go on.
+            if matches!(exchange.stream.poll_flush(cx), Poll::Ready(Err(_))) {
+                return Poll::Ready(Err(Fault::ClientGone));
+            }
+            while self.held.has_room(bytes_max) {
+                match self.poll_client(cx, exchange, true) {
+                    Poll::Ready(Ok(Some(piece))) => self.held.push(piece),
+                    Poll::Ready(Ok(None)) => {}
+                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                    Poll::Pending => {
+                        let late = exchange.waits.late().map(Fault::late);
+                        return late.map_or(Poll::Pending, |fault| Poll::Ready(Err(fault)));
+                    }
+                }
+                if exchange.stream.body_is_done() {
+                    self.held.complete(allowed(exchange.stream.take_trailers()));
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await?;
+        exchange.waits.over();
+        Ok(())
+    }
+
+    /// What is held of it.
+    pub(super) fn held(&mut self) -> &mut Held {
+        &mut self.held
+    }
+
+    /// Whether any of it was read before an endpoint asked for it.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_whole() || !self.held.is_at_end()
+    }
+
+    /// Whether all of it is here.
+    pub(super) fn is_whole(&self) -> bool {
+        self.held.is_whole()
+    }
+
+    /// Since when the client is waited for.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        self.silent_since
+    }
+
+    /// When a silence that began then is too long.
+    pub(super) fn late_at(&self, since: Instant) -> Instant {
+        since + self.limits.timeout
+    }
+
+    /// Whether the client, which is waited for, keeps an endpoint waiting for too long.
+    pub(super) fn is_too_slow(&mut self, now: Instant, pressure: Option<Pressure>) -> bool {
+        let silence = self.silent_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let at = Mark { waited: self.silent + silence, bytes: self.bytes };
+        self.pace.is_too_slow(at, self.limits.rate_min, pressure)
+    }
+
+    /// The next piece to hand on, whether it is the last, and what follows the last; perhaps nothing.
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange<'_>,
+        timed: bool,
+    ) -> Poll<Result<(Buffer, bool), Fault>> {
+        let whole = self.held.is_whole();
+        let piece = match self.held.next() {
+            None if !whole => match self.poll_client(cx, exchange, timed) {
+                Poll::Ready(Ok(piece)) => piece,
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Pending => return Poll::Pending,
+            },
+            piece => piece,
+        };
+        let last = self.held.is_at_end() && (whole || exchange.stream.body_is_done());
+        Poll::Ready(Ok((piece.unwrap_or_default(), last)))
+    }
+
+    /// Trailers behind the last piece, those that may go on.
+    pub(super) fn trailers(&self, exchange: &mut Exchange<'_>) -> Fields {
+        match self.held.is_whole() {
+            true => self.held.trailers().clone(),
+            false => allowed(exchange.stream.take_trailers()),
+        }
+    }
+
+    /// The next piece from the client; `None` at its end. Where it is `timed`, silence is waited for no longer than it may last.
+    fn poll_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange<'_>,
+        timed: bool,
+    ) -> Poll<Result<Option<Buffer>, Fault>> {
+        match exchange.stream.poll_body(cx) {
+            Poll::Pending => {
+                self.silence_begins(exchange, timed);
+                Poll::Pending
+            }
+            Poll::Ready(Ok(Some(piece))) => Poll::Ready(self.count(exchange, piece.len()).map(|()| Some(piece))),
+            Poll::Ready(Ok(None)) => Poll::Ready(Ok(None)),
+            Poll::Ready(Err(BodyError::Bad)) => Poll::Ready(Err(Fault::BadBody)),
+            Poll::Ready(Err(BodyError::Gone)) => Poll::Ready(Err(Fault::ClientGone)),
+        }
+    }
+
+    fn count(&mut self, exchange: &mut Exchange<'_>, length: usize) -> Result<(), Fault> {
+        self.bytes += length as u64;
+        if self.bytes > self.limits.bytes_max {
+            return Err(Fault::BodyTooLarge);
+        }
+        if let Some(since) = self.silent_since.take() {
+            // Only time in which we waited for the client counts: a slow endpoint is not its fault.
+            self.silent += exchange.waits.now().saturating_duration_since(since);
+            let at = Mark { waited: self.silent, bytes: self.bytes };
+            if self.pace.has_fallen_behind(at, self.limits.rate_min) {
+                return Err(Fault::SlowBody);
+            }
+            if exchange.waits.is(Wait::RequestBody) {
+                exchange.waits.over();
+            }
+        }
+        Ok(())
+    }
+
+    fn silence_begins(&mut self, exchange: &mut Exchange<'_>, timed: bool) {
+        if self.silent_since.is_none() {
+            let now = exchange.waits.now();
+            self.silent_since = Some(now);
+            if timed {
+                exchange.waits.wait(Wait::RequestBody, self.late_at(now));
+            }
+        }
+    }
+}
+
+fn allowed(mut trailers: Fields) -> Fields {
+    keep_allowed(&mut trailers);
+    trailers
+}
