@@ -8,6 +8,7 @@
 //! - [`net`]: sockets and the memory for what passes through them
 //! - [`observe`]: access log, request ids, the writing thread
 //! - [`listen`]: listeners, client connections and their limits, over any service
+//! - [`spool`]: bodies that wait on a disk
 //! - [`endpoint`]: one address, what is in flight there, and the verdict on its health
 //! - [`pick`]: the policies
 //! - [`pool`]: members, and the claim of a place
@@ -36,4 +37,5 @@ pub mod pool;
 pub mod probe;
 pub mod proxy;
 pub mod route;
+pub mod spool;
 pub mod supervise;

@@ -20,6 +20,7 @@ use crate::net::Peer;
 use crate::observe::{Head, Ids, Metrics, Observer, Record, RequestId, Writer};
 use crate::pool::Pool;
 use crate::route::Table;
+use crate::spool::Spool;
 
 /// What all threads share.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Shared {
     pub table: ArcSwap<Table>,
     /// Limits towards clients.
     pub limits: ClientLimits,
+    /// Where bodies wait that are too large to be held in memory.
+    pub spool: Option<Spool>,
     /// Peers whose statements are believed.
     pub trusted: Vec<IpNet>,
     /// How requests are logged.
@@ -51,7 +54,7 @@ impl Proxy {
     /// The proxy of a thread.
     pub fn new(shared: Arc<Shared>, writer: &Writer) -> Self {
         let observer = Observer::new(&shared.access_log, writer, &shared.metrics);
-        let forwarder = Forwarder::new(shared.limits.clone());
+        let forwarder = Forwarder::new(shared.limits.clone(), shared.spool.clone());
         Self { shared, forwarder, ids: RefCell::default(), observer, last: RefCell::default() }
     }
 

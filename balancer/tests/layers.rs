@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 10] = [
     &["config", "drain", "http1"],
     &["net"],
-    &["listen", "observe", "endpoint"],
+    &["listen", "observe", "endpoint", "spool"],
     &["pick"],
     &["pool"],
     &["route", "probe", "discover"],

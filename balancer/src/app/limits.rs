@@ -29,7 +29,9 @@ pub(super) fn shortest(config: &Config) -> Duration {
         let timeouts = &pool.timeouts;
         // Those who hold places are looked at oftener while others wait.
         let queue = pool.slots.as_ref().map(|slots| slots.queue_timeout / 4);
-        [Some(timeouts.response), Some(timeouts.idle), timeouts.request, queue].into_iter().flatten()
+        [Some(timeouts.response), Some(timeouts.idle), timeouts.request, timeouts.tunnel_idle, queue]
+            .into_iter()
+            .flatten()
     });
     of_pools.min().unwrap_or(Duration::MAX)
 }

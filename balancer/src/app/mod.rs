@@ -78,6 +78,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let shared = Arc::new(Shared {
         table: ArcSwap::from_pointee(Table::new(&[], &[])),
         limits: config.client.clone(),
+        spool: start::spool(&config.spool)?,
         trusted: config.trusted_proxies.clone(),
         access_log: config.access_log.clone(),
         metrics: Arc::default(),

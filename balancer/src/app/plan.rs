@@ -77,6 +77,8 @@ impl Plan {
             ("header_bytes_max", client(|limits| limits.header_bytes_max.to_string())),
             ("body_bytes_max", client(|limits| limits.body_bytes_max.to_string())),
             ("ambiguous_fields", client(|limits| format!("{:?}", limits.ambiguous_fields))),
+            ("spool_dir", old.spool.directory != new.spool.directory),
+            ("spool_max", old.spool.bytes_max != new.spool.bytes_max),
             ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
             ("user", old.identity.user != new.identity.user),
             ("group", old.identity.group != new.identity.group),
@@ -98,6 +100,7 @@ impl Plan {
             routes,
             threads: _,
             client: _,
+            spool: _,
             trusted_proxies: _,
             identity: _,
             access_log: _,
@@ -182,6 +185,7 @@ impl PoolChange {
         compare("response_timeout", &old.timeouts.response, &timeouts.response);
         compare("idle_timeout", &old.timeouts.idle, &timeouts.idle);
         compare("request_timeout", &old.timeouts.request, &timeouts.request);
+        compare("tunnel_idle_timeout", &old.timeouts.tunnel_idle, &timeouts.tunnel_idle);
         compare("keep_alive_timeout", &old.timeouts.keep_alive, &timeouts.keep_alive);
         compare("attempts_max", &old.attempts_max, attempts_max);
         compare("retry_budget", &old.retry_budget, retry_budget);

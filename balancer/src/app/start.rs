@@ -1,6 +1,7 @@
 //! Starting threads and workers, and telling of it.
 
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -11,11 +12,13 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 
+use super::failure::Failure;
 use crate::admin::Instance;
-use crate::config::{Config, Pool as PoolConfig};
+use crate::config::{self, Config, Pool as PoolConfig};
 use crate::listen::{Listener, Server};
 use crate::observe::Writer;
 use crate::proxy::{Proxy, Shared};
+use crate::spool::Spool;
 use crate::supervise::Status;
 
 /// Says what runs, from which file and within which limits.
@@ -76,6 +79,33 @@ pub(super) fn thread(
         let _ = ended.send(served);
     };
     thread::Builder::new().name(format!("proxy-{index}")).spawn(body).map(drop)
+}
+
+/// Where bodies wait on the disk; `None` where there is no directory for it.
+///
+/// # Errors
+/// When the directory that the configuration names cannot be used. One that is only the service manager's offer may be unusable.
+pub(super) fn spool(config: &config::Spool) -> Result<Option<Spool>, Failure> {
+    let offered = || {
+        let all = std::env::var("CACHE_DIRECTORY").ok()?;
+        // systemd.exec(5): several are separated by colons.
+        Some(PathBuf::from(all.split(':').next()?)).filter(|path| path.is_absolute())
+    };
+    if config.bytes_max == 0 {
+        return Ok(None);
+    }
+    let Some(directory) = config.directory.clone().or_else(offered) else { return Ok(None) };
+    match Spool::start(directory.clone(), config.bytes_max) {
+        Ok(spool) => {
+            tracing::info!("large request bodies wait in {}", directory.display());
+            Ok(Some(spool))
+        }
+        Err(error) if config.directory.is_some() => Err(Failure::System("cannot make files in `spool_dir`", error)),
+        Err(error) => {
+            tracing::warn!(%error, "cannot make files in {}, $CACHE_DIRECTORY: large request bodies stream", directory.display());
+            Ok(None)
+        }
+    }
 }
 
 /// Looks after queues and idle connections that belong to no thread.

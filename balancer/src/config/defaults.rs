@@ -17,6 +17,7 @@ impl Config {
             threads: thread::available_parallelism().map_or(1, |count| count.get().min(THREADS_MAX)),
             connections_max: None,
             client: ClientLimits::default(),
+            spool: Spool { directory: None, bytes_max: 1 << 30 },
             drain_timeout: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
             identity: Identity::default(),
@@ -112,6 +113,7 @@ impl Default for UpstreamTimeouts {
             response: Duration::from_secs(60),
             idle: Duration::from_secs(60),
             request: None,
+            tunnel_idle: None,
             // Below the 2 s of gunicorn and the 5 s of Node: whoever closes first must be us.
             keep_alive: Duration::from_millis(1500),
         }

@@ -27,6 +27,7 @@ mod raw;
 mod ready;
 mod recycle;
 mod route;
+mod spool;
 mod syntax;
 mod top;
 mod units;
@@ -53,6 +54,7 @@ pub use queue::{Buffers, Shed, Slots};
 pub use ready::Ready;
 pub use recycle::{Recycle, WarmUp};
 pub use route::{HostPattern, Route};
+pub use spool::Spool;
 pub use workers::{Backoff, StopSignal, Workers};
 
 /// The whole of a checked file.
@@ -66,6 +68,8 @@ pub struct Config {
     pub connections_max: Option<usize>,
     /// What a client may take, in time and bytes.
     pub client: ClientLimits,
+    /// Where large request bodies wait for their turn.
+    pub spool: Spool,
     /// How long requests may finish at stop and reload.
     pub drain_timeout: Duration,
     /// Peers whose `X-Forwarded-*` and `Forwarded` fields are believed.

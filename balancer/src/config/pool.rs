@@ -48,6 +48,8 @@ pub struct UpstreamTimeouts {
     pub idle: Duration,
     /// Everything, all attempts.
     pub request: Option<Duration>,
+    /// A tunnel through which nothing goes.
+    pub tunnel_idle: Option<Duration>,
     /// How long an idle upstream connection is kept for the next request.
     pub keep_alive: Duration,
 }
@@ -155,6 +157,7 @@ fn timeouts(section: &mut Section<'_>, default: UpstreamTimeouts) -> UpstreamTim
         response: duration("response_timeout").unwrap_or(default.response),
         idle: duration("idle_timeout").unwrap_or(default.idle),
         request: duration("request_timeout").or(default.request),
+        tunnel_idle: duration("tunnel_idle_timeout").or(default.tunnel_idle),
         keep_alive: duration("keep_alive_timeout").unwrap_or(default.keep_alive),
     }
 }

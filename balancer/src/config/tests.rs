@@ -41,6 +41,8 @@ response_rate_min = "1KiB"
 header_bytes_max = "8KiB"
 body_bytes_max = "1GB"
 ambiguous_fields = "refuse"
+spool_dir = "/tmp"
+spool_max = "2GiB"
 drain_timeout = "0s"
 trusted_proxies = ["10.0.0.0/8", "::1"]
 user = "root"
@@ -60,6 +62,7 @@ connect_timeout = "10ms"
 response_timeout = "20ms"
 idle_timeout = "30ms"
 request_timeout = "40ms"
+tunnel_idle_timeout = "45ms"
 keep_alive_timeout = "50ms"
 attempts_max = 16
 retry_budget = "150%"
@@ -117,6 +120,7 @@ address = "127.0.0.1:9100"
             response: Duration::from_millis(20),
             idle: Duration::from_millis(30),
             request: Some(Duration::from_millis(40)),
+            tunnel_idle: Some(Duration::from_millis(45)),
             keep_alive: Duration::from_millis(50),
         },
         attempts_max: 16,
@@ -170,6 +174,7 @@ address = "127.0.0.1:9100"
             body_bytes_max: 1_000_000_000,
             ambiguous_fields: AmbiguousFields::Refuse,
         },
+        spool: Spool { directory: Some("/tmp".into()), bytes_max: 2 << 30 },
         drain_timeout: Duration::ZERO,
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         identity: Identity { user: Some("root".into()), group: Some("0".into()) },

@@ -12,7 +12,9 @@ use super::defaults::THREADS_MAX;
 use super::findings::{Findings, Keys};
 use super::item::Item;
 use super::raw::Section;
-use super::{Config, ListenAddress, Pool, access_log, admin, check, client, identity, listen, pool, route, syntax};
+use super::{
+    Config, ListenAddress, Pool, access_log, admin, check, client, identity, listen, pool, route, spool, syntax,
+};
 
 /// The configuration in `tree`. It is only to be used when `findings` stays without a mistake: what is wrong stands in
 /// it as the default.
@@ -25,6 +27,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
     let threads = section.take("threads").and_then(|item| item.integer(1..=THREADS_MAX)).unwrap_or(default.threads);
     let connections_max = section.take("connections_max").and_then(|item| item.integer(1..=CONNECTIONS_MAX));
     let client = client::read(&mut section, default.client);
+    let spool = spool::read(&mut section, default.spool);
     let drain_timeout = section.take("drain_timeout").and_then(|item| item.duration(Duration::ZERO..=DURATION_MAX));
     let trusted_proxies = section.take("trusted_proxies").and_then(trusted_proxies);
     let identity = identity::read(&mut section);
@@ -40,6 +43,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
         threads,
         connections_max,
         client,
+        spool,
         drain_timeout: drain_timeout.unwrap_or(default.drain_timeout),
         trusted_proxies: trusted_proxies.unwrap_or(default.trusted_proxies),
         identity,

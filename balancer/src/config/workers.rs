@@ -170,7 +170,7 @@ fn first_port(item: &Item<'_>, count: usize) -> Option<u16> {
     Some(port)
 }
 
-fn directory_there(item: &Item<'_>) -> Option<PathBuf> {
+pub(super) fn directory_there(item: &Item<'_>) -> Option<PathBuf> {
     let path = Path::new(item.text("\"/srv/app\"")?);
     if !path.is_dir() {
         let message = format!("there is no directory {}", quote(&path.display().to_string()));

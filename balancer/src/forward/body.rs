@@ -1,7 +1,7 @@
 //! A client's request body as it comes: what of it is held, how large it may be and how slow.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::error::Fault;
@@ -13,6 +13,7 @@ use crate::http1::Fields;
 use crate::listen::BodyError;
 use crate::net::Buffer;
 use crate::pool::Pressure;
+use crate::spool::Spool;
 
 /// How far a client's request body has come.
 #[derive(Debug)]
@@ -38,46 +39,69 @@ pub(super) struct Limits {
 
 impl Body {
     pub(super) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            held: Held::new(),
-            bytes: 0,
-            silent_since: None,
-            silent: Duration::ZERO,
-            pace: Pace::default(),
-        }
+        Self { limits, held: Held::new(), bytes: 0, silent_since: None, silent: Duration::ZERO, pace: Pace::default() }
     }
 
-    /// Reads up to `bytes_max` of it, so that a slow client keeps no endpoint waiting.
+    /// Reads it up to `bytes_max` and as far as it fits into a `spool`, so that a slow client keeps no endpoint waiting.
     ///
     /// # Errors
     /// What is wrong with the body, or that its client is too slow.
-    pub(super) async fn hold(&mut self, exchange: &mut Exchange<'_>, bytes_max: u64) -> Result<(), Fault> {
+    pub(super) async fn hold(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        bytes_max: u64,
+        spool: Option<&Spool>,
+    ) -> Result<(), Fault> {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         poll_fn(|cx| {
             // Where the client is to be told to go on.
             if matches!(exchange.stream.poll_flush(cx), Poll::Ready(Err(_))) {
                 return Poll::Ready(Err(Fault::ClientGone));
             }
-            while self.held.has_room(bytes_max) {
-                match self.poll_client(cx, exchange, true) {
-                    Poll::Ready(Ok(Some(piece))) => self.held.push(piece),
-                    Poll::Ready(Ok(None)) => {}
-                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
-                    Poll::Pending => {
-                        let late = exchange.waits.late().map(Fault::late);
-                        return late.map_or(Poll::Pending, |fault| Poll::Ready(Err(fault)));
-                    }
+            match self.poll_hold(cx, exchange, bytes_max, spool) {
+                Poll::Pending => {
+                    let late = exchange.waits.late().map(Fault::late);
+                    late.map_or(Poll::Pending, |fault| Poll::Ready(Err(fault)))
                 }
-                if exchange.stream.body_is_done() {
-                    self.held.complete(allowed(exchange.stream.take_trailers()));
-                }
+                held => held,
             }
-            Poll::Ready(Ok(()))
         })
         .await?;
         exchange.waits.over();
         Ok(())
+    }
+
+    fn poll_hold(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange<'_>,
+        bytes_max: usize,
+        spool: Option<&Spool>,
+    ) -> Poll<Result<(), Fault>> {
+        loop {
+            let room = self.held.poll_room(cx, bytes_max, spool);
+            if !ready!(self.of_disk(exchange, room, true)) {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(piece) = ready!(self.poll_client(cx, exchange, true))? {
+                self.held.push(piece);
+            }
+            if exchange.stream.body_is_done() {
+                self.held.complete(allowed(exchange.stream.take_trailers()));
+            }
+        }
+    }
+
+    /// What the disk says, which is waited for no longer than a client is.
+    fn of_disk<T>(&self, exchange: &mut Exchange<'_>, said: Poll<T>, timed: bool) -> Poll<T> {
+        let waits = exchange.waits.is(Wait::Disk);
+        if said.is_pending() && timed && !waits {
+            let now = exchange.waits.now();
+            exchange.waits.wait(Wait::Disk, self.late_at(now));
+        } else if said.is_ready() && waits {
+            exchange.waits.over();
+        }
+        said
     }
 
     /// What is held of it.
@@ -112,7 +136,7 @@ impl Body {
         self.pace.is_too_slow(at, self.limits.rate_min, pressure)
     }
 
-    /// The next piece to hand on, whether it is the last, and what follows the last; perhaps nothing.
+    /// The next piece to hand on, perhaps an empty one, and whether it is the last.
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
@@ -120,13 +144,14 @@ impl Body {
         timed: bool,
     ) -> Poll<Result<(Buffer, bool), Fault>> {
         let whole = self.held.is_whole();
-        let piece = match self.held.next() {
-            None if !whole => match self.poll_client(cx, exchange, timed) {
-                Poll::Ready(Ok(piece)) => piece,
-                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
-                Poll::Pending => return Poll::Pending,
-            },
-            piece => piece,
+        let held = self.held.poll_next(cx);
+        let piece = match ready!(self.of_disk(exchange, held, timed)) {
+            Ok(None) if !whole => ready!(self.poll_client(cx, exchange, timed))?,
+            Ok(piece) => piece,
+            Err(error) => {
+                tracing::error!(%error, "a body that waited on the disk cannot be read");
+                return Poll::Ready(Err(Fault::SpoolFailed));
+            }
         };
         let last = self.held.is_at_end() && (whole || exchange.stream.body_is_done());
         Poll::Ready(Ok((piece.unwrap_or_default(), last)))

@@ -27,6 +27,8 @@ pub enum Fault {
     BadBody,
     /// A body slower than `body_timeout` or `body_rate_min` allows, or than those can bear who wait for its place.
     SlowBody,
+    /// A body that waited on the disk cannot be read, or the disk takes too long.
+    SpoolFailed,
     /// No route takes the request.
     NoRoute,
     /// No endpoint of the pool accepts requests.
@@ -61,6 +63,10 @@ pub enum Fault {
     RequestTimeout,
     /// The endpoint ended its response body too early.
     Truncated,
+    /// Nothing went through a tunnel for `tunnel_idle_timeout`.
+    TunnelIdle,
+    /// A side of a tunnel broke.
+    TunnelBroken,
     /// The client left.
     ClientGone,
     /// The client took nothing of the response for `body_timeout`.
@@ -94,6 +100,7 @@ impl Fault {
             Self::BodyTooLarge => (Client, StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BadBody => (Client, StatusCode::BAD_REQUEST, "bad_body"),
             Self::SlowBody => (Client, StatusCode::REQUEST_TIMEOUT, "slow_body"),
+            Self::SpoolFailed => (Us, StatusCode::SERVICE_UNAVAILABLE, "spool_failed"),
             Self::NoRoute => (Us, StatusCode::NOT_FOUND, "no_route"),
             Self::NoEndpoint => (Us, StatusCode::SERVICE_UNAVAILABLE, "no_endpoint"),
             Self::NoPlace(Refused { reason, .. }) => {
@@ -118,6 +125,9 @@ impl Fault {
             Self::IdleTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "idle_timeout"),
             Self::RequestTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "request_timeout"),
             Self::Truncated => (Endpoint, StatusCode::BAD_GATEWAY, "truncated"),
+            // Behind a 101 there is nobody to be told.
+            Self::TunnelIdle => (Us, StatusCode::GATEWAY_TIMEOUT, "tunnel_idle"),
+            Self::TunnelBroken => (Us, StatusCode::BAD_GATEWAY, "tunnel_broken"),
             // Never sent; the number nginx logs for the same.
             Self::ClientGone => (Client, CLIENT_GONE, "client_gone"),
             Self::ClientStalled => (Client, CLIENT_GONE, "client_stalled"),
@@ -129,12 +139,14 @@ impl Fault {
     pub(super) fn late(wait: Wait) -> Self {
         match wait {
             Wait::RequestBody => Self::SlowBody,
+            Wait::Disk => Self::SpoolFailed,
             Wait::Place => Self::NoEndpoint,
             Wait::RequestTaken => Self::RequestStalled,
             Wait::Response => Self::ResponseTimeout,
             Wait::ResponseBody => Self::IdleTimeout,
             Wait::Whole => Self::RequestTimeout,
             Wait::ResponseTaken => Self::ClientStalled,
+            Wait::Tunnel => Self::TunnelIdle,
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Waits {
 pub(super) enum Wait {
     /// The client sends the next piece of its request body.
     RequestBody,
+    /// The disk has written or read a piece of the request body.
+    Disk,
     /// An endpoint has room.
     Place,
     /// The endpoint takes the next piece of the request body.
@@ -58,6 +60,8 @@ pub(super) enum Wait {
     Whole,
     /// The client takes what waits for it.
     ResponseTaken,
+    /// Something goes through the tunnel.
+    Tunnel,
 }
 
 impl<'a> Exchange<'a> {

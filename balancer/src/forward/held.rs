@@ -1,11 +1,14 @@
-//! What is held for slow clients, in memory: bytes counted over the whole process, and the part of a request's body that was read
-//! before an endpoint got any of it.
+//! What is held for slow clients: memory, counted over the whole process, and the part of a request's body that was read before an
+//! endpoint got any of it, in memory and behind that on a disk.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 
 use crate::http1::Fields;
 use crate::net::Buffer;
+use crate::spool::{File, Spool};
 
 /// What all bodies that wait for clients may take together. Above it they stream, at the pace of their clients.
 #[derive(Debug)]
@@ -91,20 +94,58 @@ pub(super) struct Held {
     at: usize,
     whole: bool,
     trailers: Fields,
+    /// What did not fit into the memory; on the heap, for it is rare.
+    disk: Option<Box<OnDisk>>,
+}
+
+/// The rest of what is held.
+#[derive(Debug)]
+struct OnDisk {
+    file: File,
+    /// A piece that found no room: the last that is held.
+    last: Buffer,
+    last_given: bool,
+    full: bool,
 }
 
 impl Held {
     pub(super) fn new() -> Self {
-        Self { pieces: VecDeque::new(), reserved: Reserved::new(), at: 0, whole: false, trailers: Fields::default() }
+        Self {
+            pieces: VecDeque::new(),
+            reserved: Reserved::new(),
+            at: 0,
+            whole: false,
+            trailers: Fields::default(),
+            disk: None,
+        }
     }
 
-    /// Whether another piece may be held, of a body that has not ended.
-    pub(super) fn has_room(&mut self, bytes_max: usize) -> bool {
+    /// Waits until it is known whether another piece may be held, of a body that has not ended: in `bytes_max` of memory, then on
+    /// the disk.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>, bytes_max: usize, spool: Option<&Spool>) -> Poll<bool> {
+        if self.disk.is_none() {
+            if self.has_room(bytes_max) {
+                return Poll::Ready(true);
+            }
+            let Some(spool) = spool.filter(|_| !self.whole) else { return Poll::Ready(false) };
+            let file = spool.file();
+            self.disk = Some(Box::new(OnDisk { file, last: Buffer::default(), last_given: false, full: false }));
+        }
+        let Some(disk) = &mut self.disk else { return Poll::Ready(false) };
+        ready!(disk.poll_written(cx));
+        Poll::Ready(!self.whole && !disk.full)
+    }
+
+    /// Whether another piece may be held in memory, of a body that has not ended.
+    fn has_room(&mut self, bytes_max: usize) -> bool {
         let taken = self.taken();
         !self.whole && taken < bytes_max && self.reserved.grow(taken.saturating_sub(self.reserved.bytes()))
     }
 
     pub(super) fn push(&mut self, piece: Buffer) {
+        if let Some(disk) = &mut self.disk {
+            return disk.push(piece);
+        }
         // Small pieces are put together: a body of chunks of one byte would take a hundred times what it says.
         let put = self.pieces.back_mut().is_some_and(|last| last.put(piece.unread()));
         if put {
@@ -124,8 +165,19 @@ impl Held {
         self.trailers = trailers;
     }
 
-    /// The next piece to hand on.
-    pub(super) fn next(&mut self) -> Option<Buffer> {
+    /// The next piece to hand on; `None` where there is no more.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Buffer>>> {
+        match (self.next(), &mut self.disk) {
+            (None, Some(disk)) => disk.poll_next(cx, self.whole),
+            (piece, _) => Poll::Ready(Ok(piece)),
+        }
+    }
+
+    /// The next piece in memory.
+    fn next(&mut self) -> Option<Buffer> {
         if self.whole {
             let piece = Buffer::copy_of(self.pieces.get(self.at)?.unread());
             self.at += 1;
@@ -143,7 +195,8 @@ impl Held {
 
     /// Whether all of what is here has been handed on.
     pub(super) fn is_at_end(&self) -> bool {
-        if self.whole { self.at >= self.pieces.len() } else { self.pieces.is_empty() }
+        let in_memory = if self.whole { self.at >= self.pieces.len() } else { self.pieces.is_empty() };
+        in_memory && self.disk.as_ref().is_none_or(|disk| disk.is_at_end())
     }
 
     /// Trailers of a body that is held whole.
@@ -153,13 +206,18 @@ impl Held {
 
     /// The length of a body that is held whole and has no trailers.
     pub(super) fn length(&self) -> Option<u64> {
-        let length = self.pieces.iter().map(|piece| piece.len() as u64).sum();
+        let in_memory: u64 = self.pieces.iter().map(|piece| piece.len() as u64).sum();
+        let length = in_memory + self.disk.as_ref().map_or(0, |disk| disk.file.len() + disk.last.len() as u64);
         (self.whole && self.trailers.is_empty()).then_some(length)
     }
 
     /// Begins with the first piece again.
     pub(super) fn rewind(&mut self) {
         self.at = 0;
+        if let Some(disk) = &mut self.disk {
+            disk.file.rewind();
+            disk.last_given = false;
+        }
     }
 
     /// What has been handed on is not needed any more.
@@ -167,12 +225,44 @@ impl Held {
         if self.is_at_end() {
             self.pieces.clear();
             self.at = 0;
+            self.disk = None;
             self.reserved = Reserved::new();
         }
     }
 
     fn taken(&self) -> usize {
         self.pieces.iter().map(Buffer::taken).sum()
+    }
+}
+
+impl OnDisk {
+    fn push(&mut self, piece: Buffer) {
+        if let Err(piece) = self.file.push(piece) {
+            (self.last, self.full) = (piece, true);
+        }
+    }
+
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Err(piece) = ready!(self.file.poll_written(cx)) {
+            (self.last, self.full) = (piece, true);
+        }
+        Poll::Ready(())
+    }
+
+    /// The next piece; with `again`, it will be asked for once more.
+    fn poll_next(&mut self, cx: &mut Context<'_>, again: bool) -> Poll<io::Result<Option<Buffer>>> {
+        ready!(self.poll_written(cx));
+        let piece = ready!(self.file.poll_next(cx))?;
+        if piece.is_some() || self.last.is_empty() || self.last_given {
+            return Poll::Ready(Ok(piece));
+        }
+        self.last_given = true;
+        let last = if again { Buffer::copy_of(self.last.unread()) } else { std::mem::take(&mut self.last) };
+        Poll::Ready(Ok(Some(last)))
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.file.is_at_end() && (self.last.is_empty() || self.last_given)
     }
 }
 

@@ -9,6 +9,7 @@ mod body;
 mod error;
 mod exchange;
 mod fields;
+mod gate;
 mod held;
 mod pace;
 mod queued;
@@ -34,6 +35,7 @@ use crate::config::{AmbiguousFields, ClientLimits};
 use crate::endpoint::EndpointId;
 use crate::http1::{BodyLength, Fields, Name, Version};
 use crate::pool::{Place, Pool, Wish};
+use crate::spool::Spool;
 pub use admit::{Admitted, admit};
 use attempt::Outbound;
 pub use error::{Fault, Party};
@@ -54,14 +56,15 @@ pub use upstream::Upstreams;
 pub struct Forwarder {
     upstreams: Rc<Upstreams>,
     limits: ClientLimits,
+    spool: Option<Spool>,
     rng: RefCell<SmallRng>,
 }
 
 impl Forwarder {
-    /// A forwarder with no connections yet.
-    pub fn new(limits: ClientLimits) -> Self {
+    /// A forwarder with no connections yet; bodies that are too large to be held in memory wait in `spool`.
+    pub fn new(limits: ClientLimits, spool: Option<Spool>) -> Self {
         let rng = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
-        Self { upstreams: Rc::default(), limits, rng }
+        Self { upstreams: Rc::default(), limits, spool, rng }
     }
 
     /// The thread's upstream connections.
@@ -94,7 +97,7 @@ impl Forwarder {
             if scan.expects_continue && !exchange.stream.has_read_ahead() {
                 exchange.stream.go_on();
             }
-            Box::pin(upload.hold(exchange, pool.buffers().request)).await?;
+            Box::pin(upload.hold(exchange, pool.buffers().request, self.spool.as_ref())).await?;
         }
         let wish = Wish::of(pool, &admitted.target, &head.fields, exchange.stream.peer().ip());
         pool.count_request();
@@ -206,7 +209,7 @@ impl Forwarder {
             head.fields.append("Connection", b"upgrade");
             exchange.respond(head, BodyLength::None, false);
             // On the heap: a tunnel is rare.
-            Box::pin(tunnel(exchange, upstream, place)).await;
+            Box::pin(tunnel(exchange, upstream, place, pool.timeouts().tunnel_idle)).await;
             return Ok(());
         }
         exchange.record.answered(head.status);
@@ -250,10 +253,10 @@ impl Forwarder {
     }
 }
 
-async fn tunnel(exchange: &mut Exchange<'_>, upstream: Box<Upstream>, place: Place) {
+async fn tunnel(exchange: &mut Exchange<'_>, upstream: Box<Upstream>, place: Place, idle_timeout: Option<Duration>) {
     let (mut socket, read, connected) = upstream.into_socket();
-    if tunnel::relay(exchange, &mut socket, read).await.is_err() {
-        exchange.record.failed("tunnel_broken");
+    if let Err(fault) = tunnel::relay(exchange, &mut socket, read, idle_timeout).await {
+        exchange.record.failed(fault.reason());
     }
     let now = exchange.waits.now();
     exchange.record.worker_done(now);

@@ -106,7 +106,9 @@ mod tests {
         // 1,200 bytes a second, from the moment at which somebody begins to wait.
         let cut = |rate: u64| {
             let mut pace = Pace::default();
-            (0..50).map(|tick| tick * 100).find(|&time| pace.is_too_slow(at(time, rate * time / 1_000), 500, pressed(time)))
+            (0..50)
+                .map(|tick| tick * 100)
+                .find(|&time| pace.is_too_slow(at(time, rate * time / 1_000), 500, pressed(time)))
         };
         assert!(cut(1_200).is_some_and(|after| (300..=700).contains(&after)), "{:?}", cut(1_200));
         assert!(cut(50_000).is_some_and(|after| (700..=1_200).contains(&after)), "{:?}", cut(50_000));

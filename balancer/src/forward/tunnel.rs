@@ -3,8 +3,10 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use super::exchange::Exchange;
+use super::error::Fault;
+use super::exchange::{Exchange, Wait};
 use crate::http1::{Fields, Name, lists};
 use crate::net::{Buffer, Socket};
 
@@ -27,18 +29,36 @@ pub(super) fn was_asked_for(request: &Fields, answer: &Fields) -> bool {
 /// other direction goes on.
 ///
 /// # Errors
-/// When a side breaks.
-pub(super) async fn relay(exchange: &mut Exchange<'_>, worker: &mut Socket, read: Buffer) -> io::Result<()> {
+/// When a side breaks, or is silent together with the other for longer than `idle_timeout`.
+pub(super) async fn relay(
+    exchange: &mut Exchange<'_>,
+    worker: &mut Socket,
+    read: Buffer,
+    idle_timeout: Option<Duration>,
+) -> Result<(), Fault> {
     exchange.waits.end();
     // Our own 101 is the first that the client gets.
-    poll_fn(|cx| exchange.stream.poll_flush(cx)).await?;
+    poll_fn(|cx| exchange.stream.poll_flush(cx)).await.map_err(|_| Fault::TunnelBroken)?;
     let (client, inbox) = exchange.stream.tunnel();
+    // From now on silence says nothing, so both are asked whether they are still there.
+    client.find_out_when_gone();
+    worker.find_out_when_gone();
     let mut to_worker = Way::new(std::mem::take(inbox));
     let mut to_client = Way::new(read);
+    let (waits, mut passed) = (&mut exchange.waits, None);
     let relayed = poll_fn(|cx| {
         let there = to_worker.poll(cx, client, worker)?;
         let back = to_client.poll(cx, worker, client)?;
-        if there.is_ready() && back.is_ready() { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
+        if there.is_ready() && back.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let Some(timeout) = idle_timeout else { return Poll::Pending };
+        let now_passed = to_worker.bytes + to_client.bytes;
+        if passed.replace(now_passed) != Some(now_passed) {
+            let now = waits.now();
+            waits.wait(Wait::Tunnel, now + timeout);
+        }
+        waits.late().map_or(Poll::Pending, |wait| Poll::Ready(Err(Fault::late(wait))))
     })
     .await;
     exchange.record.sent(usize::try_from(to_client.bytes).unwrap_or(usize::MAX));
@@ -50,7 +70,15 @@ impl Way {
         Self { buffer, ended: false, bytes: 0 }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, from: &mut Socket, to: &mut Socket) -> Poll<io::Result<()>> {
+    fn poll(&mut self, cx: &mut Context<'_>, from: &mut Socket, to: &mut Socket) -> Result<Poll<()>, Fault> {
+        match self.pass(cx, from, to) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
+            Poll::Ready(Err(_)) => Err(Fault::TunnelBroken),
+        }
+    }
+
+    fn pass(&mut self, cx: &mut Context<'_>, from: &mut Socket, to: &mut Socket) -> Poll<io::Result<()>> {
         for _ in 0..TURNS {
             while !self.buffer.is_empty() {
                 let written = to.poll_write(cx, self.buffer.unread());

@@ -1,18 +1,17 @@
 //! A request body on its way from a client that may be slow to an endpoint that may not take it.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-
-use tokio::time::{Sleep, sleep};
 
 use super::body::{self, Body};
 use super::error::Fault;
 use super::exchange::{Exchange, Wait};
+use super::gate::Gate;
 use super::upstream::{Upstream, Written};
 use crate::http1::{BodyLength, trailer_section};
 use crate::net::Buffer;
 use crate::pool::Pressure;
+use crate::spool::Spool;
 
 /// How far a client's request body has got.
 #[derive(Debug)]
@@ -33,17 +32,6 @@ pub(super) struct Upload {
     ended: bool,
     /// What was on its way when the endpoint began to take nothing.
     stalled_at: Option<usize>,
-}
-
-/// Whether the client may send its body.
-#[derive(Debug)]
-enum Gate {
-    Open,
-    /// Until the worker asks for it with a 100, or has said nothing for a while (RFC 9110 §10.1.1: a client must not wait for ever,
-    /// for there are workers that do not know the expectation).
-    Waiting(Pin<Box<Sleep>>),
-    /// The worker has answered without it.
-    Closed,
 }
 
 /// How long an endpoint may take for a request body.
@@ -89,13 +77,18 @@ impl Upload {
         matches!(self.length, BodyLength::None | BodyLength::Known(0)) && !self.body.is_whole()
     }
 
-    /// Reads up to `bytes_max` of the body, so that a slow client keeps no endpoint waiting. A body that is held whole and has no
-    /// trailers has a length then.
+    /// Reads the body up to `bytes_max` and as far as it fits into a `spool`, so that a slow client keeps no endpoint waiting. One
+    /// that is held whole and has no trailers has a length then.
     ///
     /// # Errors
     /// What is wrong with the body, or that its client is too slow.
-    pub(super) async fn hold(&mut self, exchange: &mut Exchange<'_>, bytes_max: u64) -> Result<(), Fault> {
-        self.body.hold(exchange, bytes_max).await?;
+    pub(super) async fn hold(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        bytes_max: u64,
+        spool: Option<&Spool>,
+    ) -> Result<(), Fault> {
+        self.body.hold(exchange, bytes_max, spool).await?;
         if let Some(length) = self.body.held().length() {
             self.length = BodyLength::Known(length);
         }
@@ -114,15 +107,12 @@ impl Upload {
 
     /// Holds the body back until the worker has asked for it, or has said nothing for a while.
     pub(super) fn wait_for_continue(&mut self) {
-        if matches!(self.gate, Gate::Open) {
-            self.gate = Gate::Waiting(Box::pin(sleep(CONTINUE_PATIENCE)));
-        }
+        self.gate.hold_back();
     }
 
     /// The worker wants the body.
     pub(super) fn asked(&mut self, exchange: &mut Exchange<'_>) {
-        if matches!(self.gate, Gate::Waiting(_)) {
-            self.gate = Gate::Open;
+        if self.gate.open() {
             exchange.stream.go_on();
         }
     }
@@ -163,9 +153,7 @@ impl Upload {
     pub(super) fn answered(&mut self) {
         self.answered = true;
         self.body.held().let_go();
-        if matches!(self.gate, Gate::Waiting(_)) {
-            self.gate = Gate::Closed;
-        }
+        self.gate.close();
     }
 
     /// Whether all of the body has been written.
@@ -175,7 +163,7 @@ impl Upload {
 
     /// Whether the client's bytes are not asked for, so that nobody would see it leave.
     pub(super) fn ignores_client(&self) -> bool {
-        self.handed || self.stalled_at.is_some() || !matches!(self.gate, Gate::Open)
+        self.handed || self.stalled_at.is_some() || !self.gate.is_open()
     }
 
     /// Writes head and body to the endpoint, as fast as it and the client allow.
@@ -228,7 +216,9 @@ impl Upload {
         if !self.front.is_empty() {
             return Poll::Ready(Ok(std::mem::take(&mut self.front)));
         }
-        ready!(self.poll_gate(cx, exchange));
+        if ready!(self.gate.poll(cx)) {
+            exchange.stream.go_on();
+        }
         let (piece, last) = ready!(self.body.poll_next(cx, exchange, !self.answered))?;
         self.handed |= last;
         if self.length != BodyLength::Chunked {
@@ -244,19 +234,6 @@ impl Upload {
         let mut end = piece.into_chunk(false).unread().to_vec();
         trailer_section(&mut end, &trailers);
         Poll::Ready(Ok(Buffer::copy_of(&end)))
-    }
-
-    fn poll_gate(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange<'_>) -> Poll<()> {
-        match &mut self.gate {
-            Gate::Open => {}
-            Gate::Closed => return Poll::Pending,
-            Gate::Waiting(patience) => {
-                // Asked or not, the body may go.
-                ready!(patience.as_mut().poll(cx));
-                self.asked(exchange);
-            }
-        }
-        Poll::Ready(())
     }
 
     /// The endpoint has taken what it had stalled, and the client is silent still.
@@ -300,7 +277,5 @@ impl Upload {
     }
 }
 
-/// Half of what curl waits.
-const CONTINUE_PATIENCE: Duration = Duration::from_millis(500);
 /// Pieces before others have their turn.
 const TURNS: usize = 16;

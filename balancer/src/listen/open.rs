@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::config::ListenAddress;
+use crate::net::ASK_PEER;
 
 /// An address we listen on: one kernel queue per thread for TCP, one for all for Unix.
 #[derive(Debug)]
@@ -85,8 +86,8 @@ fn socket(address: SocketAddr, takes_ipv4: bool) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     // A response in several writes would wait for the client's delayed acknowledgement (40 ms) otherwise.
     socket.set_tcp_nodelay(true)?;
-    // Finds out about peers that are gone without a word, for tunnels that may be silent for long.
-    socket.set_keepalive(true)?;
+    // Finds out about peers that are gone without a word while their requests take long; by itself the kernel asks after two hours.
+    socket.set_tcp_keepalive(&ASK_PEER)?;
     if address.is_ipv6() && address.ip().is_unspecified() {
         // `[::]` alone takes IPv4 clients too, as users of other servers expect, whatever the machine's default is.
         socket.set_only_v6(!takes_ipv4)?;

@@ -3,8 +3,8 @@
 use std::os::fd::AsFd;
 
 use nix::libc;
-use nix::sys::socket::sockopt::GetStruct;
 use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::GetStruct;
 
 /// Bytes that the peer has acknowledged since the connection began; `None` where the kernel does not tell. One system call.
 ///

@@ -15,4 +15,4 @@ pub use ask::{Answer, get};
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
 pub use peer::Peer;
-pub use socket::{Family, Socket};
+pub use socket::{ASK_PEER, Family, Socket};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
@@ -190,6 +190,16 @@ impl Socket {
         }
     }
 
+    /// Has the kernel find out within two minutes that the peer is gone without a word: asked while nothing is under way (the kernel's
+    /// own time for that is two hours), or with something under way that it does not take (else a quarter of an hour).
+    pub fn find_out_when_gone(&self) {
+        if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
+            // What fails here is a connection that is gone.
+            let _ = socket.set_tcp_keepalive(&ASK_PEER);
+            let _ = socket.set_tcp_user_timeout(Some(SILENT + ASK_AGAIN * ASKED));
+        }
+    }
+
     /// Acknowledges at once what has come. The kernel forgets it with the next acknowledgement, so that it does nothing when set
     /// earlier.
     pub fn acknowledge(&self) {
@@ -236,5 +246,11 @@ fn lost() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
 
+/// A TCP peer that is silent is asked whether it is still there.
+pub const ASK_PEER: TcpKeepalive = TcpKeepalive::new().with_time(SILENT).with_interval(ASK_AGAIN).with_retries(ASKED);
+/// Before the peer is asked, until it is asked again, and how often.
+const SILENT: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(15);
+const ASKED: u32 = 4;
 /// A peer that is gone is an error and no signal.
 const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);

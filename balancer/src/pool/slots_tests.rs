@@ -347,10 +347,6 @@ fn who_waits_for_its_client_in_a_place_leaves_it_to_others_that_wait_until_it_ha
     drop(place);
     came(&mut upload);
     // Nothing is kept free of it.
-    came_at_once(&pool);
-}
-
-fn came_at_once(pool: &Arc<Pool>) {
     placed(pool.claim_slot(&Ask { streams: true, ..ask("/up") }));
 }
 
@@ -364,7 +360,7 @@ fn those_who_wait_press_whoever_has_what_they_wait_for() {
     let mut waits = waiting(pool.claim_slot(&ask("/")));
     assert_eq!((pressed(&one), pressed(&other)), (Some(true), Some(true)));
     drop(one);
-    came(&mut waits);
+    let _there = came(&mut waits);
     let again = waiting(pool.claim_slot(&Ask { tried: &tried, turn: 1, ..ask("/") }));
     assert_eq!(pressed(&other), Some(true));
     drop(again);

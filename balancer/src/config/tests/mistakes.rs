@@ -504,6 +504,16 @@ const TOP_LEVEL: &[Row] = &[
         r#"user = "4294967295""#,
         &[(2, 8, r#""4294967295""#, "`4294967295` is no number of a user", "numbers are 0 to 4294967294")],
     ),
+    (
+        r#"spool_dir = "/nowhere/at/all""#,
+        &[(
+            2,
+            13,
+            r#""/nowhere/at/all""#,
+            "there is no directory `/nowhere/at/all`",
+            "write the path of one that is there",
+        )],
+    ),
     ("acme = {}", &[(2, 1, "acme", r#""acme" is not supported yet"#, "leave it out for now")]),
     ("acces_log = {}", &[(2, 1, "acces_log", "unknown key `acces_log`", "did you mean `access_log`?")]),
     (r#"policy = "random""#, &[(2, 1, "policy", "unknown key `policy`", "`policy` belongs in pool.NAME")]),
@@ -514,7 +524,7 @@ const TOP_LEVEL: &[Row] = &[
             1,
             "zzz",
             "unknown key `zzz`",
-            "the keys here are `listen`, `threads`, `connections_max`, `header_timeout`, `keep_alive_timeout`, `body_timeout`, `body_rate_min`, `response_rate_min`, `header_bytes_max`, `body_bytes_max`, `ambiguous_fields`, `drain_timeout`, `trusted_proxies`, `user`, `group`, `pool`, `access_log`, `admin`, `route`",
+            "the keys here are `listen`, `threads`, `connections_max`, `header_timeout`, `keep_alive_timeout`, `body_timeout`, `body_rate_min`, `response_rate_min`, `header_bytes_max`, `body_bytes_max`, `ambiguous_fields`, `spool_dir`, `spool_max`, `drain_timeout`, `trusted_proxies`, `user`, `group`, `pool`, `access_log`, `admin`, `route`",
         )],
     ),
     (

@@ -66,7 +66,7 @@ impl Balancer {
         std::fs::write(&file, &config).unwrap();
         command.arg("--config").arg(&file).env_remove("RUST_LOG").stdin(Stdio::null());
         // Its admin socket is its own, however many run.
-        command.env("XDG_RUNTIME_DIR", &directory);
+        command.env("XDG_RUNTIME_DIR", &directory).env_remove("CACHE_DIRECTORY");
         command.stdout(std::fs::File::create(directory.join("stdout")).unwrap()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));

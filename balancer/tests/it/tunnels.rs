@@ -1,0 +1,98 @@
+//! Tunnels that are silent, and those whose peers are gone without a word.
+
+use std::time::{Duration, Instant};
+
+use super::harness::{Balancer, Client, Ended, Origin, eventually};
+use super::slots::{ONE_SLOT, slots_of};
+
+const ASK: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+/// An origin that answers each line with itself.
+fn echoing() -> Origin {
+    Origin::start(|mut exchange| {
+        while let Some(request) = exchange.request() {
+            if request.field("upgrade").is_none() {
+                exchange.send(super::harness::ok("plain"));
+                continue;
+            }
+            exchange.send(SWITCH);
+            while let Some(line) = exchange.until("\n") {
+                exchange.send(line);
+            }
+            return;
+        }
+    })
+}
+
+fn tunnel(balancer: &Balancer) -> Client {
+    let mut client = Client::of(balancer);
+    client.send(ASK);
+    assert_eq!(client.response().status(), 101);
+    client.send("hello\n");
+    assert_eq!(client.until("\n"), "hello\n");
+    client
+}
+
+#[test]
+fn a_silent_tunnel_is_closed_after_its_idle_timeout_and_gives_its_slot_back() {
+    let origin = echoing();
+    let keys = format!("{ONE_SLOT}tunnel_idle_timeout = \"500ms\"\n");
+    let balancer = Balancer::start("", &slots_of(&[&origin], &keys));
+    let mut client = tunnel(&balancer);
+    // As long as anything goes through it, it stays.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        pause(Duration::from_millis(50));
+        client.send("x\n");
+        assert_eq!(client.until("\n"), "x\n");
+    }
+    assert_eq!(Client::of(&balancer).get("/").text(), "plain");
+    assert_ne!(client.rest().1, Ended::Silence);
+    balancer.logged(&["\"status\":101", "\"reason\":\"tunnel_idle\""]);
+}
+
+#[test]
+fn without_an_idle_timeout_a_silent_tunnel_stays() {
+    let origin = echoing();
+    let balancer =
+        Balancer::start("", &slots_of(&[&origin], "idle_timeout = \"300ms\"\nrequest_timeout = \"300ms\"\n"));
+    let mut client = tunnel(&balancer);
+    pause(Duration::from_secs(1));
+    client.send("still here\n");
+    assert_eq!(client.until("\n"), "still here\n");
+}
+
+#[test]
+fn the_kernel_asks_both_peers_of_a_tunnel_whether_they_are_still_there() {
+    let origin = echoing();
+    let balancer = Balancer::before(&[&origin]);
+    let _client = tunnel(&balancer);
+    let port = |address: &str| address.rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    let (listens, works) = (balancer.address().port(), port(&origin.address()));
+    for (local, remote) in [(Some(listens), None), (None, Some(works))] {
+        // Everything that was sent is acknowledged a moment later: then only that timer is left.
+        let asked = || keep_alive_timer(local, remote).filter(|seconds| (30.0..=61.0).contains(seconds));
+        eventually(|| format!("a timer of a minute: {:?}", keep_alive_timer(local, remote)), asked);
+    }
+}
+
+/// Seconds until a silent connection of that port is asked, as /proc/net/tcp has it (Documentation/networking/proc_net_tcp.rst).
+fn keep_alive_timer(local: Option<u16>, remote: Option<u16>) -> Option<f64> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let matches = |field: &str, port: Option<u16>| {
+        port.is_none_or(|port| u16::from_str_radix(field.rsplit(':').next().unwrap(), 16) == Ok(port))
+    };
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (timer, hundredths) = fields[5].split_once(':').unwrap();
+        let established = fields[3] == "01";
+        let is_it = established && timer == "02" && matches(fields[1], local) && matches(fields[2], remote);
+        is_it.then(|| u64::from_str_radix(hundredths, 16).unwrap() as f64 / 100.0)
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "peers that are silent on purpose")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
