@@ -4,6 +4,7 @@
 //! [`PLACES`] requests: those beyond are counted, and not named.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ pub struct Noted {
     pub head: Arc<RequestHead>,
     /// Its `X-Request-Id`.
     pub id: [u8; 32],
+    /// Who sent it; `None` where that is not known by an address.
+    pub client: Option<IpAddr>,
     /// When it began.
     pub begun: Instant,
 }
@@ -168,7 +171,7 @@ mod tests {
     fn noted(number: usize) -> Noted {
         let head = RequestHead::parse(format!("GET /{number} HTTP/1.1\r\n\r\n").as_bytes(), Fields::default()).unwrap();
         let id = format!("{number:032}").as_bytes().try_into().unwrap();
-        Noted { head: Arc::new(head), id, begun: Instant::now() }
+        Noted { head: Arc::new(head), id, client: None, begun: Instant::now() }
     }
 
     fn targets(ledger: &Ledger, now: Instant) -> Vec<String> {

@@ -19,7 +19,7 @@ use crate::config::{Address, AmbiguousFields};
 use crate::endpoint::Noted;
 use crate::http1::{BodyLength, RequestHead, ResponseHead};
 use crate::net::Family;
-use crate::pool::{Place, Pool};
+use crate::pool::{Asked, Place, Pool};
 
 /// What stays the same over all attempts at a request.
 pub(super) struct Outbound<'a> {
@@ -54,6 +54,7 @@ impl Outbound<'_> {
             None if place.owns_connection() => None,
             None => upstreams.check_out(&endpoint, repeatable, now),
         };
+        let mut cut = false;
         loop {
             let idle = kept.as_ref().map(|(_, idle)| *idle);
             let mut upstream = match kept.take() {
@@ -67,7 +68,7 @@ impl Outbound<'_> {
                         Poll::Pending => wait_without_reading(cx, exchange).map(Err),
                     });
                     let held = !upload.taken();
-                    let failed = |fault| Failed { fault, sent: false, held, attempts };
+                    let failed = |fault| Failed { fault, sent: false, held, cut, attempts };
                     let opened = opened.await.map_err(failed);
                     opened.inspect_err(|failed| blame(place, failed, upload))?
                 }
@@ -82,14 +83,12 @@ impl Outbound<'_> {
                 Err(fault) => {
                     upload.take_back(&mut upstream);
                     let sent = upstream.written() > Written::Nothing;
-                    Failed { fault, sent, held: !upload.taken(), attempts }
+                    cut |= fault == Fault::ClosedEarly && sent && endpoint.is_of_worker();
+                    Failed { fault, sent, held: !upload.taken(), cut, attempts }
                 }
             };
             if failed.fault == Fault::ClosedEarly && failed.sent {
                 place.cut();
-                if endpoint.is_of_worker() {
-                    self.pool.cut(endpoint.id(), &self.head.method, self.admitted.path());
-                }
             }
             let stale = idle.is_some() && failed.fault == Fault::ClosedEarly;
             match failed.sent {
@@ -104,10 +103,15 @@ impl Outbound<'_> {
         }
     }
 
+    /// What is asked, and by whom.
+    pub(super) fn asked(&self, exchange: &Exchange<'_>) -> Asked<'_> {
+        Asked { method: &self.head.method, path: self.admitted.path(), client: exchange.record.client() }
+    }
+
     /// Puts the request down where it goes, for the case that its worker dies of it.
     pub(super) fn note(&self, exchange: &Exchange<'_>, place: &mut Place) {
-        let begun = exchange.stream.begun();
-        place.note(|| Noted { head: Arc::clone(self.head), id: *exchange.own.id(), begun });
+        let (begun, client) = (exchange.stream.begun(), exchange.record.client());
+        place.note(|| Noted { head: Arc::clone(self.head), id: *exchange.own.id(), client, begun });
     }
 
     /// Sends the request and waits for the head of the answer, whichever comes first.

@@ -1,6 +1,7 @@
 //! One request and its answer: what it waits for, and whom the news of it are told.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -76,6 +77,12 @@ impl<'a> Exchange<'a> {
     /// Its head, as it came.
     pub fn head(&self) -> &Arc<RequestHead> {
         &self.head
+    }
+
+    /// Its client's address, where one client is behind it and not a proxy that does not say who.
+    pub(super) fn one_client(&self) -> Option<IpAddr> {
+        let client = self.record.client();
+        client.filter(|_| !self.client.are_trusted() || client != self.stream.peer().ip())
     }
 
     /// Its story.

@@ -99,13 +99,13 @@ impl Forwarder {
             }
             Box::pin(upload.hold(exchange, pool.buffers().request, self.spool.as_ref())).await?;
         }
-        let wish = Wish::of(pool, &admitted.target, &head.fields, exchange.stream.peer().ip());
+        let wish = Wish::of(pool, &admitted.target, &head.fields, exchange.record.client());
         pool.count_request();
-        let mut tried: Vec<EndpointId> = Vec::new();
+        let (mut tried, mut cut): (Vec<EndpointId>, Vec<EndpointId>) = Default::default();
         let mut turn = 0;
         loop {
             // Asked before each attempt: the last one may have been what killed a worker.
-            if pool.refuses(&head.method, admitted.path()) {
+            if pool.refuses(&outbound.asked(exchange)) {
                 return Err(Fault::QueryOfDeath);
             }
             let mut place = if pool.has_slots() {
@@ -115,7 +115,7 @@ impl Forwarder {
                 pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?.into()
             };
             // It may have waited while others of its kind killed workers.
-            if pool.has_slots() && pool.refuses(&head.method, admitted.path()) {
+            if pool.has_slots() && pool.refuses(&outbound.asked(exchange)) {
                 return Err(Fault::QueryOfDeath);
             }
             outbound.note(exchange, &mut place);
@@ -129,13 +129,21 @@ impl Forwarder {
                 }
                 Err(failed) => failed,
             };
-            Self::go_on_after(failed, &outbound, exchange, &place)?;
-            tried.push(place.endpoint().id());
+            let endpoint = place.endpoint().id();
+            cut.extend(failed.cut.then_some(endpoint));
+            if let Err(fault) = Self::go_on_after(failed, &outbound, exchange, &place, &cut) {
+                drop(place);
+                if failed.cut {
+                    Box::pin(pool.until_known(endpoint, &outbound.asked(exchange))).await;
+                }
+                return Err(fault);
+            }
+            tried.push(endpoint);
             turn = place.turn();
         }
     }
 
-    /// Tells of a failed attempt, and that another follows it.
+    /// Tells of a failed attempt, and that another follows it. `cut` are the workers that have cut the request off.
     ///
     /// # Errors
     /// What the client is to be told, where none does.
@@ -144,6 +152,7 @@ impl Forwarder {
         outbound: &Outbound<'_>,
         exchange: &mut Exchange<'_>,
         place: &Place,
+        cut: &[EndpointId],
     ) -> Result<(), Fault> {
         let (pool, endpoint) = (outbound.pool, place.endpoint());
         let name = &**endpoint.name();
@@ -160,7 +169,8 @@ impl Forwarder {
         }
         // What never left cannot amplify an outage, so it draws on no budget.
         let within_budget = || !failed.sent || pool.may_retry(Instant::now());
-        if !(may_retry(failed, &outbound.head.method, pool.attempts_max()) && within_budget()) {
+        let may = may_retry(failed, &outbound.head.method, pool.attempts_max());
+        if !(may && pool.may_repeat(&outbound.asked(exchange), cut) && within_budget()) {
             return Err(failed.fault);
         }
         exchange.record.retried(failed.fault.reason());
@@ -192,7 +202,7 @@ impl Forwarder {
         let head = upstream.answer();
         upload.answered();
         exchange.waits.over();
-        pool.answered(&outbound.head.method, outbound.admitted.path());
+        pool.answered(&outbound.asked(exchange));
         let one_message_only = head.version == Version::Http10;
         let said = fields::to_client(head, length);
         judge(&mut place, head.status);

@@ -25,8 +25,7 @@ pub(super) async fn place(
     streams: bool,
 ) -> Result<Place, Fault> {
     let kind = Kind::of(&outbound.head.method, outbound.admitted.path());
-    // Behind a trusted proxy or a Unix socket are many clients.
-    let client = exchange.stream.peer().ip().filter(|_| !exchange.client.are_trusted());
+    let client = exchange.one_client();
     let mut waiting = match pool.claim_slot(&Ask { wish, tried, kind, client, turn, streams }) {
         Claim::Place(place) => return Ok(place),
         Claim::Refused(refused) => return Err(refused.into()),

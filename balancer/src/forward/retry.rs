@@ -13,6 +13,8 @@ pub(super) struct Failed {
     pub(super) sent: bool,
     /// Whether all of the request can be sent once more: it has no body, or none of it was taken yet.
     pub(super) held: bool,
+    /// Whether the endpoint, a worker's, has closed the connection without an answer: it may be dying.
+    pub(super) cut: bool,
     /// Attempts so far, this one included.
     pub(super) attempts: u32,
 }
@@ -38,7 +40,7 @@ mod tests {
     use super::*;
 
     fn may(fault: Fault, sent: bool, method: &Method) -> bool {
-        may_retry(Failed { fault, sent, held: true, attempts: 1 }, method, 3)
+        may_retry(Failed { fault, sent, held: true, cut: false, attempts: 1 }, method, 3)
     }
 
     #[test]
@@ -69,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_gone_attempts_that_are_used_up_and_faults_of_others_are_final() {
-        let failed = Failed { fault: Fault::ConnectFailed, sent: false, held: true, attempts: 1 };
+        let failed = Failed { fault: Fault::ConnectFailed, sent: false, held: true, cut: false, attempts: 1 };
         assert!(!may_retry(Failed { held: false, ..failed }, &Method::GET, 3));
         assert!(!may_retry(Failed { attempts: 3, ..failed }, &Method::GET, 3));
         assert!(!may_retry(Failed { fault: Fault::SlowBody, ..failed }, &Method::GET, 3));

@@ -69,6 +69,11 @@ impl Record {
         }
     }
 
+    /// Who sent the request; `None` where that is not known by an address.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.head.client
+    }
+
     /// A route was found.
     pub fn routed(&mut self, pool: &Arc<str>) {
         self.pool = Some(Arc::clone(pool));

@@ -19,6 +19,7 @@ mod query_of_death;
 mod queue;
 mod retry_budget;
 mod slots;
+mod suspects;
 mod waiting;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,12 +27,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use http::Method;
 use rand::Rng;
 use tokio::sync::Notify;
 
 use crate::config::{self, UpstreamTimeouts};
-use crate::endpoint::{Endpoint, EndpointId, InFlight, Noted};
+use crate::endpoint::{Endpoint, EndpointId, InFlight};
 use crate::pick::Turn;
 pub use affinity::Affinity;
 pub use forecast::Kind;
@@ -46,6 +46,7 @@ use queue::Queue;
 pub use queue::{Ask, Figures, Reason, Refused};
 use retry_budget::RetryBudget;
 pub use slots::{Claim, Reservation};
+pub use suspects::{Asked, Led, Refusal, Whom};
 pub use waiting::Waiting;
 
 /// A pool and what is remembered of it between requests.
@@ -237,30 +238,6 @@ impl Pool {
     pub fn may_retry(&self, now: Instant) -> bool {
         let requests = self.requests.load(Ordering::Relaxed);
         self.retries.lock().unwrap_or_else(PoisonError::into_inner).withdraw(requests, now)
-    }
-
-    /// Whether requests like this have killed too many workers within the last minute.
-    pub fn refuses(&self, method: &Method, path: &str) -> bool {
-        self.query_of_death.refuses(method, path, self.deaths_max, Instant::now)
-    }
-
-    /// A worker has closed such a request's connection without an answer: it may be dying of it.
-    pub fn cut(&self, worker: EndpointId, method: &Method, path: &str) {
-        if self.deaths_max > 0 {
-            self.query_of_death.cut(worker, method, path, Instant::now());
-        }
-    }
-
-    /// A worker has answered such a request.
-    pub fn answered(&self, method: &Method, path: &str) {
-        self.query_of_death.answered(method, path);
-    }
-
-    /// A worker has died with these requests in flight; returns the methods and paths that are refused from now on, after
-    /// `deaths_max` deaths.
-    pub fn worker_died(&self, worker: EndpointId, requests: &[Noted], deaths_max: u32) -> Vec<(Method, String)> {
-        let requests: Vec<_> = requests.iter().map(|noted| (noted.head.method.clone(), noted.path())).collect();
-        self.query_of_death.died(worker, &requests, deaths_max, Instant::now())
     }
 
     /// Whether a worker that does not answer within the time for that is to be replaced.

@@ -249,6 +249,7 @@ mod tests {
                 RequestHead::parse(format!("POST {target} HTTP/1.1\r\n\r\n").as_bytes(), Fields::default()).unwrap(),
             ),
             id: *b"000000000000000000000000000000a1",
+            client: None,
             begun: obituary().at,
         };
         let at = obituary().at;

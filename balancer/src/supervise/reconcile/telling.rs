@@ -1,5 +1,6 @@
 //! What is said of workers, and learned, when they are late or end.
 
+use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Reconciler;
 use crate::endpoint::EndpointId;
+use crate::pool::{Led, Refusal, Whom};
 use crate::supervise::event::{EventKind, WorkerEvent};
 use crate::supervise::jobs::Failures;
 use crate::supervise::life::{Event, State};
@@ -108,10 +110,9 @@ impl Reconciler {
         }
         let deaths_max = self.workers[at].settings.query_of_death;
         let Some(endpoint) = endpoint else { return };
-        for (method, path) in self.pool.worker_died(endpoint, &obituary.requests, deaths_max) {
-            let text = format!(
-                "{method} {path} was in flight when workers died, {deaths_max} times within a minute: it is answered 503 for a minute"
-            );
+        let named = format!("{} (pid {})", obituary.name, obituary.pid);
+        for refusal in self.pool.worker_died(endpoint, &named, &obituary.requests, deaths_max) {
+            let text = refused(&refusal);
             tracing::error!("{text}");
             self.emit(at, EventKind::QueryOfDeath, text);
         }
@@ -141,3 +142,30 @@ impl Reconciler {
         WorkerEvent { pool, worker: name, pid: worker.pid(), kind, text }
     }
 }
+
+/// `POST /a was in flight when workers died, 3 times within a minute (app.1 (pid 7) 4.1 s ago, client 192.0.2.7, id 3f…; …): it is
+/// answered 503 for a minute for client 192.0.2.7`.
+fn refused(refusal: &Refusal) -> String {
+    let Refusal { method, path, whom, deaths } = refusal;
+    let client = |ip: Option<IpAddr>| ip.map_or_else(|| "clients without an address".to_owned(), |ip| format!("client {ip}"));
+    let led = |death: &Led| {
+        let (ago, id) = (seconds(death.ago), String::from_utf8_lossy(&death.id));
+        format!("{} {ago} ago, {}, id {id}", death.worker, client(death.client))
+    };
+    let mut told: Vec<String> = deaths.iter().rev().take(TOLD_MAX).rev().map(led).collect();
+    if deaths.len() > told.len() {
+        told.insert(0, format!("{} before them", deaths.len() - told.len()));
+    }
+    let whom = match whom {
+        Whom::Client(address) => client(*address),
+        Whom::Everybody => "everybody: different clients had sent it, and none was answered in between".to_owned(),
+    };
+    let (count, told) = (deaths.len(), told.join("; "));
+    format!(
+        "{method} {path} was in flight when workers died, {count} times within a minute ({told}): it is answered 503 for a minute \
+         for {whom}"
+    )
+}
+
+/// Deaths that are named in one line.
+const TOLD_MAX: usize = 10;

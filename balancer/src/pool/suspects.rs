@@ -1,0 +1,300 @@
+//! What workers may have died of: pure.
+//!
+//! Decides which method and path is refused for a while, for whom, and of which deaths that follows. Called by
+//! [`super::query_of_death`] under its lock. Never counts what has not killed: a closed connection is no death.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Method;
+
+use crate::endpoint::EndpointId;
+
+/// What was asked, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path, without the query.
+    pub path: &'a str,
+    /// Who sent it; those without an address count as one.
+    pub client: Option<IpAddr>,
+}
+
+/// From now on these are refused for a minute.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Their method.
+    pub method: Method,
+    /// Their path.
+    pub path: String,
+    /// Who is refused.
+    pub whom: Whom,
+    /// The deaths that led to it, oldest first.
+    pub deaths: Vec<Led>,
+}
+
+/// Who is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// The client of that address, or those without one.
+    Client(Option<IpAddr>),
+    /// Whoever asks.
+    Everybody,
+}
+
+/// One of the deaths that led to a refusal.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Led {
+    /// The worker that died, for people.
+    pub worker: Arc<str>,
+    /// How long ago.
+    pub ago: Duration,
+    /// Who had sent the request that it had in flight.
+    pub client: Option<IpAddr>,
+    /// The id of that request.
+    pub id: [u8; 32],
+}
+
+/// A worker that has died.
+#[derive(Debug)]
+pub(super) struct Dead {
+    pub(super) worker: EndpointId,
+    pub(super) named: Arc<str>,
+}
+
+/// What was in flight when workers died. Its size is bounded.
+#[derive(Debug, Default)]
+pub(super) struct Suspects(Vec<Suspect>);
+
+#[derive(Debug)]
+struct Suspect {
+    method: Method,
+    path: Box<str>,
+    /// Oldest first, each worker once.
+    deaths: Vec<Death>,
+    /// When a worker answered it last, whoever had asked.
+    answered: Option<Instant>,
+    /// Who is refused, and until when.
+    refused: Vec<(Whom, Instant)>,
+}
+
+#[derive(Debug)]
+struct Death {
+    worker: EndpointId,
+    named: Arc<str>,
+    at: Instant,
+    /// Who had it in flight, each client once, and the id of the request.
+    clients: Vec<(Option<IpAddr>, [u8; 32])>,
+}
+
+impl Suspects {
+    /// A worker has died with these in flight, each with its id; returns what is refused from now on.
+    pub(super) fn died(
+        &mut self,
+        dead: &Dead,
+        requests: &[(Asked<'_>, [u8; 32])],
+        deaths_max: u32,
+        now: Instant,
+    ) -> Vec<Refusal> {
+        self.forget(now);
+        if deaths_max == 0 {
+            return Vec::new();
+        }
+        let counted = requests.iter().filter(|(asked, _)| asked.path.len() <= PATH_BYTES_MAX);
+        for (asked, id) in counted.clone() {
+            self.suspect(asked).add(dead, (asked.client, *id), now);
+        }
+        let mut refusals = Vec::new();
+        for (asked, _) in counted {
+            let Some(suspect) = self.find_mut(asked) else { continue };
+            refusals.extend(suspect.refuse(Whom::Client(asked.client), deaths_max, now));
+            refusals.extend(suspect.refuse(Whom::Everybody, deaths_max, now));
+        }
+        refusals
+    }
+
+    /// Whether it must not reach a worker.
+    pub(super) fn refuses(&mut self, asked: &Asked<'_>, now: Instant) -> bool {
+        self.forget(now);
+        let client = Whom::Client(asked.client);
+        self.find(asked).is_some_and(|it| it.is_refused(client) || it.is_refused(Whom::Everybody))
+    }
+
+    /// A worker has answered it, and lives: what this client asks is innocent, and nobody is refused for what others do.
+    pub(super) fn answered(&mut self, asked: &Asked<'_>, now: Instant) {
+        if let Some(suspect) = self.find_mut(asked) {
+            suspect.answered = Some(now);
+            // What is refused and answered all the same was under way before.
+            if !suspect.is_refused(Whom::Client(asked.client)) {
+                suspect.acquit(asked.client);
+            }
+        }
+        self.0.retain(Suspect::is_one);
+    }
+
+    /// Workers other than these that died with it in flight, as far as this client is not acquitted of it.
+    pub(super) fn deaths(&mut self, asked: &Asked<'_>, besides: &[EndpointId], now: Instant) -> usize {
+        self.forget(now);
+        let of = |it: &Suspect| it.of(asked.client).filter(|death| !besides.contains(&death.worker)).count();
+        self.find(asked).map_or(0, of)
+    }
+
+    /// Whether that worker is known to have died with it in flight.
+    pub(super) fn knows(&self, worker: EndpointId, asked: &Asked<'_>) -> bool {
+        self.find(asked).is_some_and(|it| it.deaths.iter().any(|death| death.worker == worker))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn find(&self, asked: &Asked<'_>) -> Option<&Suspect> {
+        self.0.iter().find(|suspect| suspect.is(asked))
+    }
+
+    fn find_mut(&mut self, asked: &Asked<'_>) -> Option<&mut Suspect> {
+        self.0.iter_mut().find(|suspect| suspect.is(asked))
+    }
+
+    /// The one there is, or a new one. In a full table the oldest gives way, of those that are not refused if there is one.
+    fn suspect(&mut self, asked: &Asked<'_>) -> &mut Suspect {
+        let at = self.0.iter().position(|suspect| suspect.is(asked)).unwrap_or_else(|| {
+            if self.0.len() == SUSPECTS_MAX {
+                self.0.remove(self.0.iter().position(|suspect| suspect.refused.is_empty()).unwrap_or(0));
+            }
+            let (method, path) = (asked.method.clone(), asked.path.into());
+            self.0.push(Suspect { method, path, deaths: Vec::new(), answered: None, refused: Vec::new() });
+            self.0.len() - 1
+        });
+        &mut self.0[at]
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.0.iter_mut().for_each(|suspect| suspect.forget(now));
+        self.0.retain(Suspect::is_one);
+    }
+}
+
+impl Suspect {
+    fn is(&self, asked: &Asked<'_>) -> bool {
+        self.method == *asked.method && *self.path == *asked.path
+    }
+
+    /// Whether there is still something against it.
+    fn is_one(&self) -> bool {
+        !self.deaths.is_empty() || !self.refused.is_empty()
+    }
+
+    fn is_refused(&self, whom: Whom) -> bool {
+        self.refused.iter().any(|(refused, _)| *refused == whom)
+    }
+
+    fn add(&mut self, dead: &Dead, request: (Option<IpAddr>, [u8; 32]), now: Instant) {
+        let at = self.deaths.iter().position(|death| death.worker == dead.worker).unwrap_or_else(|| {
+            if self.deaths.len() == DEATHS_MAX {
+                self.deaths.remove(0);
+            }
+            let (worker, named) = (dead.worker, Arc::clone(&dead.named));
+            self.deaths.push(Death { worker, named, at: now, clients: Vec::new() });
+            self.deaths.len() - 1
+        });
+        let death = &mut self.deaths[at];
+        // Twice in flight at one death is one death.
+        if !death.is_of(request.0) {
+            death.clients.push(request);
+        }
+    }
+
+    /// Refuses it to somebody, if enough have died of it and he is not refused already.
+    fn refuse(&mut self, whom: Whom, deaths_max: u32, now: Instant) -> Option<Refusal> {
+        let deaths: Vec<&Death> = match whom {
+            _ if self.is_refused(whom) || self.refused.len() == REFUSED_MAX => return None,
+            Whom::Client(client) => self.of(client).collect(),
+            Whom::Everybody => self.unanswered(),
+        };
+        let enough = match whom {
+            Whom::Client(_) => true,
+            Whom::Everybody => have_different_clients(&deaths),
+        };
+        if !enough || deaths.len() < deaths_max as usize {
+            return None;
+        }
+        let deaths = deaths.into_iter().filter_map(|death| death.led_to(whom, now)).collect();
+        self.refused.push((whom, now + REFUSED_FOR));
+        Some(Refusal { method: self.method.clone(), path: self.path.to_string(), whom, deaths })
+    }
+
+    fn of(&self, client: Option<IpAddr>) -> impl Iterator<Item = &Death> {
+        self.deaths.iter().filter(move |death| death.is_of(client))
+    }
+
+    /// The deaths since it was answered last.
+    fn unanswered(&self) -> Vec<&Death> {
+        self.deaths.iter().filter(|death| self.answered.is_none_or(|answered| death.at > answered)).collect()
+    }
+
+    fn acquit(&mut self, client: Option<IpAddr>) {
+        self.deaths.iter_mut().for_each(|death| death.clients.retain(|(other, _)| *other != client));
+        self.deaths.retain(|death| !death.clients.is_empty());
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.deaths.retain(|death| now.saturating_duration_since(death.at) < COUNTED_FOR);
+        for at in (0..self.refused.len()).rev() {
+            if self.refused[at].1 <= now {
+                // It begins anew.
+                match self.refused.swap_remove(at).0 {
+                    Whom::Client(client) => self.acquit(client),
+                    Whom::Everybody => self.deaths.clear(),
+                }
+            }
+        }
+    }
+}
+
+impl Death {
+    fn is_of(&self, client: Option<IpAddr>) -> bool {
+        self.clients.iter().any(|(other, _)| *other == client)
+    }
+
+    fn led_to(&self, whom: Whom, now: Instant) -> Option<Led> {
+        let is_his = |client| whom == Whom::Everybody || whom == Whom::Client(client);
+        let (client, id) = *self.clients.iter().find(|(client, _)| is_his(*client))?;
+        Some(Led { worker: Arc::clone(&self.named), ago: now.saturating_duration_since(self.at), client, id })
+    }
+}
+
+/// Whether there are three deaths without a client in common: whoever is there whenever a worker dies is one cause, however
+/// many others were there too.
+fn have_different_clients(deaths: &[&Death]) -> bool {
+    let mut deaths = deaths.to_vec();
+    deaths.sort_by_key(|death| death.clients.len());
+    let mut apart: Vec<&Death> = Vec::new();
+    for death in deaths {
+        let shares = |other: &&Death| other.clients.iter().any(|(client, _)| death.is_of(*client));
+        if !apart.iter().any(shares) {
+            apart.push(death);
+        }
+        if apart.len() == CLIENTS_MIN {
+            return true;
+        }
+    }
+    false
+}
+
+const COUNTED_FOR: Duration = Duration::from_secs(60);
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// One client, or two that are one person's, refuse nothing to others.
+const CLIENTS_MIN: usize = 3;
+const SUSPECTS_MAX: usize = 256;
+/// Of one method and path: as many as `query_of_death` may ask for.
+const DEATHS_MAX: usize = 100;
+/// Clients, and everybody.
+const REFUSED_MAX: usize = 256;
+const PATH_BYTES_MAX: usize = 2_048;
+
+#[cfg(test)]
+#[path = "suspects_tests.rs"]
+mod tests;
