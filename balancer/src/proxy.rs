@@ -110,13 +110,19 @@ impl Proxy {
     /// A request begins, and its story; `None` where there is no request.
     fn begin<'a>(&self, client: &'a ClientFields, stream: &'a mut Stream) -> Option<Exchange<'a>> {
         let request = Arc::clone(stream.head()?);
-        let (record, id) = self.record(stream.peer(), stream.begun(), Some(request));
+        let peer = stream.peer().ip();
+        // Asked of those alone whose word counts: others pay nothing for it.
+        let who = match client.are_trusted() {
+            true => forward::client_behind(&request.fields, peer, &self.shared.trusted),
+            false => peer,
+        };
+        let (record, id) = self.record(who, stream.begun(), Some(request));
         Exchange::new(stream, client, id, record)
     }
 
-    fn record(&self, peer: Peer, begun: Instant, request: Option<Arc<RequestHead>>) -> (Record, RequestId) {
+    fn record(&self, client: Option<IpAddr>, begun: Instant, request: Option<Arc<RequestHead>>) -> (Record, RequestId) {
         let id = self.ids.borrow_mut().next(begun);
-        let head = Head { begun, client: peer.ip(), request, id: *id.id() };
+        let head = Head { begun, client, request, id: *id.id() };
         (Record::new(&self.observer, head), id)
     }
 }
@@ -136,7 +142,7 @@ impl Service for Proxy {
     }
 
     fn refused(&self, peer: Peer, begun: Instant, refusal: Refusal) -> String {
-        let (mut record, id) = self.record(peer, begun, None);
+        let (mut record, id) = self.record(peer.ip(), begun, None);
         record.rejected(refusal.status(), refusal.reason());
         id.text().to_owned()
     }

@@ -63,7 +63,7 @@ impl ClientFields {
     }
 
     /// Whether the client is a proxy of ours, so that others stand behind its address.
-    pub(super) fn are_trusted(&self) -> bool {
+    pub fn are_trusted(&self) -> bool {
         self.trusted
     }
 

@@ -6,6 +6,7 @@
 mod admit;
 mod attempt;
 mod body;
+mod client;
 mod error;
 mod exchange;
 mod fields;
@@ -38,6 +39,7 @@ use crate::pool::{Place, Pool, Wish};
 use crate::spool::Spool;
 pub use admit::{Admitted, admit};
 use attempt::Outbound;
+pub use client::client_behind;
 pub use error::{Fault, Party};
 pub use exchange::Exchange;
 use fields::Said;

@@ -100,7 +100,7 @@ impl Fields {
     }
 
     /// The values of all fields of that name.
-    pub fn all(&self, name: Name) -> impl Iterator<Item = &[u8]> + Clone {
+    pub fn all(&self, name: Name) -> impl DoubleEndedIterator<Item = &[u8]> + Clone {
         self.list.iter().filter(move |field| field.name == name).map(|field| field.of(&self.bytes).value)
     }
 

@@ -33,7 +33,7 @@ pub struct Record {
 pub struct Head {
     /// When its first byte arrived.
     pub begun: Instant,
-    /// Who sent it; `None` for a Unix socket.
+    /// Who sent it, as far as trusted proxies say; `None` where there is no address.
     pub client: Option<IpAddr>,
     /// All it said; `None` when there was nothing to read.
     pub request: Option<Arc<RequestHead>>,

@@ -10,6 +10,7 @@ mod cli;
 mod cli_serve;
 mod cli_sockets;
 mod cli_workers;
+mod clients;
 mod demo;
 mod drain;
 mod early_answers;
