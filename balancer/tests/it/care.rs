@@ -58,23 +58,25 @@ fn a_path_that_workers_die_of_is_refused_and_others_are_served() {
 }
 
 #[test]
-fn a_get_that_workers_die_of_takes_no_more_of_them_than_allowed() {
-    let program = Program::serve_ready("get-of-death", &workers(4), 4);
-    // It is tried three times; a death counts as soon as it is known.
+fn a_get_that_workers_die_of_takes_two_with_it_and_its_client_no_more_than_allowed() {
+    let program = Program::serve_ready("get-of-death", &workers(5), 5);
+    // It is tried three times where nobody dies of it.
     let (status, body) = get(program.address(), "/crash").unwrap();
-    assert!(matches!(status, 502 | 503), "{status} {body}");
-    program.stderr.until("GET /crash was in flight when workers died, 3 times within a minute");
+    assert!(status == 502 && body.contains("closed_early"), "{status} {body}");
+    assert_eq!(program.stderr.until_count(" died: ", 2).matches(" died: ").count(), 2);
+    let (status, body) = get(program.address(), "/crash").unwrap();
+    assert!(status == 502 && body.contains("closed_early"), "{status} {body}");
+    program.stderr.until("GET /crash was in flight when workers died, 3 times within a minute (app.");
     for _ in 0..10 {
         let (status, body) = get(program.address(), "/crash").unwrap();
         assert!(status == 503 && body.contains("query_of_death"), "{status} {body}");
     }
-    program.stderr.until_count(" died: ", 3);
-    assert_eq!(program.stderr.now().matches(" died: ").count(), 3);
+    assert_eq!(program.stderr.until_count(" died: ", 3).matches(" died: ").count(), 3);
 }
 
 #[test]
-fn a_path_that_workers_die_of_is_refused_before_their_deaths_are_known() {
-    // One that asks again without a pause is faster than the collecting of dead processes.
+fn one_that_asks_again_at_once_is_told_of_a_failure_when_the_death_counts() {
+    // Else it would be faster than the collecting of dead processes.
     for slots in ["", "slots = 1\n"] {
         let config = workers(6).replace("[pool.app.workers]", &format!("[pool.app]\n{slots}[pool.app.workers]"));
         let program = Program::serve_ready("death-unknown", &config, 6);
@@ -83,6 +85,87 @@ fn a_path_that_workers_die_of_is_refused_before_their_deaths_are_known() {
         program.stderr.until("POST /crash was in flight when workers died, 3 times within a minute");
         assert_eq!(program.stderr.until_count(" died: ", 3).matches(" died: ").count(), 3);
     }
+}
+
+#[test]
+fn who_kills_is_refused_alone_until_three_clients_have_killed() {
+    let config = format!("trusted_proxies = [\"127.0.0.1\"]\n{}", workers(8));
+    let program = Program::serve_ready("death-by-client", &config, 8);
+    let crash = |client: &str| post_as(program.address(), "/crash", &format!("X-Forwarded-For: 6.6.6.6, {client}\r\n"));
+    assert_eq!([(); 5].map(|()| crash("192.0.2.1").0), [502, 502, 502, 503, 503]);
+    let log = program.stderr.until("is answered 503 for a minute for client 192.0.2.1");
+    let line = log.lines().find(|line| line.contains("POST /crash was in flight")).unwrap();
+    let named = line.matches(" (pid ").count();
+    assert_eq!((named, line.matches(", client 192.0.2.1, id ").count()), (3, 3), "{line}");
+    let id = line.split(", id ").nth(1).unwrap().get(..32).unwrap();
+    program.stdout.until(&format!("id={id}"));
+    // Another reaches a worker, and so does a third.
+    assert_eq!(crash("192.0.2.2").0, 502);
+    assert_eq!(crash("2001:db8::3").0, 502);
+    program.stderr.until("is answered 503 for a minute for everybody");
+    let (status, body) = crash("192.0.2.4");
+    assert!(status == 503 && body.contains("query_of_death"), "{status} {body}");
+    assert_eq!(post_as(program.address(), "/echo", "X-Forwarded-For: 192.0.2.1\r\n").0, 200, "other paths");
+    assert_eq!(program.stderr.until_count(" died: ", 5).matches(" died: ").count(), 5);
+}
+
+#[test]
+fn an_answer_in_between_keeps_a_path_open_to_everybody() {
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]\n[pool.app.workers]\ncommand = {ODD}\ncount = 8\n"
+    );
+    let program = Program::serve_ready("death-between", &config, 8);
+    let login = |client: u8, more: &str| {
+        post_as(program.address(), "/login", &format!("X-Forwarded-For: 192.0.2.{client}\r\n{more}")).0
+    };
+    for killer in 1..=4 {
+        assert_eq!(login(killer, "X-Die: 1\r\n"), 502);
+        program.stderr.until_count(" died: ", killer.into());
+        assert_eq!(login(100, ""), 200, "an innocent client");
+    }
+    assert_eq!([(); 3].map(|()| login(1, "X-Die: 1\r\n")), [502, 502, 503], "with the one before, three");
+    assert_eq!((login(1, ""), login(100, "")), (503, 200));
+}
+
+#[test]
+fn connections_that_workers_close_without_dying_refuse_nothing_and_take_two_tries() {
+    for slots in ["", "slots = 1\n"] {
+        let config =
+            format!("listen = \"127.0.0.1:0\"\n[pool.app]\n{slots}[pool.app.workers]\ncommand = {ODD}\ncount = 4\n");
+        let program = Program::serve_ready("closed-alive", &config, 4);
+        let address = program.address();
+        for method in ["POST", "GET"] {
+            for _ in 0..8 {
+                assert_eq!(request(address, method, "/login", "X-Bad: 1\r\n").0, 502);
+                assert_eq!(request(address, method, "/login", "").0, 200);
+            }
+        }
+        let log = program.stdout.until_count("reason=closed_early", 16);
+        let tries = |count: u32| log.lines().filter(|line| line.contains(&format!("attempts={count} "))).count();
+        assert_eq!((tries(2), tries(3)), (8, 0), "{log}");
+        let said = program.stderr.now();
+        assert!(!said.contains(" died: ") && !said.contains("was in flight"), "{said}");
+    }
+}
+
+/// Closes the connection of a request with `X-Bad`, dies of one with `X-Die`, and answers all others.
+const ODD: &str = r#"["python3", "-c", "import os,socket,sys,threading\ns=socket.create_server(('127.0.0.1',int(sys.argv[1])),backlog=99)\ndef one(c):\n b=b''\n while 1:\n  while b'\\r\\n\\r\\n' not in b:\n   d=c.recv(9999)\n   if not d: return\n   b+=d\n  h,b=b.split(b'\\r\\n\\r\\n',1)\n  if b'X-Die' in h: os._exit(3)\n  if b'X-Bad' in h: return c.close()\n  c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok')\nwhile 1: threading.Thread(target=one,args=(s.accept()[0],),daemon=True).start()\n", "{port}"]"#;
+
+/// As [`request`], a POST.
+fn post_as(address: SocketAddr, target: &str, fields: &str) -> (u16, String) {
+    request(address, "POST", target, fields)
+}
+
+/// The status and the body that a request without a body is answered with.
+fn request(address: SocketAddr, method: &str, target: &str, fields: &str) -> (u16, String) {
+    let head =
+        format!("{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n{fields}\r\n");
+    let mut connection = connect(address);
+    connection.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), body.to_owned())
 }
 
 #[test]
