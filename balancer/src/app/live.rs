@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::listeners::Listening;
+use super::memory::Memory;
 use crate::admin::{Instance, Served, ServedPool, note};
 use crate::config::{self, Config};
 use crate::listen::Control;
@@ -41,6 +42,7 @@ pub(super) struct Live {
     /// By pool.
     pub(super) probers: BTreeMap<String, Prober>,
     pub(super) permits: Permits,
+    pub(super) memory: Arc<Memory>,
     pub(super) writer: Writer,
     pub(super) files: Files,
     pub(super) ports: Ports,
@@ -53,7 +55,9 @@ pub(super) struct Live {
 impl Live {
     /// A pool with whatever belongs to it, its workers on their way.
     pub(super) fn begin(&mut self, config: &config::Pool) -> ServedPool {
-        self.begin_with(Pool::new(config), Journal::new(LOG_BYTES), config)
+        let pool = Pool::new(config);
+        self.memory.recall(&pool);
+        self.begin_with(pool, Journal::new(LOG_BYTES), config)
     }
 
     /// The same for a pool that is there and gets workers.

@@ -8,6 +8,7 @@ mod failure;
 mod limits;
 mod listeners;
 mod live;
+mod memory;
 mod plan;
 mod privileges;
 mod reload;
@@ -37,6 +38,7 @@ use crate::supervise::{Files, Ports, Reaper, Sockets, who_listens};
 pub use failure::Failure;
 use listeners::Listening;
 use live::Live;
+use memory::Memory;
 use signals::{Order, Signals};
 
 /// Where a configuration comes from.
@@ -118,6 +120,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         drain_timeout: watch::Sender::new(config.drain_timeout),
         probers: BTreeMap::new(),
         permits: Permits::default(),
+        memory: Memory::open(&origin.name, config),
         writer: writer.clone(),
         files: Files::default(),
         ports: Ports::default(),
@@ -138,11 +141,12 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let notifier =
         tokio::spawn(start::tell_when_ready(live.supervisors().iter().map(|supervisor| supervisor.watch()).collect()));
 
-    let tending = tokio::spawn(start::tend(Arc::clone(&instance)));
+    let tending = tokio::spawn(start::tend(Arc::clone(&instance), live.permits.clone(), Arc::clone(&live.memory)));
     let (now, outcome) = until_stopped(&mut live, &mut signals, &mut ends, writer).await;
     notifier.abort();
     tending.abort();
     stopping(&live, &instance, &mut signals, (&drain, &mut ends), now).await;
+    live.memory.save(live.pools.iter().map(|served| &served.pool)).await;
     // Whoever waits for the end learns it by the end of the connection.
     drop(admin);
     outcome

@@ -63,6 +63,7 @@ impl Plan {
         for (key, differs) in [
             ("connections_max", old.connections_max != new.connections_max),
             ("drain_timeout", old.drain_timeout != new.drain_timeout),
+            ("state_dir", old.state_dir != new.state_dir),
         ] {
             plan.applied.extend(differs.then(|| key.to_owned()));
         }
@@ -96,6 +97,7 @@ impl Plan {
             listen,
             connections_max,
             drain_timeout,
+            state_dir,
             pools,
             routes,
             threads: _,
@@ -106,7 +108,7 @@ impl Plan {
             access_log: _,
             admin: _,
         } = new;
-        Config { listen, connections_max, drain_timeout, pools, routes, ..old.clone() }
+        Config { listen, connections_max, drain_timeout, state_dir, pools, routes, ..old.clone() }
     }
 
     /// Whether there is nothing to do.

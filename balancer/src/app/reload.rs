@@ -117,7 +117,11 @@ impl Live {
         let old = std::mem::replace(&mut self.config, new);
         let said = std::mem::replace(&mut self.file, file);
         self.drain_timeout.send_replace(self.config.drain_timeout);
+        self.memory.configure(&self.config);
+        // Some may have slots now that had none.
+        self.pools.iter().for_each(|served| self.memory.recall(&served.pool));
         let gone: Vec<ServedPool> = before.iter().filter(|served| is_gone(served, plan)).cloned().collect();
+        gone.iter().for_each(|served| self.memory.note(&served.pool));
         let ending = before
             .iter()
             .filter(|served| gone.iter().any(|one| Arc::ptr_eq(&one.pool, &served.pool)) || ends(served, plan));

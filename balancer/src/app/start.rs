@@ -13,10 +13,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 
 use super::failure::Failure;
+use super::memory::{LOOKS, Memory};
 use crate::admin::Instance;
 use crate::config::{self, Config, Pool as PoolConfig};
 use crate::listen::{Listener, Server};
 use crate::observe::Writer;
+use crate::probe::{Permits, Scout};
 use crate::proxy::{Proxy, Shared};
 use crate::spool::Spool;
 use crate::supervise::Status;
@@ -108,11 +110,17 @@ pub(super) fn spool(config: &config::Spool) -> Result<Option<Spool>, Failure> {
     }
 }
 
-/// Looks after queues and idle connections that belong to no thread.
-pub(super) async fn tend(instance: Arc<Instance>) {
-    loop {
+/// Looks after queues, idle connections that belong to no thread, ejected endpoints, and what is to be remembered.
+pub(super) async fn tend(instance: Arc<Instance>, permits: Permits, memory: Arc<Memory>) {
+    let mut scout = Scout::new(permits);
+    for look in 1.. {
         tokio::time::sleep(TEND).await;
-        instance.served.load().pools.iter().for_each(|served| served.pool.tend(Instant::now()));
+        let served = instance.served.load_full();
+        served.pools.iter().for_each(|served| served.pool.tend(Instant::now()));
+        scout.look(served.pools.iter().map(|served| &served.pool));
+        if look % LOOKS == 0 {
+            memory.save(served.pools.iter().map(|served| &served.pool)).await;
+        }
     }
 }
 
@@ -138,6 +146,6 @@ fn describe(pool: &PoolConfig) -> String {
     endpoints.into_iter().chain(workers).collect::<Vec<_>>().join(", ")
 }
 
-const TEND: Duration = Duration::from_millis(500);
+pub(super) const TEND: Duration = Duration::from_millis(500);
 /// Below it a busy evening runs out of them.
 const DESCRIPTORS_FEW: u64 = 4_096;

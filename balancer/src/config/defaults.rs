@@ -20,6 +20,7 @@ impl Config {
             spool: Spool { directory: None, bytes_max: 1 << 30 },
             drain_timeout: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
+            state_dir: None,
             identity: Identity::default(),
             routes: vec![Route::all(pool.name.clone())],
             pools: vec![pool],

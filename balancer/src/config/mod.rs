@@ -33,6 +33,7 @@ mod top;
 mod units;
 mod workers;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -74,6 +75,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Peers whose `X-Forwarded-*` and `Forwarded` fields are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where it is kept what outlives a restart; `None`: where systemd says, else nowhere.
+    pub state_dir: Option<PathBuf>,
     /// Account to become after binding.
     pub identity: Identity,
     /// Pools in the order of the file; at least one, names unique.

@@ -176,6 +176,7 @@ address = "127.0.0.1:9100"
         },
         spool: Spool { directory: Some("/tmp".into()), bytes_max: 2 << 30 },
         drain_timeout: Duration::ZERO,
+        state_dir: None,
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         identity: Identity { user: Some("root".into()), group: Some("0".into()) },
         pools: vec![web, app],
@@ -213,7 +214,7 @@ fn the_example_shows_the_defaults() {
 #[test]
 fn the_example_shows_every_key_and_each_of_its_comments_works() {
     let app = std::env::temp_dir().join(format!("balancer-example-{}", std::process::id()));
-    fs::create_dir_all(&app).unwrap();
+    fs::create_dir_all(app.join("state")).unwrap();
     fs::write(app.join("app.env"), "MODE=fast\n").unwrap();
     fs::write(app.join("token"), "3Kq9-a-long-random-word\n").unwrap();
     let text = uncommented(EXAMPLE).replace("/srv/app", app.to_str().unwrap());

@@ -1,6 +1,7 @@
 //! The top level of the file → [`Config`]. Decides the order in which tables are read; called by [`super::parse`]; never
 //! compares tables, which is [`super::check`]'s.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,6 +10,7 @@ use toml::de::DeTable;
 
 use super::admin::Secrets;
 use super::defaults::THREADS_MAX;
+use super::diagnostics::quote;
 use super::findings::{Findings, Keys};
 use super::item::Item;
 use super::raw::Section;
@@ -30,6 +32,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
     let spool = spool::read(&mut section, default.spool);
     let drain_timeout = section.take("drain_timeout").and_then(|item| item.duration(Duration::ZERO..=DURATION_MAX));
     let trusted_proxies = section.take("trusted_proxies").and_then(trusted_proxies);
+    let state_dir = section.take("state_dir").and_then(state_dir);
     let identity = identity::read(&mut section);
     let pools = pool::read_all(&mut section);
     let access_log = access_log::read(&mut section);
@@ -46,6 +49,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
         spool,
         drain_timeout: drain_timeout.unwrap_or(default.drain_timeout),
         trusted_proxies: trusted_proxies.unwrap_or(default.trusted_proxies),
+        state_dir,
         identity,
         pools: pools.into_iter().map(|pool| pool.pool).collect(),
         routes,
@@ -67,13 +71,28 @@ fn trusted_proxies(item: Item<'_>) -> Option<Vec<IpNet>> {
     Some(item.list("[\"10.0.0.0/8\"]")?.iter().filter_map(network).collect())
 }
 
+/// A directory that is there, whatever we are started in.
+fn state_dir(item: Item<'_>) -> Option<PathBuf> {
+    let path = Path::new(item.text("\"/var/lib/balancer\"")?);
+    let shown = quote(&path.display().to_string());
+    match (path.is_absolute(), path.is_dir()) {
+        (false, _) => item.wrong(format!("{shown} is no absolute path"), "write a path that begins with a slash"),
+        (true, false) => {
+            let help = format!("make it first: mkdir -p {}", path.display());
+            item.wrong(format!("there is no directory {shown}"), help);
+        }
+        (true, true) => return Some(path.to_owned()),
+    }
+    None
+}
+
 /// A CIDR, or one address.
 fn network(item: &Item<'_>) -> Option<IpNet> {
     let text = item.text("\"10.0.0.0/8\"")?;
     if let Ok(address) = text.parse::<std::net::IpAddr>() {
         return Some(address.into());
     }
-    let message = || format!("{} is not a network of addresses", super::diagnostics::quote(text));
+    let message = || format!("{} is not a network of addresses", quote(text));
     match text.parse::<IpNet>() {
         Ok(network) if network.addr() != network.network() => {
             item.wrong(message(), format!("write \"{}\", without bits behind the prefix", network.trunc()));

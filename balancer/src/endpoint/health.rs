@@ -19,6 +19,8 @@ pub(super) struct Health {
     contradictions: u32,
     /// Requests in a row that failed.
     failures: u32,
+    /// Whether the last that tried to connect could not.
+    unreachable: bool,
     ejection: Ejection,
     /// How long the last ejection was, and when the endpoint came back from it.
     last: Option<(Duration, Option<Instant>)>,
@@ -42,6 +44,10 @@ pub(super) enum Event {
     Failed(Claimed),
     /// A request ended without telling anything: its client left.
     Abandoned(Claimed),
+    /// It took no connection.
+    Unreachable,
+    /// It took one.
+    Reachable,
 }
 
 /// What a request was when it got its place.
@@ -83,6 +89,8 @@ pub(super) enum Change {
     Ejected(Duration, u32),
     /// Ejected again for so long: the request on probation failed.
     Again(Duration),
+    /// It takes connections again after such a time out, so a request decides.
+    Reachable(Duration),
     /// Its requests succeed again, after such a time out.
     Back(Duration),
 }
@@ -108,6 +116,7 @@ impl Health {
             probed: Probed::Unknown,
             contradictions: 0,
             failures: 0,
+            unreachable: false,
             ejection: Ejection::No,
             last: None,
             out_since: None,
@@ -135,6 +144,11 @@ impl Health {
                 None
             }
             Event::Abandoned(_) => None,
+            Event::Unreachable => {
+                self.unreachable = true;
+                None
+            }
+            Event::Reachable => self.reached(now),
         }
     }
 
@@ -197,7 +211,18 @@ impl Health {
         None
     }
 
+    /// A connection says nothing of requests that fail on it; but where there was none, what was wrong has changed.
+    fn reached(&mut self, now: Instant) -> Option<Change> {
+        let was_unreachable = std::mem::take(&mut self.unreachable);
+        if !was_unreachable || !matches!(self.ejection, Ejection::Until(until) if until > now) {
+            return None;
+        }
+        self.ejection = Ejection::Until(now);
+        Some(Change::Reachable(self.out_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))))
+    }
+
     fn served(&mut self, claimed: Claimed, rules: &Rules, now: Instant) -> Option<Change> {
+        self.unreachable = false;
         match (self.ejection, claimed) {
             (Ejection::No, _) => {
                 self.failures = 0;
@@ -233,13 +258,14 @@ impl Health {
         }
     }
 
-    /// Twice as long as the last time, unless it has held out for longer than that since.
+    /// Twice as long as the last time, and half as long for every `eject_time` that it has held out since.
     fn eject(&mut self, rules: &Rules, now: Instant) -> Duration {
-        let recent = self.last.filter(|(time, back)| {
-            back.is_none_or(|back| now.saturating_duration_since(back) < (*time).max(rules.eject_time))
-        });
         let longest = EJECT_TIME_MAX.max(rules.eject_time);
-        let time = recent.map_or(rules.eject_time, |(time, _)| (time * 2).max(rules.eject_time).min(longest));
+        let time = self.last.map_or(rules.eject_time, |(time, back)| {
+            let well = back.map_or(Duration::ZERO, |back| now.saturating_duration_since(back));
+            let steps = (well.as_nanos() / rules.eject_time.as_nanos().max(1)).min(STEPS_MAX);
+            ((time * 2) / (1 << steps)).clamp(rules.eject_time, longest)
+        });
         self.last = Some((time, None));
         self.ejection = Ejection::Until(now + time);
         self.out_since.get_or_insert(now);
@@ -256,6 +282,9 @@ impl Health {
         self.ramp_since = (!rules.slow_start.is_zero()).then_some(now);
     }
 }
+
+/// Enough to come down from any height.
+const STEPS_MAX: u128 = 30;
 
 #[cfg(test)]
 #[path = "health_tests.rs"]

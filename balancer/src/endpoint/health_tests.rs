@@ -80,11 +80,38 @@ fn ejections_double_up_to_five_minutes_and_begin_anew_after_a_good_time() {
         run(&events, &rules).0.pop()
     };
     assert_eq!(flaps(9), Some(Change::Ejected(Duration::from_secs(20), 3)), "flapping");
-    assert_eq!(
-        flaps(10),
-        Some(Change::Ejected(Duration::from_secs(10), 3)),
-        "it has held out for as long as it was out"
-    );
+    assert_eq!(flaps(10), Some(Change::Ejected(Duration::from_secs(10), 3)));
+}
+
+#[test]
+fn ejections_become_shorter_as_they_became_longer() {
+    let rules = Rules { eject_time: Duration::from_secs(10), ..rules() };
+    // Out for 10, 20, 40 and 80 s, back at 200.
+    let up = [(0, FAILED), (0, FAILED), (0, FAILED), (10, TRIED_FAILED), (30, TRIED_FAILED), (70, TRIED_FAILED)];
+    let again_after = |well: u64| {
+        let failed = [(200, TRIED_OK), (200 + well, FAILED), (200 + well, FAILED), (200 + well, FAILED)];
+        match run(&[&up[..], &failed[..]].concat(), &rules).0.pop() {
+            Some(Change::Ejected(time, 3)) => time.as_secs(),
+            change => panic!("{change:?}"),
+        }
+    };
+    assert_eq!([0, 9, 10, 20, 30, 40, 50, 4_000_000].map(again_after), [160, 160, 80, 40, 20, 10, 10, 10]);
+}
+
+#[test]
+fn one_that_takes_connections_again_is_on_probation_before_its_time_is_over() {
+    use Event::{Reachable, Unreachable};
+    let ejected = [(0, Unreachable), (0, FAILED), (0, FAILED), (0, FAILED)];
+    let (changes, standing, begun) = run(&[&ejected[..], &[(0, Reachable)]].concat(), &rules());
+    assert_eq!(changes[1..], [Change::Reachable(Duration::ZERO)]);
+    assert_eq!(standing, Standing::Ejected(begun), "over at once, so that a request may decide");
+    // Where a connection was always to be had, it says nothing new.
+    for known in [&ejected[1..], &[&ejected[..3], &[(0, OK), (0, FAILED), (0, FAILED), (0, FAILED)]].concat()] {
+        let (changes, standing, begun) = run(&[known, &[(0, Reachable), (0, Reachable)]].concat(), &rules());
+        assert_eq!((changes.len(), standing), (1, Standing::Ejected(begun + SECOND)));
+    }
+    let (changes, ..) = run(&[&ejected[1..], &[(0, Reachable), (0, Unreachable), (0, Reachable)]].concat(), &rules());
+    assert_eq!(changes[1..], [Change::Reachable(Duration::ZERO)], "it was gone in between");
 }
 
 #[test]
@@ -160,7 +187,9 @@ fn whatever_happens_every_endpoint_that_is_well_again_comes_back() {
         for _ in 0..rng.random_range(0..60) {
             now += Duration::from_millis(rng.random_range(0..2_000));
             probation = probation || health.begin_probation(now);
-            let event = match rng.random_range(0..8) {
+            let event = match rng.random_range(0..10) {
+                8 => Event::Reachable,
+                9 => Event::Unreachable,
                 0 => Event::ProbeOk,
                 1 => Event::ProbeFailed,
                 2 => OK,

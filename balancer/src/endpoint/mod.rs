@@ -151,6 +151,16 @@ impl Endpoint {
         self.verdict.is_out()
     }
 
+    /// Whether failed requests keep others away: it is ejected, or on probation with a request under way.
+    pub fn is_ejected(&self) -> bool {
+        self.verdict.is_ejected()
+    }
+
+    /// Somebody who is no request has tried to connect to it: whether it took the connection.
+    pub fn reached(&self, took: bool) {
+        self.verdict.step(&self.name, if took { Event::Reachable } else { Event::Unreachable }, &"");
+    }
+
     /// Whether the last that is known of it is a failure: that it is empty says nothing then.
     pub fn is_suspect(&self) -> bool {
         self.verdict.is_suspect()
@@ -321,6 +331,12 @@ impl InFlight {
         if !std::mem::replace(&mut self.judged, true) {
             self.endpoint.verdict.step(&self.endpoint.name, Event::Failed(self.claimed), why);
         }
+    }
+
+    /// The same, because there was no connection to be had.
+    pub fn unreachable(&mut self, why: &dyn Display) {
+        self.endpoint.reached(false);
+        self.failed(why);
     }
 
     /// Puts the request down, where the endpoint is a worker's.

@@ -52,6 +52,11 @@ impl Verdict {
         self.publish(health);
     }
 
+    /// Whether it is ejected, or on probation with a request under way; one that is down is neither.
+    pub(super) fn is_ejected(&self) -> bool {
+        matches!(self.load() & KINDS, EJECTED | PROBATION)
+    }
+
     /// Whether it is out: down, ejected, or on probation with a request under way.
     pub(super) fn is_out(&self) -> bool {
         match self.load() {
@@ -146,7 +151,7 @@ impl Verdict {
 
     fn decode(&self, word: u64) -> Standing {
         let at = || self.born + Duration::from_micros(word >> KIND_BITS);
-        match word & ((1 << KIND_BITS) - 1) {
+        match word & KINDS {
             SUSPECT => Standing::Suspect,
             DOWN => Standing::Down,
             PROBATION => Standing::Probation,
@@ -179,6 +184,10 @@ fn tell(pool: &str, endpoint: &str, change: Change, why: &dyn Display) {
         Change::Again(time) => tracing::warn!(
             "pool {pool}: {endpoint} is ejected for {} more: the request on probation failed ({why})",
             Seconds(time)
+        ),
+        Change::Reachable(out) => tracing::info!(
+            "pool {pool}: {endpoint} takes connections again after {}: one request decides whether it stays",
+            Seconds(out)
         ),
         Change::Back(out) => {
             tracing::info!("pool {pool}: {endpoint} is back after {}: a request was served", Seconds(out));
@@ -221,3 +230,4 @@ const RAMPING: u64 = 4;
 const EJECTED: u64 = 5;
 /// A kind takes these; the rest is a time.
 const KIND_BITS: u32 = 3;
+const KINDS: u64 = (1 << KIND_BITS) - 1;

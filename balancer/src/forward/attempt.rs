@@ -219,8 +219,11 @@ fn late(exchange: &mut Exchange<'_>) -> Poll<Fault> {
 /// Tells the endpoint of its failure. `RequestTimeout` counts against it only at the first attempt and once the whole body was sent.
 fn blame(place: &mut Place, failed: &Failed, upload: &Upload) {
     let had_all = failed.attempts == 1 && upload.ended();
-    if failed.fault.party() == Party::Endpoint && (failed.fault != Fault::RequestTimeout || had_all) {
-        place.failed(&failed.fault);
+    match failed.fault {
+        Fault::ConnectFailed | Fault::ConnectTimeout => place.unreachable(&failed.fault),
+        Fault::RequestTimeout if !had_all => {}
+        fault if fault.party() == Party::Endpoint => place.failed(&fault),
+        _ => {}
     }
 }
 

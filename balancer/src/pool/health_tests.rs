@@ -80,10 +80,59 @@ fn with_too_few_available_all_are_used_alike() {
 #[test]
 fn without_a_panic_threshold_a_pool_may_have_nobody() {
     let (pool, endpoints) = pool(Policy::RoundRobin, 2, Health { panic_threshold: 0.0, ..rules() });
-    for endpoint in &endpoints {
-        fail(endpoint);
-    }
+    endpoints.iter().for_each(|endpoint| endpoint.probed(Err(&"status 500")));
     assert!(pool.claim(&Wish::default(), &[], &mut SmallRng::seed_from_u64(1)).is_none());
+}
+
+#[test]
+fn with_everything_else_down_an_ejected_endpoint_is_asked_at_once() {
+    for policy in ALL {
+        let (pool, endpoints) = pool(policy, 3, Health { panic_threshold: 0.0, ..rules() });
+        endpoints[0].probed(Err(&"status 500"));
+        endpoints[1].drain();
+        fail(&endpoints[2]);
+        let mut rng = SmallRng::seed_from_u64(1);
+        let mut claim = || pool.claim(&Wish::default(), &[], &mut rng).unwrap();
+        let (mut first, mut second) = (claim(), claim());
+        assert!([&first, &second].iter().all(|place| Arc::ptr_eq(place.endpoint(), &endpoints[2])));
+        first.failed(&"refused");
+        assert!(endpoints[2].is_ejected());
+        second.served();
+        assert!(!endpoints[2].is_out(), "it works again");
+    }
+}
+
+#[test]
+fn a_retry_goes_to_who_is_available_then_to_who_is_ejected_then_to_who_has_failed_it() {
+    for policy in ALL {
+        // Most are out, so that verdicts are ignored.
+        let (pool, endpoints) = pool(policy, 4, rules());
+        endpoints[1..3].iter().for_each(fail);
+        endpoints[3].probed(Err(&"status 500"));
+        let fifth = Endpoint::new("fifth".into(), Address::Unix("/fifth".into()), 1, false);
+        pool.add(Arc::clone(&fifth), 9);
+        let mut rng = SmallRng::seed_from_u64(5);
+        let mut next = |tried: &[&Arc<Endpoint>]| {
+            let tried: Vec<EndpointId> = tried.iter().map(|endpoint| endpoint.id()).collect();
+            pool.claim(&Wish::default(), &tried, &mut rng).unwrap().endpoint().id()
+        };
+        for _ in 0..20 {
+            assert_eq!(next(&[&endpoints[1], &endpoints[0]]), fifth.id());
+            let out = next(&[&endpoints[0], &fifth]);
+            assert!(endpoints[1..].iter().any(|endpoint| endpoint.id() == out), "none that was tried");
+        }
+        // Two of three are available: verdicts hold.
+        endpoints[2..].iter().for_each(|endpoint| pool.remove(endpoint.id()));
+        for _ in 0..20 {
+            let mut next = |tried: &[&Arc<Endpoint>]| {
+                let tried: Vec<EndpointId> = tried.iter().map(|endpoint| endpoint.id()).collect();
+                pool.claim(&Wish::default(), &tried, &mut rng).unwrap().endpoint().id()
+            };
+            assert_eq!(next(&[&endpoints[0]]), fifth.id());
+            assert_eq!(next(&[&endpoints[0], &fifth]), endpoints[1].id(), "which is ejected, and was not tried");
+            assert_ne!(next(&[&endpoints[0], &fifth, &endpoints[1]]), endpoints[1].id());
+        }
+    }
 }
 
 #[test]

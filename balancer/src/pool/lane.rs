@@ -55,11 +55,14 @@ pub(super) fn next(lanes: &Lanes) -> Option<Lane> {
 }
 
 impl Patience {
+    /// Of a request that is not slow after all.
+    pub(super) const NONE: Self = Self { reserve: Duration::ZERO, turn: Duration::ZERO };
+
     /// Of a request that is expected to take `expected`, where nobody waits longer than `queue_timeout`.
     pub(super) fn new(expected: Duration, queue_timeout: Duration) -> Self {
         Self {
-            reserve: (expected * 4).min(queue_timeout.mul_f64(0.7)),
-            turn: (expected * 8).min(queue_timeout.mul_f64(0.85)),
+            reserve: (expected * RESERVE).min(queue_timeout.mul_f64(0.7)),
+            turn: (expected * TURN).min(queue_timeout.mul_f64(0.85)),
         }
     }
 
@@ -71,10 +74,15 @@ impl Patience {
 }
 
 /// Places that slow requests may have at once: all but one in four, but one at least.
-fn slow_max(places: usize) -> usize {
+pub(super) fn slow_max(places: usize) -> usize {
     if places < 2 { places } else { places - (places / 4).max(1) }
 }
 
+/// Service times that a slow request leaves the last places to fast ones. With half of it, a slow one takes a last place in one of
+/// twenty runs of the supermarket's 40 s, and a second's worth of fast ones waits for it.
+const RESERVE: u32 = 8;
+/// Service times after which it goes before fast ones.
+const TURN: u32 = 16;
 /// With both lanes overflowing, a fast request waits this many times less than a slow one waits beyond its patience.
 const OVERTAKEN: u32 = 4;
 
@@ -115,7 +123,7 @@ mod tests {
     #[test]
     fn patience_ends_before_the_queue_does() {
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
-        assert_eq!(Patience::new(second, minute), Patience { reserve: 4 * second, turn: 8 * second });
+        assert_eq!(Patience::new(second, minute), Patience { reserve: 8 * second, turn: 16 * second });
         let short = Patience::new(second, 2 * second);
         assert!(short.reserve < short.turn && short.turn < 2 * second);
         assert!(Patience::new(Duration::MAX / 16, minute).turn < minute);

@@ -6,7 +6,8 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::Wish;
-use super::lane::{Lane, Patience};
+use super::forecast::Kind;
+use super::lane::Lane;
 use crate::endpoint::EndpointId;
 
 /// Two lanes of waiters, each in the order of turns: who comes back for another attempt stands where it stood.
@@ -26,15 +27,12 @@ pub(super) struct Waiter {
     pub(super) only: Option<EndpointId>,
     pub(super) tried: Vec<EndpointId>,
     pub(super) client: Option<IpAddr>,
-    /// Of one that is expected to be slow.
-    pub(super) patience: Option<Patience>,
+    pub(super) kind: Kind,
+    /// Whether it will wait for its client while it has a place.
+    pub(super) streams: bool,
+    /// What it was expected to be when it came.
+    pub(super) lane: Lane,
     pub(super) waker: Option<Waker>,
-}
-
-impl Waiter {
-    pub(super) fn lane(&self) -> Lane {
-        if self.patience.is_some() { Lane::Slow } else { Lane::Fast }
-    }
 }
 
 impl Line {
@@ -55,7 +53,7 @@ impl Line {
         if let Some(client) = waiter.client {
             *self.clients.entry(client).or_default() += 1;
         }
-        self.lane_mut(waiter.lane()).insert(turn, waiter);
+        self.lane_mut(waiter.lane).insert(turn, waiter);
     }
 
     pub(super) fn leave(&mut self, turn: u64) -> Option<Waiter> {

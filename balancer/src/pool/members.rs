@@ -89,34 +89,60 @@ impl Members {
         (picked, kept_out.get())
     }
 
+    /// Picks an ejected one that is none of `tried`, before its time is over: for whom nobody else is left.
+    pub(super) fn pick_ejected<R: Rng>(&self, turn: &mut Turn<'_, R>, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
+        let may = |endpoint: &Arc<Endpoint>| is_askable(endpoint) && !tried.contains(&endpoint.id());
+        self.first.pick(turn, may).or_else(|| self.backup.pick(turn, may))
+    }
+
     /// As [`Self::pick`], among those with fewer than `slots` requests. A backup's turn comes when no other is available, not
-    /// when all others are busy; with `again`, one of `tried` is taken when there is no other.
+    /// when all others are busy. Where none is left that is available and not tried, one that is ejected is taken, with
+    /// `despite` any; and then, with `again`, one of `tried`.
     pub(super) fn pick_free<R: Rng>(
         &self,
         turn: &mut Turn<'_, R>,
         tried: &[EndpointId],
         (slots, again, despite): (usize, bool, bool),
     ) -> Option<&Arc<Endpoint>> {
-        let available = |endpoint: &Arc<Endpoint>| takes(endpoint, despite) && !tried.contains(&endpoint.id());
-        let free = |endpoint: &Arc<Endpoint>| available(endpoint) && endpoint.in_flight() < slots;
-        let part = [&self.first, &self.backup].into_iter().find(|part| part.endpoints().iter().any(available));
-        match part {
-            Some(part) => part.pick(turn, free),
-            None if again => self.pick_free(turn, &[], (slots, false, despite)),
-            None => None,
+        let parts = [&self.first, &self.backup];
+        // As without slots, a retry goes first to who is available.
+        let of_all = despite && tried.is_empty();
+        let available = |endpoint: &Arc<Endpoint>| takes(endpoint, of_all) && !tried.contains(&endpoint.id());
+        let is_free = |endpoint: &Arc<Endpoint>| endpoint.in_flight() < slots;
+        if let Some(part) = parts.into_iter().find(|part| part.endpoints().iter().any(available)) {
+            let picked = part.pick(turn, |endpoint| available(endpoint) && is_free(endpoint));
+            if picked.is_some() || !despite {
+                return picked;
+            }
         }
+        let left = |endpoint: &Arc<Endpoint>| {
+            (is_askable(endpoint) || takes(endpoint, despite)) && !tried.contains(&endpoint.id()) && is_free(endpoint)
+        };
+        let left = parts.into_iter().find_map(|part| part.pick(turn, left));
+        left.or_else(|| if again { self.pick_free(turn, &[], (slots, false, despite)) } else { None })
     }
 
-    /// Whether any that is available has fewer than `slots` requests; with `despite`, health is not asked.
+    /// Whether any that is available has fewer than `slots` requests, or any that is ejected where none is available; with
+    /// `despite`, health is not asked.
     pub(super) fn any_free(&self, slots: usize, despite: bool) -> bool {
-        self.endpoints().any(|endpoint| takes(endpoint, despite) && endpoint.in_flight() < slots)
+        let mut none_available = true;
+        for endpoint in self.endpoints().filter(|endpoint| takes(endpoint, despite)) {
+            if endpoint.in_flight() < slots {
+                return true;
+            }
+            none_available = false;
+        }
+        none_available && self.endpoints().any(|endpoint| is_askable(endpoint) && endpoint.in_flight() < slots)
     }
 
     /// Places there are with so many at each, free or not.
     pub(super) fn places(&self, slots: usize, despite: bool) -> usize {
-        let available = |part: &Picker| part.endpoints().iter().filter(|endpoint| takes(endpoint, despite)).count();
-        let first = available(&self.first);
-        slots * if first > 0 { first } else { available(&self.backup) }
+        let count = |part: &Picker, is: &dyn Fn(&Endpoint) -> bool| {
+            part.endpoints().iter().filter(|endpoint| is(endpoint)).count()
+        };
+        let available = |part| count(part, &|endpoint| takes(endpoint, despite));
+        let counts = [available(&self.first), available(&self.backup), count(&self.first, &is_askable)];
+        slots * counts.into_iter().find(|&count| count > 0).unwrap_or(0)
     }
 
     /// Whether the health of any that accepts keeps requests away.
@@ -174,4 +200,9 @@ fn fixed_endpoint(fixed: &config::Endpoint, pool: &Arc<str>, health: &config::He
 /// Whether it may be given requests; with `despite`, whatever its health is.
 fn takes(endpoint: &Endpoint, despite: bool) -> bool {
     endpoint.accepts() && (despite || !endpoint.is_out())
+}
+
+/// Whether it may be given requests for want of others although it is ejected.
+fn is_askable(endpoint: &Endpoint) -> bool {
+    endpoint.accepts() && endpoint.is_ejected()
 }

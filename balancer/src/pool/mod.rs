@@ -4,10 +4,12 @@
 //! attempt, and by `supervise` and `app` when endpoints come and go. Never opens a connection and never judges one.
 
 mod affinity;
+mod ask;
 mod forecast;
 mod holds;
 mod key;
 mod lane;
+mod learned;
 mod line;
 mod members;
 mod overload;
@@ -34,16 +36,17 @@ use crate::config::{self, UpstreamTimeouts};
 use crate::endpoint::{Endpoint, EndpointId, InFlight};
 use crate::pick::Turn;
 pub use affinity::Affinity;
+pub use ask::{Ask, Figures, Reason, Refused};
 pub use forecast::Kind;
 use holds::Holds;
 pub use key::Wish;
+pub use learned::Learned;
 use members::Members;
 use panic::Panic;
 pub use place::Place;
 pub use pressure::Pressure;
 use query_of_death::QueryOfDeath;
 use queue::Queue;
-pub use queue::{Ask, Figures, Reason, Refused};
 use retry_budget::RetryBudget;
 pub use slots::{Claim, Reservation};
 pub use suspects::{Asked, Led, Refusal, Whom};
@@ -192,8 +195,9 @@ impl Pool {
         self.tend(Instant::now());
     }
 
-    /// Takes a place at an available endpoint that is none of `tried`, or at one of these where there is no other; `None`
-    /// when no endpoint accepts requests. For a pool without slots; see [`Self::claim_slot`].
+    /// Takes a place at an available endpoint that is none of `tried`; where there is none, at one that is ejected, which may
+    /// work again; then at one of `tried`. `None` when no endpoint accepts requests. For a pool without slots; see
+    /// [`Self::claim_slot`].
     pub fn claim(&self, wish: &Wish, tried: &[EndpointId], rng: &mut impl Rng) -> Option<InFlight> {
         loop {
             let members = self.members.load();
@@ -225,6 +229,10 @@ impl Pool {
             if let Some(place) = endpoint.claim() {
                 return Some(place);
             }
+        }
+        let ejected = (0..members.len()).find_map(|_| members.pick_ejected(&mut turn, tried)?.claim());
+        if ejected.is_some() {
+            return ejected;
         }
         if tried.is_empty() { None } else { self.claim_among(members, wish, &[], turn.rng) }
     }
@@ -301,10 +309,13 @@ impl Pool {
         turn: &mut Turn<'_, R>,
         tried: &[EndpointId],
     ) -> Option<&'m Arc<Endpoint>> {
-        let mut despite = self.panic.holds() && self.panic.is_due(&self.name, members);
+        // A retry goes first to who is available, however few they are: it is the last chance of its request.
+        let is_retry = !tried.is_empty();
+        let mut despite = !is_retry && self.panic.holds() && self.panic.is_due(&self.name, members);
         loop {
             let (picked, kept_out) = members.pick(turn, tried, despite);
-            if despite || !kept_out || !self.panic.is_due(&self.name, members) {
+            let is_final = despite || !kept_out || (is_retry && picked.is_some());
+            if is_final || !self.panic.is_due(&self.name, members) {
                 return picked;
             }
             despite = true;

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 
 use super::Pool;
-use super::forecast::Kind;
-use super::lane::Lane;
+use super::forecast::Running;
 use super::pressure::Pressure;
 use crate::endpoint::{Connected, Endpoint, InFlight, Noted};
 
@@ -29,8 +28,6 @@ pub(super) struct Slot {
     pool: Arc<Pool>,
     endpoint: Arc<Endpoint>,
     pub(super) turn: u64,
-    pub(super) kind: Kind,
-    pub(super) begun: Instant,
     /// Whether the endpoint has finished its answer.
     pub(super) whole: bool,
     pub(super) grant: Option<Grant>,
@@ -41,7 +38,8 @@ pub(super) struct Slot {
 pub(super) struct Grant {
     pub(super) in_flight: InFlight,
     pub(super) kept: Option<Kept>,
-    pub(super) lane: Lane,
+    /// The request that has it; `None` for somebody who is none.
+    pub(super) running: Option<Running>,
 }
 
 /// An idle connection to an endpoint. It belongs to no thread's runtime, so that whoever gets the place can have it.
@@ -56,9 +54,9 @@ pub(super) struct Kept {
 }
 
 impl Place {
-    pub(super) fn slot(pool: &Arc<Pool>, grant: Grant, turn: u64, kind: Kind, now: Instant) -> Self {
+    pub(super) fn slot(pool: &Arc<Pool>, grant: Grant, turn: u64) -> Self {
         let (pool, endpoint) = (Arc::clone(pool), Arc::clone(grant.in_flight.endpoint()));
-        let slot = Slot { pool, endpoint, turn, kind, begun: now, whole: false, grant: Some(grant) };
+        let slot = Slot { pool, endpoint, turn, whole: false, grant: Some(grant) };
         Self(Held::Slot(Box::new(slot)))
     }
 
@@ -121,6 +119,13 @@ impl Place {
         }
     }
 
+    /// The same, because there was no connection to be had.
+    pub fn unreachable(&mut self, why: &dyn Display) {
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.unreachable(why);
+        }
+    }
+
     /// Puts the request down, where the endpoint is a worker's.
     pub fn note(&mut self, noted: impl FnOnce() -> Noted) {
         if let Some(in_flight) = self.in_flight() {
@@ -168,7 +173,7 @@ impl From<InFlight> for Place {
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(grant) = self.grant.take() {
-            self.pool.release(grant, self.kind, self.begun, self.whole);
+            self.pool.release(grant, self.whole);
         }
     }
 }

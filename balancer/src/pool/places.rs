@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::Cursors;
-use super::lane::Lane;
+use super::forecast::Running;
 use super::line::Waiter;
 use super::members::Members;
 use super::place::{Grant, Kept};
@@ -24,8 +24,6 @@ pub(super) struct Places {
     /// At each endpoint.
     pub(super) slots: usize,
     kept: HashMap<EndpointId, Vec<Kept>>,
-    /// Places that slow requests have.
-    pub(super) slow_in_flight: usize,
     pub(super) rng: SmallRng,
     /// Whether verdicts on endpoints are ignored at this moment.
     pub(super) despite: bool,
@@ -33,13 +31,7 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn new(slots: usize) -> Self {
-        Self {
-            slots,
-            kept: HashMap::new(),
-            slow_in_flight: 0,
-            rng: SmallRng::from_rng(&mut rand::rng()),
-            despite: false,
-        }
+        Self { slots, kept: HashMap::new(), rng: SmallRng::from_rng(&mut rand::rng()), despite: false }
     }
 
     /// Takes a free place for a waiter who is not served at `tried`, with the connection that belongs to it.
@@ -67,21 +59,20 @@ impl Places {
                 (0..=members.len()).find_map(|_| members.pick_free(&mut turn, tried, (slots, again, despite))?.claim())
             }
         }?;
-        let (lane, kept) = (waiter.lane(), self.kept.get_mut(&in_flight.endpoint().id()).and_then(Vec::pop));
-        self.slow_in_flight += usize::from(lane == Lane::Slow);
-        Some(Grant { in_flight, kept, lane })
+        let kept = self.kept.get_mut(&in_flight.endpoint().id()).and_then(Vec::pop);
+        Some(Grant { in_flight, kept, running: Some(Running { kind: waiter.kind, lane: waiter.lane, begun: now }) })
     }
 
     /// Takes a free place at one endpoint for somebody who is no request.
     pub(super) fn reserve(&mut self, endpoint: &Arc<Endpoint>) -> Option<Grant> {
         let in_flight = (endpoint.in_flight() < self.slots).then(|| endpoint.reserve())??;
         let kept = self.kept.get_mut(&endpoint.id()).and_then(Vec::pop);
-        Some(Grant { in_flight, kept, lane: Lane::Fast })
+        Some(Grant { in_flight, kept, running: None })
     }
 
     /// A place comes back.
     pub(super) fn put_back(&mut self, grant: Grant) {
-        let Grant { in_flight, kept, lane } = grant;
+        let Grant { in_flight, kept, running: _ } = grant;
         let endpoint = in_flight.endpoint();
         if let Some(kept) = kept {
             let idle = self.kept.entry(endpoint.id()).or_default();
@@ -90,7 +81,6 @@ impl Places {
                 idle.push(kept);
             }
         }
-        self.slow_in_flight = self.slow_in_flight.saturating_sub(usize::from(lane == Lane::Slow));
     }
 
     /// Takes out connections that are too old, closed, too many, or of an endpoint that serves no more.

@@ -4,13 +4,14 @@
 //! moment, under one lock that is held for a few instructions. Never waits and never wakes: it says whom to wake.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
-use super::forecast::{Forecast, Kind};
+use super::Cursors;
+use super::ask::{Ask, Claimed, Figures, Reason, Refused};
+use super::forecast::{Forecast, Kind, Running};
 use super::lane::{Lane, Lanes, Patience, next};
 use super::line::{Line, Waiter};
 use super::members::Members;
@@ -18,7 +19,6 @@ use super::overload::Overload;
 use super::place::Grant;
 use super::places::{AGAIN, Places};
 use super::pressure::Pressure;
-use super::{Cursors, Wish};
 use crate::config::{Shed, Slots};
 use crate::endpoint::EndpointId;
 
@@ -34,65 +34,6 @@ pub(super) struct Queue {
     /// Of the fast lane and of the slow one.
     overload: [Overload; 2],
     next_turn: u64,
-}
-
-/// What a request asks for.
-#[derive(Debug)]
-pub struct Ask<'a> {
-    /// Where it would like to go.
-    pub wish: Wish,
-    /// Where it should not go again.
-    pub tried: &'a [EndpointId],
-    /// What kind of request it is.
-    pub kind: Kind,
-    /// Who asks, where that is known to be one client.
-    pub client: Option<IpAddr>,
-    /// Its turn, when it has had a place before; 0 at first.
-    pub turn: u64,
-    /// Whether its client sends on while it has a place, however slowly.
-    pub streams: bool,
-}
-
-/// Why a request is not served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
-    /// For what reason.
-    pub reason: Reason,
-    /// Seconds after which it may be worth another try.
-    pub retry_after: u16,
-}
-
-/// For what reason a request does not get a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// `queue_max` requests wait, or too many of the same client.
-    QueueFull,
-    /// It has waited for `queue_timeout`.
-    QueueTimeout,
-    /// It would have waited too long, or has made room for newer ones.
-    Shed,
-}
-
-/// What a request gets at once.
-#[derive(Debug)]
-pub(super) enum Claimed {
-    Place(Grant, u64),
-    /// A turn, how long it may wait, and after what time it may take what it may not take yet.
-    Turn(u64, Duration, Option<Duration>),
-    Refused(Refused),
-}
-
-/// The figures an operator looks at first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Figures {
-    /// Requests that wait.
-    pub queued: usize,
-    /// How long the first of them has waited.
-    pub longest_wait: Duration,
-    /// Places in use.
-    pub slots_used: usize,
-    /// Places in all.
-    pub slots: usize,
 }
 
 impl Queue {
@@ -128,21 +69,21 @@ impl Queue {
         now: Instant,
         wake: &mut Vec<Waker>,
     ) -> Claimed {
-        let expected = if self.slots.slow_lane { self.forecast.slow(ask.kind, now) } else { None };
-        let patience = expected.map(|expected| Patience::new(expected, self.slots.queue_timeout));
         let streams = ask.streams && self.slots.slow_lane;
-        let patience = patience.or_else(|| streams.then(|| Patience::streaming(self.slots.queue_timeout)));
+        let patience = self.patience((ask.kind, streams), members, now);
+        let lane = if patience.is_some() { Lane::Slow } else { Lane::Fast };
         let (since, wish, client, tried) = (now, ask.wish, ask.client, Vec::new());
-        let mut waiter = Waiter { since, wish, only, tried, client, patience, waker: None };
+        let mut waiter = Waiter { since, wish, only, tried, client, kind: ask.kind, streams, lane, waker: None };
         // With the line served as far as it goes, what is left is of no use to anybody in it: all have tried it, or their
         // affinity asks for another, or the slow ones leave it to fast ones.
         if ask.turn == 0 && !self.line.is_empty() {
             self.dispatch(members, cursors, now, wake);
         }
         if (ask.turn == 0 || self.line.is_empty())
-            && self.may_go(members, patience)
+            && self.may_go(members, (ask.kind, patience), now)
             && let Some(grant) = self.places.take(members, cursors, &waiter, ask.tried, now)
         {
+            self.begin(&grant);
             return Claimed::Place(grant, self.turn_of(ask));
         }
         if ask.turn == 0
@@ -197,9 +138,17 @@ impl Queue {
     pub(super) fn leave(&mut self, turn: u64) {
         self.line.leave(turn);
         if let Some(Ok(grant)) = self.answers.remove(&turn) {
-            self.places.put_back(grant);
+            self.put_back(grant);
         }
         self.calm_down();
+    }
+
+    /// A request has left its place; whether its answer was whole.
+    pub(super) fn finish(&mut self, grant: Grant, whole: bool, now: Instant) {
+        if let Some(Running { kind, begun, .. }) = grant.running {
+            self.forecast.learn(kind, now.saturating_duration_since(begun), whole, now);
+        }
+        self.put_back(grant);
     }
 
     /// A refusal, with the time after which another try is worth while: when those who wait now have been served, spread so
@@ -240,11 +189,35 @@ impl Queue {
         self.next_turn - 1
     }
 
+    fn begin(&mut self, grant: &Grant) {
+        if let Some(running) = grant.running {
+            self.forecast.begin(running);
+        }
+    }
+
+    fn put_back(&mut self, grant: Grant) {
+        if let Some(running) = grant.running {
+            self.forecast.end(running);
+        }
+        self.places.put_back(grant);
+    }
+
+    /// Of a kind that is expected to be slow, as far as is known by now, or of a request that waits for its client.
+    fn patience(&self, (kind, streams): (Kind, bool), members: &Members, now: Instant) -> Option<Patience> {
+        // Nobody is told to wait for what is not known to be slow where nobody may wait.
+        let may_wait = self.slots.queue_max > 0;
+        let places = || if may_wait { members.places(self.slots.count, self.places.despite) } else { usize::MAX };
+        let expected = if self.slots.slow_lane { self.forecast.slow(kind, places, now) } else { None };
+        let timeout = self.slots.queue_timeout;
+        let patience = expected.map(|expected| Patience::new(expected, timeout));
+        patience.or_else(|| streams.then(|| Patience::streaming(timeout)))
+    }
+
     /// Whether a request that has just come leaves enough to others.
-    fn may_go(&self, members: &Members, patience: Option<Patience>) -> bool {
+    fn may_go(&self, members: &Members, (kind, patience): (Kind, Option<Patience>), now: Instant) -> bool {
         let Some(patience) = patience else { return true };
         let (places, slow_in_flight) =
-            (members.places(self.slots.count, self.places.despite), self.places.slow_in_flight);
+            (members.places(self.slots.count, self.places.despite), self.forecast.slow_running(kind, now));
         next(&Lanes { places, slow_in_flight, fast: None, slow: Some((Duration::ZERO, patience)) }).is_some()
     }
 
@@ -254,9 +227,15 @@ impl Queue {
         Lanes {
             // Counting the members is only worth it where somebody may have to leave a place.
             places: slow.map_or(0, |_| members.places(self.slots.count, self.places.despite)),
-            slow_in_flight: self.places.slow_in_flight,
+            slow_in_flight: slow.map_or(0, |first| self.forecast.slow_running(first.kind, now)),
             fast: self.line.first(Lane::Fast).map(|first| waited(first.since)),
-            slow: slow.and_then(|first| Some((waited(first.since), first.patience?))),
+            // More is known than when it came; perhaps that it is fast after all.
+            slow: slow.map(|first| {
+                (
+                    waited(first.since),
+                    self.patience((first.kind, first.streams), members, now).unwrap_or(Patience::NONE),
+                )
+            }),
         }
     }
 
@@ -272,6 +251,7 @@ impl Queue {
         let places = &mut self.places;
         let take = |waiter: &Waiter| places.take(members, cursors, waiter, &waiter.tried, now);
         let Some((turn, waiter, grant)) = self.line.serve_first(lane, newest_first, take) else { return false };
+        self.begin(&grant);
         self.answers.insert(turn, Ok(grant));
         wake.extend(waiter.waker);
         true
@@ -284,9 +264,9 @@ impl Queue {
         if max == 0 || of_one_client >= max.div_ceil(CLIENT_SHARE) {
             return Some(self.refused(Reason::QueueFull, members));
         }
-        let first = self.line.first(waiter.lane());
+        let first = self.line.first(waiter.lane);
         let waited = first.map_or(Duration::ZERO, |first| now.saturating_duration_since(first.since));
-        let (overload, target) = match waiter.lane() {
+        let (overload, target) = match waiter.lane {
             Lane::Fast => (&mut self.overload[0], timeout / 2),
             // Of slow ones patience is asked already.
             Lane::Slow => (&mut self.overload[1], timeout.mul_f64(0.9)),

@@ -10,7 +10,7 @@ use http::Method;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::forecast::{Forecast, Kind};
+use super::forecast::{Forecast, Kind, Running};
 use super::lane::{Lane, Lanes, Patience, next};
 
 #[derive(Clone, Copy)]
@@ -42,6 +42,8 @@ const SHOP: Case =
     Case { places: 4, load: 0.7, seconds: 600, slow_lane: true, queue_timeout: Duration::from_secs(30), telling: true };
 const SLOW: Duration = Duration::from_secs(1);
 const FAST: Duration = Duration::from_millis(5);
+/// No more often is it looked whether a slow one has waited long enough.
+const TICK: Duration = Duration::from_millis(5);
 
 #[test]
 fn fast_requests_hardly_wait_and_slow_ones_wait_a_little_longer() {
@@ -54,6 +56,14 @@ fn fast_requests_hardly_wait_and_slow_ones_wait_a_little_longer() {
         let (before, after) = (percentile(&plain.slow, 99.0), percentile(&lane.slow, 99.0));
         assert!(after <= before.mul_f64(3.5), "{after:?} instead of {before:?}");
     }
+}
+
+#[test]
+fn an_unlucky_start_costs_fast_requests_little() {
+    // Of 40 s, one in a hundred fast requests is a second of them: what is not known in the beginning counts.
+    let p99: Vec<u128> =
+        (1..=40).map(|seed| percentile(&simulate(Case { seconds: 40, ..SHOP }, seed).fast, 99.0).as_millis()).collect();
+    assert!(p99.iter().all(|&p99| p99 <= 100), "{p99:?}");
 }
 
 #[test]
@@ -102,27 +112,34 @@ fn a_forecast_that_says_nothing_makes_it_no_worse_than_a_plain_queue() {
 fn simulate(case: Case, seed: u64) -> Times {
     let mut arrivals = arrivals(case, seed).into_iter().peekable();
     let (epoch, mut forecast) = (Instant::now(), Forecast::new(Instant::now()));
-    let mut ends: BinaryHeap<Reverse<(Duration, bool, Duration, Kind)>> = BinaryHeap::new();
-    let (mut fast, mut slow) = (VecDeque::new(), VecDeque::<(Request, Patience)>::new());
-    let (mut busy, mut slow_in_flight) = (0, 0);
+    let mut ends: BinaryHeap<Reverse<(Duration, Kind, Duration, bool)>> = BinaryHeap::new();
+    let (mut fast, mut slow) = (VecDeque::new(), VecDeque::<Request>::new());
+    let mut busy = 0;
     let mut times = Times { fast: Vec::new(), slow: Vec::new() };
+    let mut before = Duration::ZERO;
     loop {
-        let patient_until = slow.front().map(|(first, patience)| first.arrived + patience.reserve);
+        let patience = |forecast: &Forecast, kind, now| {
+            let expected = forecast.slow(kind, || case.places, epoch + now).filter(|_| case.slow_lane);
+            expected.map(|expected| Patience::new(expected, case.queue_timeout))
+        };
+        // As it is known by the time of the last event.
+        let known = |request: &Request| patience(&forecast, request.kind, before).unwrap_or(Patience::NONE);
+        let patient_until = slow.front().map(|first| (first.arrived + known(first).reserve).max(before + TICK));
         let (arrival, end) = (arrivals.peek().map(|request| request.arrived), ends.peek().map(|end| end.0.0));
         let patient_until = patient_until.filter(|_| busy < case.places);
         let Some(now) = [arrival, end, patient_until].into_iter().flatten().min() else { return times.sorted() };
+        before = now;
         if end == Some(now) {
-            if let Some(Reverse((_, was_slow, service, kind))) = ends.pop() {
+            if let Some(Reverse((_, kind, begun, is_slow))) = ends.pop() {
                 busy -= 1;
-                slow_in_flight -= usize::from(was_slow);
-                forecast.learn(kind, service, true, epoch + now);
+                forecast.end(Running { kind, lane: lane(is_slow), begun: epoch + begun });
+                forecast.learn(kind, now - begun, true, epoch + now);
             }
         } else if arrival == Some(now)
             && let Some(request) = arrivals.next()
         {
-            let expected = forecast.slow(request.kind, epoch + now).filter(|_| case.slow_lane);
-            match expected {
-                Some(expected) => slow.push_back((request, Patience::new(expected, case.queue_timeout))),
+            match patience(&forecast, request.kind, now) {
+                Some(_) => slow.push_back(request),
                 None => fast.push_back(request),
             }
         }
@@ -130,24 +147,30 @@ fn simulate(case: Case, seed: u64) -> Times {
             let waited = |request: &Request| now.saturating_sub(request.arrived);
             let lanes = Lanes {
                 places: case.places,
-                slow_in_flight,
+                slow_in_flight: slow.front().map_or(0, |first| forecast.slow_running(first.kind, epoch + now)),
                 fast: fast.front().map(waited),
-                slow: slow.front().map(|(request, patience)| (waited(request), *patience)),
+                slow: slow
+                    .front()
+                    .map(|request| (waited(request), patience(&forecast, request.kind, now).unwrap_or(Patience::NONE))),
             };
             let request = match next(&lanes) {
                 Some(Lane::Fast) => fast.pop_front(),
-                Some(Lane::Slow) => slow.pop_front().map(|(request, _)| request),
+                Some(Lane::Slow) => slow.pop_front(),
                 None => None,
             };
             let Some(request) = request else { break };
             let is_slow = next(&lanes) == Some(Lane::Slow);
             busy += 1;
-            slow_in_flight += usize::from(is_slow);
-            ends.push(Reverse((now + request.service, is_slow, request.service, request.kind)));
+            forecast.begin(Running { kind: request.kind, lane: lane(is_slow), begun: epoch + now });
+            ends.push(Reverse((now + request.service, request.kind, now, is_slow)));
             let of_its_kind = if request.service == SLOW { &mut times.slow } else { &mut times.fast };
             of_its_kind.push(now + request.service - request.arrived);
         }
     }
+}
+
+fn lane(is_slow: bool) -> Lane {
+    if is_slow { Lane::Slow } else { Lane::Fast }
 }
 
 fn arrivals(case: Case, seed: u64) -> Vec<Request> {

@@ -4,12 +4,12 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use super::forecast::Kind;
+use super::ask::{Ask, Claimed, Figures, Reason, Refused};
 use super::members::Members;
 use super::place::Grant;
 use super::pressure::Pressure;
-use super::queue::{Ask, Claimed, Figures, Queue, Reason, Refused};
-use super::{Place, Pool, Waiting};
+use super::queue::Queue;
+use super::{Learned, Place, Pool, Waiting};
 use crate::config;
 use crate::endpoint::{Endpoint, EndpointId};
 
@@ -47,10 +47,10 @@ impl Pool {
     /// connection at a time would answer no other. `None` where every slot is in use, or there are none.
     pub fn reserve(self: &Arc<Self>, endpoint: &Arc<Endpoint>) -> Option<Reservation> {
         let grant = self.locked(|queue, _, _| queue.places.reserve(endpoint))??;
-        let Grant { in_flight, kept, lane } = grant;
+        let Grant { in_flight, kept, running } = grant;
         // Closed here, outside of the lock.
         drop(kept);
-        Some(Reservation { pool: Arc::clone(self), grant: Some(Grant { in_flight, kept: None, lane }) })
+        Some(Reservation { pool: Arc::clone(self), grant: Some(Grant { in_flight, kept: None, running }) })
     }
 
     /// Whether requests at an endpoint are counted and the others queued; then places are had from
@@ -68,9 +68,9 @@ impl Pool {
             queue.claim((members, &self.cursors), ask, only, now, wake)
         });
         match claimed {
-            Some(Claimed::Place(grant, turn)) => Claim::Place(Place::slot(self, grant, turn, ask.kind, now)),
+            Some(Claimed::Place(grant, turn)) => Claim::Place(Place::slot(self, grant, turn)),
             Some(Claimed::Turn(turn, timeout, patience)) => {
-                Claim::Wait(Waiting::new(self, turn, ask.kind, now, timeout, patience))
+                Claim::Wait(Waiting::new(self, turn, now, timeout, patience))
             }
             Some(Claimed::Refused(refused)) => Claim::Refused(refused),
             None => Claim::Refused(Refused { reason: Reason::QueueFull, retry_after: 1 }),
@@ -113,11 +113,20 @@ impl Pool {
         self.locked(|queue, members, _| queue.pressure(members, at, now)).flatten()
     }
 
-    pub(super) fn release(&self, grant: Grant, kind: Kind, begun: Instant, whole: bool) {
+    /// What has been learned of its requests, if anything has been.
+    pub fn learned(&self) -> Option<Learned> {
+        self.locked(|queue, _, _| queue.forecast.learned(Instant::now())).flatten()
+    }
+
+    /// Goes on from what was learned before, unless something is known already.
+    pub fn remember(&self, learned: &Learned) {
+        self.locked(|queue, _, _| queue.forecast.remember(learned, Instant::now()));
+    }
+
+    pub(super) fn release(&self, grant: Grant, whole: bool) {
         self.locked(|queue, members, wake| {
             let now = Instant::now();
-            queue.forecast.learn(kind, now.saturating_duration_since(begun), whole, now);
-            queue.places.put_back(grant);
+            queue.finish(grant, whole, now);
             queue.dispatch(members, &self.cursors, now, wake);
         });
     }

@@ -133,7 +133,10 @@ fn the_table_has_an_end_and_keeps_what_is_refused() {
         died(&mut table, &[("/many", 1)], now);
     }
     assert_eq!(table.find(&asked("/many", 1)).unwrap().deaths.len(), DEATHS_MAX);
-    assert!(!table.refuses(&asked("/", 1), now + COUNTED_FOR) && table.is_empty(), "and nothing is left after a minute");
+    assert!(
+        !table.refuses(&asked("/", 1), now + COUNTED_FOR) && table.is_empty(),
+        "and nothing is left after a minute"
+    );
 }
 
 #[test]

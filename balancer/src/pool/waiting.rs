@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::forecast::Kind;
 use super::{Place, Pool, Refused};
 
 /// A request's turn in the queue. The place is handed over before it is woken; dropped, it leaves the queue and passes on what
@@ -13,7 +12,6 @@ use super::{Place, Pool, Refused};
 pub struct Waiting {
     pool: Arc<Pool>,
     turn: u64,
-    kind: Kind,
     since: Instant,
     /// When it gives up.
     until: Instant,
@@ -26,7 +24,6 @@ impl Waiting {
     pub(super) fn new(
         pool: &Arc<Pool>,
         turn: u64,
-        kind: Kind,
         since: Instant,
         timeout: Duration,
         patience: Option<Duration>,
@@ -34,14 +31,14 @@ impl Waiting {
         // Limits are kept to a sixteenth, and an answer must be there within this one.
         let until = since + timeout - timeout / 16;
         let patient_until = patience.map(|patience| since + patience);
-        Self { pool: Arc::clone(pool), turn, kind, since, until, patient_until, over: false }
+        Self { pool: Arc::clone(pool), turn, since, until, patient_until, over: false }
     }
 
     /// Whether it has its place, or has been refused after all.
     pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Place, Refused>> {
         let Some(answer) = self.pool.answer(self.turn, cx.waker()) else { return Poll::Pending };
         self.over = true;
-        Poll::Ready(answer.map(|grant| Place::slot(&self.pool, grant, self.turn, self.kind, Instant::now())))
+        Poll::Ready(answer.map(|grant| Place::slot(&self.pool, grant, self.turn)))
     }
 
     /// When to call [`Self::look`], if nothing has happened by then.

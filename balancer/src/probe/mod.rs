@@ -3,6 +3,8 @@
 //! Decides when an endpoint is asked the next time, and what counts as an answer. Called by `app`, on the control thread; an
 //! endpoint is asked the same whether it is a worker of ours or not. Never keeps the verdict, which is the endpoint's.
 
+mod ejected;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -19,6 +21,7 @@ use crate::config;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::net::{Answer, connect, get};
 use crate::pool::Pool;
+pub use ejected::Scout;
 
 /// Asks the endpoints of one pool until it is dropped.
 #[derive(Debug)]

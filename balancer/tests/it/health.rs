@@ -390,3 +390,91 @@ fn killing_one_worker_after_another_costs_no_get() {
     });
     assert!(wrong.is_empty(), "{} failed, such as {:?}", wrong.len(), wrong[0]);
 }
+
+#[test]
+fn a_retry_goes_to_an_ejected_endpoint_before_the_one_that_has_just_failed_it() {
+    for slots in ["", "slots = 1\n"] {
+        let (first_fails, second_fails) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+        let script = |fails: &Arc<AtomicBool>, failing: &'static str| {
+            let fails = Arc::clone(fails);
+            Origin::start(move |mut exchange| {
+                while exchange.request().is_some() {
+                    let answer = if fails.load(Ordering::SeqCst) { failing.to_owned() } else { ok("well") };
+                    // Nothing to say: it closes.
+                    if answer.is_empty() || !exchange.send(answer) {
+                        return;
+                    }
+                }
+            })
+        };
+        let broken = "HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n";
+        let (first, second) = (script(&first_fails, ""), script(&second_fails, broken));
+        let keys = format!("{slots}eject_after = 3\neject_time = \"300s\"\n");
+        let mut balancer = Balancer::start("", &format!("{}{keys}", pool_of(&[&first, &second])));
+        let mut client = Client::of(&balancer);
+        while served(&second) < 3 {
+            client.get("/");
+        }
+        balancer.await_stderr_of(&second.address(), "is ejected for 300 s");
+        second_fails.store(false, Ordering::SeqCst);
+        first_fails.store(true, Ordering::SeqCst);
+        assert_eq!(client.get("/last").text(), "well", "{slots}");
+        assert_eq!(second.requests().last().unwrap().target(), "/last");
+        balancer.await_stderr_of(&second.address(), "is back after");
+    }
+}
+
+#[test]
+fn an_ejected_endpoint_that_takes_connections_again_is_asked_before_its_time_is_over() {
+    for slots in ["", "slots = 1\n"] {
+        let well = Origin::named("well");
+        let address = {
+            let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            nobody.local_addr().unwrap().to_string()
+        };
+        let keys = format!("{slots}eject_after = 1\neject_time = \"300s\"\n");
+        let pool = format!("{}{keys}", pool_at(&[well.address(), address.clone()]));
+        let mut balancer = Balancer::start("", &pool);
+        let mut client = Client::of(&balancer);
+        (0..4).for_each(|_| assert_eq!(client.get("/").text(), "well"));
+        balancer.await_stderr_of(&address, "is ejected for 300 s");
+        let again = Origin::start_at(
+            &address,
+            |mut exchange| while exchange.request().is_some() && exchange.send(ok("again")) {},
+        );
+        let asked = || (client.get("/").text() == "again").then_some(());
+        eventually(|| "an answer of the other".into(), asked);
+        balancer.await_stderr_of(&address, "takes connections again");
+        balancer.await_stderr_of(&address, "is back after");
+        drop(again);
+    }
+}
+
+#[test]
+fn with_nobody_else_left_an_ejected_endpoint_is_asked_at_once() {
+    for slots in ["", "slots = 1\n"] {
+        let broken = Arc::new(AtomicBool::new(true));
+        let is_broken = Arc::clone(&broken);
+        let origin = Origin::start(move |mut exchange| {
+            while exchange.request().is_some() {
+                let broken = "HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n".to_owned();
+                exchange.send(if is_broken.load(Ordering::SeqCst) { broken } else { ok("well") });
+            }
+        });
+        let refusing = Refusing::start();
+        let keys = format!("{slots}eject_after = 1\neject_time = \"300s\"\npanic_threshold = \"0%\"\n");
+        let pool = format!("{}{keys}", pool_at(&[origin.address(), refusing.address()]));
+        let mut balancer = Balancer::start("", &pool);
+        let mut client = Client::of(&balancer);
+        while client.get("/").status() != 500 {}
+        balancer.await_stderr_of(&origin.address(), "is ejected for 300 s");
+        client.get("/");
+        balancer.await_stderr_of(&refusing.address(), "is ejected for 300 s");
+        broken.store(false, Ordering::SeqCst);
+        // One that is asked early and refuses costs a retry, and no answer.
+        for _ in 0..6 {
+            assert_eq!(client.get("/").text(), "well", "{slots}");
+        }
+        balancer.await_stderr_of(&origin.address(), "is back after");
+    }
+}

@@ -26,6 +26,7 @@ mod interim;
 mod leaving;
 mod limits;
 mod load;
+mod memory;
 mod nobody_listens;
 mod old_clients;
 mod panics;

@@ -388,3 +388,21 @@ fn await_queued(balancer: &Balancer, count: u64) {
     let queued = || status(balancer)["pools"][0]["queue"]["length"].as_u64();
     eventually(|| format!("{count} wait, not {:?}", queued()), || (queued() == Some(count)).then_some(()));
 }
+
+#[test]
+fn a_new_kind_that_is_slow_leaves_the_last_place_before_any_of_it_has_ended() {
+    let gate = Gate::default();
+    let origins = [(); 4].map(|()| held_at(&[("/report", gate.clone())]));
+    let all: Vec<&Origin> = origins.iter().collect();
+    let balancer = Balancer::start("", &slots_of(&all, "slots = 1\nqueue_timeout = \"60s\"\n"));
+    let mut fast = Client::of(&balancer);
+    (0..8).for_each(|_| assert_eq!(fast.get("/page").status(), 200));
+    let mut reports: Vec<Client> = (0..6).map(|_| Client::of(&balancer)).collect();
+    reports.iter_mut().for_each(|client| client.send("GET /report HTTP/1.1\r\nHost: a\r\n\r\n"));
+    await_queued(&balancer, 3);
+    (0..8).for_each(|_| assert_eq!(fast.get("/page").status(), 200));
+    let reported = origins.iter().flat_map(Origin::requests).filter(|request| request.target() == "/report").count();
+    assert_eq!(reported, 3);
+    gate.open();
+    reports.iter_mut().for_each(|client| assert_eq!(client.response().status(), 200));
+}

@@ -446,6 +446,20 @@ const TOP_LEVEL: &[Row] = &[
         )],
     ),
     (
+        r#"state_dir = "state""#,
+        &[(2, 13, r#""state""#, "`state` is no absolute path", "write a path that begins with a slash")],
+    ),
+    (
+        r#"state_dir = "/no/such/place""#,
+        &[(
+            2,
+            13,
+            r#""/no/such/place""#,
+            "there is no directory `/no/such/place`",
+            "make it first: mkdir -p /no/such/place",
+        )],
+    ),
+    (
         r#"trusted_proxies = "10.0.0.0/8""#,
         &[(2, 19, r#""10.0.0.0/8""#, "`trusted_proxies` must be a list, not a text", r#"write ["10.0.0.0/8"]"#)],
     ),
@@ -524,7 +538,7 @@ const TOP_LEVEL: &[Row] = &[
             1,
             "zzz",
             "unknown key `zzz`",
-            "the keys here are `listen`, `threads`, `connections_max`, `header_timeout`, `keep_alive_timeout`, `body_timeout`, `body_rate_min`, `response_rate_min`, `header_bytes_max`, `body_bytes_max`, `ambiguous_fields`, `spool_dir`, `spool_max`, `drain_timeout`, `trusted_proxies`, `user`, `group`, `pool`, `access_log`, `admin`, `route`",
+            "the keys here are `listen`, `threads`, `connections_max`, `header_timeout`, `keep_alive_timeout`, `body_timeout`, `body_rate_min`, `response_rate_min`, `header_bytes_max`, `body_bytes_max`, `ambiguous_fields`, `spool_dir`, `spool_max`, `drain_timeout`, `trusted_proxies`, `state_dir`, `user`, `group`, `pool`, `access_log`, `admin`, `route`",
         )],
     ),
     (

@@ -147,7 +147,8 @@ impl Reconciler {
 /// answered 503 for a minute for client 192.0.2.7`.
 fn refused(refusal: &Refusal) -> String {
     let Refusal { method, path, whom, deaths } = refusal;
-    let client = |ip: Option<IpAddr>| ip.map_or_else(|| "clients without an address".to_owned(), |ip| format!("client {ip}"));
+    let client =
+        |ip: Option<IpAddr>| ip.map_or_else(|| "clients without an address".to_owned(), |ip| format!("client {ip}"));
     let led = |death: &Led| {
         let (ago, id) = (seconds(death.ago), String::from_utf8_lossy(&death.id));
         format!("{} {ago} ago, {}, id {id}", death.worker, client(death.client))
