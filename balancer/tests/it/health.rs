@@ -73,7 +73,7 @@ fn a_black_hole_costs_a_few_requests_their_connect_timeout_and_none_its_answer()
 #[test]
 fn an_endpoint_that_accepts_and_never_answers_is_ejected() {
     let (silent, origin) = (Origin::silent(), Origin::named("1"));
-    let balancer = Balancer::start("", &(pool_of(&[&silent, &origin]) + "response_timeout = \"50ms\"\n" + LONG));
+    let balancer = Balancer::start("", &(pool_of(&[&silent, &origin]) + "response_timeout = \"500ms\"\n" + LONG));
     let statuses = statuses(&balancer, 40);
     assert_eq!(statuses.iter().filter(|status| **status == 504).count(), 5, "{statuses:?}");
     assert_eq!(statuses[10..], [200; 30]);
