@@ -33,6 +33,19 @@ fn a_room_imports_only_lower_layers() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// A runtime of a proxy thread has no clock, so that what waits with the runtime's own would panic there.
+#[test]
+fn what_runs_on_proxy_threads_waits_with_the_timer_of_net() {
+    let on_proxy_threads = ["listen", "forward", "observe", "proxy", "pool", "pick", "endpoint", "route", "http1"];
+    let waits = ["tokio::time::sleep", "tokio::time::timeout", "tokio::time::interval", "time::{Sleep, sleep}"];
+    let mut wrong = Vec::new();
+    for (room, text) in rooms() {
+        let found = waits.iter().filter(|wait| text.contains(**wait));
+        wrong.extend(found.filter(|_| on_proxy_threads.contains(&&*room)).map(|wait| format!("{room}: {wait}")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn every_room_has_a_layer() {
     let map = fs::read_to_string(source().join("lib.rs")).unwrap();

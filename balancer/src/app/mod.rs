@@ -29,6 +29,7 @@ use crate::admin::{self, Account, Action, AdminServer, Instance, Order as Asked,
 use crate::config::{Config, ListenAddress};
 use crate::drain::{Drain, drain};
 use crate::listen::{self, Listener, Server};
+use crate::net::Timer;
 use crate::observe::Writer;
 use crate::pool::Pool;
 use crate::probe::Permits;
@@ -132,9 +133,10 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     shared.table.store(Arc::new(Table::new(&config.routes, &pools)));
     live.probe(None);
     live.publish();
+    let timer = Timer::start().map_err(|error| Failure::System("cannot start the timer thread", error))?;
     let (ended, mut ends) = mpsc::unbounded_channel();
     for (index, server) in servers.into_iter().enumerate() {
-        start::thread(index, server, &shared, writer, ended.clone())
+        start::thread(index, server, &shared, writer, &timer, ended.clone())
             .map_err(|error| Failure::System("cannot start a proxy thread", error))?;
     }
     drop(ended);

@@ -17,6 +17,7 @@ use super::memory::{LOOKS, Memory};
 use crate::admin::Instance;
 use crate::config::{self, Config, Pool as PoolConfig};
 use crate::listen::{Listener, Server};
+use crate::net::Timer;
 use crate::observe::Writer;
 use crate::probe::{Permits, Scout};
 use crate::proxy::{Proxy, Shared};
@@ -59,11 +60,13 @@ pub(super) fn thread(
     server: Server,
     shared: &Arc<Shared>,
     writer: &Writer,
+    timer: &Timer,
     ended: mpsc::UnboundedSender<io::Result<()>>,
 ) -> io::Result<()> {
-    let (shared, writer) = (Arc::clone(shared), writer.clone());
+    let (shared, writer, timer) = (Arc::clone(shared), writer.clone(), timer.clone());
     let body = move || {
-        let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());
+        timer.serve_this_thread();
+        let runtime = Builder::new_current_thread().enable_io().build_local(LocalOptions::default());
         let served = runtime.and_then(|runtime| {
             let served = runtime.block_on(async {
                 let proxy = Rc::new(Proxy::new(shared, &writer));

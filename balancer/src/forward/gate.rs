@@ -4,7 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Sleep, sleep};
+use tokio::time::Sleep;
+
+use crate::net::sleep;
 
 /// Whether the client may send its body.
 #[derive(Debug)]

@@ -92,17 +92,9 @@ impl Way {
             if self.ended {
                 return Poll::Ready(Ok(()));
             }
-            let read = from.poll_read(cx, self.buffer.room());
-            if read.is_pending() {
-                self.buffer.settle();
-            }
-            match ready!(read)? {
-                0 => {
-                    self.ended = true;
-                    self.buffer = Buffer::default();
-                    to.shut_down();
-                }
-                length => self.buffer.filled(length),
+            if ready!(from.poll_read(cx, &mut self.buffer))? == 0 {
+                self.ended = true;
+                to.shut_down();
             }
         }
         cx.waker().wake_by_ref();

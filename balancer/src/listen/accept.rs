@@ -12,10 +12,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::timeout;
 
 use super::open::Queue;
-use crate::net::{Family, Peer, Socket};
+use crate::net::{Family, Peer, Socket, timeout};
 
 /// A listener registered with this thread's runtime.
 pub(super) struct Accepting {

@@ -4,10 +4,9 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::time::timeout;
 
 use super::Refusal;
-use crate::net::{Buffer, Socket};
+use crate::net::{Buffer, Socket, timeout};
 
 /// Ends our side and reads what the client still sends, within bounds.
 ///
@@ -75,7 +74,7 @@ async fn answer(socket: &mut Socket, refusal: Refusal, id: &str) -> bool {
 /// Reads and drops what has come; 0 at the end.
 async fn read(socket: &mut Socket) -> usize {
     // Of the thread's pool while something is read, and none while nothing comes.
-    poll_fn(|cx| socket.poll_read(cx, Buffer::pooled().room())).await.unwrap_or(0)
+    poll_fn(|cx| socket.poll_read(cx, &mut Buffer::default())).await.unwrap_or(0)
 }
 
 /// The body of an answer of ours: what happened, in words, and the id under which the log has it.

@@ -35,8 +35,8 @@ enum Next {
     Refused(Refusal),
     /// Nothing for a while.
     Idle,
-    /// The client has left, or has had its time.
-    End,
+    /// The end: of the client's own, of its time, or the one that its last answer asks for.
+    End(After),
 }
 
 impl<S: Service> Connection<S> {
@@ -49,28 +49,39 @@ impl<S: Service> Connection<S> {
             Poll::Ready(())
         })
         .await;
-        loop {
-            match self.next_request().await {
-                Next::Request => {}
-                Next::Refused(refusal) => {
-                    let id = self.service.refused(self.stream.peer(), self.stream.begun(), refusal);
-                    return Box::pin(close::with_answer(self.stream.socket, refusal, id)).await;
-                }
-                Next::Idle => {
-                    let (peer, since) = (self.stream.peer(), self.stream.begun());
-                    drop(self.registered);
-                    return self.parked.enter(self.stream.socket, peer, since, self.counted);
-                }
-                Next::End => return,
+        let mut next = self.next_request().await;
+        if matches!(next, Next::Request) {
+            // On the heap, and no longer than requests follow each other: an idle connection has no state of a request.
+            next = Box::pin(self.answer_those_that_follow(&state)).await;
+        }
+        match next {
+            Next::Refused(refusal) => {
+                let id = self.service.refused(self.stream.peer(), self.stream.begun(), refusal);
+                Box::pin(close::with_answer(self.stream.socket, refusal, id)).await;
             }
-            // On the heap: an idle connection has no state of a request.
-            Box::pin(self.service.answer(&state, &mut self.stream)).await;
+            Next::Idle => {
+                let (peer, since) = (self.stream.peer(), self.stream.begun());
+                drop(self.registered);
+                self.parked.enter(self.stream.socket, peer, since, self.counted);
+            }
+            Next::End(After::Linger) => Box::pin(close::lingering(self.stream.socket)).await,
+            Next::End(After::Reset) => self.stream.socket.reset_on_close(),
+            Next::End(After::Close | After::Next) | Next::Request => {}
+        }
+    }
+
+    /// Answers the request that has come, and each that follows before the connection is idle for a while.
+    async fn answer_those_that_follow(&mut self, state: &S::Connection) -> Next {
+        loop {
+            self.service.answer(state, &mut self.stream).await;
             match self.stream.ends() {
                 // What is answered here, of a client that asks as fast, costs no other budget.
                 After::Next => consume_budget().await,
-                After::Close => return,
-                After::Linger => return Box::pin(close::lingering(self.stream.socket)).await,
-                After::Reset => return self.stream.socket.reset_on_close(),
+                end => return Next::End(end),
+            }
+            match self.next_request().await {
+                Next::Request => {}
+                next => return next,
             }
         }
     }
@@ -111,25 +122,24 @@ impl<S: Service> Connection<S> {
                     Err(fault) => return Poll::Ready(Next::Refused(Refusal::NoRequest(fault))),
                 }
             }
-            match stream.socket.poll_read(cx, stream.inbox.room()) {
-                Poll::Ready(Ok(length)) if length > 0 => stream.inbox.filled(length),
-                Poll::Ready(_) => return Poll::Ready(Next::End),
+            match stream.socket.poll_read(cx, &mut stream.inbox) {
+                Poll::Ready(Ok(length)) if length > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(Next::End(After::Close)),
                 Poll::Pending => break,
             }
         }
-        stream.inbox.settle();
         let rung = stream.alarm.rung();
         match (*begun, rung) {
             (true, Some(_)) => return Poll::Ready(Next::Refused(Refusal::SlowHeader)),
             (true, None) => return Poll::Pending,
             // Asked for last, so that a request that is already here is served.
-            (false, _) if self.registry.is_draining() => return Poll::Ready(Next::End),
+            (false, _) if self.registry.is_draining() => return Poll::Ready(Next::End(After::Close)),
             (false, _) => {}
         }
         let idle = |limit: Duration| stream.begun() + limit;
         let over = rung.is_some_and(|now| now >= idle(self.limits.keep_alive_timeout));
         if over {
-            return Poll::Ready(Next::End);
+            return Poll::Ready(Next::End(After::Close));
         }
         if rung.is_some() {
             return Poll::Ready(Next::Idle);

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::alarm::Alarm;
 use super::parked::Parked;
+use crate::net::sleep;
 
 /// All connections of a thread, for the tick and for the drain.
 #[derive(Debug, Default)]
@@ -59,7 +60,7 @@ impl Registry {
                 self.until(|alarms| !alarms.is_empty()).await;
             }
             let asleep = Instant::now();
-            tokio::time::sleep(tick.get()).await;
+            sleep(tick.get()).await;
             let now = Instant::now();
             // After a pause of the whole process timers are seen before what has arrived meanwhile: that is read first, or
             // everybody would be late at once. On a machine so busy that every tick is late, limits are kept all the same.

@@ -152,13 +152,9 @@ impl Stream {
     pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Buffer>, BodyError>> {
         while !self.body.is_done() {
             if self.inbox.is_empty() {
-                match self.socket.poll_read(cx, self.inbox.room()) {
-                    Poll::Ready(Ok(length)) if length > 0 => self.inbox.filled(length),
-                    Poll::Ready(_) => return Poll::Ready(Err(BodyError::Gone)),
-                    Poll::Pending => {
-                        self.inbox.settle();
-                        return Poll::Pending;
-                    }
+                match ready!(self.socket.poll_read(cx, &mut self.inbox)) {
+                    Ok(length) if length > 0 => {}
+                    _ => return Poll::Ready(Err(BodyError::Gone)),
                 }
             }
             let decoded = self.body.decode(self.inbox.unread_mut()).map_err(|BadBody| BodyError::Bad)?;

@@ -4,9 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
-use super::{Buffer, Outbox, Socket, connect};
+use super::{Buffer, Outbox, Socket, connect, timeout};
 use crate::config::Address;
 use crate::http1::{BodyDecoder, Fields, ResponseHead, Search};
 
@@ -88,9 +86,7 @@ async fn read_head(socket: &mut Socket, inbox: &mut Buffer) -> io::Result<Respon
 }
 
 async fn read(socket: &mut Socket, inbox: &mut Buffer) -> io::Result<usize> {
-    let length = poll_fn(|cx| socket.poll_read(cx, inbox.room())).await?;
-    inbox.filled(length);
-    Ok(length)
+    poll_fn(|cx| socket.poll_read(cx, inbox)).await
 }
 
 fn no_http() -> io::Error {

@@ -10,9 +10,11 @@ mod buffer;
 mod connect;
 mod peer;
 mod socket;
+mod timer;
 
 pub use ask::{Answer, get};
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
 pub use peer::Peer;
 pub use socket::{ASK_PEER, Family, Socket};
+pub use timer::{Timer, sleep, timeout};

@@ -13,6 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
+use super::Buffer;
 use super::acknowledged::acknowledged;
 
 /// A connected stream socket of this thread.
@@ -22,6 +23,8 @@ use super::acknowledged::acknowledged;
 pub struct Socket {
     state: State,
     family: Family,
+    /// Whether the kernel took less than it was given the last time.
+    full: bool,
 }
 
 #[derive(Debug)]
@@ -45,7 +48,7 @@ pub enum Family {
 impl Socket {
     /// A socket that is non-blocking and that no runtime knows.
     pub fn bare(descriptor: OwnedFd, family: Family) -> Self {
-        Self { state: State::Bare(descriptor), family }
+        Self { state: State::Bare(descriptor), family, full: false }
     }
 
     /// Takes the socket out of the runtime of this thread; `None` when it was lost.
@@ -74,40 +77,71 @@ impl Socket {
         Ok(())
     }
 
-    /// Reads what there is, at most as much as fits; 0 at the end.
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let room = buffer.len();
-        self.poll_io(cx, Ready::READABLE, room, |descriptor| {
-            recv(descriptor, &mut *buffer, RecvFlags::DONTWAIT).map(|(_, length)| length)
-        })
+    /// Reads what there is, behind the bytes of `buffer`; 0 at the end. Where nothing is to be read, `buffer` takes no room for it.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
+        let read = self.poll_io(cx, Ready::READABLE, |descriptor| {
+            let room = buffer.room();
+            recv(descriptor, &mut *room, RecvFlags::DONTWAIT).map(|(_, length)| (length, room.len()))
+        });
+        match read {
+            Poll::Ready(Ok(length)) => buffer.filled(length),
+            _ => buffer.settle(),
+        }
+        read
     }
 
     /// Writes as much as the kernel takes at once.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Ready::WRITABLE, bytes.len(), |descriptor| send(descriptor, bytes, SEND))
+        self.poll_send(cx, |descriptor| Ok((send(descriptor, bytes, SEND)?, bytes.len())))
     }
 
     /// Writes the beginning of `first` and `second`.
     pub fn poll_write_both(&mut self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {
         let both = [IoSlice::new(first), IoSlice::new(second)];
-        self.poll_io(cx, Ready::WRITABLE, first.len() + second.len(), |descriptor| {
-            sendmsg(descriptor, &both, &mut SendAncillaryBuffer::default(), SEND)
+        let length = first.len() + second.len();
+        self.poll_send(cx, |descriptor| {
+            Ok((sendmsg(descriptor, &both, &mut SendAncillaryBuffer::default(), SEND)?, length))
         })
     }
 
-    /// Asks the kernel, and waits for the runtime's word when that has nothing. Less than `wanted` means that there is no more for
-    /// now, which saves asking once more.
+    /// As [`Self::poll_io`]. As long as the kernel takes all it is given, the runtime need not be asked whether it does.
+    fn poll_send(&mut self, cx: &mut Context<'_>, mut send: impl FnMut(&OwnedFd) -> Done) -> Poll<io::Result<usize>> {
+        if let (false, State::Registered(registered)) = (self.full, &self.state) {
+            let done = send(registered.get_ref());
+            if matches!(done, Ok((length, wanted)) if length < wanted) || matches!(done, Err(Errno::AGAIN)) {
+                self.full = true;
+                // Nothing can be heard between the two: the runtime listens between two turns of its tasks.
+                if let Poll::Ready(ready) = registered.poll_write_ready(cx) {
+                    ready?.clear_ready();
+                }
+            }
+            match done {
+                Err(Errno::AGAIN) => {}
+                done => return Poll::Ready(done.map(|(length, _)| length).map_err(io::Error::from)),
+            }
+        }
+        let mut took_all = false;
+        let written = self.poll_io(cx, Ready::WRITABLE, |descriptor| {
+            let done = send(descriptor);
+            took_all = matches!(done, Ok((length, wanted)) if length >= wanted);
+            done
+        });
+        self.full = !took_all;
+        written
+    }
+
+    /// Asks the kernel, and waits for the runtime's word when that has nothing. Less than was wanted means that there is no more
+    /// for now, which saves asking once more.
     fn poll_io(
         &mut self,
         cx: &mut Context<'_>,
         what: Ready,
-        wanted: usize,
-        mut ask: impl FnMut(&OwnedFd) -> Result<usize, Errno>,
+        mut ask: impl FnMut(&OwnedFd) -> Done,
     ) -> Poll<io::Result<usize>> {
         if let State::Bare(descriptor) = &self.state {
             match ask(descriptor) {
                 Err(Errno::AGAIN) => self.register()?,
-                done => return Poll::Ready(done.map_err(io::Error::from)),
+                done => return Poll::Ready(done.map(|(length, _)| length).map_err(io::Error::from)),
             }
         }
         let State::Registered(registered) = &self.state else { return Poll::Ready(Err(lost())) };
@@ -118,7 +152,7 @@ impl Socket {
             })?;
             match ask(registered.get_ref()) {
                 Err(Errno::AGAIN) => guard.clear_ready(),
-                Ok(length) => {
+                Ok((length, wanted)) => {
                     if (1..wanted).contains(&length) {
                         guard.clear_ready();
                     }
@@ -152,7 +186,10 @@ impl Socket {
         if matches!(self.state, State::Bare(_)) {
             return if self.is_silent() { Poll::Pending } else { Poll::Ready(()) };
         }
-        self.poll_read(cx, &mut [0]).map(drop)
+        self.poll_io(cx, Ready::READABLE, |descriptor| {
+            recv(descriptor, &mut [0], RecvFlags::DONTWAIT).map(|(_, length)| (length, 1))
+        })
+        .map(drop)
     }
 
     /// Whether the peer has closed its side and nothing of it is left to be read. One system call.
@@ -252,5 +289,8 @@ pub const ASK_PEER: TcpKeepalive = TcpKeepalive::new().with_time(SILENT).with_in
 const SILENT: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_secs(15);
 const ASKED: u32 = 4;
+/// How many bytes the kernel has taken or given, and how many it could have.
+type Done = Result<(usize, usize), Errno>;
+
 /// A peer that is gone is an error and no signal.
 const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);

@@ -14,6 +14,7 @@ use super::line::{Line, Quote};
 use super::{Clock, Destination, Record, Writer};
 use crate::config::{AccessLog as Config, AccessLogFormat, AccessLogPath};
 use crate::http1::{Name, RequestHead};
+use crate::net::sleep;
 
 /// The access log of one thread.
 #[derive(Debug)]
@@ -91,7 +92,7 @@ impl AccessLog {
         } else if !self.flushing.replace(true) {
             // Somebody at a terminal sees the line at once, and a thousand requests share one hand-over.
             spawn_local(async move {
-                tokio::time::sleep(FLUSH).await;
+                sleep(FLUSH).await;
                 self.flushing.set(false);
                 self.flush();
             });

@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use nix::errno::Errno;
 use tokio::task::unconstrained;
-use tokio::time::timeout;
 
 use super::super::error::Fault;
 use crate::endpoint::{Connected, Endpoint};
 use crate::http1::{BodyDecoder, BodyLength, Ended, Fields, ResponseFault, ResponseHead, Search};
-use crate::net::{Buffer, Family, Outbox, Socket, connect, give_fields, take_fields};
+use crate::net::{Buffer, Family, Outbox, Socket, connect, give_fields, take_fields, timeout};
 
 /// An open connection to an endpoint, driven by whoever waits for its answer: no task of its own, so that dropping it
 /// closes it at once and a request costs no wake-up from task to task.
@@ -194,11 +193,10 @@ impl Upstream {
                     return Poll::Ready(self.count());
                 }
             }
-            match self.socket.poll_read(cx, self.inbox.room()) {
-                Poll::Ready(Ok(length)) if length > 0 => self.inbox.filled(length),
+            match self.socket.poll_read(cx, &mut self.inbox) {
+                Poll::Ready(Ok(length)) if length > 0 => {}
                 Poll::Ready(_) => return Poll::Ready(Err(Fault::ClosedEarly)),
                 Poll::Pending => {
-                    self.inbox.settle();
                     if !self.inbox.is_empty() || self.interim > 0 {
                         self.acknowledge();
                     }
@@ -253,15 +251,14 @@ impl Upstream {
     pub(in super::super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Buffer>, Fault>> {
         while !self.body.is_done() {
             if self.inbox.is_empty() {
-                match self.socket.poll_read(cx, self.inbox.room()) {
-                    Poll::Ready(Ok(length)) if length > 0 => self.inbox.filled(length),
+                match self.socket.poll_read(cx, &mut self.inbox) {
+                    Poll::Ready(Ok(length)) if length > 0 => {}
                     // A reset is no end, even of a body that ends by close.
                     Poll::Ready(Ok(_)) if self.body.end() == Ended::Whole && !self.broken => {
                         return Poll::Ready(Ok(None));
                     }
                     Poll::Ready(_) => return Poll::Ready(Err(Fault::Truncated)),
                     Poll::Pending => {
-                        self.inbox.settle();
                         self.acknowledge();
                         return Poll::Pending;
                     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::endpoint::{Endpoint, EndpointId};
+use crate::net::sleep;
 pub(super) use connection::{Upstream, Written};
 
 /// The idle connections of one thread.
@@ -87,7 +88,7 @@ impl Upstreams {
     /// Closes what has been idle for too long or has been closed by its worker, as long as the thread lives.
     pub async fn reap_for_ever(&self) {
         loop {
-            tokio::time::sleep(REAP).await;
+            sleep(REAP).await;
             let now = Instant::now();
             self.idle.borrow_mut().retain(|_, Kept { endpoint, connections }| {
                 connections.retain_mut(|kept| {
