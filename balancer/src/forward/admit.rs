@@ -84,7 +84,7 @@ fn valid_host(host: &[u8]) -> bool {
             }
             (&b"ip"[..], &rest[end + 1..])
         }
-        _ => host.iter().position(|&byte| byte == b':').map_or((host, &b""[..]), |colon| host.split_at(colon)),
+        _ => memchr::memchr(b':', host).map_or((host, &b""[..]), |colon| host.split_at(colon)),
     };
     let port_is_valid = match port {
         [] => true,

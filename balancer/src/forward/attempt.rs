@@ -15,10 +15,9 @@ use super::retry::{Failed, may_retry};
 use super::scan::Scan;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams, Written, learn};
-use crate::config::{Address, AmbiguousFields};
+use crate::config::AmbiguousFields;
 use crate::endpoint::Noted;
 use crate::http1::{BodyLength, RequestHead, ResponseHead};
-use crate::net::Family;
 use crate::pool::{Asked, Place, Pool};
 
 /// What stays the same over all attempts at a request.
@@ -47,10 +46,7 @@ impl Outbound<'_> {
         let endpoint = Arc::clone(place.endpoint());
         let (repeatable, now) = (upload.is_none() && self.head.method.is_idempotent(), exchange.waits.now());
         let mut kept = match place.check_out(repeatable, now) {
-            Some((descriptor, connected, idle)) => {
-                let family = if matches!(endpoint.address(), Address::Unix(_)) { Family::Unix } else { Family::Tcp };
-                Some((Upstream::resume((descriptor, connected), family), idle))
-            }
+            Some((socket, connected, idle)) => Some((Upstream::over(socket, connected), idle)),
             None if place.owns_connection() => None,
             None => upstreams.check_out(&endpoint, repeatable, now),
         };

@@ -107,7 +107,7 @@ pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outg
         continue_statements(out, head, scan, outgoing);
     } else {
         client.write(out, host);
-        out.extend_from_slice(own.lines(!scan.traced));
+        own.write(out, !scan.traced);
     }
     let named = |spelled: &[u8]| scan.names(head, spelled);
     let mut te = false;
@@ -172,7 +172,7 @@ fn continue_statements(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgo
         }
     }
     if !scan.traced {
-        line(out, TRACEPARENT, own.trace());
+        line(out, TRACEPARENT, &own.trace());
     }
 }
 
@@ -391,7 +391,7 @@ mod tests {
             assert_eq!(all(&headers, "via"), ["1.1 first", "1.0 second", "1.1 balancer"]);
             let ours = |fields: &[(&str, &str)]| {
                 let (fields, own) = sent_by("GET", fields, BodyLength::None, trusted);
-                assert_eq!(all(&fields, "traceparent"), [std::str::from_utf8(own.trace()).unwrap()]);
+                assert_eq!(all(&fields, "traceparent"), [std::str::from_utf8(&own.trace()).unwrap()]);
                 assert_eq!(all(&fields, "x-request-start"), [std::str::from_utf8(own.start()).unwrap()]);
             };
             ours(&[("traceparent", "00-theirs"), ("connection", "traceparent")]);

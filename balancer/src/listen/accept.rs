@@ -2,8 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -68,14 +70,20 @@ impl Accepting {
             self.in_a_row.set(0);
             yield_now().await;
         }
-        loop {
-            let mut ready = self.listener.readable().await?;
-            if let Ok(accepted) = ready.try_io(|listener| accept(listener.get_ref())) {
-                self.in_a_row.set(self.in_a_row.get() + 1);
-                return accepted;
+        poll_fn(|cx| {
+            loop {
+                let mut ready = ready!(self.listener.poll_read_ready(cx))?;
+                match accept(self.listener.get_ref()) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                    accepted => {
+                        self.in_a_row.set(self.in_a_row.get() + 1);
+                        return Poll::Ready(accepted);
+                    }
+                }
+                self.in_a_row.set(0);
             }
-            self.in_a_row.set(0);
-        }
+        })
+        .await
     }
 
     /// The next connection; waits out what keeps connections from being accepted, such as a lack of descriptors.

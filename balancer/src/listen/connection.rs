@@ -49,7 +49,8 @@ impl<S: Service> Connection<S> {
             Poll::Ready(())
         })
         .await;
-        let mut next = self.next_request().await;
+        // What has come with the connection came when it was accepted.
+        let mut next = self.next_request(Some(self.stream.begun())).await;
         if matches!(next, Next::Request) {
             // On the heap, and no longer than requests follow each other: an idle connection has no state of a request.
             next = Box::pin(self.answer_those_that_follow(&state)).await;
@@ -79,29 +80,34 @@ impl<S: Service> Connection<S> {
                 After::Next => consume_budget().await,
                 end => return Next::End(end),
             }
-            match self.next_request().await {
+            match self.next_request(None).await {
                 Next::Request => {}
                 next => return next,
             }
         }
     }
 
-    /// Waits for the head of the next request.
-    async fn next_request(&mut self) -> Next {
+    /// Waits for the head of the next request; what is here already came at `now`, if that is known.
+    async fn next_request(&mut self, mut now: Option<Instant>) -> Next {
         let head = self.limits.header_bytes_max;
         let bounds = Bounds { line: head.min(REQUEST_LINE_MAX), head };
         let (mut search, mut begun) = (Search::default(), false);
-        poll_fn(|cx| self.poll_next(cx, bounds, &mut search, &mut begun)).await
+        poll_fn(|cx| self.poll_next(cx, bounds, &mut search, (&mut begun, now.take()))).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, bounds: Bounds, search: &mut Search, begun: &mut bool) -> Poll<Next> {
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        bounds: Bounds,
+        search: &mut Search,
+        (begun, mut now): (&mut bool, Option<Instant>),
+    ) -> Poll<Next> {
         let stream = &mut self.stream;
-        let mut looked = None;
         loop {
             if !stream.inbox.is_empty() {
                 if !*begun {
                     *begun = true;
-                    let now = *looked.insert(Instant::now());
+                    let now = *now.get_or_insert_with(Instant::now);
                     stream.set_begun(now);
                     stream.alarm.set(Some(now + self.limits.header_timeout));
                 }
@@ -113,7 +119,7 @@ impl<S: Service> Connection<S> {
                         return Poll::Ready(match parsed {
                             Ok(head) => {
                                 stream.alarm.set(None);
-                                stream.begins(head, looked.unwrap_or_else(Instant::now));
+                                stream.begins(head, now.unwrap_or_else(Instant::now));
                                 Next::Request
                             }
                             Err(fault) => Next::Refused(Refusal::NoRequest(fault)),

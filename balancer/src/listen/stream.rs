@@ -247,11 +247,22 @@ impl Stream {
     /// Sends a piece of the answer's body.
     pub fn send(&mut self, piece: Buffer) {
         let piece = if self.framing == Outgoing::Chunked { piece.into_chunk(false) } else { piece };
-        // Small pieces that wait are put together.
-        let put = self.queue.back_mut().is_some_and(|last| last.put(piece.unread()));
-        if !put {
+        if !self.put_behind(piece.unread()) {
             self.queue.push_back(piece);
         }
+    }
+
+    /// Puts a small piece behind what waits already, if there is something: the kernel takes one piece faster than two.
+    fn put_behind(&mut self, bytes: &[u8]) -> bool {
+        if let Some(last) = self.queue.back_mut() {
+            return last.put(bytes);
+        }
+        let waits = self.outbox.unwritten().len();
+        let fits = waits > 0 && waits + bytes.len() <= TOGETHER;
+        if fits {
+            self.outbox.end().extend_from_slice(bytes);
+        }
+        fits
     }
 
     /// Ends the answer's body, with these trailers if they may be sent.
@@ -262,8 +273,7 @@ impl Stream {
             let none = Fields::default();
             let wanted = self.head.as_ref().is_some_and(|head| wants_trailers(head));
             trailer_section(&mut end, if wanted { trailers } else { &none });
-            let fits = self.queue.back_mut().is_some_and(|last| last.put(&end));
-            if !fits {
+            if !self.put_behind(&end) {
                 self.queue.push_back(Buffer::copy_of(&end));
             }
         }
@@ -322,13 +332,6 @@ impl Stream {
                 self.queue.pop_front();
             }
             return Poll::Ready(Ok(self.queue.is_empty()));
-        }
-        // The kernel takes one small piece faster than two.
-        while let Some(front) = self.queue.front()
-            && self.outbox.unwritten().len() + front.len() <= TOGETHER
-        {
-            self.outbox.end().extend_from_slice(front.unread());
-            self.queue.pop_front();
         }
         let head = self.outbox.unwritten();
         let written = match self.queue.front() {

@@ -31,7 +31,8 @@ pub struct Socket {
 enum State {
     /// No runtime knows it.
     Bare(OwnedFd),
-    Registered(AsyncFd<OwnedFd>),
+    /// With the runtime of that thread.
+    Registered(AsyncFd<OwnedFd>, Thread),
     /// It could not be registered.
     Lost,
 }
@@ -55,8 +56,19 @@ impl Socket {
     pub fn into_bare(self) -> Option<(OwnedFd, Family)> {
         match self.state {
             State::Bare(descriptor) => Some((descriptor, self.family)),
-            State::Registered(descriptor) => Some((descriptor.into_inner(), self.family)),
+            State::Registered(descriptor, _) => Some((descriptor.into_inner(), self.family)),
             State::Lost => None,
+        }
+    }
+
+    /// Takes the socket to this thread, from whichever it was used on; `None` when it was lost.
+    pub fn to_this_thread(self) -> Option<Self> {
+        match &self.state {
+            State::Registered(_, thread) if *thread != Thread::this() => {
+                self.into_bare().map(|(descriptor, family)| Self::bare(descriptor, family))
+            }
+            State::Lost => None,
+            _ => Some(self),
         }
     }
 
@@ -70,7 +82,7 @@ impl Socket {
                 // Its successor is `unsafe`: it wants a promise that the descriptor stays open and the same, which `OwnedFd` keeps.
                 #[expect(deprecated, reason = "the successor is unsafe, which is denied")]
                 let registered = AsyncFd::with_interest(descriptor, Interest::READABLE | Interest::WRITABLE)?;
-                State::Registered(registered)
+                State::Registered(registered, Thread::this())
             }
             registered => registered,
         };
@@ -106,7 +118,7 @@ impl Socket {
 
     /// As [`Self::poll_io`]. As long as the kernel takes all it is given, the runtime need not be asked whether it does.
     fn poll_send(&mut self, cx: &mut Context<'_>, mut send: impl FnMut(&OwnedFd) -> Done) -> Poll<io::Result<usize>> {
-        if let (false, State::Registered(registered)) = (self.full, &self.state) {
+        if let (false, State::Registered(registered, _)) = (self.full, &self.state) {
             let done = send(registered.get_ref());
             if matches!(done, Ok((length, wanted)) if length < wanted) || matches!(done, Err(Errno::AGAIN)) {
                 self.full = true;
@@ -144,7 +156,7 @@ impl Socket {
                 done => return Poll::Ready(done.map(|(length, _)| length).map_err(io::Error::from)),
             }
         }
-        let State::Registered(registered) = &self.state else { return Poll::Ready(Err(lost())) };
+        let State::Registered(registered, _) = &self.state else { return Poll::Ready(Err(lost())) };
         loop {
             let mut guard = ready!(match what {
                 Ready::READABLE => registered.poll_read_ready(cx),
@@ -166,7 +178,7 @@ impl Socket {
     /// Waits until there is something to be read, be it the end. A bare socket waits for nothing.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.state {
-            State::Registered(registered) => registered.poll_read_ready(cx).map(|ready| ready.map(drop)),
+            State::Registered(registered, _) => registered.poll_read_ready(cx).map(|ready| ready.map(drop)),
             State::Bare(_) => Poll::Pending,
             State::Lost => Poll::Ready(Err(lost())),
         }
@@ -174,7 +186,7 @@ impl Socket {
 
     /// Whether the peer has closed its side, as far as the runtime has heard, though there may be bytes to read before that.
     pub fn has_ended(&self) -> bool {
-        let State::Registered(registered) = &self.state else { return false };
+        let State::Registered(registered, _) = &self.state else { return false };
         let mut cx = Context::from_waker(Waker::noop());
         let ready = pin!(registered.ready(Interest::READABLE)).poll(&mut cx);
         matches!(ready, Poll::Ready(Ok(guard)) if guard.ready().is_read_closed())
@@ -257,7 +269,7 @@ impl Socket {
     fn options(&self) -> Option<SockRef<'_>> {
         match &self.state {
             State::Bare(descriptor) => Some(SockRef::from(descriptor)),
-            State::Registered(registered) => Some(SockRef::from(registered.get_ref())),
+            State::Registered(registered, _) => Some(SockRef::from(registered.get_ref())),
             State::Lost => None,
         }
     }
@@ -265,7 +277,7 @@ impl Socket {
     /// Waits until a connection that was begun is there, or has failed.
     pub(super) async fn connected(&mut self) -> io::Result<()> {
         self.register()?;
-        let State::Registered(registered) = &self.state else { return Err(lost()) };
+        let State::Registered(registered, _) = &self.state else { return Err(lost()) };
         let _ = registered.writable().await?;
         SockRef::from(registered.get_ref()).take_error()?.map_or(Ok(()), Err)
     }
@@ -281,6 +293,19 @@ impl Socket {
 
 fn lost() -> io::Error {
     io::ErrorKind::NotConnected.into()
+}
+
+/// Tells the threads that run from each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Thread(usize);
+
+impl Thread {
+    fn this() -> Self {
+        thread_local! {
+            static HERE: u8 = const { 0 };
+        }
+        HERE.with(|here| Self(std::ptr::from_ref(here).addr()))
+    }
 }
 
 /// A TCP peer that is silent is asked whether it is still there.

@@ -10,8 +10,8 @@ use super::Clock;
 #[derive(Debug)]
 pub struct Ids {
     clock: Clock,
-    /// The last one. 16 digits of its trace tell this thread from all others, in whatever process; those that count are written
-    /// anew for each request, and of the time what has changed.
+    /// The last one. Its first 16 digits tell this thread from all others, in whatever process; those that count are written anew
+    /// for each request, and of the time what has changed.
     last: RequestId,
     /// Counts on from a random number, so that a process tells nobody how many requests it has had.
     counter: u64,
@@ -19,48 +19,58 @@ pub struct Ids {
     second: u64,
 }
 
-/// Values that are new in every request, as the lines that a worker gets.
-#[derive(Debug, Clone)]
+/// Values that are new in every request.
+#[derive(Debug, Clone, Copy)]
 pub struct RequestId {
-    lines: [u8; LINES],
+    id: [u8; ID],
+    start: [u8; START],
 }
 
 impl RequestId {
     /// 32 hexadecimal digits.
     pub fn id(&self) -> &[u8; ID] {
-        self.lines[ID_AT..].first_chunk().unwrap_or(&[b'0'; ID])
+        &self.id
     }
 
     /// The same as text.
     pub fn text(&self) -> &str {
         // Digits.
-        std::str::from_utf8(self.id()).unwrap_or_default()
+        std::str::from_utf8(&self.id).unwrap_or_default()
     }
 
     /// `t=SECONDS.MICROS`, when the request began to arrive.
     pub fn start(&self) -> &[u8] {
-        &self.lines[START_AT..START_AT + START]
+        &self.start
     }
 
     /// W3C Trace Context, version 00, not sampled, with the id as its trace.
-    pub fn trace(&self) -> &[u8] {
-        &self.lines[TRACE_AT..TRACE_AT + TRACE]
+    pub fn trace(&self) -> [u8; TRACE] {
+        *self.lines()[TRACE_AT..].first_chunk().unwrap_or(&[b'0'; TRACE])
     }
 
-    /// The lines `X-Request-Id`, `X-Request-Start` and, if that is wished, `traceparent`.
-    pub fn lines(&self, with_trace: bool) -> &[u8] {
-        if with_trace { &self.lines } else { &self.lines[..TRACE_LINE_AT] }
+    /// Writes the lines `X-Request-Id`, `X-Request-Start` and, if that is wished, `traceparent`.
+    pub fn write(&self, out: &mut Vec<u8>, with_trace: bool) {
+        let lines = self.lines();
+        out.extend_from_slice(if with_trace { &lines } else { &lines[..TRACE_LINE_AT] });
+    }
+
+    fn lines(&self) -> [u8; LINES] {
+        let mut lines = *TEMPLATE;
+        let span = &self.id[ID / 2..];
+        lines[ID_AT..ID_AT + ID].copy_from_slice(&self.id);
+        lines[START_AT..START_AT + START].copy_from_slice(&self.start);
+        lines[TRACE_AT + 3..TRACE_AT + 3 + ID].copy_from_slice(&self.id);
+        lines[TRACE_AT + 36..TRACE_AT + 36 + span.len()].copy_from_slice(span);
+        lines
     }
 }
 
 impl Ids {
     /// Ids that differ between threads and processes.
     pub fn new() -> Self {
-        let mut last = RequestId { lines: *TEMPLATE };
+        let mut last = RequestId { id: [b'0'; ID], start: *b"t=0000000000.000000" };
         // Of all zeros it would be invalid.
-        let process = hex(random::<u64>() | 1);
-        last.lines[ID_AT..ID_AT + 16].copy_from_slice(&process);
-        last.lines[TRACE_AT + 3..TRACE_AT + 19].copy_from_slice(&process);
+        last.id[..ID / 2].copy_from_slice(&hex(random::<u64>() | 1));
         Self { clock: Clock::new(), last, counter: random(), second: 0 }
     }
 
@@ -69,17 +79,13 @@ impl Ids {
         self.clock.set(begun);
         let wall = self.clock.wall(begun);
         self.counter = self.counter.wrapping_add(1).max(1);
-        let number = hex(self.counter);
-        let lines = &mut self.last.lines;
-        lines[ID_AT + 16..ID_AT + 32].copy_from_slice(&number);
-        lines[TRACE_AT + 19..TRACE_AT + 35].copy_from_slice(&number);
-        lines[TRACE_AT + 36..TRACE_AT + 52].copy_from_slice(&number);
+        self.last.id[ID / 2..].copy_from_slice(&hex(self.counter));
         self.set_start(wall);
-        self.last.clone()
+        self.last
     }
 
     fn set_start(&mut self, wall: Duration) {
-        let start = &mut self.last.lines[START_AT..START_AT + START];
+        let start = &mut self.last.start;
         if wall.as_secs() != self.second {
             self.second = wall.as_secs();
             // Ten digits until the year 2286.
@@ -143,16 +149,20 @@ mod tests {
             let first = ids.next(Instant::now());
             assert!(seen.insert(first.text().to_owned()) && seen.insert(others.next(Instant::now()).text().to_owned()));
             assert_eq!(first.text().len(), 32);
-            assert!(text(first.trace()).starts_with(&format!("00-{}-", first.text())));
+            assert!(text(&first.trace()).starts_with(&format!("00-{}-", first.text())));
             assert_eq!(first.trace().len(), 55);
-            let lines = text(first.lines(true));
+            let lines = |with_trace| {
+                let mut lines = Vec::new();
+                first.write(&mut lines, with_trace);
+                text(&lines)
+            };
             let expected = format!(
                 "X-Request-Id: {}\r\nX-Request-Start: {}\r\ntraceparent: {}\r\n",
                 first.text(),
                 text(first.start()),
-                text(first.trace())
+                text(&first.trace())
             );
-            assert_eq!((lines.as_str(), lines.starts_with(&text(first.lines(false)))), (expected.as_str(), true));
+            assert_eq!((lines(true), lines(true).starts_with(&lines(false))), (expected, true));
         }
         let seconds: f64 = text(ids.next(Instant::now()).start()).strip_prefix("t=").unwrap().parse().unwrap();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();

@@ -1,16 +1,14 @@
 //! A request's place at an endpoint, and the connection that belongs to it.
 
 use std::fmt::Display;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use socket2::SockRef;
 
 use super::Pool;
 use super::forecast::Running;
 use super::pressure::Pressure;
 use crate::endpoint::{Connected, Endpoint, InFlight, Noted};
+use crate::net::Socket;
 
 /// A place at an endpoint; dropping it gives it back, in a pool with slots to the first who waits.
 #[derive(Debug)]
@@ -42,11 +40,11 @@ pub(super) struct Grant {
     pub(super) running: Option<Running>,
 }
 
-/// An idle connection to an endpoint. It belongs to no thread's runtime, so that whoever gets the place can have it.
+/// An idle connection to an endpoint. The runtime of the thread that used it may still know it; whoever gets the place on another
+/// thread takes it to that.
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// Connected, non-blocking.
-    pub(super) descriptor: OwnedFd,
+    pub(super) socket: Socket,
     pub(super) connected: Connected,
     pub(super) since: Instant,
     /// How long it may be idle.
@@ -76,22 +74,22 @@ impl Place {
     /// The connection that comes with the place, if it can still be used and may carry the request, see
     /// [`IdleTime::may_carry`](crate::endpoint::IdleTime::may_carry); and for how long it has been idle. Without one, it is time
     /// to open one.
-    pub fn check_out(&mut self, repeatable: bool, now: Instant) -> Option<(OwnedFd, Connected, Duration)> {
+    pub fn check_out(&mut self, repeatable: bool, now: Instant) -> Option<(Socket, Connected, Duration)> {
         let Held::Slot(slot) = &mut self.0 else { return None };
         let kept = slot.grant.as_mut()?.kept.take()?;
         let (endpoint, idle) = (&slot.endpoint, kept.idle(now));
         let usable = kept.is_open(endpoint, now) && endpoint.idle_time().may_carry(repeatable, idle, kept.limit);
-        usable.then_some((kept.descriptor, kept.connected, idle))
+        usable.then_some((kept.socket.to_this_thread()?, kept.connected, idle))
     }
 
     /// Leaves a connection to whoever gets the place next, for `keep_alive` at most.
-    pub fn check_in(&mut self, (descriptor, connected): (OwnedFd, Connected), keep_alive: Duration, now: Instant) {
+    pub fn check_in(&mut self, (socket, connected): (Socket, Connected), keep_alive: Duration, now: Instant) {
         let limit = self.endpoint().idle_time().limit(keep_alive, now);
         if let Held::Slot(slot) = &mut self.0
             && let Some(grant) = &mut slot.grant
             && !limit.is_zero()
         {
-            grant.kept = Some(Kept { descriptor, connected, since: now, limit });
+            grant.kept = Some(Kept { socket, connected, since: now, limit });
         }
     }
 
@@ -182,8 +180,7 @@ impl Kept {
     /// Whether the endpoint has neither closed it nor said something nobody asked for; if not, that is learned. One system
     /// call.
     pub(super) fn is_open(&self, endpoint: &Endpoint, now: Instant) -> bool {
-        let peeked = SockRef::from(&self.descriptor).peek(&mut [std::mem::MaybeUninit::uninit()]);
-        let open = peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        let open = self.socket.is_silent();
         match open {
             true => endpoint.idle_time().survived(self.idle(now)),
             false => _ = endpoint.idle_time().closed_after(self.idle(now), now),

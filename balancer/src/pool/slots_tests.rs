@@ -9,6 +9,7 @@ use http::Method;
 use super::*;
 use crate::config::{Address, Slots};
 use crate::endpoint::{Connected, Endpoint, EndpointId};
+use crate::net::{Family, Socket};
 
 /// A pool of `endpoints` endpoints called `app.1`, ….
 fn pool(slots: Slots, endpoints: usize) -> Arc<Pool> {
@@ -312,7 +313,7 @@ fn a_connection_goes_with_its_place_and_never_makes_one_too_many() {
     let keep = |place: &mut Place, stream: std::os::unix::net::UnixStream| {
         stream.set_nonblocking(true).unwrap();
         let connected = Connected::to(place.endpoint());
-        place.check_in((stream.into(), connected), Duration::from_secs(60), Instant::now());
+        place.check_in((Socket::bare(stream.into(), Family::Unix), connected), Duration::from_secs(60), Instant::now());
     };
     let (mut one, mut two) = (placed(pool.claim_slot(&ask("/"))), placed(pool.claim_slot(&ask("/"))));
     assert!(one.check_out(true, Instant::now()).is_none(), "time to open one");
@@ -325,7 +326,7 @@ fn a_connection_goes_with_its_place_and_never_makes_one_too_many() {
     let found = [one.check_out(true, Instant::now()), two.check_out(true, Instant::now())];
     assert_eq!(found.iter().flatten().count(), 1, "the one that was closed is not used again");
     assert_eq!(one.endpoint().connections(), 1);
-    keep(&mut one, found.into_iter().flatten().next().unwrap().0.into());
+    keep(&mut one, found.into_iter().flatten().next().unwrap().0.into_bare().unwrap().0.into());
     drop(one);
     // With fewer slots, the one in use is the last one there may be.
     pool.configure_slots(Slots::new(1));

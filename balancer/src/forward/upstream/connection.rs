@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
@@ -15,7 +14,7 @@ use tokio::task::unconstrained;
 use super::super::error::Fault;
 use crate::endpoint::{Connected, Endpoint};
 use crate::http1::{BodyDecoder, BodyLength, Ended, Fields, ResponseFault, ResponseHead, Search};
-use crate::net::{Buffer, Family, Outbox, Socket, connect, give_fields, take_fields, timeout};
+use crate::net::{Buffer, Outbox, Socket, connect, give_fields, take_fields, timeout};
 
 /// An open connection to an endpoint, driven by whoever waits for its answer: no task of its own, so that dropping it
 /// closes it at once and a request costs no wake-up from task to task.
@@ -79,12 +78,8 @@ impl Upstream {
         }
     }
 
-    /// Goes on with a connection that rested without a thread, see [`Self::into_idle`].
-    pub(in super::super) fn resume((descriptor, connected): (OwnedFd, Connected), family: Family) -> Box<Self> {
-        Self::over(Socket::bare(descriptor, family), connected)
-    }
-
-    fn over(socket: Socket, connected: Connected) -> Box<Self> {
+    /// A connection that has carried nothing yet, or has rested since, see [`Self::into_idle`].
+    pub(in super::super) fn over(socket: Socket, connected: Connected) -> Box<Self> {
         Box::new(Self {
             socket,
             inbox: Buffer::default(),
@@ -309,12 +304,10 @@ impl Upstream {
         self.inbox.is_empty() && self.request.is_empty() && !self.broken
     }
 
-    /// Takes an idle connection out of this thread, so that any thread can go on with it; `None` when it cannot carry another
-    /// request.
-    pub(in super::super) fn into_idle(mut self) -> Option<(OwnedFd, Connected)> {
-        let usable = self.is_clean() && self.is_open();
-        let (descriptor, _) = usable.then_some(self.socket)?.into_bare()?;
-        Some((descriptor, self.connected))
+    /// The idle connection, for any thread to go on with; `None` when it cannot carry another request. Whether it is still open is
+    /// for that thread to ask.
+    pub(in super::super) fn into_idle(self) -> Option<(Socket, Connected)> {
+        self.is_clean().then_some((self.socket, self.connected))
     }
 
     /// For how long it had been idle.
