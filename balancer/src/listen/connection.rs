@@ -20,6 +20,8 @@ use crate::net::take_fields;
 /// One client connection, and what it shares with the others of its thread.
 pub(super) struct Connection<S: Service> {
     pub(super) stream: Stream,
+    /// How far the head of the next request is; `None` before its first byte.
+    pub(super) arriving: Option<Search>,
     pub(super) registered: Registered,
     pub(super) counted: Counted,
     pub(super) service: Rc<S>,
@@ -89,33 +91,26 @@ impl<S: Service> Connection<S> {
 
     /// Waits for the head of the next request; what is here already came at `now`, if that is known.
     async fn next_request(&mut self, mut now: Option<Instant>) -> Next {
-        let head = self.limits.header_bytes_max;
-        let bounds = Bounds { line: head.min(REQUEST_LINE_MAX), head };
-        let (mut search, mut begun) = (Search::default(), false);
-        poll_fn(|cx| self.poll_next(cx, bounds, &mut search, (&mut begun, now.take()))).await
+        poll_fn(|cx| self.poll_next(cx, now.take())).await
     }
 
-    fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-        bounds: Bounds,
-        search: &mut Search,
-        (begun, mut now): (&mut bool, Option<Instant>),
-    ) -> Poll<Next> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, mut now: Option<Instant>) -> Poll<Next> {
+        let head = self.limits.header_bytes_max;
+        let bounds = Bounds { line: head.min(REQUEST_LINE_MAX), head };
         let stream = &mut self.stream;
         loop {
             if !stream.inbox.is_empty() {
-                if !*begun {
-                    *begun = true;
+                if self.arriving.is_none() {
                     let now = *now.get_or_insert_with(Instant::now);
                     stream.set_begun(now);
                     stream.alarm.set(Some(now + self.limits.header_timeout));
                 }
-                match search.request(stream.inbox.unread(), bounds) {
+                match self.arriving.get_or_insert_default().request(stream.inbox.unread(), bounds) {
                     Ok(None) => {}
                     Ok(Some(end)) => {
                         let parsed = RequestHead::parse(&stream.inbox.unread()[..end], take_fields());
                         stream.inbox.consume(end);
+                        self.arriving = None;
                         return Poll::Ready(match parsed {
                             Ok(head) => {
                                 stream.alarm.set(None);
@@ -135,7 +130,7 @@ impl<S: Service> Connection<S> {
             }
         }
         let rung = stream.alarm.rung();
-        match (*begun, rung) {
+        match (self.arriving.is_some(), rung) {
             (true, Some(_)) => return Poll::Ready(Next::Refused(Refusal::SlowHeader)),
             (true, None) => return Poll::Pending,
             // Asked for last, so that a request that is already here is served.
@@ -163,10 +158,21 @@ const PARK_AFTER: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use http::StatusCode;
+    use tokio::runtime::{LocalOptions, LocalRuntime};
+    use tokio::task::yield_now;
 
     use super::*;
-    use crate::net::Peer;
+    use crate::config;
+    use crate::http1::{BodyLength, Fields, ResponseHead};
+    use crate::listen::Alarm;
+    use crate::listen::threads::Threads;
+    use crate::net::{Buffer, Family, Peer, Socket};
 
     struct Nobody;
 
@@ -191,5 +197,106 @@ mod tests {
     fn an_idle_connection_takes_little_memory() {
         let size = size_of_future(|connection: Connection<Nobody>| connection.run());
         assert!(size <= 1024, "{size}");
+    }
+
+    /// A connection whose client is `other`, and the runtime it belongs to.
+    fn connection() -> (LocalRuntime, Connection<Nobody>, UnixStream) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build_local(LocalOptions::default());
+        let runtime = runtime.unwrap();
+        let (ours, other) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (registry, alarm) = (Rc::new(Registry::default()), Rc::new(Alarm::default()));
+        let (threads, _) = Threads::new(1, 1);
+        let parked = runtime.block_on(async { Parked::new() }).unwrap();
+        let config = config::parse("listen = \"127.0.0.1:0\"\n[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n", "test");
+        let connection = Connection {
+            registered: registry.enter(Rc::clone(&alarm)),
+            stream: Stream::new(Socket::bare(ours.into(), Family::Unix), Peer::Unix, &registry, alarm),
+            arriving: None,
+            counted: threads.place(0),
+            service: Rc::new(Nobody),
+            registry,
+            parked: Rc::new(parked),
+            limits: Rc::new(config.unwrap().client),
+        };
+        (runtime, connection, other)
+    }
+
+    /// Polls a future once and drops it, as whoever chooses between several waits does.
+    fn once<F: Future>(future: F) -> Option<F::Output> {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+
+    /// The output of the first of the futures that has one; each is polled once, and what the kernel has is heard between them.
+    fn first<T>(runtime: &LocalRuntime, mut polled_once: impl FnMut() -> Option<T>) -> T {
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(output) = runtime.block_on(async { polled_once() }) {
+                return output;
+            }
+            assert!(Instant::now() < until, "nothing comes");
+            runtime.block_on(yield_now());
+        }
+    }
+
+    #[test]
+    fn progress_lives_in_the_connection_whatever_future_is_dropped() {
+        let request = b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: 1\r\n\r\n";
+        for step in 1..=request.len() {
+            let (runtime, mut connection, mut client) = connection();
+            let mut pieces = request.chunks(step);
+            let mut next = || pieces.next().is_some_and(|piece| client.write_all(piece).is_ok());
+            let came = first(&runtime, || {
+                next();
+                once(connection.next_request(None))
+            });
+            assert!(matches!(came, Next::Request), "{step}");
+            assert_eq!(connection.stream.head().unwrap().method, "POST");
+            let mut body = Vec::new();
+            loop {
+                let piece = first(&runtime, || {
+                    next();
+                    once(poll_fn(|cx| connection.stream.poll_body(cx)))
+                });
+                match piece.unwrap() {
+                    Some(piece) => body.extend_from_slice(piece.unread()),
+                    None => break,
+                }
+            }
+            assert_eq!(
+                (body.as_slice(), connection.stream.take_trailers().called("t")),
+                (&b"abcde"[..], Some(&b"1"[..]))
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_goes_out_whole_however_little_the_client_takes_at_once() {
+        let (runtime, mut connection, mut client) = connection();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        assert!(matches!(first(&runtime, || once(connection.next_request(None))), Next::Request));
+        let body: Vec<u8> = (0..3_000_000_u32).map(|at| at as u8).collect();
+        let head = ResponseHead::new(StatusCode::OK);
+        connection.stream.respond(&head, BodyLength::Known(body.len() as u64), false);
+        body.chunks(50_000).for_each(|piece| connection.stream.send(Buffer::copy_of(piece)));
+        connection.stream.finish(&Fields::default());
+        client.set_nonblocking(true).unwrap();
+        let (mut taken, mut room) = (Vec::new(), [0; 4_099]);
+        first(&runtime, || {
+            if let Ok(length) = client.read(&mut room) {
+                taken.extend_from_slice(&room[..length]);
+            }
+            once(poll_fn(|cx| connection.stream.poll_flush(cx)))
+        })
+        .unwrap();
+        assert!(matches!(connection.stream.ends(), After::Next));
+        drop(connection);
+        client.set_nonblocking(false).unwrap();
+        client.read_to_end(&mut taken).unwrap();
+        let start = taken.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        assert!(taken[start..] == body[..], "{} of {}", taken.len() - start, body.len());
     }
 }

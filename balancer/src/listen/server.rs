@@ -263,6 +263,7 @@ impl<S: Service> Serving<S> {
             // Before the task begins, so that a drain in between waits for it.
             registered: self.registry.enter(Rc::clone(&alarm)),
             stream: Stream::new(socket, peer, &self.registry, alarm),
+            arriving: None,
             service: Rc::clone(&self.service),
             registry: Rc::clone(&self.registry),
             parked: Rc::clone(&self.parked),
