@@ -261,7 +261,7 @@ impl Socket {
     pub fn acknowledged(&self) -> Option<u64> {
         match &self.state {
             State::Bare(descriptor) => acknowledged(descriptor),
-            State::Registered(registered) => acknowledged(registered.get_ref()),
+            State::Registered(registered, _) => acknowledged(registered.get_ref()),
             State::Lost => None,
         }
     }
