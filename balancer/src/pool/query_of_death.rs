@@ -8,11 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 use super::Pool;
 use super::suspects::{Asked, Dead, Refusal, Suspects};
 use crate::endpoint::{EndpointId, Noted};
+use crate::net::timeout;
 
 /// What is suspected and what is refused in one pool.
 #[derive(Debug, Default)]
