@@ -147,6 +147,7 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
     let shared = Arc::new(Shared {
         table: ArcSwap::from_pointee(Table::new(&config.routes, &pools)),
         limits: config.client.clone(),
+        spool: None,
         trusted: Vec::new(),
         access_log: config.access_log.clone(),
         metrics: Arc::default(),
