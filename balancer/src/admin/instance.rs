@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Order;
 use crate::config::ListenAddress;
 use crate::listen::Control;
-use crate::observe::{Journal, Metrics, Times, Totals};
+use crate::observe::{Journal, Metrics, Times, Totals, printable};
 use crate::pool::Pool;
 use crate::supervise::Supervisor;
 
@@ -158,9 +158,8 @@ impl Instance {
 /// An event as a line of the journal.
 pub fn note(journal: &Journal, kind: &str, pool: Option<&str>, worker: Option<&str>, text: &str) {
     let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-    let mut line = json!({ "time": time, "kind": kind, "pool": pool, "worker": worker, "text": text }).to_string();
-    line.push('\n');
-    journal.add(line.as_bytes());
+    let line = json!({ "time": time, "kind": kind, "pool": pool, "worker": worker, "text": text }).to_string();
+    journal.add(format!("{}\n", printable::in_json(&line)).as_bytes());
 }
 
 fn quantiles(times: &Times) -> [Option<f64>; 2] {

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::observe::printable;
+
 /// Something to do, and who is told how it goes.
 #[derive(Debug)]
 pub struct Order {
@@ -131,14 +133,13 @@ impl Outcome {
 impl Line {
     /// As a line of JSON.
     pub(super) fn json(&self) -> Bytes {
-        let mut line = match self {
+        let line = match self {
             Self::Progress(text) => json!({ "progress": text }),
             Self::Text(text) => json!({ "text": text }),
             Self::Done(outcome) => json!({ "done": { "code": outcome.code, "text": outcome.text } }),
         }
         .to_string();
-        line.push('\n');
-        line.into()
+        format!("{}\n", printable::in_json(&line)).into()
     }
 
     /// The other way round.

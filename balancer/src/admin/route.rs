@@ -10,6 +10,7 @@ use super::answer::{Answer, AnswerBody, HTML, JSON, JSON_LINES, PLAIN, plain, te
 use super::client::CONFIGURATION;
 use super::{Action, Instance, Line, Order, Teller, follow, prometheus, status};
 use crate::config::nearest;
+use crate::observe::printable;
 
 /// Answers one request.
 pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts) -> Answer {
@@ -38,7 +39,10 @@ fn read(instance: &Arc<Instance>, path: &str, query: &Query<'_>) -> Answer {
         "/readyz" if instance.is_ready() => plain(StatusCode::OK, "ready"),
         "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "a pool has no endpoint that takes requests"),
         "/metrics" => text(StatusCode::OK, prometheus::KIND, prometheus::text(instance)),
-        "/api/status" => text(StatusCode::OK, JSON, format!("{}\n", status::json(instance))),
+        "/api/status" => {
+            let status = status::json(instance).to_string();
+            text(StatusCode::OK, JSON, format!("{}\n", printable::in_json(&status)))
+        }
         "/api/events" => {
             let body = follow::lines(&instance.events, query.flag("follow"), |_| true);
             with(StatusCode::OK, JSON_LINES, body)

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use nix::unistd::geteuid;
 
-use super::{WRONG_CONFIGURATION, config_path, fail, instance_name, print, say, whole};
+use super::{WRONG_CONFIGURATION, config_path, fail, instance_name, say, show, whole};
 use crate::admin::client::{Answer, AskError, ask};
 use crate::admin::{Account, Line, Outcome, candidates};
 use crate::config;
+use crate::observe::printable;
 
 /// Which instance.
 #[derive(Debug, clap::Args)]
@@ -64,10 +65,10 @@ impl Target {
         let mut progress = Progress::new();
         while let Some(text) = answer.line()? {
             match Line::parse(&text) {
-                Some(Line::Progress(text)) => progress.show(&text),
+                Some(Line::Progress(text)) => progress.show(&printable::lines(&text)),
                 Some(Line::Text(text)) => {
                     progress.clear();
-                    print(format!("{text}\n").as_bytes());
+                    show(&format!("{text}\n"));
                 }
                 Some(Line::Done(outcome)) => return Ok(Some(outcome)),
                 // A refusal in plain words.

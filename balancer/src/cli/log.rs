@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::observe::{Destination, Writer};
+use crate::observe::{Destination, Writer, printable};
 
 /// Begins to write events of `level` (a level, or a filter as in `RUST_LOG`) through `writer`, so that a stderr nobody reads
 /// stops no thread.
@@ -59,7 +59,9 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        self.writer.write(Destination::Stderr, std::mem::take(&mut self.bytes));
+        // What a message repeats may be a client's or a worker's.
+        let text = printable::lines(&String::from_utf8_lossy(&self.bytes));
+        self.writer.write(Destination::Stderr, text.into_bytes());
     }
 }
 

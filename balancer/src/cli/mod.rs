@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Config, LoadError};
+use crate::observe::printable;
 use crate::supervise;
 
 /// A load balancer that starts, watches and replaces the workers it balances over.
@@ -149,10 +150,10 @@ fn config_path(given: Option<PathBuf>) -> PathBuf {
     })
 }
 
-/// One line on stderr.
+/// One line on stderr, or several.
 fn say(text: &str) {
     // There is nowhere left to complain to.
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", printable::lines(text));
 }
 
 /// One line on stderr, and the exit code of a failure at run time.
@@ -167,6 +168,11 @@ fn print(bytes: &[u8]) -> ExitCode {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&format!("balancer: cannot write: {error}")),
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// The same with what an instance has said, which may repeat others.
+fn show(text: &str) -> ExitCode {
+    print(printable::lines(text).as_bytes())
 }
 
 /// EX_CONFIG of sysexits.h.

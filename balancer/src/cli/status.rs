@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::ask::{NOT_RUNNING, Target};
-use super::{fail, print};
+use super::{fail, show};
 
 /// In which form.
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
     let Ok(status) = serde_json::from_str::<Value>(&text) else {
         return fail("balancer: that is no status of a balancer");
     };
-    let code = print(if options.json { text } else { table(&status) }.as_bytes());
+    let code = show(&if options.json { text } else { table(&status) });
     // Scripts ask whether there is service.
     if status["ready"] == true { code } else { ExitCode::from(NOT_RUNNING) }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::ask::Target;
 use super::fail;
 use crate::admin::client::escaped;
+use crate::observe::printable;
 
 /// Whose log.
 #[derive(Debug, clap::Args)]
@@ -71,7 +72,7 @@ fn copy(target: &Target, path: &str, told: impl Fn(&str) -> String) -> ExitCode 
             Ok(None) => return ExitCode::SUCCESS,
             Err(error) => return fail(&format!("balancer: no further answer: {error}")),
         };
-        if let Err(error) = writeln!(stdout, "{}", told(&line)).and_then(|()| stdout.flush()) {
+        if let Err(error) = writeln!(stdout, "{}", printable::lines(&told(&line))).and_then(|()| stdout.flush()) {
             // A reader that has had enough.
             let enough = error.kind() == io::ErrorKind::BrokenPipe;
             return if enough { ExitCode::SUCCESS } else { fail(&format!("balancer: cannot write: {error}")) };

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::printable;
 use crate::http1::Version;
 
 /// The end of a buffer, onto which everything is put.
@@ -15,7 +16,7 @@ pub(super) struct Line<'a>(pub(super) &'a mut Vec<u8>);
 pub(super) enum Quote {
     /// `\xHH`, as nginx does.
     Hex,
-    /// `\u00HH`; bytes that are no UTF-8 become U+FFFD.
+    /// `\uHHHH`; bytes that are no UTF-8 become U+FFFD.
     Json,
 }
 
@@ -107,15 +108,7 @@ fn escape(out: &mut Vec<u8>, bytes: &[u8], quote: Quote) {
                 }
             }
         }
-        Quote::Json => {
-            for character in String::from_utf8_lossy(bytes).chars() {
-                match character {
-                    '"' | '\\' => put(out, format_args!("\\{character}")),
-                    '\0'..'\x20' | '\x7f' => put(out, format_args!("\\u{:04x}", character as u32)),
-                    _ => put(out, format_args!("{character}")),
-                }
-            }
-        }
+        Quote::Json => printable::push_json(out, bytes),
     }
 }
 
@@ -141,6 +134,8 @@ mod tests {
         assert_eq!(escaped(b"plain text/1.0", Quote::Hex), "plain text/1.0");
         assert_eq!(escaped(b"a\"b\\c\n\x1b[31m\xff", Quote::Hex), "a\\x22b\\x5Cc\\x0A\\x1B[31m\\xFF");
         assert_eq!(escaped("a\"b\\\n\u{7f}é".as_bytes(), Quote::Json), "a\\\"b\\\\\\u000a\\u007fé");
+        assert_eq!(escaped("\u{85}\u{9b}\u{2028}\u{202e}".as_bytes(), Quote::Json), "\\u0085\\u009b\\u2028\\u202e");
+        assert_eq!(escaped("\u{9b}\u{202e}".as_bytes(), Quote::Hex), "\\xC2\\x9B\\xE2\\x80\\xAE");
         assert_eq!(escaped(b"\xff", Quote::Json), "\u{fffd}");
     }
 

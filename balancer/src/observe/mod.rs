@@ -10,6 +10,7 @@ mod journal;
 mod line;
 mod metrics;
 mod observer;
+pub mod printable;
 mod record;
 mod writer;
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use jiff::Timestamp;
 
 use super::output::Stream;
+use crate::observe::printable;
 
 /// Appends `{"time":"…","worker":"app.2","stream":"stdout","line":"…"}` and a newline. What is not UTF-8 becomes U+FFFD.
 pub(super) fn append(out: &mut Vec<u8>, worker: &str, stream: Stream, line: &[u8]) {
@@ -18,19 +19,7 @@ pub(super) fn append(out: &mut Vec<u8>, worker: &str, stream: Stream, line: &[u8
         "{{\"time\":\"{:.3}\",\"worker\":\"{worker}\",\"stream\":\"{stream}\",\"line\":\"",
         Timestamp::now()
     );
-    for character in String::from_utf8_lossy(line).chars() {
-        let _ = match character {
-            '"' => out.write_all(b"\\\""),
-            '\\' => out.write_all(b"\\\\"),
-            '\t' => out.write_all(b"\\t"),
-            '\r' => out.write_all(b"\\r"),
-            // RFC 8259 section 7; DEL and the separators of lines besides, for whoever reads it on a terminal or by lines.
-            control if control.is_control() || matches!(control, '\u{2028}' | '\u{2029}') => {
-                write!(out, "\\u{:04x}", u32::from(control))
-            }
-            other => write!(out, "{other}"),
-        };
-    }
+    printable::push_json(out, line);
     out.extend_from_slice(b"\"}\n");
 }
 
@@ -41,11 +30,11 @@ mod tests {
     #[test]
     fn every_line_is_one_object_whatever_its_bytes() {
         let mut out = Vec::new();
-        append(&mut out, "app.2", Stream::Stderr, b"a \"b\" \\ \t\x1b[2J\x00 \xff \xe2\x80\xa8 \xc3\xa9");
+        append(&mut out, "app.2", Stream::Stderr, b"a \"b\" \\ \t\x1b[2J\x00 \xff \xe2\x80\xa8 \xe2\x80\xae \xc3\xa9");
         let text = String::from_utf8(out).unwrap();
         let (time, rest) = text.strip_prefix("{\"time\":\"").unwrap().split_once('"').unwrap();
         assert!(time.parse::<Timestamp>().is_ok() && time.len() == "2026-01-01T00:00:00.000Z".len(), "{time}");
-        let line = r#"a \"b\" \\ \t\u001b[2J\u0000 � \u2028 é"#;
+        let line = r#"a \"b\" \\ \t\u001b[2J\u0000 � \u2028 \u202e é"#;
         assert_eq!(rest, format!(",\"worker\":\"app.2\",\"stream\":\"stderr\",\"line\":\"{line}\"}}\n"));
     }
 }

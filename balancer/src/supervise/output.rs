@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::files::LogFile;
 use super::json;
+use crate::observe::printable;
 
 /// Takes whole lines of workers (prefix and newline included, any bytes) for our stdout or stderr. Must not block: it is
 /// called on the control thread.
@@ -137,7 +138,12 @@ async fn read(
 impl Outlet {
     fn append(&self, whole: &mut Vec<u8>, stream: Stream, line: &[u8]) {
         match self {
-            Self::Prefix(prefix, _) => whole.extend([prefix.as_bytes(), line, b"\n"].into_iter().flatten()),
+            Self::Prefix(prefix, _) => {
+                // Among the lines of others: it may not look like one of these.
+                whole.extend_from_slice(prefix.as_bytes());
+                printable::push_line(whole, line);
+                whole.push(b'\n');
+            }
             Self::Json(worker, _) => json::append(whole, worker, stream, line),
             Self::File(_) => whole.extend([line, b"\n"].into_iter().flatten()),
             Self::Null => {}
@@ -199,14 +205,15 @@ fn cut(line: &[u8]) -> usize {
     (LINE_BYTES_MAX - 3..=LINE_BYTES_MAX).rev().find(is_boundary).unwrap_or(LINE_BYTES_MAX)
 }
 
-/// The last lines, for messages: text without control characters, cut to a readable length.
+/// The last lines, for messages: text without active characters, cut to a readable length.
 #[derive(Debug, Default)]
 struct LastLines(VecDeque<String>);
 
 impl LastLines {
     fn push(&mut self, line: &[u8]) {
         let text = String::from_utf8_lossy(&line[..line.len().min(LAST_LINE_BYTES_MAX)]);
-        let text = text.trim_end().chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect();
+        let text =
+            text.trim_end().chars().map(|c| if printable::is_active(c) && c != '\t' { '?' } else { c }).collect();
         if self.0.len() == LAST_LINES_MAX {
             self.0.pop_front();
         }
@@ -282,7 +289,7 @@ mod tests {
         let last = capture.finish().await;
         assert_eq!((last.len(), last[0].as_str(), last[19].as_str()), (20, "line 7?", "end"));
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
-        assert!(written.starts_with("app.1 | line 1\x1b\napp.1 | line 2\x1b\n"), "{written}");
+        assert!(written.starts_with("app.1 | line 1\\u001b\napp.1 | line 2\\u001b\n"), "{written}");
         assert!(written.ends_with("app.1 | end\n"), "{written}");
     }
 
