@@ -37,7 +37,7 @@
 //! | `/delay?ms=100`, `/work?us=5000` | the name, after that wait, after that much CPU time |
 //! | `/sse?n=3&interval_ms=100` | `n` server-sent events |
 //! | `/ws?ping_ms=0` | WebSocket echo, messages up to 1 MiB |
-//! | `/upgrade?proto=echo` | 101, then every byte back, until the client's half-close |
+//! | `/upgrade?proto=echo` | 101 to `echo` or `websocket`, whichever is named, then every byte back as it came, until the client's half-close |
 //! | `/early?code=413` | that status without reading the body |
 //! | `/close` | `Connection: close` |
 //! | `/trailers` | a chunked body with the trailer `x-checksum` |

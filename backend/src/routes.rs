@@ -163,7 +163,7 @@ fn ping(query: Query<'_>) -> Result<Option<Duration>, Wrong> {
 }
 
 fn upgrade<B>(query: Query<'_>, request: &Request<B>) -> Result<Reply, Wrong> {
-    let protocol = query.word("proto", ["echo"])?;
+    let protocol = query.word("proto", ["echo", "websocket"])?;
     let mut response = Response::new(Body::empty());
     response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(protocol));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

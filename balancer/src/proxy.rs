@@ -19,7 +19,7 @@ use crate::listen::{Refusal, Service, Stream};
 use crate::net::Peer;
 use crate::observe::{Head, Ids, Metrics, Observer, Record, RequestId, Writer};
 use crate::pool::Pool;
-use crate::route::Table;
+use crate::route::{Ambiguous, Table};
 use crate::spool::Spool;
 
 /// What all threads share.
@@ -72,7 +72,7 @@ impl Proxy {
     async fn serve(&self, exchange: &mut Exchange<'_>) {
         let (head, patience) = (Arc::clone(exchange.head()), self.shared.limits.body_timeout);
         let answered = async {
-            let scan = Scan::of(&head)?;
+            let scan = Scan::of(&head, &self.shared.limits.upgrades)?;
             let admitted = forward::admit(&head, &scan)?;
             if scan.ends_here() {
                 return Ok(false);
@@ -90,7 +90,10 @@ impl Proxy {
 
     fn route(&self, host: &[u8], path: &str) -> Result<Arc<Pool>, Fault> {
         let table = self.shared.table.load();
-        table.find(host, path).cloned().ok_or(Fault::NoRoute)
+        match table.find(host, path) {
+            Ok(found) => found.cloned().ok_or(Fault::NoRoute),
+            Err(Ambiguous) => Err(Fault::AmbiguousTarget),
+        }
     }
 
     fn client_fields(&self, address: Option<IpAddr>) -> Rc<ClientFields> {

@@ -60,7 +60,7 @@ pub(crate) fn written(kind: Kind, whole: &Whole) -> Option<(Message, Vec<u8>)> {
 
 /// Target and host with which a request goes to a worker, unless a gateway must refuse it.
 pub(crate) fn goes_on(head: &RequestHead) -> Option<(String, Vec<u8>)> {
-    let scan = Scan::of(head).ok()?;
+    let scan = Scan::of(head, &[]).ok()?;
     admit(head, &scan).ok().map(|admitted| (admitted.target.into_owned(), admitted.host.to_vec()))
 }
 

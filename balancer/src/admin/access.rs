@@ -2,11 +2,11 @@
 //! web page has its visitor's browser ask.
 
 use std::hint::black_box;
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::header::{self, HeaderName};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::answer::{Answer, plain};
 
@@ -21,28 +21,56 @@ pub(super) enum Door {
     Loopback,
 }
 
+/// Who asks, of those that may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Somebody who may ask for everything.
+    Known,
+    /// Anybody: what he asks for does no harm.
+    Stranger,
+}
+
 impl Door {
     /// Lets a request pass, or answers it.
-    pub(super) fn check(&self, head: &Parts) -> Result<(), Box<Answer>> {
+    pub(super) fn check(&self, head: &Parts) -> Result<Asker, Box<Answer>> {
+        let host = host(head).map_err(|why| plain(StatusCode::BAD_REQUEST, why))?;
         let is_harmless = matches!(head.uri.path(), "/healthz" | "/readyz" | "/");
         match self {
-            Self::Unix => Ok(()),
-            Self::Token(_) if is_harmless => Ok(()),
-            Self::Token(token) if bearer(&head.headers).is_some_and(|given| same(given, token)) => Ok(()),
+            Self::Unix => Ok(Asker::Known),
+            Self::Token(token) if bearer(&head.headers).is_some_and(|given| same(given, token)) => Ok(Asker::Known),
+            Self::Token(_) if is_harmless => Ok(Asker::Stranger),
             Self::Token(_) => {
                 let mut answer = plain(StatusCode::UNAUTHORIZED, "this needs the token: Authorization: Bearer TOKEN");
                 answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
                 Err(answer.into())
             }
             // A name that a stranger has made to mean 127.0.0.1 gives the stranger's page the right to ask and to read.
-            Self::Loopback if !is_local(text(&head.headers, header::HOST)) => {
+            Self::Loopback if !host.is_none_or(is_local) => {
                 Err(plain(StatusCode::FORBIDDEN, "ask for an address or for localhost, not for another name").into())
             }
             Self::Loopback if head.method != Method::GET && is_foreign(&head.headers) => {
                 Err(plain(StatusCode::FORBIDDEN, "pages of others may not ask for that").into())
             }
-            Self::Loopback => Ok(()),
+            Self::Loopback => Ok(Asker::Known),
         }
+    }
+}
+
+/// The host that a request is for, as RFC 9112 §3.2 wants it said: once, and in the target as in the field. HTTP/1.0 may leave it out.
+fn host(head: &Parts) -> Result<Option<&str>, &'static str> {
+    let mut fields = head.headers.get_all(header::HOST).iter();
+    let field = match (fields.next(), fields.next()) {
+        (_, Some(_)) => return Err("there are several Host fields: send one"),
+        (None, None) if head.version >= Version::HTTP_11 => return Err("there is no Host field: send one"),
+        (None, None) => None,
+        (Some(value), None) => Some(value.to_str().map_err(|_| "the Host field holds what no host does")?),
+    };
+    match (head.uri.authority(), field) {
+        (Some(target), Some(field)) if !field.eq_ignore_ascii_case(target.as_str()) => {
+            Err("the target is for another host than the Host field")
+        }
+        (Some(target), None) => Ok(Some(target.as_str())),
+        (_, field) => Ok(field),
     }
 }
 
@@ -66,14 +94,20 @@ fn same(given: &str, token: &str) -> bool {
     black_box(difference) == 0
 }
 
-/// Whether a `Host` can only mean this machine. HTTP/1.0 clients send none, browsers always do.
-fn is_local(host: Option<&str>) -> bool {
-    let Some(host) = host else { return true };
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+/// Whether a `Host`, all of it, can only mean this machine. HTTP/1.0 clients send none, browsers always do.
+fn is_local(host: &str) -> bool {
+    let (is_address, port) = match host.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((name, port)) => (name.parse::<Ipv6Addr>().is_ok(), port),
+            None => return false,
+        },
+        None => {
+            let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+            (name.parse::<Ipv4Addr>().is_ok() || name.eq_ignore_ascii_case("localhost"), port)
+        }
     };
-    name.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
+    let is_port = |digits: &str| digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_address && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 /// Whether a browser asks for a page that is not ours.
@@ -93,6 +127,9 @@ mod tests {
 
     fn refusal(door: &Door, method: &str, path: &str, fields: &[(&str, &str)]) -> Option<u16> {
         let mut request = Request::builder().method(method).uri(path);
+        if !fields.iter().any(|(name, _)| *name == "Host") {
+            request = request.header("Host", "127.0.0.1:9100");
+        }
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
@@ -123,5 +160,59 @@ mod tests {
         assert_eq!(ask("POST", &[("Host", "localhost:9100"), ("Origin", "https://evil.test")]), Some(403));
         assert_eq!(ask("POST", &[("Host", "localhost:9100"), ("Origin", "null")]), Some(403));
         assert_eq!(ask("GET", &[("Host", "evil.test:9100")]), Some(403));
+        for host in [
+            "[::1].evil",
+            "[::1]evil:80",
+            "127.0.0.1.evil",
+            "localhost.evil",
+            "[::1",
+            "localhost:80:80",
+            "127.0.0.1:x",
+            "",
+        ] {
+            assert_eq!(ask("GET", &[("Host", host)]), Some(403), "{host}");
+        }
+        for host in ["[::1]", "127.0.0.1", "LOCALHOST:1", "10.1.2.3:80"] {
+            assert_eq!(ask("GET", &[("Host", host)]), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_request_says_once_which_host_it_is_for() {
+        for door in [Door::Unix, Door::Loopback, Door::Token("0123456789abcdef".into())] {
+            let ask = |version: Version, target: &str, hosts: &[&str]| {
+                let mut request = Request::builder().version(version).uri(target);
+                for host in hosts {
+                    request = request.header("Host", *host);
+                }
+                let (head, ()) = request.body(()).unwrap().into_parts();
+                door.check(&head).err().map(|answer| answer.status().as_u16())
+            };
+            assert_eq!(ask(Version::HTTP_11, "/healthz", &[]), Some(400));
+            assert_eq!(ask(Version::HTTP_11, "/healthz", &["127.0.0.1", "127.0.0.1"]), Some(400));
+            assert_eq!(ask(Version::HTTP_10, "/healthz", &["127.0.0.1", "127.0.0.1"]), Some(400));
+            assert_eq!(ask(Version::HTTP_11, "http://evil.test/healthz", &["127.0.0.1"]), Some(400));
+            assert_eq!(ask(Version::HTTP_11, "http://127.0.0.1:1/healthz", &["127.0.0.1:1"]), None);
+            assert_eq!(ask(Version::HTTP_10, "/healthz", &[]), None);
+        }
+        let (head, ()) =
+            Request::builder().version(Version::HTTP_10).uri("http://evil.test/").body(()).unwrap().into_parts();
+        assert_eq!(Door::Loopback.check(&head).err().map(|answer| answer.status().as_u16()), Some(403));
+    }
+
+    #[test]
+    fn only_who_may_ask_for_everything_is_known() {
+        let asker = |door: &Door, path: &str, fields: &[(&str, &str)]| {
+            let mut request = Request::builder().uri(path).header("Host", "localhost");
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
+            door.check(&request.body(()).unwrap().into_parts().0).ok()
+        };
+        let token = Door::Token("0123456789abcdef".into());
+        assert_eq!(asker(&token, "/healthz", &[]), Some(Asker::Stranger));
+        assert_eq!(asker(&token, "/healthz", &[("Authorization", "Bearer 0123456789abcdef")]), Some(Asker::Known));
+        assert_eq!(asker(&Door::Loopback, "/healthz", &[]), Some(Asker::Known));
+        assert_eq!(asker(&Door::Unix, "/metrics", &[]), Some(Asker::Known));
     }
 }

@@ -4,6 +4,7 @@
 //! which keeps an [`Instance`] up to date, and by `cli`, whose commands are clients ([`client`]). Never acts itself, and never
 //! lets a client that is slow or gone hold up anybody.
 
+mod accept;
 mod access;
 mod account;
 mod answer;
@@ -17,6 +18,7 @@ mod route;
 mod server;
 mod socket;
 mod status;
+mod strangers;
 
 pub use account::Account;
 pub use instance::{Instance, Served, ServedPool, note};

@@ -1,30 +1,21 @@
-//! Accepts admin clients and has their requests answered, each connection a task of its own on the control thread.
+//! Opens and closes what the service listens on.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::unistd::geteuid;
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::accept;
 use super::access::Door;
 use super::instance::SAMPLE;
 use super::socket::{self, SocketFile};
-use super::{Account, Instance, candidates, route};
-use crate::config::{self, read_token};
+use super::{Account, Instance, candidates};
+use crate::config::{self, read_token, token_is_open};
 
 /// The running service; dropping it closes everything and removes the socket.
 #[derive(Debug)]
@@ -68,7 +59,12 @@ impl Opened {
         let mut address = None;
         if let Some(wanted) = config.address {
             let door = match &config.token_file {
-                Some(path) => Door::Token(read_token(path).map_err(StartError::Token)?),
+                Some(path) => {
+                    if let Some(warning) = token_is_open(path) {
+                        tracing::warn!("{warning}");
+                    }
+                    Door::Token(read_token(path).map_err(StartError::Token)?)
+                }
                 None => Door::Loopback,
             };
             let listener = std::net::TcpListener::bind(wanted).and_then(|listener| {
@@ -92,14 +88,14 @@ impl AdminServer {
         if let Some((listener, opened)) = opened.socket {
             let listener = UnixListener::from_std(listener)?;
             tracing::info!("admin socket at {}", opened.path().display());
-            tasks.spawn(accept_unix(listener, Arc::clone(instance)));
+            tasks.spawn(accept::unix(listener, Arc::clone(instance)));
             file = Some(opened);
         }
         if let Some((listener, door)) = opened.address {
             let listener = TcpListener::from_std(listener)?;
             let bound = listener.local_addr()?;
             tracing::info!("admin service on http://{bound}/");
-            tasks.spawn(accept_tcp(listener, door, Arc::clone(instance)));
+            tasks.spawn(accept::tcp(listener, door, Arc::clone(instance)));
         }
         let instance = Arc::clone(instance);
         tasks.spawn(async move {
@@ -133,61 +129,6 @@ fn open_usual(name: &str, account: Option<&Account>) -> Option<(std::os::unix::n
     None
 }
 
-async fn accept_unix(listener: UnixListener, instance: Arc<Instance>) {
-    let permits = Arc::new(Semaphore::new(CLIENTS_MAX));
-    loop {
-        let accepted = listener.accept().await.map(|(stream, _)| stream);
-        serve(accepted, &permits, &Door::Unix, &instance).await;
-    }
-}
-
-async fn accept_tcp(listener: TcpListener, door: Door, instance: Arc<Instance>) {
-    let permits = Arc::new(Semaphore::new(CLIENTS_MAX));
-    loop {
-        let accepted = listener.accept().await.map(|(stream, _)| {
-            // Who takes nothing for that long is gone, or wants to keep others out.
-            let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED));
-            let _ = stream.set_nodelay(true);
-            stream
-        });
-        serve(accepted, &permits, &door, &instance).await;
-    }
-}
-
-/// Serves a connection; beyond so many at once, the next waits to be accepted.
-async fn serve<S>(accepted: io::Result<S>, permits: &Arc<Semaphore>, door: &Door, instance: &Arc<Instance>)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let stream = match accepted {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::debug!(%error, "cannot accept an admin client");
-            return tokio::time::sleep(PAUSE).await;
-        }
-    };
-    // It fails only when the semaphore is closed, and nobody closes it.
-    let Ok(permit) = Arc::clone(permits).acquire_owned().await else { return };
-    let (door, instance) = (door.clone(), Arc::clone(instance));
-    let answer = move |request: Request<Incoming>| {
-        let (head, _) = request.into_parts();
-        let (door, instance) = (door.clone(), Arc::clone(&instance));
-        async move {
-            Ok::<_, Infallible>(match door.check(&head) {
-                Ok(()) => route::answer(&instance, &head).await,
-                Err(refusal) => *refusal,
-            })
-        }
-    };
-    tokio::spawn(async move {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEADER).max_buf_size(READ_BUFFER);
-        // How a client's connection ends is its own affair.
-        let _ = http.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
-        drop(permit);
-    });
-}
-
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -206,12 +147,3 @@ impl std::error::Error for StartError {
         }
     }
 }
-
-/// Clients at once on the socket, and as many on the address.
-const CLIENTS_MAX: usize = 64;
-/// For a header section, and between requests.
-const HEADER: Duration = Duration::from_secs(10);
-const STALLED: Duration = Duration::from_secs(30);
-const READ_BUFFER: usize = 16 * 1024;
-/// After a failed accept, such as for a lack of descriptors.
-const PAUSE: Duration = Duration::from_millis(100);

@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, geteuid};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Account;
 
@@ -64,22 +65,25 @@ fn open_as(own: Uid, path: &Path, heir: Option<&Account>) -> io::Result<(UnixLis
         }
         _ => {}
     }
-    // Under another name until nobody else can connect; then it takes the place, also that of a dead instance's.
+    // Under another name until somebody answers there; then it takes the place, also that of a dead instance's.
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(beside);
     let _ = fs::remove_file(&beside);
-    let listener = UnixListener::bind(&beside)?;
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    listener.bind(&SockAddr::unix(&beside)?)?;
     let placed = || {
+        // Until it listens, nobody can connect: the umask decides nothing.
         fs::set_permissions(&beside, Permissions::from_mode(0o600))?;
         heir.map_or(Ok(()), |heir| heir.give(&beside))?;
         listener.set_nonblocking(true)?;
+        listener.listen(BACKLOG)?;
         let file = fs::symlink_metadata(&beside)?;
         fs::rename(&beside, path)?;
         io::Result::Ok((file.dev(), file.ino()))
     };
     match placed() {
-        Ok(id) => Ok((listener, SocketFile { path: path.to_owned(), id, made_directory })),
+        Ok(id) => Ok((listener.into(), SocketFile { path: path.to_owned(), id, made_directory })),
         Err(error) => {
             let _ = fs::remove_file(&beside);
             Err(error)
@@ -121,6 +125,9 @@ impl Drop for SocketFile {
         }
     }
 }
+
+/// As the standard library has it.
+const BACKLOG: i32 = 128;
 
 #[cfg(test)]
 mod tests {

@@ -13,13 +13,13 @@ pub(super) struct Listening {
     /// Not the same where the port is 0.
     pub(super) bound: ListenAddress,
     /// Removed with it.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
 impl Listening {
     /// The queues of `listener` are the threads'.
     pub(super) fn new(configured: ListenAddress, listener: Listener) -> Self {
-        Self { configured, bound: listener.address, _file: listener.file }
+        Self { configured, bound: listener.address, file: listener.file }
     }
 }
 
@@ -38,12 +38,28 @@ impl Live {
         }
         let mut opened = Vec::new();
         for address in added {
-            match open_listener(address, all, self.control.threads()) {
+            match open_listener(address, all, self.control.threads(), None) {
                 Ok(listener) => opened.push((address.clone(), listener)),
                 Err(failure) => return Err(failure.to_string()),
             }
         }
         Ok(opened)
+    }
+
+    /// Lets others connect to a Unix socket that stays.
+    ///
+    /// # Errors
+    /// A sentence, when it cannot; then its file lets in fewer than it should, or whom it let in.
+    pub(super) fn admit(&mut self, address: &ListenAddress) -> Result<(), String> {
+        let ListenAddress::Unix(socket) = address else { return Ok(()) };
+        let same = |one: &&mut Listening| one.configured.to_string() == address.to_string();
+        let Some(listening) = self.listening.iter_mut().find(same) else { return Ok(()) };
+        if let Some(file) = &listening.file {
+            file.admit(socket, None)
+                .map_err(|error| format!("who may connect to {address} could not be changed: {error}"))?;
+        }
+        listening.configured = address.clone();
+        Ok(())
     }
 
     pub(super) fn close_listener(&mut self, address: &ListenAddress) {

@@ -70,8 +70,8 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     // First of all: from here on a signal is an order and not the end.
     let mut signals = Signals::new(asked).map_err(|error| Failure::System("cannot listen to signals", error))?;
     let descriptors = limits::raise_descriptors();
-    let listeners = open(config)?;
     let account = Account::of(&config.identity);
+    let listeners = open(config, account.as_ref())?;
     // Before anything is started: what the configuration wants and cannot have ends the start.
     let admin = admin::Opened::new(&origin.name, &config.admin, account.as_ref()).map_err(Failure::Admin)?;
     privileges::take_on(&config.identity).map_err(Failure::Identity)?;
@@ -224,13 +224,26 @@ async fn stopping(
     stop::everything(live.config.drain_timeout, drain, ends, &live.supervisors(), signals, now).await;
 }
 
-fn open(config: &Config) -> Result<Vec<Listener>, Failure> {
-    config.listen.iter().map(|address| open_listener(address, &config.listen, config.threads)).collect()
+fn open(config: &Config, account: Option<&Account>) -> Result<Vec<Listener>, Failure> {
+    let open = |address| open_listener(address, &config.listen, config.threads, account);
+    config.listen.iter().map(open).collect()
 }
 
-/// Opens a listener, one of `all`; where somebody else has the address, the error says who.
-fn open_listener(address: &ListenAddress, all: &[ListenAddress], threads: usize) -> Result<Listener, Failure> {
-    listen::open(address, all, threads).map_err(|error| {
+/// Opens a listener, one of `all`; where somebody else has the address, the error says who. The file of a Unix socket will belong
+/// to `account`, where root is about to become one.
+fn open_listener(
+    address: &ListenAddress,
+    all: &[ListenAddress],
+    threads: usize,
+    account: Option<&Account>,
+) -> Result<Listener, Failure> {
+    let opened = listen::open(address, all, threads).and_then(|listener| {
+        if let (Some(account), ListenAddress::Unix(socket), Some(file)) = (account, address, &listener.file) {
+            file.admit(socket, Some(account.uid.as_raw()))?;
+        }
+        Ok(listener)
+    });
+    opened.map_err(|error| {
         let holder = match (address, error.kind()) {
             (ListenAddress::Tcp(address), io::ErrorKind::AddrInUse) => who_listens(*address),
             _ => None,

@@ -10,6 +10,8 @@ use crate::supervise::Changes;
 pub(super) struct Plan {
     pub(super) listen_added: Vec<ListenAddress>,
     pub(super) listen_removed: Vec<ListenAddress>,
+    /// Unix sockets that let in others than before.
+    pub(super) listen_changed: Vec<ListenAddress>,
     pub(super) added: Vec<String>,
     pub(super) removed: Vec<String>,
     pub(super) changed: Vec<PoolChange>,
@@ -46,11 +48,13 @@ impl Plan {
     /// From `old` to `new`. `old` is what runs: a number of workers that a command has changed stands in it as it is.
     pub(super) fn new(old: &Config, new: &Config) -> Self {
         let mut plan = Self {
-            listen_added: without(&new.listen, &old.listen),
-            listen_removed: without(&old.listen, &new.listen),
+            listen_added: elsewhere(&new.listen, &old.listen),
+            listen_removed: elsewhere(&old.listen, &new.listen),
+            listen_changed: without(&new.listen, &old.listen),
             routes: routes(&old.routes, &new.routes),
             ..Self::default()
         };
+        plan.listen_changed.retain(|address| !plan.listen_added.contains(address));
         for pool in &new.pools {
             match old.pools.iter().find(|known| known.name == pool.name) {
                 None => plan.added.push(pool.name.clone()),
@@ -78,6 +82,7 @@ impl Plan {
             ("header_bytes_max", client(|limits| limits.header_bytes_max.to_string())),
             ("body_bytes_max", client(|limits| limits.body_bytes_max.to_string())),
             ("ambiguous_fields", client(|limits| format!("{:?}", limits.ambiguous_fields))),
+            ("upgrades", old.client.upgrades != new.client.upgrades),
             ("spool_dir", old.spool.directory != new.spool.directory),
             ("spool_max", old.spool.bytes_max != new.spool.bytes_max),
             ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
@@ -116,6 +121,7 @@ impl Plan {
         let Self {
             listen_added,
             listen_removed,
+            listen_changed,
             added,
             removed,
             changed,
@@ -126,6 +132,7 @@ impl Plan {
         } = self;
         listen_added.is_empty()
             && listen_removed.is_empty()
+            && listen_changed.is_empty()
             && [added, removed, routes, applied].iter().all(|names| names.is_empty())
             && changed.is_empty()
     }
@@ -139,6 +146,7 @@ impl Plan {
                 .iter()
                 .map(|address| format!("listen: {address} removed; its connections stay until they end")),
         );
+        lines.extend(self.listen_changed.iter().map(|address| format!("listen: {address}: others may connect")));
         lines.extend(self.added.iter().map(|name| format!("pool {name}: added")));
         for change in &self.changed {
             lines.extend(change.lines());
@@ -298,6 +306,12 @@ fn shown(route: &Route) -> String {
     }
 }
 
+/// Those of `all` whose place none of `those` has.
+fn elsewhere(all: &[ListenAddress], those: &[ListenAddress]) -> Vec<ListenAddress> {
+    let has = |address: &ListenAddress| those.iter().any(|one| one.to_string() == address.to_string());
+    all.iter().filter(|address| !has(address)).cloned().collect()
+}
+
 fn without<T: PartialEq + Clone>(all: &[T], those: &[T]) -> Vec<T> {
     all.iter().filter(|one| !those.contains(one)).cloned().collect()
 }
@@ -387,6 +401,22 @@ mod tests {
             "NOT changed, for it needs a restart of the balancer: threads, header_timeout",
         ];
         assert_eq!(lines(OLD, new), expected);
+    }
+
+    #[test]
+    fn a_unix_socket_that_lets_in_others_is_changed_and_not_opened_again() {
+        let plan = |old: &str, new: &str| {
+            let file = |listen: &str| {
+                config(&format!("listen = [{listen}, \"127.0.0.1:1\"]\n[pool.app]\nendpoints = [\"127.0.0.1:8\"]\n"))
+            };
+            Plan::new(&file(old), &file(new))
+        };
+        let (private, shared) = ("\"unix:/run/a.sock\"", "{ address = \"unix:/run/a.sock\", mode = \"0660\" }");
+        let changed = plan(private, shared);
+        assert_eq!(changed.lines()[0], "listen: unix:/run/a.sock: others may connect");
+        assert!(!changed.is_empty() && changed.listen_added.is_empty() && changed.listen_removed.is_empty());
+        assert!(plan(shared, shared).is_empty());
+        assert_eq!(plan("\"unix:/run/b.sock\"", shared).lines()[0], "listen: unix:/run/a.sock added");
     }
 
     #[test]

@@ -129,11 +129,27 @@ impl Live {
         self.probe(Some(&old));
         self.publish();
 
-        let failures = self.reconfigure(plan, &said, teller).await;
+        let mut failures = self.admit_others(plan, &old);
+        failures.extend(self.reconfigure(plan, &said, teller).await);
         self.retire(&gone, teller).await;
         let names: Vec<Arc<str>> = self.pools.iter().map(|served| Arc::clone(served.pool.name())).collect();
         self.shared.metrics.retain(|name| names.iter().any(|kept| Arc::ptr_eq(kept, name)));
         Ok(failures)
+    }
+
+    /// Lets others connect to Unix sockets that stay; returns what failed, of which the next reload tells again.
+    fn admit_others(&mut self, plan: &Plan, old: &Config) -> Vec<String> {
+        let mut failures = Vec::new();
+        for address in &plan.listen_changed {
+            let Err(why) = self.admit(address) else { continue };
+            failures.push(why);
+            let before = old.listen.iter().find(|one| one.to_string() == address.to_string());
+            let listed = self.config.listen.iter_mut().find(|one| *one == address);
+            if let (Some(listed), Some(before)) = (listed, before) {
+                listed.clone_from(before);
+            }
+        }
+        failures
     }
 
     /// Starts the workers of pools that are new or had none, and waits until they are ready.

@@ -6,9 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use nix::unistd::{User, geteuid};
+
 use super::{load, print, say};
 use crate::admin::Account;
-use crate::config::{AccessLogPath, Address, Config, Host, ListenAddress, Pool};
+use crate::config::{AccessLogPath, Address, Config, Host, Identity, ListenAddress, Pool, UnixSocket, token_is_open};
 use crate::supervise::{Sockets, find_program, who_listens};
 
 /// Which file.
@@ -25,6 +27,9 @@ pub(super) fn run(file: Option<PathBuf>) -> ExitCode {
         Err(code) => return code,
     };
     let warnings = warnings(&config, &path);
+    for socket in config.listen.iter().filter_map(unix_socket) {
+        say(&format!("note: {}", who_may_connect(socket, &config.identity)));
+    }
     for warning in &warnings {
         say(&format!("warning: {warning}"));
     }
@@ -45,6 +50,32 @@ fn count(number: usize, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
+fn unix_socket(address: &ListenAddress) -> Option<&UnixSocket> {
+    match address {
+        ListenAddress::Unix(socket) => Some(socket),
+        ListenAddress::Tcp(_) => None,
+    }
+}
+
+/// Whom the file of a socket lets in: those that may write to it (unix(7)).
+fn who_may_connect(socket: &UnixSocket, identity: &Identity) -> String {
+    let name = |uid| User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+    let user = identity.user.clone().unwrap_or_else(|| name(geteuid()));
+    let group = socket.group.clone().or_else(|| identity.group.clone());
+    let own = match user.as_str() {
+        "root" | "0" => "root".to_owned(),
+        user => format!("user {user} and root"),
+    };
+    let who = match (socket.mode & 0o020 != 0, socket.mode & 0o002 != 0, group) {
+        (_, true, _) => "every account of this machine that reaches its directory".to_owned(),
+        (true, false, Some(group)) => format!("group {group}, {own}"),
+        (true, false, None) => format!("the group of the account we run as, {own}"),
+        (false, false, _) => own,
+    };
+    let path = socket.path.display();
+    format!("who may connect to unix:{path}: {who}; what they say of their clients (X-Forwarded-*) is believed")
+}
+
 /// What is right in the file and still would not work here and now.
 fn warnings(config: &Config, path: &Path) -> Vec<String> {
     let listeners = config.listen.iter().filter_map(|address| match address {
@@ -53,7 +84,13 @@ fn warnings(config: &Config, path: &Path) -> Vec<String> {
     });
     // Made and removed again.
     let sockets = Sockets::make(&config.pools).err().map(|error| error.to_string());
-    listeners.chain(sockets).chain(of_account(config, path)).chain(config.pools.iter().flat_map(of_pool)).collect()
+    let token = config.admin.token_file.as_deref().and_then(token_is_open);
+    listeners
+        .chain(sockets)
+        .chain(token)
+        .chain(of_account(config, path))
+        .chain(config.pools.iter().flat_map(of_pool))
+        .collect()
 }
 
 /// What root may and the account that root becomes may not.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::diagnostics::quote;
@@ -104,6 +105,21 @@ pub fn read_token(path: &Path) -> Result<String, String> {
     let token = text.trim();
     let is_word = token.len() >= TOKEN_MIN && token.bytes().all(|byte| byte.is_ascii_graphic());
     if is_word { Ok(token.to_owned()) } else { Err(format!("{shown} does not hold a word of {TOKEN_MIN} characters")) }
+}
+
+/// A sentence, where accounts besides owner and group can read the token in a file, or write another.
+pub fn token_is_open(path: &Path) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    let can = match (mode & 0o004 != 0, mode & 0o002 != 0) {
+        (false, false) => return None,
+        (true, false) => "read",
+        (false, true) => "write",
+        (true, true) => "read and write",
+    };
+    Some(format!(
+        "every account of this machine can {can} the token in {} (mode {mode:04o}), and so could stop us: chmod 0600 or 0640",
+        quote(&path.display().to_string())
+    ))
 }
 
 const SOCKET: &str = "\"/run/balancer/lb.sock\"";

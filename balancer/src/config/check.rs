@@ -31,7 +31,7 @@ fn loops(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedP
 /// Whether a connection to `address` ends at `own`, one of `all`, as far as can be told without asking the machine.
 fn reaches(address: &Address, own: &ListenAddress, all: &[ListenAddress]) -> bool {
     match (address, own) {
-        (Address::Unix(path), ListenAddress::Unix(own)) => path == own,
+        (Address::Unix(path), ListenAddress::Unix(own)) => *path == own.path,
         (Address::Tcp { host, port }, ListenAddress::Tcp(bound)) if *port == bound.port() => match host {
             Host::Ip(ip) => {
                 let ip = ip.to_canonical();

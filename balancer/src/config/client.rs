@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::diagnostics::quote;
+use super::item::Item;
 use super::raw::Section;
 use super::top::{DURATION_MAX, DURATION_MIN};
 
@@ -23,11 +25,14 @@ pub struct ClientLimits {
     pub header_bytes_max: usize,
     /// Bytes of a request body.
     pub body_bytes_max: u64,
-    /// What happens to names with `_` or `.`.
+    /// What happens to names that a CGI-like worker may read as another field's.
     pub ambiguous_fields: AmbiguousFields,
+    /// Protocols that become a tunnel, in lower case; at most [`UPGRADES_MAX`].
+    pub upgrades: Vec<String>,
 }
 
-/// What happens to a request field whose name a CGI-like worker may read as another's (`X_Forwarded_For`).
+/// What happens to a request field whose name a CGI-like worker may read as another's (`X_Forwarded_For`): one with a byte besides
+/// letters, digits and `-`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AmbiguousFields {
     /// Not forwarded.
@@ -57,6 +62,7 @@ pub(super) fn read(section: &mut Section<'_>, default: ClientLimits) -> ClientLi
     let words =
         &[("drop", AmbiguousFields::Drop), ("refuse", AmbiguousFields::Refuse), ("pass", AmbiguousFields::Pass)];
     let ambiguous_fields = section.take("ambiguous_fields").and_then(|item| item.choice(words));
+    let upgrades = section.take("upgrades").and_then(|item| upgrades(&item));
     ClientLimits {
         header_timeout,
         keep_alive_timeout,
@@ -66,8 +72,47 @@ pub(super) fn read(section: &mut Section<'_>, default: ClientLimits) -> ClientLi
         header_bytes_max: header_bytes_max.map_or(default.header_bytes_max, |bytes| bytes as usize),
         body_bytes_max,
         ambiguous_fields: ambiguous_fields.unwrap_or(default.ambiguous_fields),
+        upgrades: upgrades.unwrap_or(default.upgrades),
     }
 }
+
+fn upgrades(item: &Item<'_>) -> Option<Vec<String>> {
+    let items = item.list("[\"websocket\"]")?;
+    if items.len() > UPGRADES_MAX {
+        item.wrong(format!("{} protocols are too many", items.len()), format!("{UPGRADES_MAX} are the most"));
+    }
+    let mut upgrades: Vec<String> = Vec::new();
+    for item in &items {
+        let Some(protocol) = protocol(item) else { continue };
+        if upgrades.contains(&protocol) {
+            item.wrong(format!("{} is there twice", quote(&protocol)), "keep one of the two");
+        }
+        upgrades.push(protocol);
+    }
+    Some(upgrades)
+}
+
+/// A protocol as `Upgrade` names it (RFC 9110 §7.8), with its version where it has one.
+fn protocol(item: &Item<'_>) -> Option<String> {
+    let protocol = item.text("\"websocket\"")?.to_ascii_lowercase();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let parts = || protocol.split('/');
+    if !parts().all(|part| !part.is_empty() && part.bytes().all(is_token)) || parts().count() > 2 {
+        item.wrong(format!("{} is not a protocol", quote(&protocol)), "write its name alone, as in \"websocket\"");
+        return None;
+    }
+    let name = parts().next().unwrap_or_default();
+    // Requests inside would pass routes, limits and the log unseen; `TLS` hides them too (RFC 2817).
+    if matches!(name, "h2c" | "h2" | "http" | "tls") {
+        let message = format!("{} cannot become a tunnel: nobody would see the requests in it", quote(&protocol));
+        item.wrong(message, "leave it out; clients go on in HTTP/1.1 without it");
+        return None;
+    }
+    Some(protocol)
+}
+
+/// Each is a bit of a byte; one or two are used.
+const UPGRADES_MAX: usize = 8;
 
 /// A floor above a gigabyte a second would cut every client.
 const RATE_MAX: u64 = 1 << 30;

@@ -41,6 +41,7 @@ impl Default for ClientLimits {
             header_bytes_max: 32 << 10,
             body_bytes_max: 100 << 20,
             ambiguous_fields: AmbiguousFields::Drop,
+            upgrades: vec!["websocket".to_owned()],
         }
     }
 }

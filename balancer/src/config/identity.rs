@@ -20,9 +20,13 @@ pub struct Identity {
 pub(super) fn read(section: &mut Section<'_>) -> Identity {
     let user =
         section.take("user").and_then(|item| account(&item, |name| User::from_name(name).map(|it| it.is_some())));
-    let group =
-        section.take("group").and_then(|item| account(&item, |name| Group::from_name(name).map(|it| it.is_some())));
+    let group = section.take("group").and_then(|item| self::group(&item).flatten());
     Identity { user, group }
+}
+
+/// A group, by name or number. As `Some`, so that a reader tells a wrong one from none.
+pub(super) fn group(item: &Item<'_>) -> Option<Option<String>> {
+    account(item, |name| Group::from_name(name).map(|it| it.is_some())).map(Some)
 }
 
 /// A name that `exists` or a number, which needs no entry anywhere (containers run with such).

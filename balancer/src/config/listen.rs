@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::diagnostics::quote;
+use super::identity;
 use super::item::Item;
 use super::raw::{Placed, Section};
 
@@ -14,14 +15,32 @@ pub enum ListenAddress {
     /// An IPv4 or IPv6 address and port; port 0 lets the kernel choose.
     Tcp(SocketAddr),
     /// A Unix socket.
-    Unix(PathBuf),
+    Unix(UnixSocket),
+}
+
+/// A Unix socket for clients, which are trusted: its file says who may be one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnixSocket {
+    /// Absolute, and short enough for the kernel.
+    pub path: PathBuf,
+    /// Mode of the file, whatever the umask. Who may write to it may connect (unix(7)).
+    pub mode: u32,
+    /// Group of the file, name or number; `None`: that of the account we run as.
+    pub group: Option<String>,
+}
+
+impl UnixSocket {
+    /// One for the account we run as and root alone.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), mode: MODE, group: None }
+    }
 }
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(socket) => write!(f, "unix:{}", socket.path.display()),
         }
     }
 }
@@ -43,7 +62,7 @@ impl ListenAddress {
                 let same_address = one.ip().to_canonical() == other.ip().to_canonical();
                 one.port() == other.port() && one.port() != 0 && (same_address || self.takes_all(other.is_ipv4(), all))
             }
-            (Self::Unix(one), Self::Unix(other)) => one == other,
+            (Self::Unix(one), Self::Unix(other)) => one.path == other.path,
             _ => false,
         }
     }
@@ -66,10 +85,10 @@ pub(super) fn read(section: &mut Section<'_>) -> Vec<Placed<ListenAddress>> {
     }
     let mut all: Vec<Placed<ListenAddress>> = Vec::new();
     for item in &items {
-        let Some(address) = address(item) else { continue };
+        let Some(address) = one(item) else { continue };
         let covers = |one: &ListenAddress, other: &ListenAddress| one.covers(other, std::slice::from_ref(other));
         match all.iter().find(|known| covers(&known.value, &address) || covers(&address, &known.value)) {
-            Some(known) if known.value == address => {
+            Some(known) if known.value.to_string() == address.to_string() => {
                 item.wrong(format!("{} is there twice", quote(&address.to_string())), "keep one of the two");
             }
             Some(known) => {
@@ -86,6 +105,47 @@ pub(super) fn read(section: &mut Section<'_>) -> Vec<Placed<ListenAddress>> {
     all
 }
 
+/// An address alone, or a table that says who may connect to its Unix socket.
+fn one(item: &Item<'_>) -> Option<ListenAddress> {
+    if !item.is_table() {
+        return address(item);
+    }
+    let mut table = item.section("listen", "\"127.0.0.1:8080\"")?;
+    let address_item = table.require("address", "add address = \"unix:/run/lb.sock\"");
+    let (mode_item, group_item) = (table.take("mode"), table.take("group"));
+    table.finish();
+    let mode = mode_item.as_ref().map(mode);
+    let group = group_item.as_ref().map(identity::group);
+    match address(&address_item?)? {
+        ListenAddress::Unix(socket) => {
+            let (mode, group) = (mode.unwrap_or(Some(socket.mode))?, group.unwrap_or(Some(None))?);
+            Some(ListenAddress::Unix(UnixSocket { mode, group, ..socket }))
+        }
+        address => {
+            for item in [mode_item, group_item].into_iter().flatten() {
+                let help = "leave it out: everybody who reaches the port may connect, and a firewall says who that is";
+                item.key_wrong(format!("`{}` is for Unix sockets", item.key), help);
+            }
+            Some(address)
+        }
+    }
+}
+
+/// The mode of a socket's file: reading and writing, for the owner at least.
+fn mode(item: &Item<'_>) -> Option<u32> {
+    let text = item.text("\"0660\"")?;
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| digits.len() >= 3 && mode & !0o666 == 0);
+    match mode {
+        Some(mode) if mode & MODE == MODE => Some(mode),
+        _ => {
+            let help = "write \"0600\" for our own account, \"0660\" for its group too, or \"0666\" for everybody";
+            item.wrong(format!("{} is not the mode of a socket", quote(text)), help);
+            None
+        }
+    }
+}
+
 fn address(item: &Item<'_>) -> Option<ListenAddress> {
     if let Some(port) = item.as_integer().and_then(|port| u16::try_from(port).ok()) {
         item.wrong("`listen` must be an address and a port", format!("write {}", suggest(port)));
@@ -93,7 +153,7 @@ fn address(item: &Item<'_>) -> Option<ListenAddress> {
     }
     let text = item.text("\"127.0.0.1:8080\"")?;
     if let Some(path) = text.strip_prefix("unix:") {
-        return unix_path(item, path).map(ListenAddress::Unix);
+        return unix_path(item, path).map(|path| ListenAddress::Unix(UnixSocket::new(path)));
     }
     text.parse().map(ListenAddress::Tcp).map_err(|_| item.wrong(wrong(text), right(text))).ok()
 }
@@ -168,6 +228,9 @@ pub(super) fn add_port(text: &str, ip: IpAddr, example: u16) -> String {
 fn suggest(port: u16) -> String {
     format!("\"0.0.0.0:{port}\" for every address of this machine, or \"127.0.0.1:{port}\" for this machine alone")
 }
+
+/// Of a socket that nothing is said of.
+const MODE: u32 = 0o600;
 
 /// `sun_path` holds 108 bytes, the last a NUL; see unix(7).
 const UNIX_PATH_MAX: usize = 107;

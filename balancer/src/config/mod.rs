@@ -39,14 +39,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogPath};
-pub use admin::{Admin, admin_place, read_token};
+pub use admin::{Admin, admin_place, read_token, token_is_open};
 pub use client::{AmbiguousFields, ClientLimits};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use endpoint::{Address, Endpoint, Host};
 pub use health::{EJECT_TIME_MAX, Health, Probe, StatusSet};
 pub use identity::Identity;
 pub use item::nearest;
-pub use listen::ListenAddress;
+pub use listen::{ListenAddress, UnixSocket};
 pub use load::{LoadError, load, load_again};
 pub use output::Output;
 pub use policy::{Affinity, HashKey, Policy};

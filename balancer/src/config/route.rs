@@ -87,7 +87,7 @@ fn pool_name(item: &Item<'_>, pools: &[&str]) -> Option<String> {
 
 fn path(item: &Item<'_>) -> Option<String> {
     let text = item.text("\"/\"")?;
-    match path_mistake(text) {
+    match path_mistake(text).or_else(|| ambiguity(text)) {
         Some((message, help)) => {
             item.wrong(message, help);
             None
@@ -135,6 +135,19 @@ fn is_host(text: &str) -> bool {
         (1..=63).contains(&label.len()) && inside
     };
     text.len() <= 253 && text.split('.').all(label)
+}
+
+/// What servers read in different ways: requests for such a path are refused, so a route for it would take none.
+fn ambiguity(text: &str) -> Option<(String, String)> {
+    let lower = text.to_ascii_lowercase();
+    let encoded = ["%2f", "%5c", "%3b", "%00", "%3f", "%23"].into_iter();
+    let blank = ["%20", "%09", "%0a", "%0b", "%0c", "%0d"].into_iter();
+    let part = encoded.chain([";", "\\"]).find(|part| lower.contains(part));
+    let part = part.or_else(|| blank.into_iter().find(|part| lower.split('/').any(|segment| segment.ends_with(part))));
+    part.map(|part| {
+        let message = format!("{} holds `{part}`, which servers read in different ways", quote(text));
+        (message, "write a path without it: requests whose readings lead to different pools are refused".to_owned())
+    })
 }
 
 /// What is wrong with a path, and what would be right.

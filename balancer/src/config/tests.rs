@@ -30,7 +30,7 @@ fn the_smallest_file_is_all_defaults() {
 #[test]
 fn every_value_arrives_where_it_belongs() {
     let text = r#"
-listen = ["0.0.0.0:80", "[::]:80", "unix:/run/lb.sock"]
+listen = ["0.0.0.0:80", "[::]:80", { address = "unix:/run/lb.sock", mode = "0660", group = "0" }]
 threads = 3
 connections_max = 1000
 header_timeout = "1s"
@@ -41,6 +41,7 @@ response_rate_min = "1KiB"
 header_bytes_max = "8KiB"
 body_bytes_max = "1GB"
 ambiguous_fields = "refuse"
+upgrades = ["WebSocket", "irc/6.9"]
 spool_dir = "/tmp"
 spool_max = "2GiB"
 drain_timeout = "0s"
@@ -161,7 +162,11 @@ address = "127.0.0.1:9100"
     };
     let app = Pool { workers: Some(workers), ..Pool::new("app") };
     let expected = Config {
-        listen: vec![tcp("0.0.0.0:80"), tcp("[::]:80"), ListenAddress::Unix("/run/lb.sock".into())],
+        listen: vec![
+            tcp("0.0.0.0:80"),
+            tcp("[::]:80"),
+            ListenAddress::Unix(UnixSocket { mode: 0o660, group: Some("0".into()), ..UnixSocket::new("/run/lb.sock") }),
+        ],
         threads: 3,
         connections_max: Some(1000),
         client: ClientLimits {
@@ -173,6 +178,7 @@ address = "127.0.0.1:9100"
             header_bytes_max: 8192,
             body_bytes_max: 1_000_000_000,
             ambiguous_fields: AmbiguousFields::Refuse,
+            upgrades: vec!["websocket".into(), "irc/6.9".into()],
         },
         spool: Spool { directory: Some("/tmp".into()), bytes_max: 2 << 30 },
         drain_timeout: Duration::ZERO,
@@ -217,7 +223,13 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
     fs::create_dir_all(app.join("state")).unwrap();
     fs::write(app.join("app.env"), "MODE=fast\n").unwrap();
     fs::write(app.join("token"), "3Kq9-a-long-random-word\n").unwrap();
-    let text = uncommented(EXAMPLE).replace("/srv/app", app.to_str().unwrap());
+    // A table excludes the plain address, so a comment shows it.
+    let table =
+        EXAMPLE.lines().find_map(|line| Some(&line[line.find("{ address = \"unix:")?..=line.find('}')?])).unwrap();
+    let text = uncommented(EXAMPLE).replace("/srv/app", app.to_str().unwrap()).replace(
+        "listen = \"127.0.0.1:8080\"",
+        &format!("listen = [\"127.0.0.1:8080\", {}]", table.replace("www-data", "0")),
+    );
 
     let findings = Findings::default();
     let config = top::read(&syntax::read(&text, &findings), &findings, admin::Secrets::Checked);
@@ -237,6 +249,7 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
         "",
         "access_log",
         "admin",
+        "listen",
         "pool.NAME",
         "pool.NAME.affinity",
         "pool.NAME.endpoints",

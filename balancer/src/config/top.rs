@@ -15,7 +15,7 @@ use super::findings::{Findings, Keys};
 use super::item::Item;
 use super::raw::Section;
 use super::{
-    Config, ListenAddress, Pool, access_log, admin, check, client, identity, listen, pool, route, spool, syntax,
+    Config, ListenAddress, Pool, UnixSocket, access_log, admin, check, client, identity, listen, pool, route, spool, syntax,
 };
 
 /// The configuration in `tree`. It is only to be used when `findings` stays without a mistake: what is wrong stands in
@@ -23,7 +23,7 @@ use super::{
 pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Secrets) -> Config {
     let mut section = Section::root(tree, findings);
     // Both are read anew below.
-    let default = Config::new(ListenAddress::Unix("".into()), Pool::new(""));
+    let default = Config::new(ListenAddress::Unix(UnixSocket::new("")), Pool::new(""));
 
     let listen = listen::read(&mut section);
     let threads = section.take("threads").and_then(|item| item.integer(1..=THREADS_MAX)).unwrap_or(default.threads);
@@ -61,7 +61,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
 /// Every key there is, by table: what the readers ask of a file with one of each table.
 pub(super) fn keys() -> Keys {
     let findings = Findings::default();
-    let text = "pool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.probe = {}\npool.a.workers = { ready = {}, warm_up = {}, backoff = {} }\n\
+    let text = "listen = [{}]\npool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.probe = {}\npool.a.workers = { ready = {}, warm_up = {}, backoff = {} }\n\
                 route = [{}]\naccess_log = {}\nadmin = {}\n";
     read(&syntax::read(text, &findings), &findings, Secrets::Unread);
     findings.keys()

@@ -132,7 +132,7 @@ mod tests {
         let head =
             RequestHead::parse(format!("{method} {target} HTTP/1.1\r\n{hosts}\r\n").as_bytes(), Fields::default())
                 .unwrap();
-        let admitted = admit(&head, &Scan::of(&head)?)?;
+        let admitted = admit(&head, &Scan::of(&head, &[])?)?;
         Ok((String::from_utf8(admitted.host.to_vec()).unwrap(), admitted.target.into_owned()))
     }
 
@@ -180,7 +180,8 @@ mod tests {
     fn only_the_one_expectation_is_known() {
         let expect = |value: &str| {
             let head = format!("GET / HTTP/1.1\r\nHost: x\r\nExpect: {value}\r\n\r\n");
-            Scan::of(&RequestHead::parse(head.as_bytes(), Fields::default()).unwrap()).map(|scan| scan.expects_continue)
+            let head = RequestHead::parse(head.as_bytes(), Fields::default()).unwrap();
+            Scan::of(&head, &[]).map(|scan| scan.expects_continue)
         };
         assert_eq!(expect("100-Continue"), Ok(true));
         assert_eq!(expect("200-ok"), Err(Fault::ExpectationFailed));

@@ -15,7 +15,7 @@ use super::retry::{Failed, may_retry};
 use super::scan::Scan;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams, Written, learn};
-use crate::config::AmbiguousFields;
+use crate::config::ClientLimits;
 use crate::endpoint::Noted;
 use crate::http1::{BodyLength, RequestHead, ResponseHead};
 use crate::pool::{Asked, Place, Pool};
@@ -26,7 +26,7 @@ pub(super) struct Outbound<'a> {
     pub(super) head: &'a Arc<RequestHead>,
     pub(super) scan: Scan,
     pub(super) admitted: &'a Admitted<'a>,
-    pub(super) ambiguous: AmbiguousFields,
+    pub(super) limits: &'a ClientLimits,
 }
 
 impl Outbound<'_> {
@@ -131,7 +131,7 @@ impl Outbound<'_> {
                 length: upload.length(),
                 client: exchange.client,
                 own: &exchange.own,
-                ambiguous: self.ambiguous,
+                limits: self.limits,
                 // Else the client has been told to go on already.
                 expects_continue: self.scan.expects_continue && !upload.is_held(),
             },

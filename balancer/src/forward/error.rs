@@ -13,8 +13,12 @@ use crate::pool::{Reason, Refused};
 pub enum Fault {
     /// A target in a form a gateway does not take (RFC 9112 §3.2).
     BadTarget,
+    /// A target that common servers read as the paths of different pools.
+    AmbiguousTarget,
     /// A missing, repeated or malformed `Host` (RFC 9112 §3.2).
     BadHost,
+    /// A `Connection` that names more fields than we compare with.
+    HeaderTooLarge,
     /// A field name that a worker may read as another's, with `ambiguous_fields = "refuse"`.
     AmbiguousField,
     /// CONNECT or TRACE.
@@ -92,7 +96,9 @@ impl Fault {
         use Party::{Client, Endpoint, Us};
         match self {
             Self::BadTarget => (Client, StatusCode::BAD_REQUEST, "bad_target"),
+            Self::AmbiguousTarget => (Client, StatusCode::BAD_REQUEST, "ambiguous_target"),
             Self::BadHost => (Client, StatusCode::BAD_REQUEST, "bad_host"),
+            Self::HeaderTooLarge => (Client, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header_too_large"),
             Self::AmbiguousField => (Client, StatusCode::BAD_REQUEST, "ambiguous_field"),
             // RFC 9110 §15.6.2: not supported for any resource.
             Self::MethodRefused => (Client, StatusCode::NOT_IMPLEMENTED, "method_refused"),

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use http::StatusCode;
 
-use super::scan::{Class, Scan, class};
-use crate::config::AmbiguousFields;
+use super::scan::{Class, NAMES_MAX, Scan, class, elements, names_some};
+use crate::config::{AmbiguousFields, ClientLimits};
 use crate::http1::{BodyLength, Fields, Name, RequestHead, ResponseHead, lists, request_line};
 use crate::observe::RequestId;
 
@@ -35,7 +35,7 @@ pub(super) struct ToWorker<'a> {
     pub(super) length: BodyLength,
     pub(super) client: &'a ClientFields,
     pub(super) own: &'a RequestId,
-    pub(super) ambiguous: AmbiguousFields,
+    pub(super) limits: &'a ClientLimits,
     /// Whether the worker is told that the client waits for a 100.
     pub(super) expects_continue: bool,
 }
@@ -101,7 +101,7 @@ impl ClientFields {
 
 /// Writes the head for a worker. Requests whose names the configuration refuses do not get here.
 pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgoing: &ToWorker<'_>) {
-    let ToWorker { target, host, length, client, own, ambiguous, expects_continue } = *outgoing;
+    let ToWorker { target, host, length, client, own, limits, expects_continue } = *outgoing;
     request_line(out, &head.method, target);
     if client.trusted {
         continue_statements(out, head, scan, outgoing);
@@ -110,6 +110,7 @@ pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outg
         own.write(out, !scan.traced);
     }
     let named = |spelled: &[u8]| scan.names(head, spelled);
+    let pass = limits.ambiguous_fields == AmbiguousFields::Pass;
     let mut te = false;
     head.fields.write(out, |field| match field.name {
         Name::Traceparent => scan.traced,
@@ -119,14 +120,14 @@ pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outg
         name => match class(name) {
             Class::EndToEnd => !named(field.spelled),
             Class::Identity => client.trusted && !named(field.spelled),
-            Class::Ambiguous => ambiguous == AmbiguousFields::Pass && !named(field.spelled),
-            Class::Upgrade => scan.upgrade,
+            Class::Ambiguous => pass && !named(field.spelled),
+            Class::AmbiguousIdentity => pass && client.trusted && !named(field.spelled),
             Class::Te => {
                 let trailers = field.value.eq_ignore_ascii_case(b"trailers");
                 te |= trailers;
                 trailers
             }
-            Class::HopByHop | Class::Framing => false,
+            Class::HopByHop | Class::Framing | Class::Upgrade => false,
         },
     });
     if let Some(forwards) = scan.max_forwards {
@@ -137,13 +138,21 @@ pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outg
         BodyLength::Chunked => line(out, TRANSFER_ENCODING, b"chunked"),
         BodyLength::None | BodyLength::UntilClose => {}
     }
-    if scan.upgrade {
-        line(out, CONNECTION, b"upgrade");
+    if scan.upgrades != 0 {
+        upgrade(out, scan.upgrades, &limits.upgrades);
     } else if te {
         line(out, CONNECTION, b"te");
     }
     // RFC 9110 §7.6.3: behind those of the gateways before us.
     out.extend_from_slice(b"Via: 1.1 balancer\r\n\r\n");
+}
+
+/// Asks for those of `known` whose bits are set: a request for a protocol that we do not tunnel ends here.
+fn upgrade(out: &mut Vec<u8>, bits: u8, known: &[String]) {
+    let asked = known.iter().enumerate().filter(|(index, _)| bits & 1 << index != 0);
+    let asked: Vec<&str> = asked.map(|(_, protocol)| protocol.as_str()).collect();
+    line(out, UPGRADE, asked.join(", ").as_bytes());
+    line(out, CONNECTION, b"upgrade");
 }
 
 /// What a trusted peer says is continued, and completed where it says nothing.
@@ -176,37 +185,41 @@ fn continue_statements(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgo
     }
 }
 
-/// Takes out of a worker's response what is not for the client, and says what that was. `length` is how its body is framed, which
-/// whoever sends it on says anew.
-pub(super) fn to_client(head: &mut ResponseHead, length: BodyLength) -> Said {
+/// Takes out of a worker's response what is not for the client, and says what that was; `None` where `Connection` names too many
+/// fields. `length` is how its body is framed, which whoever sends it on says anew.
+pub(super) fn to_client(head: &mut ResponseHead, length: BodyLength) -> Option<Said> {
     let mut said = Said::default();
     // Of an answer without a body the length says what a GET would have got (RFC 9110 §8.6).
     let keeps_length =
         length == BodyLength::None && !head.status.is_informational() && head.status != StatusCode::NO_CONTENT;
     let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    let mut names_some = false;
+    let mut named = 0;
     for field in head.fields.iter() {
         match field.name {
             Name::Connection => {
                 said.close |= lists(field.value, b"close");
-                names_some |=
-                    !field.value.eq_ignore_ascii_case(b"keep-alive") && !field.value.eq_ignore_ascii_case(b"close");
+                if names_some(field.value) {
+                    named += elements(field.value);
+                }
             }
             Name::KeepAlive => said.keep_alive = said.keep_alive.or_else(|| timeout(field.value)),
             _ => {}
         }
     }
-    let named: Vec<Vec<u8>> = if names_some { names(&head.fields) } else { Vec::new() };
+    if named > NAMES_MAX {
+        return None;
+    }
+    let named: Vec<Vec<u8>> = if named > 0 { names(&head.fields) } else { Vec::new() };
     head.fields.retain(|field| match class(field.name) {
         Class::HopByHop | Class::Te => false,
         Class::Upgrade => upgraded,
         Class::Framing if field.name == Name::ContentLength => keeps_length,
         Class::Framing => field.name != Name::TransferEncoding,
-        Class::EndToEnd | Class::Identity | Class::Ambiguous => {
+        Class::EndToEnd | Class::Identity | Class::Ambiguous | Class::AmbiguousIdentity => {
             !named.iter().any(|name| name.eq_ignore_ascii_case(field.spelled))
         }
     });
-    said
+    Some(said)
 }
 
 /// What a message's `Connection` fields name.
@@ -249,6 +262,7 @@ const MAX_FORWARDS: &str = "Max-Forwards";
 const CONTENT_LENGTH: &str = "Content-Length";
 const TRANSFER_ENCODING: &str = "Transfer-Encoding";
 const CONNECTION: &str = "Connection";
+const UPGRADE: &str = "Upgrade";
 const PROTO: &[u8] = b"http";
 
 #[cfg(test)]
@@ -256,6 +270,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::forward::Fault;
     use crate::observe::Ids;
 
     fn request(method: &str, fields: &[(&str, &str)]) -> RequestHead {
@@ -268,18 +283,19 @@ mod tests {
         let client = ClientFields::new(Some([192, 0, 2, 1].into()), trusted);
         let own = Ids::new().next(Instant::now());
         let head = request(method, fields);
+        let limits = ClientLimits { upgrades: vec!["websocket".into(), "echo".into()], ..ClientLimits::default() };
         let mut out = Vec::new();
         to_worker(
             &mut out,
             &head,
-            &Scan::of(&head).unwrap(),
+            &Scan::of(&head, &limits.upgrades).unwrap(),
             &ToWorker {
                 target: "/x",
                 host: b"app.test",
                 length,
                 client: &client,
                 own: &own,
-                ambiguous: AmbiguousFields::Drop,
+                limits: &limits,
                 expects_continue: false,
             },
         );
@@ -369,9 +385,56 @@ mod tests {
         let headers = sent(&asked, BodyLength::None, false);
         assert_eq!(all(&headers, "connection"), ["upgrade"]);
         assert_eq!(all(&headers, "upgrade"), ["websocket"]);
-        let h2c = sent(&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")], BodyLength::None, false);
-        assert_eq!(all(&h2c, "upgrade"), [""; 0]);
-        assert_eq!(all(&h2c, "connection"), [""; 0]);
+        for unknown in ["h2c", "h2c, foo", "websockets", "websocket/13", "", ","] {
+            let h2c = sent(&[("connection", "upgrade, http2-settings"), ("upgrade", unknown)], BodyLength::None, false);
+            assert_eq!(all(&h2c, "upgrade"), [""; 0], "{unknown}");
+            assert_eq!(all(&h2c, "connection"), [""; 0], "{unknown}");
+        }
+        for (one, two, sent_on) in [
+            ("WebSocket, h2c", "x", "websocket"),
+            ("foo,h2c ,Echo", "h2c", "echo"),
+            ("echo", "h2c,websocket", "websocket, echo"),
+        ] {
+            let fields = [("connection", "upgrade"), ("upgrade", one), ("upgrade", two)];
+            assert_eq!(all(&sent(&fields, BodyLength::None, false), "upgrade"), [sent_on], "{one} and {two}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_becomes_a_statement_about_the_client_is_a_trusted_peer_s_to_pass() {
+        let names = ["X_Forwarded_For", "x-forwarded~proto", "X.Real.IP", "X_Request_Id", "X-Forwarded+Prefix"];
+        let limits = ClientLimits { ambiguous_fields: AmbiguousFields::Pass, ..ClientLimits::default() };
+        for (trusted, passed) in [(false, 0), (true, names.len())] {
+            let head = request("GET", &names.map(|name| (name, "6.6.6.6")));
+            let client = ClientFields::new(Some([192, 0, 2, 1].into()), trusted);
+            let own = Ids::new().next(Instant::now());
+            let outgoing = ToWorker {
+                target: "/",
+                host: b"a",
+                length: BodyLength::None,
+                client: &client,
+                own: &own,
+                limits: &limits,
+                expects_continue: false,
+            };
+            let mut out = Vec::new();
+            to_worker(&mut out, &head, &Scan::of(&head, &[]).unwrap(), &outgoing);
+            assert_eq!(out.windows(7).filter(|part| part == b"6.6.6.6").count(), passed, "{trusted}");
+        }
+        assert!(all(&sent(&names.map(|name| (name, "6.6.6.6")), BodyLength::None, true), "x_forwarded_for").is_empty());
+    }
+
+    #[test]
+    fn what_connection_may_name_is_bounded() {
+        let named = |count: usize| vec!["x-a"; count].join(",");
+        for (count, fits) in [(NAMES_MAX, true), (NAMES_MAX + 1, false), (14_000, false)] {
+            let head = request("GET", &[("connection", "x-b"), ("connection", &named(count - 1)), ("x-a", "1")]);
+            assert_eq!(Scan::of(&head, &[]).err(), (!fits).then_some(Fault::HeaderTooLarge), "{count}");
+            let mut head = response("200 OK", &[("Connection", &named(count)), ("X-A", "1")]);
+            assert_eq!(to_client(&mut head, BodyLength::Known(3)).is_some(), fits, "{count}");
+        }
+        let usual = request("GET", &[("connection", "keep-alive"); 90]);
+        assert!(Scan::of(&usual, &[]).is_ok(), "options name no field");
     }
 
     #[test]
@@ -403,7 +466,7 @@ mod tests {
     #[test]
     fn an_options_request_passes_one_gateway_fewer() {
         let head = request("OPTIONS", &[("max-forwards", "3")]);
-        assert!(!Scan::of(&head).unwrap().ends_here());
+        assert!(!Scan::of(&head, &[]).unwrap().ends_here());
         let (fields, _) = sent_by("OPTIONS", &[("max-forwards", "3")], BodyLength::None, false);
         assert_eq!(all(&fields, "max-forwards"), ["2"]);
         assert_eq!(all(&sent(&[("max-forwards", "3")], BodyLength::None, false), "max-forwards"), ["3"]);
@@ -462,7 +525,7 @@ mod tests {
                 ("Upgrade", "x"),
             ],
         );
-        assert_eq!(to_client(&mut head, BodyLength::Known(3)), Said { keep_alive: Some(5), close: false });
+        assert_eq!(to_client(&mut head, BodyLength::Known(3)), Some(Said { keep_alive: Some(5), close: false }));
         assert_eq!(left(&head), ["Set-Cookie", "set-cookie"]);
     }
 
@@ -470,7 +533,7 @@ mod tests {
     fn the_usual_connection_field_of_a_response_goes_alone() {
         for (field, close) in [("keep-alive", false), ("Close", true)] {
             let mut head = response("200 OK", &[("connection", field), ("x-hop", "1")]);
-            assert_eq!(to_client(&mut head, BodyLength::UntilClose).close, close);
+            assert_eq!(to_client(&mut head, BodyLength::UntilClose).map(|said| said.close), Some(close));
             assert_eq!(left(&head), ["x-hop"]);
         }
     }

@@ -86,11 +86,11 @@ impl Forwarder {
         scan: Scan,
         admitted: &Admitted<'_>,
     ) -> Result<(), Fault> {
-        let (head, ambiguous) = (Arc::clone(&exchange.head), self.limits.ambiguous_fields);
-        if scan.ambiguous && ambiguous == AmbiguousFields::Refuse {
+        let head = Arc::clone(&exchange.head);
+        if scan.ambiguous && self.limits.ambiguous_fields == AmbiguousFields::Refuse {
             return Err(Fault::AmbiguousField);
         }
-        let outbound = Outbound { pool, head: &head, scan, admitted, ambiguous };
+        let outbound = Outbound { pool, head: &head, scan, admitted, limits: &self.limits };
         let mut upload = self.upload(pool, head.length)?;
         let whole_until = pool.timeouts().request.map(|whole| exchange.stream.begun() + whole);
         exchange.waits.whole_until(whole_until);
@@ -206,13 +206,16 @@ impl Forwarder {
         exchange.waits.over();
         pool.answered(&outbound.asked(exchange));
         let one_message_only = head.version == Version::Http10;
-        let said = fields::to_client(head, length);
+        let Some(said) = fields::to_client(head, length) else {
+            place.failed(&Fault::BadResponse);
+            return Err(Fault::BadResponse);
+        };
         judge(&mut place, head.status);
         if let Some(cookie) = affinity_cookie(pool, wish, &place) {
             head.fields.append("Set-Cookie", cookie.as_bytes());
         }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            if !(outbound.scan.upgrade && tunnel::was_asked_for(&outbound.head.fields, &head.fields)) {
+            if !tunnel::was_asked_for(outbound.scan.upgrades, &self.limits.upgrades, &head.fields) {
                 place.failed(&Fault::UnaskedUpgrade);
                 return Err(Fault::UnaskedUpgrade);
             }

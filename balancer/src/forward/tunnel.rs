@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::error::Fault;
 use super::exchange::{Exchange, Wait};
-use crate::http1::{Fields, Name, lists};
+use super::scan::protocols;
+use crate::http1::{Fields, Name};
 use crate::net::{Buffer, Socket};
 
 /// One way through a tunnel. What waits for nothing holds nothing.
@@ -18,11 +19,11 @@ struct Way {
     bytes: u64,
 }
 
-/// Whether a worker has chosen of the protocols that its client has asked for (RFC 9110 §7.8). What it leaves unsaid the client
-/// has to judge.
-pub(super) fn was_asked_for(request: &Fields, answer: &Fields) -> bool {
+/// Whether a worker has chosen of the protocols that it was asked for, bits of `upgrades` (RFC 9110 §7.8). What it leaves unsaid
+/// the client has to judge.
+pub(super) fn was_asked_for(asked: u8, upgrades: &[String], answer: &Fields) -> bool {
     let mut chosen = answer.all(Name::Upgrade).flat_map(|value| value.split(|&byte| byte == b','));
-    chosen.all(|protocol| request.all(Name::Upgrade).any(|asked| lists(asked, protocol.trim_ascii())))
+    asked != 0 && chosen.all(|protocol| asked & protocols(protocol, upgrades) != 0)
 }
 
 /// Passes bytes between the client and `worker`, which has said `read` already. A side that ends is passed on as an end, and the

@@ -17,16 +17,18 @@ mod registry;
 mod server;
 mod stream;
 mod threads;
+mod unix;
 
 use std::time::Instant;
 
 pub use alarm::Alarm;
 pub use close::text;
 pub use control::Control;
-pub use open::{Listener, SocketFile, open};
+pub use open::{Listener, open};
 pub use refusal::Refusal;
 pub use server::Server;
 pub use stream::{BodyError, Stream};
+pub use unix::SocketFile;
 
 use crate::net::Peer;
 

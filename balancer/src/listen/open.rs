@@ -3,12 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixListener;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
+use super::unix::{self, SocketFile};
 use crate::config::ListenAddress;
 use crate::net::ASK_PEER;
 
@@ -21,14 +20,6 @@ pub struct Listener {
     pub file: Option<SocketFile>,
     /// One a thread, or a single one.
     pub(super) queues: Vec<Queue>,
-}
-
-/// The file of a Unix socket; dropping it removes the file, unless another socket has its place.
-#[derive(Debug)]
-pub struct SocketFile {
-    path: PathBuf,
-    /// Device and inode.
-    id: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -45,11 +36,8 @@ pub(super) enum Queue {
 pub fn open(address: &ListenAddress, all: &[ListenAddress], threads: usize) -> io::Result<Listener> {
     match address {
         ListenAddress::Tcp(tcp) => open_tcp(*tcp, address.takes_ipv4(all), threads),
-        ListenAddress::Unix(path) => {
-            remove_stale(path)?;
-            let listener = UnixListener::bind(path)?;
-            let file = SocketFile::of(path)?;
-            listener.set_nonblocking(true)?;
+        ListenAddress::Unix(socket) => {
+            let (listener, file) = unix::open(socket)?;
             Ok(Listener { address: address.clone(), file: Some(file), queues: vec![Queue::Unix(listener)] })
         }
     }
@@ -93,36 +81,6 @@ fn socket(address: SocketAddr, takes_ipv4: bool) -> io::Result<Socket> {
         socket.set_only_v6(!takes_ipv4)?;
     }
     Ok(socket)
-}
-
-fn id(path: &Path) -> io::Result<(u64, u64)> {
-    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
-}
-
-/// Removes a socket file nobody listens on any more; anything else in its place is left alone.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    if !is_socket {
-        return Ok(());
-    }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-        Err(_) => std::fs::remove_file(path),
-    }
-}
-
-impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), id: id(path)? })
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if id(&self.path).is_ok_and(|found| found == self.id) {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
 }
 
 impl AsRawFd for Queue {

@@ -4,18 +4,26 @@
 //! Never looks at the state of a pool.
 
 mod path;
+mod reading;
 
 use std::sync::Arc;
 
 use crate::config::{self, HostPattern};
 use crate::pool::Pool;
-use path::normalised;
+use path::{is_plain, normalised, resolved};
+use reading::{Reading, behind_authority};
 
 /// All routes, best first.
 #[derive(Debug)]
 pub struct Table {
     routes: Vec<Route>,
+    /// Whether paths decide at all.
+    by_path: bool,
 }
+
+/// Common servers read a target in ways that belong to different pools: whichever gets it, its workers may read what is another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ambiguous;
 
 #[derive(Debug)]
 struct Route {
@@ -31,7 +39,8 @@ impl Table {
             .iter()
             .filter_map(|route| {
                 let pool = pools.iter().find(|pool| **pool.name() == *route.pool)?;
-                Some(Route { host: route.host.clone(), path: route.path.clone(), pool: Arc::clone(pool) })
+                let path = normalised(&route.path).into_owned();
+                Some(Route { host: route.host.clone(), path, pool: Arc::clone(pool) })
             })
             .collect();
         let host_rank = |host: &HostPattern| match host {
@@ -41,22 +50,49 @@ impl Table {
         };
         // Longest path first, exact host before wildcard before none; among wildcards the longer one.
         table.sort_by_key(|route| (usize::MAX - route.path.len(), host_rank(&route.host)));
-        Self { routes: table }
+        let by_path = table.iter().any(|route| route.path != "/");
+        Self { routes: table, by_path }
     }
 
     /// The pool for a host (as in `Host`, with or without port) and a path as it came.
     ///
     /// Matched on a normalised copy of the path, so that `/%61dmin`, `//admin` and `/x/../admin` go where `/admin` goes; the
     /// worker gets the path as it came.
-    pub fn find(&self, host: &[u8], path: &str) -> Option<&Arc<Pool>> {
-        if let [Route { host: HostPattern::Any, path: prefix, pool }] = &self.routes[..]
-            && prefix == "/"
-        {
-            return Some(pool);
+    ///
+    /// # Errors
+    /// [`Ambiguous`].
+    pub fn find(&self, host: &[u8], path: &str) -> Result<Option<&Arc<Pool>>, Ambiguous> {
+        let host = host_name(host);
+        if !self.by_path || is_plain(path) {
+            return Ok(self.first(host, path).map(|route| &route.pool));
         }
-        let (host, path) = (host_name(host), normalised(path));
-        let found = self.routes.iter().find(|route| takes_path(&route.path, &path) && takes_host(&route.host, &host));
-        found.map(|route| &route.pool)
+        let found = self.first(host, &normalised(path));
+        let differs = |other: Option<&Route>| match (other, found) {
+            (Some(other), Some(found)) => !Arc::ptr_eq(&other.pool, &found.pool),
+            (other, found) => other.is_some() != found.is_some(),
+        };
+        // Some servers leave dots and empty segments as they are, and some take `//name` for a host. That counts where it leads to a
+        // narrower route, `/admin` beside `/`: the workers of the wider one would be asked for what the narrower one is there for.
+        let is_narrower = |other: Option<&Route>| {
+            let length = |route: Option<&Route>| route.map_or(0, |route| route.path.len());
+            length(other) > length(found) && differs(other)
+        };
+        for reading in std::iter::once(Reading::default()).chain(Reading::others(path)) {
+            let read = reading.of(path);
+            let behind = behind_authority(&read).map(resolved);
+            if differs(self.first(host, &resolved(&read)))
+                || is_narrower(self.first(host, &read))
+                || behind.is_some_and(|path| is_narrower(self.first(host, &path)))
+            {
+                return Err(Ambiguous);
+            }
+        }
+        Ok(found.map(|route| &route.pool))
+    }
+
+    /// The best route for a host and a normal path.
+    fn first(&self, host: &[u8], path: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| takes_path(&route.path, path) && takes_host(&route.host, host))
     }
 }
 
@@ -69,22 +105,28 @@ fn takes_path(prefix: &str, path: &str) -> bool {
     }
 }
 
-fn takes_host(pattern: &HostPattern, host: &str) -> bool {
+fn takes_host(pattern: &HostPattern, host: &[u8]) -> bool {
     match pattern {
         HostPattern::Any => true,
-        HostPattern::Exact(name) => name == host,
-        HostPattern::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
+        HostPattern::Exact(name) => name.as_bytes().eq_ignore_ascii_case(host),
+        HostPattern::Suffix(suffix) => {
+            let end = host.len().checked_sub(suffix.len()).filter(|end| *end > 0);
+            end.is_some_and(|end| host[end..].eq_ignore_ascii_case(suffix.as_bytes()))
+        }
     }
 }
 
-/// A `Host` value without port, lower case, without the root's dot.
-fn host_name(host: &[u8]) -> String {
-    let host = String::from_utf8_lossy(host).to_ascii_lowercase();
-    let end = match host.strip_prefix('[') {
-        Some(_) => host.find(']').map_or(host.len(), |end| end + 1),
-        None => host.find(':').unwrap_or(host.len()),
+/// A `Host` value without port and without the root's dot.
+fn host_name(host: &[u8]) -> &[u8] {
+    let end = match host.first() {
+        Some(b'[') => host.iter().position(|&byte| byte == b']').map(|end| end + 1),
+        _ => host.iter().position(|&byte| byte == b':'),
     };
-    host[..end].trim_end_matches('.').to_owned()
+    let mut name = &host[..end.unwrap_or(host.len())];
+    while let [rest @ .., b'.'] = name {
+        name = rest;
+    }
+    name
 }
 
 #[cfg(test)]
@@ -110,7 +152,7 @@ mod tests {
     }
 
     fn found<'a>(table: &'a Table, host: &str, path: &str) -> Option<&'a str> {
-        table.find(host.as_bytes(), path).map(|pool| &**pool.name())
+        table.find(host.as_bytes(), path).map_or(Some("AMBIGUOUS"), |found| found.map(|pool| &**pool.name()))
     }
 
     #[test]
@@ -138,7 +180,73 @@ mod tests {
         for path in ["/admin", "//admin", "/%61dmin", "/x/../admin/y", "/./admin", "/x/%2e%2E/admin", "/admin//"] {
             assert_eq!(found(&table, "h", path), Some("admin"), "{path}");
         }
-        assert_eq!(found(&table, "h", "/%2fadmin"), Some("app"), "an encoded slash is data, not a separator");
+        assert_eq!(found(&table, "h", "/x%2fadmin"), Some("app"), "an encoded slash is data, not a separator");
+    }
+
+    const READ_IN_TWO_WAYS: [&str; 21] = [
+        "/x/..%2fadmin",
+        "/%2fadmin",
+        "/%2Fadmin/x",
+        "/admin;v=1/secret",
+        "/admin%3Bv=1/secret",
+        "/;/admin",
+        "/x/..;/admin",
+        "/x\\..\\admin",
+        "/x/..%5cadmin",
+        "/admin%00",
+        "/admin%00.html",
+        "/admin%20",
+        "/admin%0a",
+        "/admin%3fx",
+        "/x/..%20/admin",
+        "/x\\..;/admin/%2f..",
+        "/admin/../x",
+        "/admin/..%2fx",
+        "/x%2f..%2f%61dmin",
+        "//x/admin",
+        "/\\x/admin",
+    ];
+
+    #[test]
+    fn a_target_that_common_servers_read_as_different_pools_is_ambiguous() {
+        let two = table(&[("", "/", "app"), ("", "/admin", "admin")]);
+        let hidden = table(&[("", "/x", "app")]);
+        let same = table(&[("", "/", "app"), ("", "/admin", "app")]);
+        let by_host = table(&[("a.test", "/", "app"), ("", "/", "rest")]);
+        for path in READ_IN_TWO_WAYS {
+            assert_eq!(found(&two, "h", path), Some("AMBIGUOUS"), "{path}");
+            assert_eq!(found(&same, "h", path), Some("app"), "{path}");
+            assert_eq!(found(&by_host, "A.test", path), Some("app"), "{path}");
+        }
+        // That no route takes what somebody may read is another answer too.
+        assert_eq!(found(&hidden, "h", "/x/..%2fadmin"), Some("AMBIGUOUS"));
+        assert_eq!(found(&hidden, "h", "/y/..%2fx"), Some("AMBIGUOUS"));
+    }
+
+    #[test]
+    fn a_target_that_all_read_as_one_pool_goes_there_however_odd_it_is() {
+        let table = table(&[("", "/", "app"), ("", "/admin", "admin")]);
+        for (path, pool) in [
+            ("/a%2fb;c\\d%00%20", "app"),
+            ("/files/my%20report;v=1.pdf", "app"),
+            ("/admin/a%2fb;c%20", "admin"),
+            ("/admin/..%2fadmin/x", "admin"),
+            ("/administrator;v=1", "app"),
+            ("/x/../admin/y", "admin"),
+            ("//admin/x", "admin"),
+            ("/x//admin", "app"),
+            ("/proxy/http%3A%2F%2Fa.test%2Fadmin%3Fq%3D%20;b", "app"),
+        ] {
+            assert_eq!(found(&table, "h", path), Some(pool), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_route_is_found_under_its_encoded_path_too() {
+        let table = table(&[("", "/", "app"), ("", "/caf%C3%A9/a%20b", "cafe")]);
+        for path in ["/caf%C3%A9/a%20b/x", "/caf%c3%a9/%61%20b"] {
+            assert_eq!(found(&table, "h", path), Some("cafe"), "{path}");
+        }
     }
 
     #[test]

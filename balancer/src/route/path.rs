@@ -2,55 +2,47 @@
 
 use std::borrow::Cow;
 
+use super::reading::Reading;
+
+/// Whether every reader of a path reads the same: nothing in it is encoded, empty or a dot, begins parameters or is a `\`.
+pub(super) fn is_plain(path: &str) -> bool {
+    let mut last = 0;
+    path.bytes().all(|byte| {
+        let odd = matches!(byte, b'%' | b';' | b'\\') || (last == b'/' && matches!(byte, b'/' | b'.'));
+        last = byte;
+        !odd
+    })
+}
+
 /// The path with percent-encodings read, empty and dot segments gone. An encoded slash or NUL stays encoded: it is data to
 /// whoever reads the path, not a separator.
 pub(super) fn normalised(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') && !path.contains("//") && !path.contains("/.") {
+    if is_plain(path) {
         return Cow::Borrowed(path);
     }
-    let decoded = decoded(path);
+    Cow::Owned(resolved(&Reading::default().of(path)))
+}
+
+/// A path that is read already, without empty and dot segments.
+pub(super) fn resolved(path: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split('/') {
+    for segment in path.split('/') {
         match segment {
             "" | "." => {}
             ".." => _ = segments.pop(),
             segment => segments.push(segment),
         }
     }
-    let ends_in_slash = ["/", "/.", "/.."].iter().any(|end| decoded.ends_with(end));
-    let mut path = String::with_capacity(decoded.len());
+    let ends_in_slash = ["/", "/.", "/.."].iter().any(|end| path.ends_with(end));
+    let mut normal = String::with_capacity(path.len());
     for segment in &segments {
-        path.push('/');
-        path.push_str(segment);
+        normal.push('/');
+        normal.push_str(segment);
     }
-    if path.is_empty() || ends_in_slash {
-        path.push('/');
+    if normal.is_empty() || ends_in_slash {
+        normal.push('/');
     }
-    Cow::Owned(path)
-}
-
-fn decoded(path: &str) -> String {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        let encoded = match (byte, tail) {
-            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)).map(|(high, low)| high * 16 + low),
-            _ => None,
-        };
-        match encoded {
-            Some(value) if value != b'/' && value != 0 => {
-                bytes.push(value);
-                rest = &tail[2..];
-            }
-            _ => bytes.push(*byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
+    normal
 }
 
 #[cfg(test)]
@@ -70,8 +62,19 @@ mod tests {
             ("/%41%2f%zz%", "/A%2f%zz%"),
             ("/a/%2e%2e/b", "/b"),
             ("/%C3%A9", "/é"),
+            ("/a;b/\\c%00", "/a;b/\\c%00"),
         ] {
             assert_eq!(normalised(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_plain_path_is_its_own_normal_form() {
+        for path in ["/", "/a", "/a/b.html", "/a/", "/~x/y-z_1", "*"] {
+            assert!(is_plain(path), "{path}");
+        }
+        for path in ["/%41", "//", "/a//", "/./a", "/a/..", "/a;b", "/a\\b", "/.well-known"] {
+            assert!(!is_plain(path), "{path}");
         }
     }
 }

@@ -40,7 +40,7 @@ fn metric(text: &str, series: &str) -> f64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-fn admin_address(balancer: &mut Balancer) -> String {
+pub(crate) fn admin_address(balancer: &mut Balancer) -> String {
     let text = balancer.await_stderr("admin service on http://");
     text.split_once("admin service on http://").unwrap().1.split('/').next().unwrap().to_owned()
 }
@@ -49,7 +49,7 @@ fn get(address: &str, path: &str, fields: &str) -> String {
     ask(address, &format!("GET {path} HTTP/1.0\r\n{fields}\r\n"))
 }
 
-fn ask(address: &str, request: &str) -> String {
+pub(crate) fn ask(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -166,6 +166,21 @@ fn a_token_keeps_strangers_out() {
     assert!(get(&address, "/metrics", "Authorization: Bearer a-long-random-word-1\r\n").contains(" 401 "));
     assert!(get(&address, "/metrics", "Authorization: Bearer a-long-random-word-0\r\n").contains(" 200 "));
     assert!(get(&address, "/readyz", "").contains(" 200 "));
+}
+
+#[test]
+fn a_token_that_every_account_can_read_is_warned_of() {
+    let (directory, origin) = (directory(), Origin::named("1"));
+    let token = directory.join("token");
+    std::fs::write(&token, "a-long-random-word-0\n").unwrap();
+    let admin = format!("{}[admin]\naddress = \"127.0.0.1:0\"\ntoken_file = {token:?}\n", pool_of(&[&origin]));
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o644)).unwrap();
+    let mut balancer = Balancer::start_in(directory, "", &admin);
+    let warning = "every account of this machine can read the token";
+    assert!(balancer.await_stderr("listening on ").contains(warning));
+    assert!(balancer.run(&["check"]).1.contains(warning));
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o640)).unwrap();
+    assert!(!balancer.run(&["check"]).1.contains(warning));
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn bodies_streams_and_tunnels_go_through_a_workers_socket() {
     assert!(get(address, "/sse?n=3&interval_ms=10").unwrap().1.ends_with("0\r\n\r\n"));
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nback").unwrap();
+    stream.write_all(b"GET /upgrade?proto=websocket HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nback").unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\nback") {
         let mut byte = [0];

@@ -99,12 +99,12 @@ fn a_request_longer_than_the_drain_is_cut() {
 fn a_tunnel_is_bounded_by_the_drain() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();
-        exchange.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+        exchange.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
         exchange.read_to_end();
     });
     let mut balancer = Balancer::start("drain_timeout = \"300ms\"", &pool_of(&[&origin]));
     let mut client = Client::of(&balancer);
-    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert_eq!(client.response().status(), 101);
     let begun = Instant::now();
     balancer.signal(Signal::SIGTERM);

@@ -137,11 +137,10 @@ fn a_client_cannot_remove_what_we_say_by_naming_it() {
 
 #[test]
 fn names_that_a_worker_may_read_as_others_are_dropped_refused_or_passed() {
-    let fields = "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 6.6.6.6\r\nContent.Length: 5\r\n\r\n";
-    let request = seen(fields);
-    assert_eq!((request.field("x_forwarded_for"), request.field("content.length")), (None, None));
-    let request = seen_with("ambiguous_fields = \"pass\"", fields);
-    assert_eq!(request.field("x_forwarded_for"), Some("6.6.6.6"));
+    let fields = "GET / HTTP/1.1\r\nHost: a\r\nX_Own: 1\r\nContent.Length: 5\r\nX-Own~Too: 2\r\n\r\n";
+    let all = |request: &Message| ["x_own", "content.length", "x-own~too"].map(|name| request.field(name).is_some());
+    assert_eq!(all(&seen(fields)), [false; 3]);
+    assert_eq!(all(&seen_with("ambiguous_fields = \"pass\"", fields)), [true; 3]);
     let origin = Origin::named("1");
     let balancer = Balancer::start("ambiguous_fields = \"refuse\"", &pool_of(&[&origin]));
     let mut client = Client::of(&balancer);
@@ -149,6 +148,50 @@ fn names_that_a_worker_may_read_as_others_are_dropped_refused_or_passed() {
     assert_eq!(client.response().status(), 400);
     balancer.logged(&["\"reason\":\"ambiguous_field\""]);
     assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn what_a_worker_may_read_as_a_statement_about_the_client_is_not_a_stranger_s_to_pass() {
+    let names = ["X_Forwarded_For", "X-Forwarded~For", "x.forwarded.proto", "X-Forwarded+Prefix", "X_Real-IP"];
+    let fields: String = names.iter().map(|name| format!("{name}: 6.6.6.6\r\n")).collect();
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\n{fields}Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
+         2\r\nhi\r\n0\r\nX-Sum: 7\r\nX-Forwarded-Ssl: 6.6.6.6\r\n{fields}\r\n"
+    );
+    for ambiguous in ["drop", "pass"] {
+        let origin = Origin::named("1");
+        let balancer = Balancer::start(&format!("ambiguous_fields = \"{ambiguous}\""), &pool_of(&[&origin]));
+        let mut client = Client::of(&balancer);
+        client.send(&request);
+        assert_eq!(client.response().status(), 200);
+        origin.await_requests(1);
+        let bytes = origin.bytes(0);
+        assert!(!bytes.contains("6.6.6.6") && bytes.contains("X-Sum: 7"), "{ambiguous}: {bytes}");
+    }
+    let trusted = "ambiguous_fields = \"pass\"\ntrusted_proxies = [\"127.0.0.0/8\"]";
+    let request = seen_with(trusted, &format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    assert_eq!(names.map(|name| request.field(name)), [Some("6.6.6.6"); 5]);
+}
+
+#[test]
+fn a_connection_field_names_no_more_than_we_compare_with() {
+    let origin = Origin::named("1");
+    let balancer = Balancer::before(&[&origin]);
+    let mut client = Client::of(&balancer);
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {}\r\nX-A: 1\r\n\r\n", vec!["x-a"; 32].join(",")));
+    assert_eq!(client.response().status(), 200);
+    assert_eq!(origin.request().field("x-a"), None);
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {}\r\n\r\n", vec!["x"; 14_000].join(",")));
+    assert_eq!(client.response().status(), 431);
+    balancer.logged(&["\"status\":431", "\"reason\":\"header_too_large\""]);
+    let chatty = Origin::answering(format!(
+        "HTTP/1.1 200 OK\r\nConnection: {}\r\nContent-Length: 2\r\n\r\nhi",
+        vec!["x"; 33].join(",")
+    ));
+    let balancer = Balancer::before(&[&chatty]);
+    let response = Client::of(&balancer).get("/");
+    assert_eq!(response.status(), 502, "{response:?}");
+    balancer.logged(&["\"reason\":\"bad_response\""]);
 }
 
 #[test]

@@ -92,6 +92,29 @@ fn an_affinity_cookie_is_set_once_and_honoured() {
 }
 
 #[test]
+fn an_affinity_cookie_is_found_beside_cookies_of_any_bytes() {
+    let origins = [Origin::named("1"), Origin::named("2"), Origin::named("3")];
+    let pool = pool_of(&[&origins[0], &origins[1], &origins[2]]);
+    let balancer = Balancer::start("", &format!("{pool}affinity = {{ cookie = \"lb\" }}\n"));
+    let first = Client::of(&balancer).get("/");
+    let pair = first.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    for other in ["name=José".as_bytes(), b"name=Jos\xe9", b"pref=a\"b", b"=; ;;x", b"a=\x80\xff"] {
+        for _ in 0..4 {
+            let mut client = Client::of(&balancer);
+            client
+                .send([b"GET / HTTP/1.1\r\nHost: a\r\nCookie: ", other, b"; ", pair.as_bytes(), b"\r\n\r\n"].concat());
+            let response = client.response();
+            assert_eq!(
+                (response.text(), response.all("set-cookie")),
+                (first.text(), vec![]),
+                "{}",
+                other.escape_ascii()
+            );
+        }
+    }
+}
+
+#[test]
 fn a_cookie_that_is_not_ours_is_replaced_and_balanced() {
     let origins = [Origin::named("1"), Origin::named("2")];
     let pool = pool_of(&[&origins[0], &origins[1]]);

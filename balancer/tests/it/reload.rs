@@ -337,7 +337,7 @@ fn pools_routes_weights_and_endpoints_change_under_traffic_without_one_failed_re
 fn fifty_open_tunnels_survive_twenty_reloads_that_do_not_concern_them() {
     let tunnel = Origin::start(|mut exchange| {
         exchange.request();
-        exchange.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+        exchange.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
         while let Some(line) = exchange.until("\n") {
             exchange.send(line.to_uppercase());
         }
@@ -351,7 +351,7 @@ fn fifty_open_tunnels_survive_twenty_reloads_that_do_not_concern_them() {
     let balancer = Balancer::start("", &tables);
     let mut clients: Vec<Client> = (0..50).map(|_| Client::of(&balancer)).collect();
     for client in &mut clients {
-        client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+        client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
         assert_eq!(client.response().status(), 101);
     }
     let plain = std::fs::read_to_string(balancer.directory().join("lb.toml")).unwrap();

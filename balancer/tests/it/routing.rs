@@ -1,7 +1,7 @@
 //! Where clients come in and which pool they reach.
 
 use std::net::TcpListener;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 use super::harness::{Balancer, Client, Origin, directory, ok, pool_of};
 
@@ -40,6 +40,48 @@ fn host_and_path_choose_the_pool() {
     }
     client.send("GET http://a.wild.test/ HTTP/1.1\r\nHost: www.test\r\n\r\n");
     assert_eq!(client.response().text(), "wild", "the target's host counts");
+}
+
+#[test]
+fn a_target_that_two_pools_could_take_for_theirs_is_refused_and_others_go_on_as_they_came() {
+    let origins = [Origin::named("app"), Origin::named("admin")];
+    let table = |path: &str| {
+        format!(
+            "[pool.app]\nendpoints = [\"{}\"]\n[pool.admin]\nendpoints = [\"{}\"]\n[[route]]\npool = \"app\"\n\
+             [[route]]\npath = \"{path}\"\npool = \"admin\"\n",
+            origins[0].address(),
+            origins[1].address()
+        )
+    };
+    let balancer = Balancer::start("", &table("/admin"));
+    for target in [
+        "/x/..%2fadmin",
+        "/%2fadmin",
+        "/admin;v=1/secret",
+        "/;/admin",
+        "/x/..;/admin",
+        "/x\\..\\admin",
+        "/admin%00",
+        "/admin%20",
+        "/admin/../x",
+        "http://a/x/..%2fadmin",
+    ] {
+        let mut client = Client::of(&balancer);
+        client.send(format!("GET {target}?q=%2f HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let response = client.response();
+        assert_eq!(response.status(), 400, "{target}: {response:?}");
+        assert!(response.text().contains("ambiguous_target"), "{target}");
+    }
+    balancer.logged(&["\"status\":400", "\"reason\":\"ambiguous_target\""]);
+    assert!(origins.iter().all(|origin| origin.connections() == 0));
+    let mut client = Client::of(&balancer);
+    for (target, pool) in
+        [("/a%2fb;c\\d%00%20?/..%2fadmin", "app"), ("/admin/a%2fb;c?x", "admin"), ("/x/..//admin/%41", "admin")]
+    {
+        assert_eq!(client.get(target).text(), pool, "{target}");
+        let origin = &origins[usize::from(pool == "admin")];
+        assert_eq!(origin.requests().last().unwrap().line, format!("GET {target} HTTP/1.1"));
+    }
 }
 
 #[test]
@@ -87,6 +129,56 @@ fn clients_may_come_over_a_unix_socket() {
     // Whoever may open the socket is a proxy of ours.
     assert_eq!(requests[0].field("x-forwarded-for"), Some("203.0.113.9, unknown"));
     assert_eq!(requests[1].field("x-forwarded-for"), Some("127.0.0.1"));
+}
+
+#[test]
+fn a_unix_listener_lets_in_our_own_account_unless_its_mode_lets_in_others() {
+    let origin = Origin::named("1");
+    for umask in ["000", "022", "077"] {
+        let place = directory();
+        let (private, shared) = (place.join("private.sock"), place.join("shared.sock"));
+        let top = format!(
+            "listen = [\"127.0.0.1:0\", \"unix:{}\", {{ address = \"unix:{}\", mode = \"0660\", group = {} }}]",
+            private.display(),
+            shared.display(),
+            nix::unistd::getegid()
+        );
+        let balancer = Balancer::start_after(&format!("umask {umask}"), place, &top, &pool_of(&[&origin]));
+        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&private), mode(&shared)), (0o600, 0o660), "umask {umask}");
+        assert_eq!(Client::unix(&private).get("/").text(), "1");
+        assert_eq!(Client::unix(&shared).get("/").text(), "1");
+        let said = balancer.run(&["check"]).1;
+        assert!(said.contains(&format!("who may connect to unix:{}: ", private.display())), "{said}");
+        assert!(said.contains(&format!("who may connect to unix:{}: group ", shared.display())), "{said}");
+        // Others may connect from now on, and the socket is the same.
+        let file = balancer.directory().join("lb.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("\"0660\"", "\"0666\"")).unwrap();
+        let mut kept = Client::unix(&shared);
+        assert_eq!(kept.get("/").text(), "1");
+        let (code, said) = balancer.run(&["reload"]);
+        assert!(code == 0 && said.contains(&format!("unix:{}: others may connect", shared.display())), "{said}");
+        assert_eq!((mode(&private), mode(&shared)), (0o600, 0o666));
+        assert_eq!(kept.get("/").text(), "1");
+        assert!(balancer.run(&["check"]).1.contains("every account of this machine"));
+        assert_eq!(balancer.run(&["reload"]).0, 0);
+    }
+}
+
+#[test]
+fn the_file_of_a_unix_listener_belongs_to_the_account_we_become() {
+    if !nix::unistd::getuid().is_root() {
+        return;
+    }
+    let (place, origin) = (directory(), Origin::named("1"));
+    let path = place.join("lb.sock");
+    let top = format!("listen = [\"127.0.0.1:0\", \"unix:{}\"]\nuser = \"nobody\"", path.display());
+    let _balancer = Balancer::start_in(place, &top, &pool_of(&[&origin]));
+    let file = std::fs::metadata(&path).unwrap();
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    assert_eq!((file.uid(), file.permissions().mode() & 0o777), (nobody.uid.as_raw(), 0o600));
+    assert_eq!(Client::unix(&path).get("/").text(), "1");
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn what_we_say_to_a_worker_is_spelled_as_usual_whatever_the_client_wrote() {
     for (fields, body, own) in [
         ("transfer-ENCODING: chunked\r\n", "0\r\n\r\n", "traceparent Transfer-Encoding"),
         ("content-length: 0\r\n", "", "traceparent Content-Length"),
-        ("connection: UPGRADE\r\nupgrade: echo\r\n", "", "traceparent upgrade Connection"),
+        ("connection: UPGRADE\r\nupgrade: WebSocket\r\n", "", "traceparent Upgrade Connection"),
         ("connection: TE\r\nte: trailers\r\n", "", "traceparent te Connection"),
         ("x-forwarded-for: 1.1.1.1\r\nFORWARDED: for=x\r\nvia: 1.0 x\r\n", "", "traceparent via"),
         ("TraceParent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n", "", "TraceParent"),

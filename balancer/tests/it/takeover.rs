@@ -3,8 +3,8 @@
 use super::harness::{Balancer, Client, Ended, Gate, Origin, ok, pool_of};
 use super::streaming::pattern;
 
-const ASK: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+const ASK: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 #[test]
 fn much_that_stands_behind_both_heads_arrives_as_it_was_and_so_does_the_end() {
@@ -37,7 +37,7 @@ fn much_that_stands_behind_both_heads_arrives_as_it_was_and_so_does_the_end() {
         let head = client.head();
         assert_eq!(
             (head.status(), head.field("upgrade"), head.field("connection")),
-            (101, Some("echo"), Some("upgrade"))
+            (101, Some("websocket"), Some("upgrade"))
         );
         assert_eq!((head.length(), head.is_chunked()), (None, false));
         // Of the pattern of 64 KiB again and again the rest goes on where it was.
@@ -118,12 +118,12 @@ fn a_101_that_nobody_asked_for_is_502_whatever_was_asked() {
     for request in [
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         // Named in one of the two fields only.
-        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\r\n",
         // Not ours to pass on.
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
-        "GET / HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\nContent-Length: 2\r\n\r\nhi",
+        "GET / HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi",
     ] {
         let origin = Origin::start(|mut exchange| {
             exchange.request();
@@ -144,10 +144,10 @@ fn a_101_that_nobody_asked_for_is_502_whatever_was_asked() {
 
 #[test]
 fn a_101_that_chose_what_was_not_asked_for_is_502() {
-    for chosen in ["h2c", "websocket", "echo, websocket", "ech"] {
+    for chosen in ["h2c", "echo", "websocket, echo", "websocke", "websocket, h2c"] {
         let origin = Origin::start(move |mut exchange| {
             exchange.request();
-            exchange.send(SWITCH.replace("echo", chosen));
+            exchange.send(SWITCH.replace("websocket", chosen));
             exchange.read_to_end();
         });
         let balancer = Balancer::before(&[&origin]);

@@ -1,9 +1,9 @@
 //! Tunnels after a 101, and what is none.
 
-use super::harness::{Balancer, Client, Ended, Exchange, Gate, Origin, ok};
+use super::harness::{Balancer, Client, Ended, Exchange, Gate, Origin, ok, pool_of};
 
-const ASK: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: echo\r\n\r\n";
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+const ASK: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 #[test]
 fn bytes_flow_both_ways_after_the_workers_101() {
@@ -18,10 +18,10 @@ fn bytes_flow_both_ways_after_the_workers_101() {
     let mut client = Client::of(&balancer);
     client.send(ASK);
     let response = client.response();
-    assert_eq!((response.status(), response.field("upgrade")), (101, Some("echo")));
+    assert_eq!((response.status(), response.field("upgrade")), (101, Some("websocket")));
     assert!(response.field("connection").unwrap().eq_ignore_ascii_case("upgrade"));
     let request = origin.request();
-    assert_eq!((request.field("upgrade"), request.field("connection")), (Some("echo"), Some("upgrade")));
+    assert_eq!((request.field("upgrade"), request.field("connection")), (Some("websocket"), Some("upgrade")));
     for line in ["one\n", "two\n"] {
         client.send(line);
         assert_eq!(client.until("\n"), line.to_uppercase());
@@ -140,6 +140,28 @@ fn h2c_is_never_asked_of_a_worker() {
 }
 
 #[test]
+fn of_the_protocols_a_client_lists_only_those_we_tunnel_are_asked_of_a_worker_and_chosen() {
+    for (top, listed, asked, chosen, status) in [
+        ("", "h2c, WebSocket,foo", Some("websocket"), "websocket", 101),
+        ("", "h2c, websocket", Some("websocket"), "h2c", 502),
+        ("", "foo,h2c", None, "h2c", 502),
+        ("upgrades = [\"Echo\", \"websocket\"]", "websocket, echo, x", Some("echo, websocket"), "echo", 101),
+        ("upgrades = []", "websocket", None, "websocket", 502),
+    ] {
+        let origin = Origin::start(move |mut exchange| {
+            exchange.request();
+            exchange.send(SWITCH.replace("websocket", chosen));
+            exchange.read_to_end();
+        });
+        let balancer = Balancer::start(top, &pool_of(&[&origin]));
+        let mut client = Client::of(&balancer);
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {listed}\r\n\r\n"));
+        assert_eq!(client.response().status(), status, "{top} {listed}");
+        assert_eq!(origin.request().field("upgrade"), asked, "{top} {listed}");
+    }
+}
+
+#[test]
 fn a_tunnel_whose_client_leaves_is_closed_at_the_worker() {
     let origin = Origin::start(|mut exchange| {
         exchange.request();
@@ -161,7 +183,8 @@ fn a_client_that_asks_for_an_upgrade_with_a_body_gets_ordinary_http() {
     });
     let balancer = Balancer::before(&[&origin]);
     let mut client = Client::of(&balancer);
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\nContent-Length: 2\r\n\r\nhi");
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi");
     assert_eq!(client.response().text(), "hi");
     assert_eq!(origin.request().field("upgrade"), None);
 }

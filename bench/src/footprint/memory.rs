@@ -25,7 +25,7 @@ pub(super) fn in_flight(bench: &Bench<'_>) -> Result<(String, String), Failure> 
 
 /// Upgraded connections that have carried a message both ways.
 pub(super) fn tunnel(bench: &Bench<'_>) -> Result<(String, String), Failure> {
-    let request = get("/upgrade", "Upgrade: echo\r\nConnection: upgrade\r\n");
+    let request = get("/upgrade?proto=websocket", "Upgrade: websocket\r\nConnection: upgrade\r\n");
     of_each("tunnel", "", bench, |service| Ok((hold(500, service, &request, Wanted::Echo, bench)?, 500)))
 }
 

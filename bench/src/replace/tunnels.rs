@@ -109,7 +109,8 @@ pub(super) fn other(nth: u32) -> String {
 
 const SETUP: Setup =
     Setup { count: 4, manners: Manners { delay_ms: 0, cold_requests: 0, start_delay_ms: 0 }, keys: "" };
-pub(super) const UPGRADE: &str = "GET /upgrade HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n";
+pub(super) const UPGRADE: &str =
+    "GET /upgrade?proto=websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n";
 const TUNNELS: usize = 500;
 const RELOADS: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -49,19 +49,27 @@ pub(crate) fn run(bytes: &[u8]) {
     let Ok(config) = parse(&config, "lb.toml") else { return };
     let pools: Vec<Arc<Pool>> = config.pools.iter().map(Pool::new).collect();
     let table = Table::new(&config.routes, &pools);
-    let find = |host: &str, path: &str| table.find(host.as_bytes(), path).map(|pool| pool.name().to_string());
+    // `None` where servers read it differently: then it goes nowhere.
+    let find = |host: &str, path: &str| {
+        let found = table.find(host.as_bytes(), path).ok()?;
+        Some(found.map(|pool| pool.name().to_string()))
+    };
+    let same = |one: &str, other: &str| match (find(host, one), find(host, other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    };
     let found = find(host, path);
     // Only what is no path at all can miss the route that takes every path.
     if path.starts_with('/') {
-        assert!(found.is_some(), "{path:?} at {host:?}");
-        assert_eq!(find(host, &format!("/.{path}")), find(host, &format!("/%2e{path}")), "{path:?} at {host:?}");
-        assert_eq!(find(host, &format!("/x/..{path}")), find(host, &format!("/./{path}")), "{path:?} at {host:?}");
+        assert_ne!(found, Some(None), "{path:?} at {host:?}");
+        assert!(same(&format!("/.{path}"), &format!("/%2e{path}")), "{path:?} at {host:?}");
+        assert!(same(&format!("/x/..{path}"), &format!("/./{path}")), "{path:?} at {host:?}");
         // An encoded letter is the letter.
         if let Some(letter) = path.find(|c: char| c.is_ascii_alphabetic())
             && !path[..letter].contains('%')
         {
             let encoded = format!("{}%{:02X}{}", &path[..letter], path.as_bytes()[letter], &path[letter + 1..]);
-            assert_eq!(find(host, &format!("/./{encoded}")), find(host, &format!("/./{path}")), "{path:?} at {host:?}");
+            assert!(same(&format!("/./{encoded}"), &format!("/./{path}")), "{path:?} at {host:?}");
         }
     }
     assert_eq!(

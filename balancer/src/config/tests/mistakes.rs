@@ -314,6 +314,52 @@ const LISTEN: &[Row] = &[
         )],
     ),
     (
+        r#"listen = ["127.0.0.1:81", { address = "unix:/run/a.sock", mode = "0755", group = "no-such-group" }]"#,
+        &[
+            (
+                1,
+                66,
+                r#""0755""#,
+                "`0755` is not the mode of a socket",
+                r#"write "0600" for our own account, "0660" for its group too, or "0666" for everybody"#,
+            ),
+            (
+                1,
+                82,
+                r#""no-such-group""#,
+                "there is no group `no-such-group` on this machine",
+                "write one that `getent group` lists, or a number",
+            ),
+        ],
+    ),
+    (
+        r#"listen = { address = "127.0.0.1:81", mode = "0660", modus = 1 }"#,
+        &[
+            (
+                1,
+                38,
+                "mode",
+                "`mode` is for Unix sockets",
+                "leave it out: everybody who reaches the port may connect, and a firewall says who that is",
+            ),
+            (1, 53, "modus", "unknown key `modus`", "did you mean `mode`?"),
+        ],
+    ),
+    (
+        r#"listen = ["unix:/run/a.sock", { address = "unix:/run/a.sock", mode = "0660" }]"#,
+        &[(
+            1,
+            31,
+            r#"{ address = "unix:/run/a.sock", mode = "0660" }"#,
+            "`unix:/run/a.sock` is there twice",
+            "keep one of the two",
+        )],
+    ),
+    (
+        "listen = { mode = \"0660\" }",
+        &[(1, 10, "{ mode = \"0660\" }", "`address` is missing", "add address = \"unix:/run/lb.sock\"")],
+    ),
+    (
         r#"listen = """#,
         &[(
             1,
@@ -460,6 +506,28 @@ const TOP_LEVEL: &[Row] = &[
         )],
     ),
     (
+        r#"upgrades = "websocket""#,
+        &[(2, 12, r#""websocket""#, "`upgrades` must be a list, not a text", r#"write ["websocket"]"#)],
+    ),
+    (
+        r#"upgrades = ["websocket", "H2C", "WebSocket", "a b"]"#,
+        &[
+            (
+                2,
+                26,
+                r#""H2C""#,
+                "`h2c` cannot become a tunnel: nobody would see the requests in it",
+                "leave it out; clients go on in HTTP/1.1 without it",
+            ),
+            (2, 33, r#""WebSocket""#, "`websocket` is there twice", "keep one of the two"),
+            (2, 46, r#""a b""#, "`a b` is not a protocol", r#"write its name alone, as in "websocket""#),
+        ],
+    ),
+    (
+        r#"upgrades = ["a", "b", "c", "d", "e", "f", "g", "h", "i"]"#,
+        &[(2, 12, r#"["a", "b", "c", "d", "e", "f", "g", "h", "i"]"#, "9 protocols are too many", "8 are the most")],
+    ),
+    (
         r#"trusted_proxies = "10.0.0.0/8""#,
         &[(2, 19, r#""10.0.0.0/8""#, "`trusted_proxies` must be a list, not a text", r#"write ["10.0.0.0/8"]"#)],
     ),
@@ -538,7 +606,7 @@ const TOP_LEVEL: &[Row] = &[
             1,
             "zzz",
             "unknown key `zzz`",
-            "the keys here are `listen`, `threads`, `connections_max`, `header_timeout`, `keep_alive_timeout`, `body_timeout`, `body_rate_min`, `response_rate_min`, `header_bytes_max`, `body_bytes_max`, `ambiguous_fields`, `spool_dir`, `spool_max`, `drain_timeout`, `trusted_proxies`, `state_dir`, `user`, `group`, `pool`, `access_log`, `admin`, `route`",
+            "the keys here are `listen`, `threads`, `connections_max`, `header_timeout`, `keep_alive_timeout`, `body_timeout`, `body_rate_min`, `response_rate_min`, `header_bytes_max`, `body_bytes_max`, `ambiguous_fields`, `upgrades`, `spool_dir`, `spool_max`, `drain_timeout`, `trusted_proxies`, `state_dir`, `user`, `group`, `pool`, `access_log`, `admin`, `route`",
         )],
     ),
     (
@@ -1402,6 +1470,26 @@ const ROUTE: &[Row] = &[
             r#""/a b""#,
             "`/a b` is not written as it travels",
             "percent-encode what is not printable ASCII: a space is `%20`",
+        )],
+    ),
+    (
+        "path = \"/a;b\"\npool = \"app\"",
+        &[(
+            5,
+            8,
+            r#""/a;b""#,
+            "`/a;b` holds `;`, which servers read in different ways",
+            "write a path without it: requests whose readings lead to different pools are refused",
+        )],
+    ),
+    (
+        "path = \"/a%20b/c%20/d\"\npool = \"app\"",
+        &[(
+            5,
+            8,
+            r#""/a%20b/c%20/d""#,
+            "`/a%20b/c%20/d` holds `%20`, which servers read in different ways",
+            "write a path without it: requests whose readings lead to different pools are refused",
         )],
     ),
     (

@@ -39,10 +39,14 @@ impl Balancer {
 
     /// The same, with no more than `descriptors`.
     pub(crate) fn start_with_descriptors(descriptors: u32, top: &str, tables: &str) -> Self {
+        Self::start_after(&format!("ulimit -n {descriptors}"), directory(), top, tables)
+    }
+
+    /// The same once a shell has done something first.
+    pub(crate) fn start_after(first: &str, directory: PathBuf, top: &str, tables: &str) -> Self {
         let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""));
-        command.arg(env!("CARGO_BIN_EXE_balancer"));
-        Self::start_by(command, directory(), top, tables)
+        command.arg("-c").arg(format!("{first} && exec \"$0\" \"$@\"")).arg(env!("CARGO_BIN_EXE_balancer"));
+        Self::start_by(command, directory, top, tables)
     }
 
     /// The same so that the memory it has is what it has touched: the allocator takes none by huge pages of 2 MiB.

@@ -1,0 +1,100 @@
+//! Unix sockets for clients: the file, and who may connect to it.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
+use nix::unistd::Group;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::open::BACKLOG;
+use crate::config::UnixSocket;
+
+/// The file of a Unix socket; dropping it removes the file, unless another socket has its place.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    id: (u64, u64),
+}
+
+/// Listens there, for whom the configuration lets in.
+///
+/// # Errors
+/// Those of the system calls; what is no socket any more is left alone.
+pub(super) fn open(socket: &UnixSocket) -> io::Result<(UnixListener, SocketFile)> {
+    remove_stale(&socket.path)?;
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    listener.set_nonblocking(true)?;
+    listener.bind(&SockAddr::unix(&socket.path)?)?;
+    let file = SocketFile { path: socket.path.clone(), id: id(&socket.path)? };
+    // Until it listens, nobody can connect: the umask decides nothing.
+    file.admit(socket, None)?;
+    listener.listen(BACKLOG)?;
+    Ok((listener.into(), file))
+}
+
+impl SocketFile {
+    /// Lets those connect whom `socket` lets in, and nobody else. `owner` is the account that root is about to become: the file will be
+    /// its own.
+    ///
+    /// # Errors
+    /// When it is not ours to decide: the group is none that we are in, or the file is another's.
+    pub fn admit(&self, socket: &UnixSocket, owner: Option<u32>) -> io::Result<()> {
+        if id(&self.path)? != self.id {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "its file was replaced by somebody else's"));
+        }
+        let set = |mode: u32| {
+            let mode = Mode::from_bits_truncate(mode);
+            fchmodat(AT_FDCWD, &self.path, mode, FchmodatFlags::NoFollowSymlink).map_err(io::Error::from)
+        };
+        // In this order: at no moment is a group let in that was not meant.
+        set(socket.mode & 0o600)?;
+        let group = socket.group.as_deref().map(group_number).transpose()?;
+        if owner.is_some() || group.is_some() {
+            let told = |error: io::Error| match &socket.group {
+                Some(group) => io::Error::new(error.kind(), format!("cannot give it to group {group}: {error}")),
+                None => error,
+            };
+            lchown(&self.path, owner, group).map_err(told)?;
+        }
+        set(socket.mode)
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if id(&self.path).is_ok_and(|found| found == self.id) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn group_number(group: &str) -> io::Result<u32> {
+    if let Ok(number) = group.parse() {
+        return Ok(number);
+    }
+    let found = Group::from_name(group).map_err(io::Error::from)?;
+    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("there is no group {group}"));
+    found.map(|group| group.gid.as_raw()).ok_or_else(missing)
+}
+
+fn id(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+/// Removes a socket file nobody listens on any more; anything else in its place is left alone.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if !is_socket {
+        return Ok(());
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        // Somebody answers, or we may not ask.
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
