@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::listeners::Listening;
 use super::memory::Memory;
+use super::privileges::may_gain;
 use crate::admin::{Instance, Served, ServedPool, note};
 use crate::config::{self, Config};
 use crate::listen::Control;
@@ -63,6 +64,12 @@ impl Live {
     /// The same for a pool that is there and gets workers.
     pub(super) fn begin_with(&mut self, pool: Arc<Pool>, log: Arc<Journal>, config: &config::Pool) -> ServedPool {
         let supervisor = config.workers.as_ref().map(|workers| {
+            if !may_gain() {
+                tracing::warn!(
+                    "pool {}: its workers cannot gain privileges (sudo, sendmail), for we began without workers: a restart changes that",
+                    config.name
+                );
+            }
             self.guard.get_or_insert_with(|| Guard::start(own_program()));
             let surroundings = self.surroundings(Arc::clone(&log));
             Arc::new(Supervisor::start(Arc::clone(&pool), workers.clone(), surroundings))

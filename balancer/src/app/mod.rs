@@ -75,6 +75,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     // Before anything is started: what the configuration wants and cannot have ends the start.
     let admin = admin::Opened::new(&origin.name, &config.admin, account.as_ref()).map_err(Failure::Admin)?;
     privileges::take_on(&config.identity).map_err(Failure::Identity)?;
+    privileges::give_up(config);
     // Of the account that uses it.
     let sockets = Sockets::make(&config.pools).map_err(Failure::Sockets)?;
 

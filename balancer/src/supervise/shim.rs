@@ -14,6 +14,7 @@ use std::process::{Command, ExitCode};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Group, Uid, User, getgid, getppid, getuid, initgroups, setgid, setgroups, setuid};
+use rustix::thread::clear_ambient_capability_set;
 
 use super::guard::{GUARD_OPTION, stand_guard};
 use crate::config::Identity;
@@ -111,6 +112,8 @@ impl Order {
         let Some((program, args)) = self.command.split_first() else {
             return (CANNOT_EXECUTE, "command missing".to_owned());
         };
+        // What we were given is ours alone (capabilities(7)). A kernel without ambient capabilities passes on none.
+        let _ = clear_ambient_capability_set();
         // Puts the signal mask and SIGPIPE, which the runtime of our language ignores, back to what a program expects.
         let error = Command::new(program).args(args).exec();
         let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_EXECUTE };

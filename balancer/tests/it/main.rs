@@ -4,6 +4,7 @@
 mod access_log;
 mod account;
 mod admin;
+mod adversary;
 mod answers;
 mod care;
 mod cli;
@@ -44,6 +45,7 @@ mod roll;
 mod roll_faults;
 mod routing;
 mod rules;
+mod sandbox;
 mod slots;
 mod slots_faults;
 mod slow;

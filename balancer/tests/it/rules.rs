@@ -1,13 +1,23 @@
-//! The list of rules and the tests that hold them, `rules.md`, against the tests there are.
+//! The list of rules and the tests that hold them, `rules.md`, and that of promises, `SECURITY.md`, against the tests there are.
 
 use super::program::repository;
 
 #[test]
 fn every_test_that_a_rule_names_is_there() {
+    assert_named_tests_exist("balancer/tests/it/rules.md", 100);
+}
+
+#[test]
+fn every_test_that_a_promise_names_is_there() {
+    assert_named_tests_exist("SECURITY.md", 30);
+}
+
+/// In a page that names so many or more.
+fn assert_named_tests_exist(page: &str, least: usize) {
     let folder = repository("balancer/tests/it");
-    let list = std::fs::read_to_string(folder.join("rules.md")).unwrap();
+    let list = std::fs::read_to_string(repository(page)).unwrap();
     let named: Vec<(&str, &str)> = list.split('`').filter_map(|text| text.split_once("::")).collect();
-    assert!(named.len() > 100, "{}", named.len());
+    assert!(named.len() >= least, "{}", named.len());
     let gone: Vec<_> = named
         .into_iter()
         .filter(|(file, test)| {
