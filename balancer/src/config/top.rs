@@ -15,7 +15,8 @@ use super::findings::{Findings, Keys};
 use super::item::Item;
 use super::raw::Section;
 use super::{
-    Config, ListenAddress, Pool, UnixSocket, access_log, admin, check, client, identity, listen, pool, route, spool, syntax,
+    Config, ListenAddress, Pool, UnixSocket, access_log, admin, check, client, identity, listen, pool, route, spool,
+    syntax,
 };
 
 /// The configuration in `tree`. It is only to be used when `findings` stays without a mistake: what is wrong stands in

@@ -50,7 +50,9 @@ impl Table {
         };
         // Longest path first, exact host before wildcard before none; among wildcards the longer one.
         table.sort_by_key(|route| (usize::MAX - route.path.len(), host_rank(&route.host)));
-        let by_path = table.iter().any(|route| route.path != "/");
+        let one_pool = table.windows(2).all(|pair| Arc::ptr_eq(&pair[0].pool, &pair[1].pool));
+        let takes_all = |route: &Route| route.path == "/" && route.host == HostPattern::Any;
+        let by_path = table.iter().any(|route| route.path != "/") && !(one_pool && table.iter().any(takes_all));
         Self { routes: table, by_path }
     }
 
@@ -65,6 +67,10 @@ impl Table {
         let host = host_name(host);
         if !self.by_path || is_plain(path) {
             return Ok(self.first(host, path).map(|route| &route.pool));
+        }
+        // One that is long and odd in several ways at once is no honest one, and takes too long to be read in all of them.
+        if Reading::others(path).count() * path.len() > READ_MAX {
+            return Err(Ambiguous);
         }
         let found = self.first(host, &normalised(path));
         let differs = |other: Option<&Route>| match (other, found) {
@@ -95,6 +101,9 @@ impl Table {
         self.routes.iter().find(|route| takes_path(&route.path, path) && takes_host(&route.host, host))
     }
 }
+
+/// Bytes of a path in all its readings: 64 KiB with one difference, 2 KiB with all of them.
+const READ_MAX: usize = 64 << 10;
 
 /// A prefix ends where a segment ends: `/api` takes `/api` and `/api/x`, not `/apix`. `*` (RFC 9112 §3.2.4) is nobody's
 /// path, so only a route for all paths takes it.
@@ -221,6 +230,11 @@ mod tests {
         // That no route takes what somebody may read is another answer too.
         assert_eq!(found(&hidden, "h", "/x/..%2fadmin"), Some("AMBIGUOUS"));
         assert_eq!(found(&hidden, "h", "/y/..%2fx"), Some("AMBIGUOUS"));
+        let long = |odd: &str, length: usize| format!("/x{odd}{}", "y".repeat(length));
+        assert_eq!(found(&two, "h", &long("%2f", 60_000)), Some("app"));
+        assert_eq!(found(&two, "h", &long("%2f;\\%00%20", 2_000)), Some("app"));
+        assert_eq!(found(&two, "h", &long("%2f;\\%00%20", 3_000)), Some("AMBIGUOUS"));
+        assert_eq!(found(&same, "h", &long("%2f;\\%00%20", 30_000)), Some("app"), "one pool pays nothing");
     }
 
     #[test]
