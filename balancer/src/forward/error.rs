@@ -164,6 +164,11 @@ impl Fault {
         }
     }
 
+    /// Whether it is that a client was too slow.
+    pub(super) fn is_slowness(self) -> bool {
+        matches!(self, Self::SlowBody | Self::ClientStalled | Self::ClientSlow)
+    }
+
     /// Whose fault it is.
     pub fn party(self) -> Party {
         self.explain().0

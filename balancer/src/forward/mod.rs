@@ -131,6 +131,9 @@ impl Forwarder {
                 }
                 Err(failed) => failed,
             };
+            if failed.fault.is_slowness() {
+                place.kept_by_client(exchange.one_client());
+            }
             let endpoint = place.endpoint().id();
             cut.extend(failed.cut.then_some(endpoint));
             if let Err(fault) = Self::go_on_after(failed, &outbound, exchange, &place, &cut) {

@@ -12,7 +12,17 @@ pub(super) struct Pace {
     /// Where the stretch began over which the floor is kept.
     calm: Mark,
     /// The same since others have waited for the place that is held meanwhile.
-    pressed: Option<Mark>,
+    pressed: Option<Pressed>,
+}
+
+/// While others wait for the place that is held.
+#[derive(Debug, Clone, Copy)]
+struct Pressed {
+    from: Mark,
+    /// How far it was looked at.
+    looked: Duration,
+    /// In how much of that time others waited, be it others each time. It passes four times as slowly as it comes.
+    lasted: Duration,
 }
 
 /// How far a client was at some time.
@@ -40,18 +50,35 @@ impl Pace {
         if self.has_fallen_behind(at, floor) {
             return true;
         }
-        let Some(pressure) = pressure else {
-            self.pressed = None;
-            return false;
-        };
-        let (times, floor) = (pressure.times(), floor as f64);
-        let (grace, floor) = (GRACE.div_f64(times).max(GRACE_MIN), (floor * times).min(FAST.max(floor)));
-        let stretch = at.since(*self.pressed.get_or_insert(at));
-        if stretch.waited < grace {
+        if pressure.is_none() && self.pressed.is_none() {
             return false;
         }
-        self.pressed = Some(at);
-        stretch.is_below(floor)
+        let new = Pressed { from: at, looked: at.waited, lasted: Duration::ZERO };
+        let pressed = self.pressed.get_or_insert(new);
+        let passed = at.waited.saturating_sub(std::mem::replace(&mut pressed.looked, at.waited));
+        let Some(pressure) = pressure else {
+            pressed.lasted = pressed.lasted.saturating_sub(passed / 4);
+            if pressed.lasted.is_zero() {
+                pressed.from = at;
+            }
+            return false;
+        };
+        pressed.lasted += passed;
+        let (times, floor) = (pressure.times().max(pressed.lasting()), floor as f64);
+        let (grace, floor) = (GRACE.div_f64(times).max(GRACE_MIN), (floor * times).min(FAST.max(floor)));
+        let stretch = at.since(pressed.from);
+        if stretch.waited > STRETCH {
+            pressed.from = at;
+        }
+        stretch.waited >= grace && stretch.is_below(floor)
+    }
+}
+
+impl Pressed {
+    /// What lasts presses too, though nobody waits long: a place fewer makes everybody wait a little. It never asks for more than the
+    /// slowest lines have.
+    fn lasting(self) -> f64 {
+        (self.lasted.as_secs_f64() / LASTING.as_secs_f64()).min(LASTING_DOUBLINGS_MAX).exp2()
     }
 }
 
@@ -69,6 +96,11 @@ impl Mark {
 const GRACE: Duration = Duration::from_secs(10);
 /// Far clients, and those who change from one cell to the next, need a round trip to go on.
 const GRACE_MIN: Duration = Duration::from_millis(250);
+/// A moment counts as part of so much.
+const STRETCH: Duration = Duration::from_secs(5);
+/// Doubles what is asked, up to 32 times: 16 KB a second by default.
+const LASTING: Duration = Duration::from_millis(100);
+const LASTING_DOUBLINGS_MAX: f64 = 5.0;
 /// Bytes a second: who has so many is slow for nobody.
 const FAST: f64 = 1_048_576.0;
 
@@ -119,7 +151,26 @@ mod tests {
     fn a_short_wait_of_others_bears_a_pause() {
         let mut pace = Pace::default();
         assert!(!pace.is_too_slow(at(0, 0), 500, pressed(50)));
-        assert!(!pace.is_too_slow(at(3_000, 0), 500, pressed(50)));
+        assert!(!pace.is_too_slow(at(300, 0), 500, pressed(50)));
+        let mut pace = Pace::default();
+        for second in 0..5 {
+            assert!(!pace.is_too_slow(at(second * 1_000, second * 100_000), 500, pressed(50)));
+        }
+        assert!(!pace.is_too_slow(at(4_900, 400_000), 500, pressed(50)), "a second of silence in five");
+    }
+
+    #[test]
+    fn short_waits_of_many_do_not_bear_the_slowest_for_long() {
+        let cut = |rate: u64, others: fn(u64) -> bool| {
+            let mut pace = Pace::default();
+            (0..300).map(|tick| tick * 100).find(|&time| {
+                pace.is_too_slow(at(time, rate * time / 1_000), 500, pressed(10).filter(|_| others(time / 100)))
+            })
+        };
+        assert!(cut(1_000, |_| true).is_some_and(|after| after <= 600));
+        assert!(cut(1_000, |tick| tick % 3 == 0).is_some_and(|after| after <= 3_000), "somebody waits now and then");
+        assert_eq!(cut(1_000, |tick| tick % 10 == 0), None, "hardly ever");
+        assert_eq!(cut(50_000, |_| true), None);
     }
 
     #[test]
@@ -128,7 +179,7 @@ mod tests {
         assert!(!pace.is_too_slow(at(5_000, 1 << 20), 500, None));
         assert!(!pace.is_too_slow(at(5_100, 1 << 20), 500, pressed(2_000)));
         assert!(pace.is_too_slow(at(5_400, 1 << 20), 500, pressed(2_300)));
-        assert!(!pace.is_too_slow(at(5_500, 1 << 20), 500, None));
-        assert!(!pace.is_too_slow(at(5_600, 1 << 20), 500, pressed(2_000)), "counted anew");
+        assert!(!pace.is_too_slow(at(8_500, 1 << 20), 500, None));
+        assert!(!pace.is_too_slow(at(8_600, 1 << 20), 500, pressed(2_000)), "counted anew");
     }
 }

@@ -157,12 +157,14 @@ impl Relay<'_, '_> {
 
     /// The rest does not come. What has come is written first: the client sees a response that breaks off instead of none.
     fn fail(&mut self, fault: Fault) {
-        if let Some(mut lease) = self.lease.take()
-            && fault.party() == Party::Endpoint
+        if let Some(mut lease) = self.lease.take() {
             // A slow client may have used up the time for the whole request.
-            && fault != Fault::RequestTimeout
-        {
-            lease.place.failed(&fault);
+            if fault.party() == Party::Endpoint && fault != Fault::RequestTimeout {
+                lease.place.failed(&fault);
+            }
+            if fault.is_slowness() {
+                lease.place.kept_by_client(self.exchange.one_client());
+            }
         }
         self.failed.get_or_insert(fault);
         // What is left is for the client to take, in its own time.
@@ -177,11 +179,12 @@ impl Relay<'_, '_> {
         }
         let period = self.looks_every();
         self.exchange.waits.look_every(period);
-        let late = self.exchange.waits.late();
-        if let Some(now) = self.exchange.waits.looks()
-            && let Some(fault) = self.look(now)
-        {
-            return self.break_off(fault);
+        let mut late = self.exchange.waits.late();
+        if let Some(now) = self.exchange.waits.looks() {
+            match self.look(now) {
+                Err(fault) => return self.break_off(fault),
+                Ok(takes) => late = late.filter(|wait| !(takes && *wait == Wait::ResponseTaken)),
+            }
         }
         match late {
             None => Poll::Pending,
@@ -206,24 +209,27 @@ impl Relay<'_, '_> {
         Some(if holds { Duration::ZERO } else { LOOK.min(self.patience.client / 4) })
     }
 
-    /// Looks how fast the client is; what is wrong with that.
-    fn look(&mut self, now: Instant) -> Option<Fault> {
+    /// Looks how fast the client is; whether it has taken any of what waits for it since it was looked at last.
+    ///
+    /// # Errors
+    /// What is wrong with its pace.
+    fn look(&mut self, now: Instant) -> Result<bool, Fault> {
         let pressure = self.lease.as_ref().and_then(|lease| lease.place.pressure(now));
         if self.upload.waits_for_client() && self.upload.is_too_slow(now, pressure) {
-            return Some(Fault::SlowBody);
+            return Err(Fault::SlowBody);
         }
         if self.exchange.stream.is_flushed() {
-            return None;
+            return Ok(false);
         }
         // With room for more, it is not the client for whom the worker waits.
         let pressure = pressure.filter(|_| !self.has_room());
         match self.taking.look(now, self.exchange.stream.acknowledged(), pressure) {
-            Took::Nothing => None,
+            Took::Nothing => Ok(false),
             Took::Something => {
                 self.exchange.waits.stalled_at(now + self.patience.client);
-                None
+                Ok(true)
             }
-            Took::TooLittle => Some(Fault::ClientSlow),
+            Took::TooLittle => Err(Fault::ClientSlow),
         }
     }
 

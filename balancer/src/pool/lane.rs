@@ -37,11 +37,15 @@ pub(super) struct Patience {
     pub(super) reserve: Duration,
     /// From then on it goes before fast ones that came later.
     pub(super) turn: Duration,
+    /// Whether all slow ones together have one place in four meanwhile, and not three.
+    pub(super) few: bool,
 }
 
 /// Who gets a place that is free: the first of which lane, or nobody yet.
 pub(super) fn next(lanes: &Lanes) -> Option<Lane> {
-    let leaves_enough = lanes.slow_in_flight < slow_max(lanes.places);
+    let few = lanes.slow.is_some_and(|(_, patience)| patience.few);
+    let most = if few { (lanes.places / 4).max(1) } else { slow_max(lanes.places) };
+    let leaves_enough = lanes.slow_in_flight < most;
     match (lanes.fast, lanes.slow) {
         (None, None) => None,
         (Some(_), None) => Some(Lane::Fast),
@@ -56,20 +60,26 @@ pub(super) fn next(lanes: &Lanes) -> Option<Lane> {
 
 impl Patience {
     /// Of a request that is not slow after all.
-    pub(super) const NONE: Self = Self { reserve: Duration::ZERO, turn: Duration::ZERO };
+    pub(super) const NONE: Self = Self { reserve: Duration::ZERO, turn: Duration::ZERO, few: false };
 
     /// Of a request that is expected to take `expected`, where nobody waits longer than `queue_timeout`.
     pub(super) fn new(expected: Duration, queue_timeout: Duration) -> Self {
         Self {
             reserve: (expected * RESERVE).min(queue_timeout.mul_f64(0.7)),
             turn: (expected * TURN).min(queue_timeout.mul_f64(0.85)),
+            few: false,
         }
     }
 
     /// Of a request that will wait for its client while it has a place: nobody knows for how long. It takes what is free, and leaves
     /// it to others that wait beside it.
     pub(super) fn streaming(queue_timeout: Duration) -> Self {
-        Self { reserve: Duration::ZERO, turn: queue_timeout / 2 }
+        Self { reserve: Duration::ZERO, turn: queue_timeout / 2, few: false }
+    }
+
+    /// Of a request like others whose clients have kept places that were waited for.
+    pub(super) fn of_slow_clients(queue_timeout: Duration) -> Self {
+        Self { few: true, ..Self::new(queue_timeout, queue_timeout) }
     }
 }
 
@@ -90,7 +100,7 @@ const OVERTAKEN: u32 = 4;
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { reserve: Duration::from_secs(4), turn: Duration::from_secs(8) };
+    const PATIENCE: Patience = Patience { reserve: Duration::from_secs(4), turn: Duration::from_secs(8), few: false };
 
     fn decide(slow_in_flight: usize, fast: Option<u64>, slow: Option<u64>) -> Option<Lane> {
         let seconds = Duration::from_secs;
@@ -104,6 +114,16 @@ mod tests {
         assert_eq!(decide(3, None, Some(3)), None);
         assert_eq!(decide(3, None, Some(4)), Some(Lane::Slow));
         assert_eq!(decide(3, None, None), None);
+    }
+
+    #[test]
+    fn those_whose_clients_keep_places_have_one_in_four() {
+        let decide = |slow_in_flight, fast: Option<Duration>| {
+            let slow = Some((Duration::ZERO, Patience::of_slow_clients(Duration::from_secs(5))));
+            next(&Lanes { places: 8, slow_in_flight, fast, slow })
+        };
+        assert_eq!([0, 1, 2, 5].map(|count| decide(count, None)), [Some(Lane::Slow), Some(Lane::Slow), None, None]);
+        assert_eq!(decide(0, Some(Duration::ZERO)), Some(Lane::Fast));
     }
 
     #[test]
@@ -123,7 +143,7 @@ mod tests {
     #[test]
     fn patience_ends_before_the_queue_does() {
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
-        assert_eq!(Patience::new(second, minute), Patience { reserve: 8 * second, turn: 16 * second });
+        assert_eq!(Patience::new(second, minute), Patience { reserve: 8 * second, turn: 16 * second, few: false });
         let short = Patience::new(second, 2 * second);
         assert!(short.reserve < short.turn && short.turn < 2 * second);
         assert!(Patience::new(Duration::MAX / 16, minute).turn < minute);

@@ -69,6 +69,16 @@ impl Line {
         Some(waiter)
     }
 
+    /// What a client has waiting of a kind, and of bodies that stream, waits in the slow lane from now on.
+    pub(super) fn slow_down(&mut self, client: IpAddr, kind: Kind) {
+        let alike =
+            |_: &u64, waiter: &mut Waiter| waiter.client == Some(client) && (waiter.streams || waiter.kind == kind);
+        for (turn, mut waiter) in self.fast.extract_if(.., alike) {
+            waiter.lane = Lane::Slow;
+            self.slow.insert(turn, waiter);
+        }
+    }
+
     /// Takes out the one with the oldest turn.
     pub(super) fn leave_oldest(&mut self) -> Option<(u64, Waiter)> {
         let turn = [&self.fast, &self.slow].into_iter().filter_map(|lane| lane.keys().next()).min().copied()?;

@@ -7,6 +7,7 @@ mod affinity;
 mod ask;
 mod forecast;
 mod holds;
+mod kept;
 mod key;
 mod lane;
 mod learned;
@@ -23,6 +24,7 @@ mod retry_budget;
 mod slots;
 mod suspects;
 mod waiting;
+mod yielding;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -138,6 +138,16 @@ impl Place {
         }
     }
 
+    /// The client was too slow for those who wait, or for anybody, and loses its place: for a while others come first. Of one that is
+    /// not known to be a single client nothing is remembered.
+    pub fn kept_by_client(&self, client: Option<std::net::IpAddr>) {
+        if let (Held::Slot(slot), Some(client)) = (&self.0, client)
+            && let Some(running) = slot.grant.as_ref().and_then(|grant| grant.running)
+        {
+            slot.pool.kept_by_client(client, running.kind);
+        }
+    }
+
     /// How others press who would have this place; `None` where nobody waits for it.
     pub fn pressure(&self, now: Instant) -> Option<Pressure> {
         match &self.0 {

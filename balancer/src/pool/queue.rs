@@ -4,6 +4,7 @@
 //! moment, under one lock that is held for a few instructions. Never waits and never wakes: it says whom to wake.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -12,23 +13,24 @@ use rand::RngExt;
 use super::Cursors;
 use super::ask::{Ask, Claimed, Figures, Reason, Refused};
 use super::forecast::{Forecast, Kind, Running};
+use super::kept::Kept;
 use super::lane::{Lane, Lanes, Patience, next};
 use super::line::{Line, Waiter};
 use super::members::Members;
 use super::overload::Overload;
 use super::place::Grant;
 use super::places::{AGAIN, Places};
-use super::pressure::Pressure;
 use crate::config::{Shed, Slots};
 use crate::endpoint::EndpointId;
 
 /// Who waits, for what, and what has been given.
 #[derive(Debug)]
 pub(super) struct Queue {
-    slots: Slots,
-    line: Line,
+    pub(super) slots: Slots,
+    pub(super) line: Line,
     pub(super) places: Places,
     pub(super) forecast: Forecast,
+    pub(super) kept: Kept,
     /// Answers to those who waited, until they come for them.
     answers: HashMap<u64, Result<Grant, Refused>>,
     /// Of the fast lane and of the slow one.
@@ -42,6 +44,7 @@ impl Queue {
             line: Line::default(),
             places: Places::new(slots.count),
             forecast: Forecast::new(now),
+            kept: Kept::default(),
             answers: HashMap::new(),
             overload: Default::default(),
             next_turn: 1,
@@ -69,8 +72,7 @@ impl Queue {
         now: Instant,
         wake: &mut Vec<Waker>,
     ) -> Claimed {
-        let streams = ask.streams && self.slots.slow_lane;
-        let patience = self.patience((ask.kind, streams), members, now);
+        let (streams, patience) = (ask.streams, self.patience((ask.kind, ask.streams, ask.client), members, now));
         let lane = if patience.is_some() { Lane::Slow } else { Lane::Fast };
         let (since, wish, client, tried) = (now, ask.wish, ask.client, Vec::new());
         let mut waiter = Waiter { since, wish, only, tried, client, kind: ask.kind, streams, lane, waker: None };
@@ -170,23 +172,10 @@ impl Queue {
         }
     }
 
-    /// How those press who would have the place at an endpoint that somebody keeps; `None` where there is nobody.
-    pub(super) fn pressure(&self, members: &Members, at: EndpointId, now: Instant) -> Option<Pressure> {
-        if self.line.is_empty() {
-            return None;
-        }
-        // Who waits while a place is free waits for another reason.
-        let full = !members.any_free(self.slots.count, self.places.despite);
-        let since = self.line.oldest_of(|waiter| waiter.only.map_or(full, |only| only == at))?;
-        Some(Pressure::of(now.saturating_duration_since(since), self.slots.queue_timeout))
-    }
-
     fn turn_of(&mut self, ask: &Ask<'_>) -> u64 {
-        if ask.turn > 0 {
-            return ask.turn;
-        }
-        self.next_turn += 1;
-        self.next_turn - 1
+        let is_new = ask.turn == 0;
+        self.next_turn += u64::from(is_new);
+        if is_new { self.next_turn - 1 } else { ask.turn }
     }
 
     fn begin(&mut self, grant: &Grant) {
@@ -203,13 +192,22 @@ impl Queue {
     }
 
     /// Of a kind that is expected to be slow, as far as is known by now, or of a request that waits for its client.
-    fn patience(&self, (kind, streams): (Kind, bool), members: &Members, now: Instant) -> Option<Patience> {
+    fn patience(
+        &self,
+        (kind, streams, client): (Kind, bool, Option<IpAddr>),
+        members: &Members,
+        now: Instant,
+    ) -> Option<Patience> {
+        if !self.slots.slow_lane {
+            return None;
+        }
         // Nobody is told to wait for what is not known to be slow where nobody may wait.
-        let may_wait = self.slots.queue_max > 0;
+        let (may_wait, timeout) = (self.slots.queue_max > 0, self.slots.queue_timeout);
         let places = || if may_wait { members.places(self.slots.count, self.places.despite) } else { usize::MAX };
-        let expected = if self.slots.slow_lane { self.forecast.slow(kind, places, now) } else { None };
-        let timeout = self.slots.queue_timeout;
-        let patience = expected.map(|expected| Patience::new(expected, timeout));
+        if may_wait && self.kept.may_be(client, (kind, streams), now) {
+            return Some(Patience::of_slow_clients(timeout));
+        }
+        let patience = self.forecast.slow(kind, places, now).map(|expected| Patience::new(expected, timeout));
         patience.or_else(|| streams.then(|| Patience::streaming(timeout)))
     }
 
@@ -233,7 +231,7 @@ impl Queue {
             slow: slow.map(|first| {
                 (
                     waited(first.since),
-                    self.patience((first.kind, first.streams), members, now).unwrap_or(Patience::NONE),
+                    self.patience((first.kind, first.streams, first.client), members, now).unwrap_or(Patience::NONE),
                 )
             }),
         }

@@ -1,10 +1,12 @@
 //! The part of a pool that has slots: its queue, under its lock.
 
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
 use super::ask::{Ask, Claimed, Figures, Reason, Refused};
+use super::forecast::Kind;
 use super::members::Members;
 use super::place::Grant;
 use super::pressure::Pressure;
@@ -107,6 +109,10 @@ impl Pool {
     /// Queue and slots at this moment; `None` without slots.
     pub fn figures(&self) -> Option<Figures> {
         self.locked(|queue, members, _| queue.figures(members, Instant::now()))
+    }
+
+    pub(super) fn kept_by_client(&self, client: IpAddr, kind: Kind) {
+        self.locked(|queue, _, _| queue.kept_by_client(client, kind, Instant::now()));
     }
 
     pub(super) fn pressure(&self, at: EndpointId, now: Instant) -> Option<Pressure> {

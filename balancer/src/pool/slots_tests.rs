@@ -367,3 +367,23 @@ fn those_who_wait_press_whoever_has_what_they_wait_for() {
     drop(again);
     assert_eq!(pressed(&other), None);
 }
+
+#[test]
+fn once_a_client_has_kept_a_place_it_lets_others_go_first_and_they_may_ask_for_the_same() {
+    let pool = pool(Slots::new(1), 2);
+    let [slow, other] = [1, 2].map(|last| Some(IpAddr::from([192, 0, 2, last])));
+    let large = |client| Ask { client, ..ask("/large") };
+    let (kept, held) = (placed(pool.claim_slot(&large(slow))), placed(pool.claim_slot(&ask("/"))));
+    let mut like_it = waiting(pool.claim_slot(&large(slow)));
+    let mut innocent = waiting(pool.claim_slot(&large(other)));
+    kept.kept_by_client(slow);
+    drop(kept);
+    let innocent = came(&mut innocent);
+    assert!(look(&mut like_it).is_pending(), "though it came first");
+    drop((innocent, held));
+    let like_it = came(&mut like_it);
+    // One place of two: the other stays free, and is anybody else's.
+    let again = waiting(pool.claim_slot(&large(slow)));
+    placed(pool.claim_slot(&large(other)));
+    drop((again, like_it));
+}

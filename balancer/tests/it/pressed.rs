@@ -70,6 +70,39 @@ fn slow_readers_of_large_responses_make_room_for_those_who_wait() {
 }
 
 #[test]
+fn many_slow_readers_keep_nobody_for_long() {
+    let origins = [pouring("", 48 * MIB), pouring("", 48 * MIB)];
+    let keys = "slots = 1\nqueue_timeout = \"6s\"\n";
+    let balancer = Balancer::start("threads = 2", &slots_of(&[&origins[0], &origins[1]], keys));
+    let readers: Vec<Client> = (0..20).map(|_| reader(&balancer)).collect();
+    origins.iter().for_each(|origin| origin.await_requests(1));
+    for _ in 0..30 {
+        assert_eq!(Client::of(&balancer).get("/").text(), "small");
+    }
+    drop(readers);
+}
+
+#[test]
+fn who_waits_for_its_own_endpoint_presses_whoever_keeps_that_one() {
+    let origins = [reading(), reading()];
+    let keys = format!("{PATIENT}affinity = {{ cookie = \"lb\" }}\n");
+    let balancer = Balancer::start("", &slots_of(&[&origins[0], &origins[1]], &keys));
+    let mut client = Client::of(&balancer);
+    let first = client.get("/");
+    let cookie = first.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let head = format!("POST /up HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\nContent-Length: 2097152\r\n\r\n");
+    let seen: usize = origins.iter().map(|origin| origin.requests().len()).sum();
+    let upload = Dripping::start(&balancer, head, 1_150_000, 300);
+    let held = || (origins.iter().map(|origin| origin.requests().len()).sum::<usize>() > seen).then_some(());
+    eventually(|| "an upload that holds an endpoint".into(), held);
+    // The other one is free, and not what this client waits for.
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n"));
+    assert_eq!(client.response().status(), 200);
+    balancer.logged(&["\"target\":\"/up\"", "\"status\":408"]);
+    drop(upload);
+}
+
+#[test]
 fn a_response_that_is_cut_for_others_does_not_look_complete() {
     let origin = pouring("", 48 * MIB);
     let balancer = Balancer::start("", &slots_of(&[&origin], PATIENT));
