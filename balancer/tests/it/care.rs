@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::program::{PATIENCE, Program, eventually, file, get, post, workers};
+use crate::program::{PATIENCE, Program, Traffic, eventually, file, get, post, workers};
 
 #[test]
 fn the_end_of_a_worker_names_the_requests_it_died_with() {
@@ -146,6 +146,29 @@ fn connections_that_workers_close_without_dying_refuse_nothing_and_take_two_trie
         let said = program.stderr.now();
         assert!(!said.contains(" died: ") && !said.contains("was in flight"), "{said}");
     }
+}
+
+#[test]
+fn innocents_are_served_beside_two_crashers_of_a_path() {
+    let config =
+        workers(4).replace("[pool.app.workers]", "[pool.app]\nslots = 1\nqueue_timeout = \"30s\"\n[pool.app.workers]");
+    let config = format!("trusted_proxies = [\"127.0.0.1\"]\n{config}");
+    let program = Program::serve_ready("two-crashers", &config, 4);
+    let address = program.address();
+    let innocents = Traffic::start(address, "/", 2);
+    std::thread::scope(|scope| {
+        for crasher in 1..=2 {
+            scope.spawn(move || {
+                let fields = format!("X-Forwarded-For: 192.0.2.{crasher}\r\n");
+                let statuses: Vec<u16> = (0..20).map(|_| post_as(address, "/crash", &fields).0).collect();
+                assert_eq!(statuses[10..], [503; 10], "{statuses:?}");
+            });
+        }
+    });
+    innocents.await_more();
+    innocents.assert_all_served();
+    let log = program.stderr.now();
+    assert!(!log.contains("is answered 503 for a minute for everybody"), "{log}");
 }
 
 /// Closes the connection of a request with `X-Bad`, dies of one with `X-Die`, and answers all others.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::harness::{Balancer, Client, Gate, Origin, directory, eventually, ok};
+use super::program::{Program, balancer, file, get};
 use super::slots::{pause, slots_of};
 
 /// Takes its time for `/slow`, until the gate is open.
@@ -103,4 +104,43 @@ fn where_nothing_can_be_written_requests_are_served_and_one_line_says_so() {
     balancer.signal(Signal::SIGTERM);
     assert_eq!(balancer.ended().code(), Some(0));
     balancer.await_end_of_log("cannot remember learned times in ");
+}
+
+#[test]
+fn where_the_file_says_nothing_the_directory_of_the_service_manager_counts() {
+    let (state, open) = (directory(), Gate::default());
+    open.open();
+    let origin = worker(&open);
+    let config = format!("listen = \"127.0.0.1:0\"\n{}", slots_of(&[&origin], "slots = 1\n"));
+    let path = file("state-directory", &config);
+    let mut command = balancer(&["--config", path.to_str().unwrap()]);
+    // systemd.exec(5): several are separated by colons.
+    let mut program = Program::start(command.env("STATE_DIRECTORY", format!("{}:/nowhere", state.display())));
+    assert_eq!(get(program.address(), "/fast").unwrap().0, 200);
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.wait().code(), Some(0));
+    assert!(state.join("lb.learned.json").is_file());
+    std::fs::remove_dir_all(state).unwrap();
+}
+
+#[test]
+fn a_reload_takes_it_elsewhere_and_forgets_nothing() {
+    let (first, second, open) = (directory(), directory(), Gate::default());
+    open.open();
+    let origin = worker(&open);
+    let mut balancer = start(&first, &[&origin]);
+    assert_eq!(Client::of(&balancer).get("/fast").text(), "done");
+    let path = balancer.directory().join("lb.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(first.to_str().unwrap(), second.to_str().unwrap())).unwrap();
+    let (code, said) = balancer.run(&["reload"]);
+    assert!(code == 0 && said.contains("state_dir: changed"), "{said}");
+    balancer.signal(Signal::SIGTERM);
+    assert_eq!(balancer.ended().code(), Some(0));
+    let kinds = std::fs::read_to_string(second.join("lb.learned.json")).unwrap();
+    assert!(kinds.contains("\"app\":{\"kinds\":[["), "{kinds}");
+    assert!(!first.join("lb.learned.json").exists());
+    for state in [first, second] {
+        std::fs::remove_dir_all(state).unwrap();
+    }
 }
