@@ -3,32 +3,22 @@
 //! Decides when a worker's process is started, when its endpoint is a member of the pool, and when it ends. Called by `app`,
 //! on the control thread. Never looks at a request: the pool and its endpoints are all it shares with the data plane.
 
-mod backoff;
 mod clash;
 mod command;
-mod environment;
 mod event;
 mod files;
-mod guard;
-mod handle;
-mod jobs;
 mod json;
-mod life;
 mod obituary;
 mod oom;
 mod output;
-mod plan;
 mod port;
 mod private;
-mod program;
+mod process;
 mod ready;
-mod reap;
 mod reconcile;
-mod recycle;
 mod reservation;
-mod shim;
 mod socket;
-mod spawn;
+mod state;
 mod status;
 mod unready;
 mod usage;
@@ -48,19 +38,16 @@ pub use clash::who_listens;
 pub use command::{Changes, ReconfigureError, Reconfigured, RollError, RollReport, ScaleReport};
 pub use event::{EventKind, EventSink, WorkerEvent};
 pub use files::Files;
-pub use guard::Guard;
-pub use life::{State, Stop};
 pub use output::{OutputSink, Stream};
 pub use port::Ports;
-pub use program::{ProgramError, find_program};
-pub use reap::Reaper;
-pub use shim::{SHIM_COMMAND, exec_shim};
+pub use process::{Guard, ProgramError, Reaper, SHIM_COMMAND, exec_shim, find_program};
 pub use socket::{SocketError, Sockets};
+pub use state::{State, Stop};
 pub use status::{RestartReason, Status, Usage, WorkerStatus};
 
 use command::{Command, Reply};
+use process::Blueprint;
 use reconcile::{Message, Reconciler};
-use spawn::Blueprint;
 
 /// The workers of one pool. Dropping it kills them; [`Self::stop`] is the polite way.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::life::State;
+use super::state::State;
 use super::status::RestartReason;
 use crate::endpoint::Noted;
 

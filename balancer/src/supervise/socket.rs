@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::unistd::{chown, geteuid};
 
 use super::private::{MODE_PASSABLE, MODE_PRIVATE, NAME, clean, closed_to_others, make_locked};
-use super::shim::Account;
+use super::process::Account;
 use crate::config::{self, Workers};
 
 /// The private directory of all pools' sockets; removed when the last of its clones is dropped.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::life::State;
+use super::state::State;
 use crate::config::Address;
 use crate::endpoint::EndpointId;
 

@@ -4,7 +4,13 @@
 //! follows, and does it. Called by [`super::Supervisor`], one loop a pool. Never waits for anything but its channel: tasks do
 //! that and report.
 
+mod backoff;
+mod handle;
+mod jobs;
+mod life;
 mod orders;
+mod plan;
+mod recycle;
 mod recycling;
 mod telling;
 
@@ -24,15 +30,16 @@ use crate::endpoint::Alarm;
 use crate::pool::Pool;
 use crate::supervise::command::Command;
 use crate::supervise::event::EventKind;
-use crate::supervise::handle::WorkerHandle;
-use crate::supervise::jobs::{Failures, Jobs};
-use crate::supervise::life::{Action, Event, Pause, State, Stop};
 use crate::supervise::obituary::seconds;
 use crate::supervise::oom::OomKills;
-use crate::supervise::plan::{Step, Wanted, plan};
-use crate::supervise::recycle::Limits;
-use crate::supervise::spawn::{Blueprint, signal_of};
+use crate::supervise::process::{Blueprint, signal_of};
+use crate::supervise::state::{State, Stop};
 use crate::supervise::status::{RestartReason, Status};
+use handle::WorkerHandle;
+use jobs::{Failures, Jobs};
+use life::{Action, Event, Pause};
+use plan::{Step, Wanted, plan};
+use recycle::Limits;
 
 /// What the loop receives. `run` is the start that the news belongs to, so that late news of one run is not taken for news
 /// of the next.

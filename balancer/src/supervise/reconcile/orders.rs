@@ -6,14 +6,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Reconciler;
+use super::backoff::RestartDelay;
+use super::handle::WorkerHandle;
+use super::jobs::{Answer, Failures, Roll, Scaling};
+use super::life::Event;
 use crate::config::{self, Workers};
-use crate::supervise::backoff::RestartDelay;
 use crate::supervise::command::{Changes, Command, Reconfigured, Reply, RollError, ScaleReport};
 use crate::supervise::event::EventKind;
-use crate::supervise::handle::WorkerHandle;
-use crate::supervise::jobs::{Answer, Failures, Roll, Scaling};
-use crate::supervise::life::{Event, State, Stop};
 use crate::supervise::socket::Sockets;
+use crate::supervise::state::{State, Stop};
 use crate::supervise::status::RestartReason;
 
 impl Reconciler {

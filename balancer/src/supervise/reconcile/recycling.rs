@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Reconciler;
+use super::handle::WorkerHandle;
+use super::life::Event;
 use crate::supervise::event::EventKind;
-use crate::supervise::handle::WorkerHandle;
-use crate::supervise::life::{Event, State};
 use crate::supervise::obituary::{megabytes, seconds};
-use crate::supervise::spawn::Process;
+use crate::supervise::process::Process;
+use crate::supervise::state::State;
 use crate::supervise::status::RestartReason;
 
 impl Reconciler {

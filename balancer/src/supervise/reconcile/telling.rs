@@ -9,12 +9,13 @@ use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
 use super::Reconciler;
+use super::jobs::Failures;
+use super::life::Event;
 use crate::endpoint::EndpointId;
 use crate::pool::{Led, Refusal, Whom};
 use crate::supervise::event::{EventKind, WorkerEvent};
-use crate::supervise::jobs::Failures;
-use crate::supervise::life::{Event, State};
 use crate::supervise::obituary::{Obituary, seconds};
+use crate::supervise::state::State;
 use crate::supervise::unready::explain;
 
 impl Reconciler {

@@ -24,7 +24,7 @@ pub(super) struct Place<'a> {
 
 /// A mistake in the `env_file`.
 #[derive(Debug)]
-pub(super) enum EnvFileError {
+pub(in crate::supervise) enum EnvFileError {
     /// It cannot be read.
     Unreadable(PathBuf, io::Error),
     /// A line is no `NAME=value`; its number, from 1.

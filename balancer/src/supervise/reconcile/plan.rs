@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::life::State;
+use crate::supervise::state::State;
 
 /// What is wanted of a pool's workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::status::RestartReason;
 use crate::config;
+use crate::supervise::status::RestartReason;
 
 /// The limits of one run of a worker: those of the configuration, each moved a little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,8 +4,7 @@
 //! directory) without code between fork and exec, which would need `unsafe`. Called by `main` when our own program is
 //! started as `balancer __exec …`, which `spawn` does. Never returns when all goes well.
 
-use std::ffi::{CString, OsString};
-use std::fmt;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -13,14 +12,13 @@ use std::process::{Command, ExitCode};
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::{Gid, Group, Uid, User, getgid, getppid, getuid, initgroups, setgid, setgroups, setuid};
+use nix::unistd::getppid;
 use rustix::thread::clear_ambient_capability_set;
 
-use super::guard::{GUARD_OPTION, stand_guard};
+use super::account::Account;
+use super::guard::stand_guard;
+use super::{GUARD_OPTION, SHIM_COMMAND};
 use crate::config::Identity;
-
-/// The first argument that means "be the shim".
-pub const SHIM_COMMAND: &str = "__exec";
 
 /// What the shim is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +31,6 @@ pub(super) struct Order {
     pub(super) directory: Option<PathBuf>,
     /// Program and its arguments.
     pub(super) command: Vec<OsString>,
-}
-
-/// An account, looked up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
-    /// The user to become and its entry, where it has one.
-    pub(super) user: Option<(Uid, Option<User>)>,
-    /// The group to become.
-    pub(super) group: Option<Gid>,
 }
 
 /// Becomes the worker. `args` are those behind [`SHIM_COMMAND`].
@@ -135,66 +124,6 @@ impl Order {
     }
 }
 
-impl Account {
-    /// Looks up names and numbers.
-    pub(super) fn find(identity: &Identity) -> Result<Self, String> {
-        let user = identity.user.as_deref().map(find_user).transpose()?;
-        let group = identity.group.as_deref().map(find_group).transpose()?;
-        let of_user = user.as_ref().and_then(|(_, entry)| Some(entry.as_ref()?.gid));
-        match (&user, group.or(of_user)) {
-            (Some((uid, _)), None) => Err(format!("user {uid} is in no user database: give its group too")),
-            (_, group) => Ok(Self { user, group }),
-        }
-    }
-
-    /// The user to become, if it is another than `user`.
-    pub(super) fn other_than(&self, user: Uid) -> Option<Uid> {
-        self.user.as_ref().map(|(uid, _)| *uid).filter(|uid| *uid != user)
-    }
-
-    /// Groups first, user last: afterwards the right to change is gone.
-    fn become_it(&self) -> Result<(), String> {
-        let say = |what: &dyn fmt::Display| {
-            let what = what.to_string();
-            move |error: nix::Error| format!("cannot become {what}: {error}")
-        };
-        // Whoever is that account already may lack the right to become it.
-        let is_user = self.user.as_ref().is_none_or(|(uid, _)| *uid == getuid());
-        let is_group = self.group.is_none_or(|gid| gid == getgid());
-        if is_user && is_group {
-            return Ok(());
-        }
-        if let Some(gid) = self.group {
-            match self.user.as_ref().and_then(|(_, entry)| CString::new(entry.as_ref()?.name.as_str()).ok()) {
-                Some(name) => initgroups(&name, gid).map_err(say(&format_args!("group {gid}")))?,
-                None => setgroups(&[gid]).map_err(say(&format_args!("group {gid}")))?,
-            }
-            setgid(gid).map_err(say(&format_args!("group {gid}")))?;
-        }
-        match &self.user {
-            Some((uid, _)) => setuid(*uid).map_err(say(&format_args!("user {uid}"))),
-            None => Ok(()),
-        }
-    }
-}
-
-fn find_user(user: &str) -> Result<(Uid, Option<User>), String> {
-    let failed = |error| format!("cannot look up user {user}: {error}");
-    if let Some(entry) = User::from_name(user).map_err(failed)? {
-        return Ok((entry.uid, Some(entry)));
-    }
-    let number = user.parse().map_err(|_| format!("user {user} does not exist"))?;
-    let uid = Uid::from_raw(number);
-    Ok((uid, User::from_uid(uid).map_err(failed)?))
-}
-
-fn find_group(group: &str) -> Result<Gid, String> {
-    match Group::from_name(group).map_err(|error| format!("cannot look up group {group}: {error}"))? {
-        Some(entry) => Ok(entry.gid),
-        None => group.parse().map(Gid::from_raw).map_err(|_| format!("group {group} does not exist")),
-    }
-}
-
 const NOT_FOUND: u8 = 127;
 const CANNOT_EXECUTE: u8 = 126;
 
@@ -233,21 +162,5 @@ mod tests {
         ] {
             assert_eq!(Order::parse(args(given)).unwrap_err(), message);
         }
-    }
-
-    #[test]
-    fn accounts_are_looked_up_by_name_and_number() {
-        let find = |user: Option<&str>, group: Option<&str>| {
-            Account::find(&Identity { user: user.map(Into::into), group: group.map(Into::into) })
-        };
-        assert_eq!(find(None, None).unwrap(), Account { user: None, group: None });
-        let root = find(Some("root"), None).unwrap();
-        assert_eq!(root.group, Some(Gid::from_raw(0)));
-        assert_eq!(find(Some("0"), None).unwrap(), root);
-        let unlisted = find(Some("3999999"), Some("77")).unwrap();
-        assert_eq!((unlisted.user, unlisted.group), (Some((Uid::from_raw(3_999_999), None)), Some(Gid::from_raw(77))));
-        assert!(find(Some("3999999"), None).unwrap_err().contains("give its group too"));
-        assert_eq!(find(Some("no-such-user"), None).unwrap_err(), "user no-such-user does not exist");
-        assert_eq!(find(None, Some("no-such-group")).unwrap_err(), "group no-such-group does not exist");
     }
 }

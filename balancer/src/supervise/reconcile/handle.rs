@@ -9,20 +9,21 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::Message;
 use super::backoff::RestartDelay;
-use super::life::{Event, Life, Pause, State};
-use super::obituary::seconds;
+use super::life::{Event, Life, Pause};
 use super::plan::Seen;
-use super::ready::{until_gone, until_ready};
-use super::reconcile::Message;
 use super::recycle::Limits;
-use super::spawn::{Offspring, Process};
-use super::status::{RestartReason, Usage, WorkerStatus};
-use super::usage::of_group;
-use super::warm_up::warm_up;
 use crate::config::{Address, Workers};
 use crate::endpoint::{Endpoint, EndpointId, Noted};
 use crate::pool::Pool;
+use crate::supervise::obituary::seconds;
+use crate::supervise::process::{Offspring, Process};
+use crate::supervise::ready::{until_gone, until_ready};
+use crate::supervise::state::State;
+use crate::supervise::status::{RestartReason, Usage, WorkerStatus};
+use crate::supervise::usage::of_group;
+use crate::supervise::warm_up::warm_up;
 
 /// One worker: its life, and what the present run of it has.
 #[derive(Debug)]

@@ -17,29 +17,30 @@ use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Surroundings;
+use super::account::Account;
 use super::environment::{self, EnvFileError, Place};
 use super::guard::Guarded;
-use super::output::{Capture, Lines, Outlet};
-use super::port::PortError;
 use super::program::{ProgramError, find_program};
 use super::reap::Registered;
-use super::reservation::Reservation;
-use super::shim::{Account, Order};
-use super::socket::SocketError;
+use super::shim::Order;
 use crate::config::{Address, Output, Ready, StopSignal, Workers};
+use crate::supervise::Surroundings;
+use crate::supervise::output::{Capture, Lines, Outlet};
+use crate::supervise::port::PortError;
+use crate::supervise::reservation::Reservation;
+use crate::supervise::socket::SocketError;
 
 /// What all starts of one pool's workers share.
-pub(super) struct Blueprint {
+pub(in crate::supervise) struct Blueprint {
     /// Name of the pool.
-    pub(super) pool: Arc<str>,
+    pub(in crate::supervise) pool: Arc<str>,
     /// What all pools share.
-    pub(super) surroundings: Surroundings,
+    pub(in crate::supervise) surroundings: Surroundings,
 }
 
 /// A running worker. Dropping it kills its whole process group, unless [`Self::sweep`] did already.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(in crate::supervise) struct Process {
     group: Pid,
     reservation: Reservation,
     started: Instant,
@@ -51,14 +52,14 @@ pub(super) struct Process {
 
 /// The process itself, for the task that waits for its end.
 #[derive(Debug)]
-pub(super) struct Offspring {
+pub(in crate::supervise) struct Offspring {
     child: Child,
     _registered: Registered,
 }
 
 /// Why a worker could not be started.
 #[derive(Debug)]
-pub(super) enum SpawnError {
+pub(in crate::supervise) enum SpawnError {
     /// No port for it.
     Port(PortError),
     /// No socket for it.
@@ -75,7 +76,7 @@ pub(super) enum SpawnError {
 
 impl Blueprint {
     /// Starts worker `index` (from 1) of `count`, as `workers` says.
-    pub(super) fn spawn(
+    pub(in crate::supervise) fn spawn(
         &self,
         workers: &Workers,
         (index, count): (usize, usize),
@@ -172,45 +173,45 @@ fn order(workers: &Workers, place: Place<'_>, search_path: Option<&OsString>) ->
 
 impl Process {
     /// Its pid, which is its process group too.
-    pub(super) fn pid(&self) -> i32 {
+    pub(in crate::supervise) fn pid(&self) -> i32 {
         self.group.as_raw()
     }
 
     /// Where it has to listen.
-    pub(super) fn address(&self) -> Address {
+    pub(in crate::supervise) fn address(&self) -> Address {
         self.reservation.address()
     }
 
     /// Its process group.
-    pub(super) fn group(&self) -> Pid {
+    pub(in crate::supervise) fn group(&self) -> Pid {
         self.group
     }
 
     /// When it was started.
-    pub(super) fn started(&self) -> Instant {
+    pub(in crate::supervise) fn started(&self) -> Instant {
         self.started
     }
 
     /// Notified when its output has the awaited text.
-    pub(super) fn line_seen(&self) -> Arc<Notify> {
+    pub(in crate::supervise) fn line_seen(&self) -> Arc<Notify> {
         Arc::clone(&self.line_seen)
     }
 
     /// Sends a signal to its process group.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(in crate::supervise) fn signal(&self, signal: Signal) {
         // It fails when nothing of the group is left, which is then what was wanted.
         let _ = killpg(self.group, signal);
     }
 
     /// Hands over the readers of its output.
-    pub(super) fn take_capture(&mut self) -> Option<Capture> {
+    pub(in crate::supervise) fn take_capture(&mut self) -> Option<Capture> {
         self.capture.take()
     }
 
     /// Once the process has ended: kills what it left behind in its group, which may hold the port and the pipes.
     ///
     /// The number of the group cannot mean another one yet: the kernel gives pids in turn, and this happens at once.
-    pub(super) fn sweep(mut self) {
+    pub(in crate::supervise) fn sweep(mut self) {
         self.signal(Signal::SIGKILL);
         self.swept = true;
     }
@@ -226,13 +227,13 @@ impl Drop for Process {
 
 impl Offspring {
     /// How it ended; `None` when the system does not tell.
-    pub(super) async fn ended(mut self) -> Option<std::process::ExitStatus> {
+    pub(in crate::supervise) async fn ended(mut self) -> Option<std::process::ExitStatus> {
         self.child.wait().await.ok()
     }
 }
 
 /// The signal a configured name stands for.
-pub(super) fn signal_of(stop_signal: StopSignal) -> Signal {
+pub(in crate::supervise) fn signal_of(stop_signal: StopSignal) -> Signal {
     match stop_signal {
         StopSignal::Term => Signal::SIGTERM,
         StopSignal::Int => Signal::SIGINT,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::command::{Changes, Command, Reconfigured, Reply, RollError, RollReport, ScaleReport};
 use crate::config::Workers;
+use crate::supervise::command::{Changes, Command, Reconfigured, Reply, RollError, RollReport, ScaleReport};
 
 /// All that is under way.
 #[derive(Debug, Default)]

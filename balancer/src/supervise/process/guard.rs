@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::reap::Registered;
-use super::shim::SHIM_COMMAND;
+use super::{GUARD_OPTION, SHIM_COMMAND};
 
 /// Keeps the second process running as long as it lives. Dropping it, like the end of this process, ends the groups on the
 /// list, so it is dropped after the workers have been stopped.
@@ -111,8 +111,6 @@ async fn run(shim: &PathBuf) -> io::Result<()> {
     }
 }
 
-/// What makes the shim the second process.
-pub(super) const GUARD_OPTION: &str = "--guard";
 const END_OF_LIST: u8 = b'.';
 const PAUSE: Duration = Duration::from_secs(1);
 
