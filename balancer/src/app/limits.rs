@@ -6,12 +6,12 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::Config;
 
-/// Raises the soft limit of descriptors to the hard one; returns what is allowed now.
-pub(super) fn raise_descriptors() -> u64 {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1_024, 1_024));
+/// Raises the soft limit of descriptors to the hard one; returns what was allowed before, if it is known, and what is now.
+pub(super) fn raise_descriptors() -> (Option<u64>, u64) {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return (None, 1_024) };
     match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
-        Ok(()) => hard,
-        Err(_) => soft,
+        Ok(()) => (Some(soft), hard),
+        Err(_) => (Some(soft), soft),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::pool::Pool;
 use crate::probe::{Permits, Prober};
 use crate::proxy::Shared;
 use crate::supervise::{
-    Files, Guard, OutputSink, Ports, Sockets, Stream, Supervisor, Surroundings, WorkerEvent, own_program,
+    Files, Guard, Here, OutputSink, Ports, Sockets, Stream, Supervisor, Surroundings, WorkerEvent, own_program,
 };
 
 /// Everything that a reload can change, owned by whoever carries out orders one after another.
@@ -38,6 +38,10 @@ pub(super) struct Live {
     pub(super) retiring: Vec<Arc<Supervisor>>,
     /// What the descriptor limit allows.
     pub(super) descriptors: u64,
+    /// What it allowed when we were started.
+    pub(super) descriptors_before: Option<u64>,
+    /// Where we were started.
+    pub(super) here: Here,
     /// That of the configuration, for those who begin a drain.
     pub(super) drain_timeout: watch::Sender<Duration>,
     /// By pool.
@@ -126,6 +130,8 @@ impl Live {
             ports: self.ports.clone(),
             sockets: self.sockets.clone(),
             shim: own_program(),
+            here: self.here.clone(),
+            descriptors: self.descriptors_before,
             drain_timeout: self.drain_timeout.subscribe(),
         }
     }

@@ -35,7 +35,7 @@ use crate::pool::Pool;
 use crate::probe::Permits;
 use crate::proxy::Shared;
 use crate::route::Table;
-use crate::supervise::{Files, Ports, Reaper, Sockets, who_listens};
+use crate::supervise::{Files, Here, Ports, Reaper, Sockets, who_listens};
 pub use failure::Failure;
 use listeners::Listening;
 use live::Live;
@@ -69,7 +69,8 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let (asking, asked) = mpsc::channel(ORDERS_MAX);
     // First of all: from here on a signal is an order and not the end.
     let mut signals = Signals::new(asked).map_err(|error| Failure::System("cannot listen to signals", error))?;
-    let descriptors = limits::raise_descriptors();
+    let here = Here::look();
+    let (descriptors_before, descriptors) = limits::raise_descriptors();
     let account = Account::of(&config.identity);
     let listeners = open(config, account.as_ref())?;
     // Before anything is started: what the configuration wants and cannot have ends the start.
@@ -119,6 +120,8 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         listening,
         retiring: Vec::new(),
         descriptors,
+        descriptors_before,
+        here,
         drain_timeout: watch::Sender::new(config.drain_timeout),
         probers: BTreeMap::new(),
         permits: Permits::default(),

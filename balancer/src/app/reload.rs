@@ -39,6 +39,8 @@ impl Live {
         let Some(path) = self.path.clone() else {
             return Outcome::wrong("there is no file to read again: the configuration came from the command line");
         };
+        // A path from where we were started, and where that is a link it may have moved.
+        self.here.return_to();
         let file = match config::load_again(&path) {
             Ok(file) => file,
             Err(error) => {

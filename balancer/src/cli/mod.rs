@@ -82,6 +82,7 @@ enum Command {
 
 /// Runs the program for the process's arguments; the result is its exit code.
 pub fn main() -> ExitCode {
+    supervise::unblock_signals();
     let mut arguments = std::env::args_os();
     if arguments.nth(1).is_some_and(|first| first == supervise::SHIM_COMMAND) {
         return supervise::exec_shim(arguments);

@@ -12,6 +12,7 @@ mod command;
 mod defaults;
 mod diagnostics;
 mod endpoint;
+pub mod env_file;
 mod findings;
 mod health;
 mod identity;

@@ -1,7 +1,7 @@
 //! `[pool.NAME.workers]`. Decides what can be started and how; called by [`super::pool`]; never starts anything.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::diagnostics::quote;
 use super::item::Item;
 use super::raw::Span;
 use super::top::{DURATION_MAX, DURATION_MIN};
-use super::{Identity, Output, Ready, Recycle, WarmUp, command, identity, output, ready, recycle};
+use super::{Identity, Output, Ready, Recycle, WarmUp, command, env_file, identity, output, ready, recycle};
 
 /// Processes the supervisor runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,7 +103,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
     let (first_port, span) = first_port.filter(|_| socket != Some(true)).unzip();
     let directory = section.take("directory").and_then(|item| directory_there(&item));
     let env = section.take("env").and_then(|item| env(item, socket == Some(true)));
-    let env_file = section.take("env_file").and_then(|item| env_file(&item));
+    let env_file = section.take("env_file").and_then(|item| env_file_there(&item));
     let env_clear = section.take("env_clear").and_then(|item| item.flag());
     let identity = identity::read(&mut section);
     let ready = section.take("ready").and_then(|item| ready::read(&item));
@@ -180,13 +180,21 @@ pub(super) fn directory_there(item: &Item<'_>) -> Option<PathBuf> {
     Some(path.to_owned())
 }
 
-fn env_file(item: &Item<'_>) -> Option<PathBuf> {
+fn env_file_there(item: &Item<'_>) -> Option<PathBuf> {
     let path = Path::new(item.text("\"/srv/app/.env\"")?);
     // A pipe would block, and a device never end.
     let cause = match path.metadata() {
         Ok(metadata) if !metadata.is_file() => "not a file".to_owned(),
-        Ok(_) => match File::open(path) {
-            Ok(_) => return Some(path.to_owned()),
+        Ok(_) => match fs::read_to_string(path).map(|text| env_file::parse(&text).map(drop)) {
+            Ok(Ok(())) => return Some(path.to_owned()),
+            Ok(Err(mistake)) => {
+                let message = format!("{}, {mistake}", quote(&path.display().to_string()));
+                item.wrong(
+                    message,
+                    "write NAME=value, one a line; a value with quotes around it may go over several lines",
+                );
+                return None;
+            }
             Err(error) => error.to_string(),
         },
         Err(error) => error.to_string(),

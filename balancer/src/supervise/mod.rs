@@ -40,7 +40,9 @@ pub use event::{EventKind, EventSink, WorkerEvent};
 pub use files::Files;
 pub use output::{OutputSink, Stream};
 pub use port::Ports;
-pub use process::{Guard, ProgramError, Reaper, SHIM_COMMAND, exec_shim, find_program};
+pub use process::{
+    Guard, Here, InterpreterError, ProgramError, Reaper, SHIM_COMMAND, exec_shim, find_program, unblock_signals,
+};
 pub use socket::{SocketError, Sockets};
 pub use state::{State, Stop};
 pub use status::{RestartReason, Status, Usage, WorkerStatus};
@@ -75,6 +77,10 @@ pub struct Surroundings {
     /// A program that hands its arguments to [`exec_shim`] when the first is [`SHIM_COMMAND`]: [`own_program`], except in
     /// tests.
     pub shim: PathBuf,
+    /// Where we were started.
+    pub here: Here,
+    /// The soft limit of descriptors that we were started with, and workers are.
+    pub descriptors: Option<u64>,
     /// How long requests on a worker that is replaced may finish; read when a drain begins, for it may change.
     pub drain_timeout: watch::Receiver<Duration>,
 }

@@ -35,6 +35,8 @@ pub(super) struct Obituary {
     pub(super) not_ready: Option<String>,
     /// Whether it was stopped because it did not answer.
     pub(super) hung: bool,
+    /// Processes it has left behind.
+    pub(super) left_behind: usize,
     /// Whether the kernel has killed somebody for want of memory.
     pub(super) oom: bool,
     /// Whether it was killed by a signal that was not ours, and the system does not tell whether that was for want of memory.
@@ -100,10 +102,23 @@ impl Obituary {
         if self.rss_bytes > 0 && !self.is_expected() {
             let _ = write!(sentence, ", it used {}", megabytes(self.rss_bytes));
         }
+        sentence.push_str(&self.background());
         if let Some(delay) = self.again_in {
             let _ = write!(sentence, "; starting again in {}", seconds(delay));
         }
         sentence
+    }
+
+    /// What to do where it has gone into the background by itself.
+    fn background(&self) -> String {
+        let ended_well = self.status.is_some_and(|status| status.success()) && self.state != State::Stopping;
+        match self.left_behind {
+            _ if !ended_well => String::new(),
+            0 if self.was_ready => String::new(),
+            0 => "; a worker has to stay in the foreground".to_owned(),
+            1 => format!("; it left 1 process in the background, which is ended{FOREGROUND}"),
+            many => format!("; it left {many} processes in the background, which are ended{FOREGROUND}"),
+        }
     }
 
     /// ` (GET /a since 1.2 s, id 3f…; and 2 more)`.
@@ -172,6 +187,7 @@ fn describe(status: Option<ExitStatus>) -> String {
     }
 }
 
+const FOREGROUND: &str = ": a worker has to stay in the foreground (without --daemon, & or the like)";
 /// Requests named in a sentence.
 const NAMED_MAX: usize = 10;
 const TARGET_CHARS_MAX: usize = 200;
@@ -193,6 +209,7 @@ mod tests {
             ready_timeout: Duration::from_secs(60),
             not_ready: None,
             hung: false,
+            left_behind: 0,
             oom: false,
             oom_unknown: false,
             rss_bytes: 0,
@@ -276,6 +293,33 @@ mod tests {
         assert!(
             cold.sentence().starts_with("app.2 (pid 123) was not ready (GET / was answered 500) and was stopped: ")
         );
+    }
+
+    #[test]
+    fn who_goes_into_the_background_is_told_to_stay() {
+        let left = Obituary {
+            status: Some(ExitStatus::from_raw(0)),
+            was_ready: false,
+            state: State::Starting,
+            in_flight: 0,
+            left_behind: 2,
+            ..obituary()
+        };
+        let text = left.sentence();
+        assert!(
+            text.contains("exit code 0 after 3.2 s; it left 2 processes in the background, which are ended: a"),
+            "{text}"
+        );
+        assert!(text.ends_with("or the like); starting again in 0.1 s"), "{text}");
+        let alone = Obituary { left_behind: 0, ..left.clone() };
+        assert!(alone.sentence().contains("; a worker has to stay in the foreground;"), "{}", alone.sentence());
+        for other in [
+            Obituary { status: Some(ExitStatus::from_raw(1 << 8)), ..left.clone() },
+            Obituary { state: State::Stopping, ..left.clone() },
+            Obituary { left_behind: 0, was_ready: true, ..left },
+        ] {
+            assert!(!other.sentence().contains("foreground"), "{}", other.sentence());
+        }
     }
 
     #[test]

@@ -59,3 +59,4 @@ mod timeouts;
 mod tunnels;
 mod unasked;
 mod upgrade;
+mod worker_processes;

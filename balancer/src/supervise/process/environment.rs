@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Address, Workers};
+use crate::config::{Address, Workers, env_file};
 
 /// What tells one worker from its fellows.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +27,8 @@ pub(super) struct Place<'a> {
 pub(in crate::supervise) enum EnvFileError {
     /// It cannot be read.
     Unreadable(PathBuf, io::Error),
-    /// A line is no `NAME=value`; its number, from 1.
-    Line(PathBuf, usize),
+    /// It is not of the form that [`env_file::parse`] reads.
+    Mistake(PathBuf, env_file::Mistake),
 }
 
 /// `argument` with `{port}` or `{socket}`, `{index}` and `{pool}` filled in; other braces stay as they are.
@@ -57,8 +57,8 @@ pub(super) fn variables(
     variables.extend(account.into_iter().map(|(name, value)| (name.into(), value)));
     if let Some(file) = &workers.env_file {
         let text = std::fs::read_to_string(file).map_err(|error| EnvFileError::Unreadable(file.clone(), error))?;
-        let read = parse(&text).map_err(|line| EnvFileError::Line(file.clone(), line))?;
-        variables.extend(read.into_iter().map(|(name, value)| (name.into(), value.into())));
+        let read = env_file::parse(&text).map_err(|mistake| EnvFileError::Mistake(file.clone(), mistake))?;
+        variables.extend(read.into_iter().map(|(name, value)| (name.into(), value.into_owned().into())));
     }
     match place.address {
         Address::Tcp { host, port } => {
@@ -72,23 +72,9 @@ pub(super) fn variables(
     }
     variables.insert("INSTANCE_ID".into(), place.index.to_string().into());
     variables.extend(workers.env.iter().map(|(name, value)| (name.into(), value.into())));
+    // Python holds back what it prints into a pipe: a line that shows readiness would come late, last words never.
+    variables.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     Ok(variables)
-}
-
-/// `NAME=value` lines; the number of the first that is none. Blank lines and those that begin with `#` are skipped,
-/// `export ` in front and one pair of quotes around the value are taken off; nothing is expanded.
-fn parse(text: &str) -> Result<Vec<(&str, &str)>, usize> {
-    let is_blank = |line: &str| line.is_empty() || line.starts_with('#');
-    let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !is_blank(line));
-    lines.map(|(at, line)| assignment(line).ok_or(at + 1)).collect()
-}
-
-fn assignment(line: &str) -> Option<(&str, &str)> {
-    let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
-    let (name, value) = (name.trim(), value.trim());
-    let is_name = !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '\0') && !value.contains('\0');
-    let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
-    is_name.then_some((name, quoted.unwrap_or(value)))
 }
 
 fn is_safe(name: &OsStr) -> bool {
@@ -104,7 +90,7 @@ impl fmt::Display for EnvFileError {
         let name = |file: &Path| file.display().to_string();
         match self {
             Self::Unreadable(file, error) => write!(f, "env_file {} cannot be read: {error}", name(file)),
-            Self::Line(file, line) => write!(f, "env_file {}, line {line}: not of the form NAME=value", name(file)),
+            Self::Mistake(file, mistake) => write!(f, "env_file {}, {mistake}", name(file)),
         }
     }
 }
@@ -113,7 +99,7 @@ impl std::error::Error for EnvFileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreadable(_, error) => Some(error),
-            Self::Line(..) => None,
+            Self::Mistake(_, mistake) => Some(mistake),
         }
     }
 }
@@ -173,14 +159,22 @@ pub(super) mod tests {
         workers.env.insert("HOST".into(), "example.com".into());
         let inherited = ["PORT", "HOST", "SOCKET"].map(|name| (name.into(), "ours".into()));
         let variables = variables(&workers, place, inherited.into_iter(), Vec::new()).unwrap();
-        assert_eq!(lines(variables), ["HOST=example.com", "INSTANCE_ID=2", "SOCKET=/run/s"]);
+        assert_eq!(lines(variables), ["HOST=example.com", "INSTANCE_ID=2", "PYTHONUNBUFFERED=1", "SOCKET=/run/s"]);
     }
 
     #[test]
     fn ours_is_passed_on_without_what_is_meant_for_us_alone() {
         let variables = variables(&workers(), place(), inherited(), Vec::new()).unwrap();
-        let expected =
-            ["HOME=/root", "HOST=127.0.0.1", "INSTANCE_ID=2", "LC_ALL=C", "PATH=/bin", "PORT=8001", "SECRET=x"];
+        let expected = [
+            "HOME=/root",
+            "HOST=127.0.0.1",
+            "INSTANCE_ID=2",
+            "LC_ALL=C",
+            "PATH=/bin",
+            "PORT=8001",
+            "PYTHONUNBUFFERED=1",
+            "SECRET=x",
+        ];
         assert_eq!(lines(variables), expected);
     }
 
@@ -189,28 +183,19 @@ pub(super) mod tests {
         let mut workers = workers();
         workers.env_clear = true;
         workers.env.insert("HOST".into(), "0.0.0.0".into());
+        workers.env.insert("PYTHONUNBUFFERED".into(), String::new());
         let account = vec![("HOME", "/home/www".into())];
         let variables = variables(&workers, place(), inherited(), account).unwrap();
-        let expected = ["HOME=/home/www", "HOST=0.0.0.0", "INSTANCE_ID=2", "LC_ALL=C", "PATH=/bin", "PORT=8001"];
-        assert_eq!(lines(variables), expected);
-    }
-
-    #[test]
-    fn an_env_file_is_read_line_by_line() {
-        let text = "# a comment\n\nA=1\nexport B = two words \nC=\"quo'ted\"\nD='x'\nE=\nF=a=b # stays\nG=\"\n";
         let expected = [
-            ("A", "1"),
-            ("B", "two words"),
-            ("C", "quo'ted"),
-            ("D", "x"),
-            ("E", ""),
-            ("F", "a=b # stays"),
-            ("G", "\""),
+            "HOME=/home/www",
+            "HOST=0.0.0.0",
+            "INSTANCE_ID=2",
+            "LC_ALL=C",
+            "PATH=/bin",
+            "PORT=8001",
+            "PYTHONUNBUFFERED=",
         ];
-        assert_eq!(parse(text).unwrap(), expected);
-        for (text, line) in [("A=1\nnonsense", 2), ("=x", 1), ("A B=x", 1), ("A=\0", 1)] {
-            assert_eq!(parse(text), Err(line), "{text:?}");
-        }
+        assert_eq!(lines(variables), expected);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
+use super::kin::{end_marked_by, our_marks};
 use super::reap::Registered;
 use super::{GUARD_OPTION, SHIM_COMMAND};
 
@@ -63,8 +64,9 @@ impl Drop for Guarded {
     }
 }
 
-/// The second process: reads lists, one a line, and kills the groups of the last one when there are no more.
-pub(super) fn stand_guard(lists: impl BufRead) -> ExitCode {
+/// The second process: reads lists, one a line, and when there are no more kills the groups of the last one, and whoever has left
+/// its group and carries one of `marks`.
+pub(super) fn stand_guard(lists: impl BufRead, marks: &str) -> ExitCode {
     let mut groups = Vec::new();
     // A list without its newline was cut off by the end of the writer.
     for list in lists.split(b'\n').map_while(Result::ok).filter(|list| list.last() == Some(&END_OF_LIST)) {
@@ -74,6 +76,9 @@ pub(super) fn stand_guard(lists: impl BufRead) -> ExitCode {
     for group in groups {
         // It fails when the group has ended with its leader.
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+    if !marks.is_empty() {
+        end_marked_by(marks);
     }
     ExitCode::SUCCESS
 }
@@ -89,7 +94,7 @@ async fn keep_running(shim: PathBuf) {
 async fn run(shim: &PathBuf) -> io::Result<()> {
     let mut lists = GROUPS.subscribe();
     let mut child = Command::new(shim)
-        .args([SHIM_COMMAND, GUARD_OPTION])
+        .args([SHIM_COMMAND, GUARD_OPTION, our_marks()])
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
@@ -132,7 +137,7 @@ mod tests {
     fn the_groups_of_the_last_whole_list_are_killed() {
         let (mut first, mut last) = (sleeper(), sleeper());
         let lists = format!("{} .\n{} 0 1 -1 x .\n{}", first.id(), last.id(), first.id());
-        stand_guard(lists.as_bytes());
+        stand_guard(lists.as_bytes(), "");
         assert!(!last.wait().unwrap().success());
         assert!(first.try_wait().unwrap().is_none(), "of an earlier list, or one that was cut off");
         first.kill().unwrap();

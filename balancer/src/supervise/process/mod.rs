@@ -7,12 +7,20 @@
 mod account;
 mod environment;
 mod guard;
+mod here;
+mod inherited;
+mod interpreter;
+mod kin;
 mod program;
 mod reap;
 mod shim;
 mod spawn;
+mod tree;
 
 pub use guard::Guard;
+pub use here::Here;
+pub use inherited::unblock_signals;
+pub use interpreter::InterpreterError;
 pub use program::{ProgramError, find_program};
 pub use reap::Reaper;
 pub use shim::exec_shim;

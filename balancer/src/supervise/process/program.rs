@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
+use super::interpreter::{self, InterpreterError};
+
 /// Why a program cannot be started; its text names the program and where it was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProgramError {
@@ -23,6 +25,13 @@ pub enum ProgramError {
         /// The file.
         file: PathBuf,
     },
+    /// What the system would start in its place is not there.
+    NotStartable {
+        /// As it was written.
+        program: String,
+        /// Why.
+        why: InterpreterError,
+    },
     /// It is a directory, a socket or the like.
     NotAFile {
         /// As it was written.
@@ -35,18 +44,23 @@ pub enum ProgramError {
 /// The file that `program` means: itself when it is absolute, below `directory` when it has a `/` (that is where the
 /// worker will be), otherwise the first executable file of that name in `search_path` (a `PATH`).
 ///
-/// Returns an absolute path. Executable means: for this process, which may have other rights than the worker's user.
+/// Returns an absolute path of a file that the system can start. Executable means: for this process, which may have other rights than the worker's user.
 pub fn find_program(
     program: &str,
     directory: Option<&Path>,
     search_path: Option<&OsStr>,
 ) -> Result<PathBuf, ProgramError> {
+    let search_path = search_path.unwrap_or(OsStr::new(DEFAULT_PATH));
+    let judge = |program: &str, file: &Path| {
+        judge(program, file)?;
+        interpreter::check(file, directory, search_path)
+            .map_err(|why| ProgramError::NotStartable { program: program.to_owned(), why })
+    };
     if program.contains('/') {
         let file = directory.unwrap_or(Path::new("")).join(program);
         let file = std::path::absolute(&file).unwrap_or(file);
         return judge(program, &file).map(|()| file);
     }
-    let search_path = search_path.unwrap_or(OsStr::new(DEFAULT_PATH));
     let mut first_mistake = None;
     for folder in std::env::split_paths(search_path).filter(|_| !program.is_empty()) {
         // An empty entry of PATH means the working directory, POSIX.1-2017 section 8.3.
@@ -85,6 +99,7 @@ impl fmt::Display for ProgramError {
             Self::NotExecutable { program, file } => {
                 write!(f, "command `{program}` is not executable: {}", file.display())
             }
+            Self::NotStartable { program, why } => write!(f, "command `{program}` cannot be started: {why}"),
             Self::NotAFile { program, file } => write!(f, "command `{program}` is not a file: {}", file.display()),
         }
     }

@@ -11,12 +11,15 @@ use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::kill;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::AbortHandle;
 
-/// Reaps strangers as long as it lives.
+use super::tree::{children_of, stat};
+
+/// Reaps strangers as long as it lives; dropped last, when there are no workers any more, it ends those that are left.
 ///
 /// Takes every child of this process that `supervise` did not start, so nothing else in the process may start children and
 /// wait for them itself.
@@ -40,6 +43,7 @@ impl Reaper {
 impl Drop for Reaper {
     fn drop(&mut self) {
         self.0.abort();
+        end_orphans();
     }
 }
 
@@ -100,28 +104,36 @@ fn reap_strangers() -> Reaped {
     }
 }
 
-/// Looks for them where the kernel lists children (proc_pid_children(5)); whether there was any.
+/// Looks for them where the kernel lists children; whether there was any.
 fn reap_nameless() -> bool {
-    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let children: Vec<Pid> = lists
-        .flat_map(|list| {
-            list.split_whitespace().filter_map(|pid| Some(Pid::from_raw(pid.parse().ok()?))).collect::<Vec<_>>()
-        })
-        .collect();
-    let is_stranger = |pid: &&Pid| is_dead(**pid) && !workers().contains(pid);
+    let is_stranger = |pid: &Pid| stat(*pid).is_some_and(|stat| stat.is_dead) && !is_registered(*pid);
     // The same error again: it is collected all the same.
-    let collect = |pid: &Pid| {
-        let collected = waitid(Id::Pid(*pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+    let collect = |pid: Pid| {
+        let collected = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
         tracing::debug!(pid = pid.as_raw(), ?collected, "collected an orphan");
     };
-    children.iter().filter(is_stranger).map(collect).count() > 0
+    children_of(std::process::id()).into_iter().filter(is_stranger).map(collect).count() > 0
 }
 
-/// Whether it has ended and waits to be collected (proc_pid_stat(5)).
-fn is_dead(pid: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+/// Whether it is a worker's first process, or the guard.
+pub(super) fn is_registered(pid: Pid) -> bool {
+    workers().contains(&pid)
+}
+
+/// KILL to orphans that came to us while we ran and whose mark is gone: programs that write their title over their environment.
+/// For the very end, when no worker is left.
+fn end_orphans() {
+    let Some(ours) = stat(Pid::this()) else { return };
+    let is_guard = |pid: Pid| fs::read_link(format!("/proc/{pid}/exe")).ok() == fs::read_link("/proc/self/exe").ok();
+    for pid in children_of(std::process::id()) {
+        if !is_registered(pid)
+            && stat(pid).is_some_and(|stat| stat.started >= ours.started && !stat.is_dead)
+            && !is_guard(pid)
+        {
+            tracing::debug!(pid = pid.as_raw(), "ended an orphan");
+            let _ = kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+    }
 }
 
 fn workers() -> std::sync::MutexGuard<'static, BTreeSet<Pid>> {

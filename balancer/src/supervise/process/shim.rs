@@ -1,7 +1,7 @@
 //! The small program between us and a worker: it makes its own process ready, then becomes the worker.
 //!
-//! Decides nothing; does what can only be done inside the new process (tie its life to ours, change user, change
-//! directory) without code between fork and exec, which would need `unsafe`. Called by `main` when our own program is
+//! Decides nothing; does what can only be done inside the new process (tie its life to ours, leave behind what we were started with,
+//! change user, change directory) without code between fork and exec, which would need `unsafe`. Called by `main` when our own program is
 //! started as `balancer __exec …`, which `spawn` does. Never returns when all goes well.
 
 use std::ffi::OsString;
@@ -17,6 +17,7 @@ use rustix::thread::clear_ambient_capability_set;
 
 use super::account::Account;
 use super::guard::stand_guard;
+use super::inherited::{close_strays, limit_descriptors, stop_ignoring};
 use super::{GUARD_OPTION, SHIM_COMMAND};
 use crate::config::Identity;
 
@@ -27,6 +28,8 @@ pub(super) struct Order {
     pub(super) parent: u32,
     /// The account to become.
     pub(super) identity: Identity,
+    /// The soft limit of descriptors.
+    pub(super) descriptors: Option<u64>,
     /// The directory to go to, as that account.
     pub(super) directory: Option<PathBuf>,
     /// Program and its arguments.
@@ -39,8 +42,9 @@ pub(super) struct Order {
 /// 2.8.2), and one line on stderr that says why.
 pub fn exec_shim(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter().peekable();
-    if args.peek().is_some_and(|first| first == GUARD_OPTION) {
-        return stand_guard(io::stdin().lock());
+    if args.next_if(|first| first == GUARD_OPTION).is_some() {
+        let marks = args.next().unwrap_or_default();
+        return stand_guard(io::stdin().lock(), &marks.to_string_lossy());
     }
     let (code, message) = match Order::parse(args) {
         Ok(order) => order.carry_out(),
@@ -54,12 +58,16 @@ pub fn exec_shim(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Order {
     /// Reads the arguments that [`Self::to_args`] writes.
     fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let mut order = Self { parent: 0, identity: Identity::default(), directory: None, command: Vec::new() };
+        let mut order =
+            Self { parent: 0, identity: Identity::default(), descriptors: None, directory: None, command: Vec::new() };
         while let Some(option) = args.next().filter(|option| option != "--") {
             let value = args.next().ok_or_else(|| format!("{}: value missing", option.display()))?;
             let text = || value.clone().into_string().map_err(|value| format!("{}: not UTF-8", value.display()));
             match option.to_str() {
                 Some("--parent") => order.parent = text()?.parse().map_err(|_| "--parent: not a number".to_owned())?,
+                Some("--descriptors") => {
+                    order.descriptors = Some(text()?.parse().map_err(|_| "--descriptors: not a number".to_owned())?);
+                }
                 Some("--user") => order.identity.user = Some(text()?),
                 Some("--group") => order.identity.group = Some(text()?),
                 Some("--directory") => order.directory = Some(value.into()),
@@ -76,6 +84,7 @@ impl Order {
         let options = [
             ("--user", self.identity.user.as_ref().map(OsString::from)),
             ("--group", self.identity.group.as_ref().map(OsString::from)),
+            ("--descriptors", self.descriptors.map(|number| number.to_string().into())),
             ("--directory", self.directory.as_ref().map(OsString::from)),
         ];
         for (option, value) in options {
@@ -88,6 +97,10 @@ impl Order {
 
     /// Comes back with an exit code and a message when it cannot.
     fn carry_out(&self) -> (u8, String) {
+        close_strays();
+        if let Some(soft) = self.descriptors {
+            limit_descriptors(soft);
+        }
         let prepared = self
             .die_with_parent()
             .and_then(|()| Account::find(&self.identity))
@@ -103,7 +116,8 @@ impl Order {
         };
         // What we were given is ours alone (capabilities(7)). A kernel without ambient capabilities passes on none.
         let _ = clear_ambient_capability_set();
-        // Puts the signal mask and SIGPIPE, which the runtime of our language ignores, back to what a program expects.
+        // The mask is empty since the beginning of `main`.
+        stop_ignoring();
         let error = Command::new(program).args(args).exec();
         let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_EXECUTE };
         (code, format!("cannot execute {}: {error}", program.display()))
@@ -140,10 +154,17 @@ mod tests {
         let full = Order {
             parent: 12,
             identity: Identity { user: Some("www".into()), group: Some("33".into()) },
+            descriptors: Some(1_024),
             directory: Some("/srv/app".into()),
             command: args(&["/bin/sh", "--user", "--", "x"]).collect(),
         };
-        let plain = Order { parent: 1, identity: Identity::default(), directory: None, command: vec!["/a".into()] };
+        let plain = Order {
+            parent: 1,
+            identity: Identity::default(),
+            descriptors: None,
+            directory: None,
+            command: vec!["/a".into()],
+        };
         for order in [full, plain] {
             let mut written = order.to_args().into_iter();
             assert_eq!(written.next().unwrap(), SHIM_COMMAND);

@@ -9,17 +9,19 @@ use std::fmt;
 use std::io;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::Signal;
 use nix::unistd::{Pid, User};
 use rand::Rng;
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::account::Account;
 use super::environment::{self, EnvFileError, Place};
 use super::guard::Guarded;
+use super::kin::{self, Kin, Mark};
 use super::program::{ProgramError, find_program};
 use super::reap::Registered;
 use super::shim::Order;
@@ -42,6 +44,7 @@ pub(in crate::supervise) struct Blueprint {
 #[derive(Debug)]
 pub(in crate::supervise) struct Process {
     group: Pid,
+    kin: Kin,
     reservation: Reservation,
     started: Instant,
     capture: Option<Capture>,
@@ -82,13 +85,16 @@ impl Blueprint {
         (index, count): (usize, usize),
         rng: &mut impl Rng,
     ) -> Result<(Process, Offspring), SpawnError> {
+        self.surroundings.here.return_to();
         let account = Account::find(&workers.identity).map_err(SpawnError::Account)?;
         let reservation = self.reserve(workers, (index, count), &account, rng)?;
         let address = reservation.address();
         let place = Place { pool: &self.pool, index, address: &address };
-        let variables = environment::variables(workers, place, std::env::vars_os(), account_variables(account))
+        let mut variables = environment::variables(workers, place, std::env::vars_os(), account_variables(account))
             .map_err(SpawnError::EnvFile)?;
-        let order = order(workers, place, variables.get(OsStr::new("PATH")))?;
+        let mark = Mark::new(&format!("{}.{index}", self.pool));
+        variables.insert(kin::VARIABLE.into(), mark.value().into());
+        let order = self.order(workers, place, variables.get(OsStr::new("PATH")))?;
 
         let line_seen = Arc::new(Notify::new());
         let lines = self.lines(workers, index, &line_seen);
@@ -112,6 +118,7 @@ impl Blueprint {
         let capture = Capture::start(child.stdout.take(), child.stderr.take(), &lines);
         let process = Process {
             group,
+            kin: Kin::new(group, mark),
             reservation,
             started: Instant::now(),
             capture: Some(capture),
@@ -156,19 +163,20 @@ impl Blueprint {
         };
         Lines { to, awaited }
     }
-}
 
-fn order(workers: &Workers, place: Place<'_>, search_path: Option<&OsString>) -> Result<Order, SpawnError> {
-    let mut command = workers.command.iter().map(|argument| environment::fill_in(argument, place));
-    let program = command.next().unwrap_or_default();
-    let directory = workers.directory.as_deref();
-    let program = find_program(&program, directory, search_path.map(AsRef::as_ref)).map_err(SpawnError::Program)?;
-    Ok(Order {
-        parent: std::process::id(),
-        identity: workers.identity.clone(),
-        directory: workers.directory.clone(),
-        command: std::iter::once(program.into_os_string()).chain(command.map(OsString::from)).collect(),
-    })
+    fn order(&self, workers: &Workers, place: Place<'_>, search_path: Option<&OsString>) -> Result<Order, SpawnError> {
+        let mut command = workers.command.iter().map(|argument| environment::fill_in(argument, place));
+        let program = command.next().unwrap_or_default();
+        let directory = workers.directory.as_deref();
+        let program = find_program(&program, directory, search_path.map(AsRef::as_ref)).map_err(SpawnError::Program)?;
+        Ok(Order {
+            parent: std::process::id(),
+            identity: workers.identity.clone(),
+            descriptors: self.surroundings.descriptors,
+            directory: workers.directory.clone(),
+            command: std::iter::once(program.into_os_string()).chain(command.map(OsString::from)).collect(),
+        })
+    }
 }
 
 impl Process {
@@ -197,10 +205,19 @@ impl Process {
         Arc::clone(&self.line_seen)
     }
 
-    /// Sends a signal to its process group.
+    /// Sends a signal to its process group, and to whoever has left that.
     pub(in crate::supervise) fn signal(&self, signal: Signal) {
-        // It fails when nothing of the group is left, which is then what was wanted.
-        let _ = killpg(self.group, signal);
+        self.kin.signal(signal);
+    }
+
+    /// All its processes.
+    pub(in crate::supervise) fn kin(&self) -> &Kin {
+        &self.kin
+    }
+
+    /// Whether it has printed nothing yet that we could see.
+    pub(in crate::supervise) fn is_silent(&self) -> bool {
+        self.capture.as_ref().is_some_and(|capture| capture.last_lines().is_empty())
     }
 
     /// Hands over the readers of its output.
@@ -208,12 +225,23 @@ impl Process {
         self.capture.take()
     }
 
-    /// Once the process has ended: kills what it left behind in its group, which may hold the port and the pipes.
+    /// Once the process has ended: kills what it left behind, which may hold the port and the pipes. The rest is to be awaited
+    /// elsewhere: who forks at this very moment is found by another look.
     ///
     /// The number of the group cannot mean another one yet: the kernel gives pids in turn, and this happens at once.
-    pub(in crate::supervise) fn sweep(mut self) {
+    pub(in crate::supervise) fn sweep(mut self) -> impl Future<Output = ()> + Send + 'static {
         self.signal(Signal::SIGKILL);
         self.swept = true;
+        let kin = self.kin.clone();
+        async move {
+            for _ in 0..LOOKS_MAX {
+                if !kin.is_alive() {
+                    return;
+                }
+                sleep(LOOK_AGAIN).await;
+                kin.signal(Signal::SIGKILL);
+            }
+        }
     }
 }
 
@@ -250,6 +278,10 @@ fn account_variables(account: Account) -> Vec<(&'static str, OsString)> {
     let Some((_, Some(User { name, dir, .. }))) = account.user else { return Vec::new() };
     vec![("HOME", dir.into()), ("USER", name.clone().into()), ("LOGNAME", name.into())]
 }
+
+/// A process that KILL does not end hangs inside the kernel; after five seconds it is left alone.
+const LOOKS_MAX: u32 = 250;
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! The supervisor's record of one worker.
 
 use std::collections::BTreeMap;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -243,13 +244,29 @@ impl WorkerHandle {
         }
     }
 
-    /// Ends the run: nothing of it is waited for, and nothing of its group is left.
-    pub(super) fn sweep(&mut self) {
+    /// Whether it was told to end, and its first process did, a wrapper perhaps, but others of it go on.
+    pub(super) fn is_outlived(&self) -> bool {
+        let process = self.process.as_ref().filter(|_| self.life.state() == State::Stopping);
+        process.is_some_and(|process| process.kin().is_alive())
+    }
+
+    /// Reports that end again when there are no others any more; meanwhile its time to stop runs on.
+    pub(super) fn await_kin(&mut self, status: Option<ExitStatus>) {
+        let Some(kin) = self.process.as_ref().map(|process| process.kin().clone()) else { return };
+        let (id, run, outbox) = (self.id, self.run, self.outbox.clone());
+        self.minders.spawn(async move {
+            while kin.is_alive() {
+                sleep(KIN_EVERY).await;
+            }
+            let _ = outbox.send(Message::Ended { id, run, status }).await;
+        });
+    }
+
+    /// Ends the run: nothing of it is waited for any more, and none of its processes is left once the future is done.
+    pub(super) fn sweep(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
         self.minders = JoinSet::new();
         self.timer = JoinSet::new();
-        if let Some(process) = self.process.take() {
-            process.sweep();
-        }
+        self.process.take().map(Process::sweep)
     }
 
     /// Reports `event` when `wait` is over, instead of what the last timer would have reported.
@@ -312,6 +329,8 @@ impl WorkerHandle {
     }
 }
 
+/// Between two looks whether a worker's last process has ended.
+const KIN_EVERY: Duration = Duration::from_millis(20);
 /// Position of a pool's workers among its members: behind its fixed endpoints.
 const BEHIND_FIXED_ENDPOINTS: usize = 1_000;
 /// A replacement that has lived so long beside the old worker does not end right after its start.

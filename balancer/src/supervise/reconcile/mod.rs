@@ -157,11 +157,11 @@ impl Reconciler {
                     }
                 }
             }
-            Message::Ended { id, run, status } => {
-                if let Some(at) = self.position(id, run) {
-                    self.bury(at, status);
-                }
-            }
+            Message::Ended { id, run, status } => match self.position(id, run) {
+                Some(at) if self.workers[at].is_outlived() => self.workers[at].await_kin(status),
+                Some(at) => self.bury(at, status),
+                None => {}
+            },
             Message::Command(command) if self.stopping => command.refuse(),
             Message::Command(Command::Scale(count, reply)) => self.scale(count, reply),
             Message::Command(command) => self.jobs.waiting.push_back(command),
@@ -272,7 +272,11 @@ impl Reconciler {
                     worker.signal(Signal::SIGKILL);
                     worker.set_timer(sleep(grace), Event::StopTimedOut);
                 }
-                Action::Sweep => worker.sweep(),
+                Action::Sweep => {
+                    if let Some(rest) = worker.sweep() {
+                        self.obituaries.spawn(rest);
+                    }
+                }
                 Action::Restart { after } => {
                     worker.set_timer(sleep(after), Event::BackoffOver);
                     again_in = Some(after);

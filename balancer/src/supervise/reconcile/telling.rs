@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Reconciler;
 use super::jobs::Failures;
 use super::life::Event;
+use crate::config::Ready;
 use crate::endpoint::EndpointId;
 use crate::pool::{Led, Refusal, Whom};
 use crate::supervise::event::{EventKind, WorkerEvent};
@@ -28,6 +29,7 @@ impl Reconciler {
             (State::Starting, Event::ReadyTimedOut) => {
                 let explained = match &worker.not_ready {
                     Some(why) => format!("; {why}"),
+                    None if matches!(worker.settings.ready, Ready::Line(_)) && process.is_silent() => SILENT.to_owned(),
                     None => explain(&process.address(), process.group()),
                 };
                 tracing::warn!("{name} is not ready after {lived}{explained}: stopping it");
@@ -66,6 +68,7 @@ impl Reconciler {
             ready_timeout: worker.settings.ready_timeout,
             not_ready: worker.not_ready.take(),
             hung: worker.hung,
+            left_behind: process.kin().others(),
             oom: oom == Some(true) && worker.life.state() != State::Stopping,
             oom_unknown: killed && oom.is_none() && worker.life.state() != State::Stopping,
             rss_bytes: worker.usage.rss_bytes,
@@ -171,3 +174,5 @@ fn refused(refusal: &Refusal) -> String {
 
 /// Deaths that are named in one line.
 const TOLD_MAX: usize = 10;
+const SILENT: &str =
+    "; it has printed nothing; a program may hold back what it prints into a pipe (flush it, or run it by stdbuf -oL)";

@@ -56,7 +56,8 @@ impl Balancer {
         Self::start_by(command, directory(), top, tables)
     }
 
-    fn start_by(mut command: Command, directory: PathBuf, top: &str, tables: &str) -> Self {
+    /// The same by a command that becomes the program: what stands behind is its arguments.
+    pub(crate) fn start_by(mut command: Command, directory: PathBuf, top: &str, tables: &str) -> Self {
         let mut config = top.to_owned();
         if !top.contains("listen =") {
             config.push_str("\nlisten = \"127.0.0.1:0\"");
@@ -116,6 +117,12 @@ impl Balancer {
     pub(crate) fn await_end_of_log(&self, part: &str) {
         let said = || self.stderr.lock().unwrap().contains(part).then_some(());
         eventually(|| format!("{part:?} in {}", self.stderr.lock().unwrap()), said);
+    }
+
+    /// Waits until it has said `part` so often.
+    pub(crate) fn await_stderr_count(&self, part: &str, count: usize) {
+        let said = || (self.stderr.lock().unwrap().matches(part).count() >= count).then_some(());
+        eventually(|| format!("{count} times {part:?} in {}", self.stderr.lock().unwrap()), said);
     }
 
     /// What it has said while it runs, once `part` is in it.

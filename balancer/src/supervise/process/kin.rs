@@ -1,0 +1,185 @@
+//! The processes of one run of a worker: its process group, and whoever has left that.
+//!
+//! Decides which processes belong to a run: those below its first process, its group, and orphans that carry the run's mark in
+//! their environment, which come to us as their subreaper. Called by `spawn`, and by `guard` when we are gone. Never looks at more
+//! than our own children and what is below them, so it costs what the worker has processes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use super::reap::is_registered;
+use super::tree::{children_of, stat};
+
+/// What every process of one run finds in its environment, in [`VARIABLE`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark(String);
+
+/// All processes of one run.
+#[derive(Debug, Clone)]
+pub(in crate::supervise) struct Kin {
+    leader: Pid,
+    mark: Mark,
+}
+
+/// A process, so that its number cannot be taken for another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Member {
+    pid: Pid,
+    /// In ticks since the machine's start (proc_pid_stat(5)).
+    started: u64,
+}
+
+impl Mark {
+    /// One that no other run has, of a worker called `name`.
+    pub(super) fn new(name: &str) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(format!("{}{name}/{}", *OURS, NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// The value of [`VARIABLE`].
+    pub(super) fn value(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Kin {
+    /// Of the run that began with `leader`, which leads a process group.
+    pub(super) fn new(leader: Pid, mark: Mark) -> Self {
+        Self { leader, mark }
+    }
+
+    /// Sends a signal to all of them.
+    pub(super) fn signal(&self, signal: Signal) {
+        // Found before the signal: afterwards nobody may be left who leads to them.
+        let outside = self.outside();
+        // It fails when nothing of the group is left, which is then what was wanted.
+        let _ = killpg(self.leader, signal);
+        for member in outside.into_iter().filter(|member| member.is_still_there()) {
+            let _ = kill(member.pid, signal);
+        }
+    }
+
+    /// Whether any of them lives.
+    pub(in crate::supervise) fn is_alive(&self) -> bool {
+        // Others than "no such process" mean that there is one which we may not signal.
+        killpg(self.leader, None) != Err(Errno::ESRCH) || !self.outside().is_empty()
+    }
+
+    /// How many there are besides the first process.
+    pub(in crate::supervise) fn others(&self) -> usize {
+        self.all().iter().filter(|member| member.pid != self.leader).count()
+    }
+
+    /// Those that a signal to the group does not reach.
+    fn outside(&self) -> Vec<Member> {
+        let mut all = self.all();
+        all.retain(|member| stat(member.pid).is_some_and(|stat| stat.group != self.leader.as_raw()));
+        all
+    }
+
+    fn all(&self) -> Vec<Member> {
+        let strangers = children_of(std::process::id()).into_iter().filter(|pid| !is_registered(*pid));
+        let is_ours = |pid: &Pid| {
+            stat(*pid).is_some_and(|stat| stat.group == self.leader.as_raw()) || is_marked(*pid, self.mark.value())
+        };
+        let mut found = BTreeSet::from([self.leader]);
+        let mut next: Vec<Pid> = strangers.filter(is_ours).chain([self.leader]).collect();
+        let mut members = Vec::new();
+        while let Some(pid) = next.pop() {
+            if let Some(stat) = stat(pid).filter(|stat| !stat.is_dead) {
+                members.push(Member { pid, started: stat.started });
+            }
+            next.extend(children_of(pid.as_raw().unsigned_abs()).into_iter().filter(|child| found.insert(*child)));
+        }
+        members
+    }
+}
+
+impl Member {
+    fn is_still_there(self) -> bool {
+        stat(self.pid).is_some_and(|stat| stat.started == self.started)
+    }
+}
+
+/// KILL to every process on this machine that one of the runs of `supervisor` has marked, for when that has been killed itself.
+pub(super) fn end_marked_by(supervisor: &str) {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for pid in pids.filter_map(|entry| Some(Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))) {
+        if is_marked_from(pid, supervisor) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    }
+}
+
+/// What the marks of all our runs begin with: it is told apart from that of a process that had our pid before.
+pub(super) fn our_marks() -> &'static str {
+    &OURS
+}
+
+fn is_marked(pid: Pid, value: &str) -> bool {
+    is_marked_by(pid, |found| found == value.as_bytes())
+}
+
+fn is_marked_from(pid: Pid, prefix: &str) -> bool {
+    is_marked_by(pid, |found| found.starts_with(prefix.as_bytes()))
+}
+
+fn is_marked_by(pid: Pid, test: impl Fn(&[u8]) -> bool) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let value = |entry: &[u8]| entry.strip_prefix(VARIABLE.as_bytes())?.strip_prefix(b"=").map(&test);
+    environment.split(|byte| *byte == 0).any(|entry| value(entry) == Some(true))
+}
+
+/// The variable that holds the mark.
+pub(super) const VARIABLE: &str = "BALANCER_RUN";
+
+static OURS: LazyLock<String> = LazyLock::new(|| {
+    let started = stat(Pid::this()).map_or(0, |stat| stat.started);
+    format!("{}.{started}:", std::process::id())
+});
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_below_a_worker_is_of_its_kin_whatever_its_group_and_nobody_else() {
+        let mark = Mark::new("app.1");
+        let mut leader = Command::new("sh")
+            .args(["-c", "setsid sleep 1000 & sleep 1000 & wait"])
+            .env(VARIABLE, mark.value())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut other = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let kin = Kin::new(Pid::from_raw(leader.id().cast_signed()), mark);
+        let begun = std::time::Instant::now();
+        while kin.outside().len() != 1 || kin.others() != 2 {
+            assert!(begun.elapsed().as_secs() < 10, "{:?}", kin.all());
+        }
+        kin.signal(Signal::SIGKILL);
+        leader.wait().unwrap();
+        while kin.is_alive() {
+            assert!(begun.elapsed().as_secs() < 10, "{:?}", kin.all());
+        }
+        assert!(other.try_wait().unwrap().is_none());
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
+    fn no_two_runs_have_the_same_mark() {
+        let (one, other) = (Mark::new("app.1"), Mark::new("app.1"));
+        assert_ne!(one, other);
+        assert!(one.value().starts_with(our_marks()) && other.value().starts_with(our_marks()));
+    }
+}
