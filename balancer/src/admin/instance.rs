@@ -120,9 +120,13 @@ impl Instance {
         (count(0), count(1), self.last_reload_ok.load(Ordering::Relaxed))
     }
 
-    /// Whether every pool has an endpoint that takes requests, or would if it were its turn.
+    /// Whether every pool has an endpoint that takes requests, or would if it were its turn; of those that take none, whether all
+    /// workers run.
     pub(super) fn is_ready(&self) -> bool {
         let serves = |served: &ServedPool| {
+            if let Some(supervisor) = served.supervisor.as_ref().filter(|supervisor| !supervisor.serves()) {
+                return supervisor.status().is_settled();
+            }
             served.pool.endpoints().iter().any(|endpoint| endpoint.accepts() && !endpoint.is_down())
         };
         !self.is_stopping() && self.served.load().pools.iter().all(serves)

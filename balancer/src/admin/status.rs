@@ -37,7 +37,7 @@ fn pool(served: &ServedPool, recent: Recent) -> Value {
     let endpoints = pool.endpoints();
     let workers = served.supervisor.as_ref().map(|supervisor| {
         let status = supervisor.status();
-        json!({ "count": status.count, "all": status.workers.iter().map(worker).collect::<Vec<_>>() })
+        json!({ "count": status.count, "mixed": status.mixed.as_deref(), "all": status.workers.iter().map(worker).collect::<Vec<_>>() })
     });
     let [p50, p99] = recent.quantiles;
     json!({
@@ -86,6 +86,7 @@ fn worker(worker: &WorkerStatus) -> Value {
         "restart_reasons":
             worker.restart_reasons.iter().map(|(why, count)| (why.as_str().to_owned(), json!(count))).collect::<serde_json::Map<_, _>>(),
         "being_replaced": worker.stale,
+        "finished": worker.finished,
         "last_end": worker.reason.as_deref(),
     })
 }

@@ -12,7 +12,7 @@ use crate::admin::{Action, Instance, Order, Outcome, Served, Teller, note};
 use crate::config::nearest;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
-use crate::supervise::{State, Supervisor};
+use crate::supervise::{RollError, State, Supervisor, web_sockets};
 
 /// Carries out what comes until nobody is left to order.
 ///
@@ -54,6 +54,8 @@ impl Live {
             Ok(report) => {
                 Outcome::done(format!("{pool}: {} replaced in {}", report.replaced.join(", "), took(report.took)))
             }
+            // It names the worker, and with it the pool.
+            Err(error @ RollError::Roll { .. }) => Outcome::failed(error.to_string()),
             Err(error) => Outcome::failed(format!("{pool}: {error}")),
         }
     }
@@ -203,12 +205,25 @@ pub(super) async fn told<T>(supervisor: &Supervisor, teller: &Teller, doing: imp
                 (count(|worker| worker.state == State::Ready && !worker.stale), count(|worker| worker.stale));
             teller.progress(format!("{}: {ready} ready, {old} to be replaced", status.pool));
         }
+        if let Some(text) = supervisor.status().workers.iter().find_map(waiting_for_tunnels) {
+            teller.progress(text);
+        }
         tokio::select! {
             done = &mut doing => return done,
             // An error means that the loop has ended; then the answer comes at once.
             changed = status.changed() => if changed.is_err() { return doing.await },
+            // A time that runs down is shown.
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
+}
+
+/// `app.1: draining, 1 WebSocket, told to stop in 22 s`.
+fn waiting_for_tunnels(worker: &crate::supervise::WorkerStatus) -> Option<String> {
+    let left = worker.drained_by?.checked_duration_since(std::time::Instant::now())?.as_secs_f64().ceil();
+    let is_waiting = worker.state == State::Draining && worker.tunnels > 0;
+    let tunnels = web_sockets(worker.tunnels);
+    is_waiting.then(|| format!("{}: draining, {tunnels}, told to stop in {left:.0} s", worker.name))
 }
 
 /// A time as people say it.

@@ -18,7 +18,8 @@ use crate::pool::Pool;
 use crate::probe::{Permits, Prober};
 use crate::proxy::Shared;
 use crate::supervise::{
-    Files, Guard, Here, OutputSink, Ports, Sockets, Stream, Supervisor, Surroundings, WorkerEvent, own_program,
+    Files, Guard, Here, OutputSink, Ports, Sockets, Standings, Stream, Supervisor, Surroundings, TRIAL, WorkerEvent,
+    own_program,
 };
 
 /// Everything that a reload can change, owned by whoever carries out orders one after another.
@@ -50,6 +51,7 @@ pub(super) struct Live {
     pub(super) memory: Arc<Memory>,
     pub(super) writer: Writer,
     pub(super) files: Files,
+    pub(super) standings: Standings,
     pub(super) ports: Ports,
     /// Dropped behind the workers.
     pub(super) sockets: Option<Sockets>,
@@ -127,10 +129,12 @@ impl Live {
                 note(&events, event.kind.as_str(), Some(&event.pool), Some(&event.worker), &event.text);
             }),
             files: self.files.clone(),
+            standings: self.standings.clone(),
             ports: self.ports.clone(),
             sockets: self.sockets.clone(),
             shim: own_program(),
             here: self.here.clone(),
+            trial: TRIAL,
             descriptors: self.descriptors_before,
             drain_timeout: self.drain_timeout.subscribe(),
         }

@@ -35,7 +35,7 @@ use crate::pool::Pool;
 use crate::probe::Permits;
 use crate::proxy::Shared;
 use crate::route::Table;
-use crate::supervise::{Files, Here, Ports, Reaper, Sockets, who_listens};
+use crate::supervise::{Files, Here, Ports, Reaper, Sockets, Standings, who_listens};
 pub use failure::Failure;
 use listeners::Listening;
 use live::Live;
@@ -128,6 +128,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         memory: Memory::open(&origin.name, config),
         writer: writer.clone(),
         files: Files::default(),
+        standings: Standings::default(),
         ports: Ports::default(),
         sockets,
         guard: None,

@@ -197,6 +197,7 @@ impl PoolChange {
         compare("request_timeout", &old.timeouts.request, &timeouts.request);
         compare("tunnel_idle_timeout", &old.timeouts.tunnel_idle, &timeouts.tunnel_idle);
         compare("keep_alive_timeout", &old.timeouts.keep_alive, &timeouts.keep_alive);
+        compare("tunnel_drain_timeout", &old.timeouts.tunnel_drain, &timeouts.tunnel_drain);
         compare("attempts_max", &old.attempts_max, attempts_max);
         compare("retry_budget", &old.retry_budget, retry_budget);
         compare("idle_connections_max", &old.idle_connections_max, idle_connections_max);

@@ -281,12 +281,12 @@ async fn ready(supervisor: &Supervisor, patience: Duration, teller: &Teller) -> 
     teller.progress(format!("{}: its workers start", status.borrow().pool));
     let settled = status.wait_for(|status| {
         let failed = status.workers.iter().any(|worker| worker.state == State::Backoff);
-        failed || (!status.workers.is_empty() && status.ready() >= status.count)
+        failed || status.is_settled()
     });
     // Either way it counts how many are.
     let _ = timeout(patience, settled).await.is_ok();
     let status = supervisor.status();
-    if status.ready() > 0 {
+    if status.ready() > 0 || status.is_settled() {
         return Ok(());
     }
     let reason = status.workers.iter().find_map(|worker| worker.reason.as_deref());

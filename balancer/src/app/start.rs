@@ -131,7 +131,7 @@ pub(super) async fn tend(instance: Arc<Instance>, permits: Permits, memory: Arc<
 pub(super) async fn tell_when_ready(mut pools: Vec<watch::Receiver<Status>>) {
     for pool in &mut pools {
         // The supervisor is gone only when the process stops.
-        let _ = pool.wait_for(|status| status.ready() > 0).await;
+        let _ = pool.wait_for(|status| status.ready() > 0 || status.is_settled()).await;
     }
     notify(NotifyState::Ready);
 }

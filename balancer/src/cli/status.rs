@@ -77,14 +77,24 @@ fn table(status: &Value) -> String {
             let figures = ["weight", "in_flight", "requests"].map(|key| endpoint[key].to_string());
             rows.push([vec![word(&endpoint["name"]), word(&endpoint["address"]), state], figures.to_vec()].concat());
         }
-        aligned(&mut out, &rows);
+        // A pool of programs without HTTP has processes and no endpoints.
+        if rows.len() > 1 || pool["workers"].is_null() {
+            aligned(&mut out, &rows);
+        }
         if pool["workers"].is_null() {
             continue;
+        }
+        if let Some(mixed) = pool["workers"]["mixed"].as_str() {
+            let _ = writeln!(out, "  {mixed}");
         }
         let heads = ["worker", "state", "pid", "age", "memory", "CPU", "restarts", "last end"];
         let mut rows = vec![heads.map(str::to_owned).to_vec()];
         for worker in each(&pool["workers"]["all"]) {
-            let replaced = if worker["being_replaced"] == true { ", to be replaced" } else { "" };
+            let replaced = match (&worker["being_replaced"], &worker["finished"]) {
+                (Value::Bool(true), _) => ", to be replaced",
+                (_, Value::Bool(true)) => ", not started again",
+                _ => "",
+            };
             rows.push(vec![
                 word(&worker["name"]),
                 format!("{}{replaced}", word(&worker["state"])),

@@ -12,6 +12,53 @@ use super::{Address, Host, ListenAddress};
 pub(super) fn across(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedPool]) {
     loops(findings, listen, pools);
     ports(findings, listen, pools);
+    order(findings, pools);
+    programs(findings, pools);
+}
+
+/// Who starts after whom: pools with workers, and not in a circle.
+fn order(findings: &Findings, pools: &[PlacedPool]) {
+    let after = |name: &str| {
+        let pool = pools.iter().find(|pool| pool.pool.name == name)?;
+        Some(&pool.pool.workers.as_ref()?.after)
+    };
+    for pool in pools {
+        let name = &pool.pool.name;
+        for before in after(name).into_iter().flatten() {
+            if after(before).is_none() {
+                let message = format!("pool `{name}` starts after `{before}`, which is no pool with workers");
+                findings.whole(pool.span.clone(), message, "name pools of this file that have workers".to_owned());
+            }
+        }
+        let (mut reached, mut next) = (Vec::new(), vec![name]);
+        while let Some(one) = next.pop() {
+            for before in
+                after(one).into_iter().flatten().filter(|before| !reached.contains(before)).collect::<Vec<_>>()
+            {
+                reached.push(before);
+                next.push(before);
+            }
+        }
+        if reached.contains(&name) {
+            let message = format!("pool `{name}` starts after itself");
+            findings.whole(
+                pool.span.clone(),
+                message,
+                "its `after` leads back to it: leave one of them out".to_owned(),
+            );
+        }
+    }
+}
+
+/// Programs without HTTP are no endpoints.
+fn programs(findings: &Findings, pools: &[PlacedPool]) {
+    for pool in pools.iter().filter(|pool| !pool.pool.serves()) {
+        if !pool.pool.endpoints.is_empty() {
+            let message = format!("pool `{}` has endpoints, and workers that take no requests", pool.pool.name);
+            let help = "`ready = { alive = … }` is for programs without HTTP: give them a pool of their own".to_owned();
+            findings.whole(pool.span.clone(), message, help);
+        }
+    }
 }
 
 /// No endpoint is one of our own listeners: a request to it would come back to us without end.

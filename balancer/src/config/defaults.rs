@@ -83,7 +83,7 @@ impl Default for Health {
 impl Default for Probe {
     fn default() -> Self {
         Self {
-            path: None,
+            question: None,
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(1),
             rise: 2,
@@ -118,6 +118,7 @@ impl Default for UpstreamTimeouts {
             tunnel_idle: None,
             // Below the 2 s of gunicorn and the 5 s of Node: whoever closes first must be us.
             keep_alive: Duration::from_millis(1500),
+            tunnel_drain: Duration::from_secs(5),
         }
     }
 }
@@ -142,7 +143,7 @@ impl Workers {
             env_file: None,
             env_clear: false,
             identity: Identity::default(),
-            ready: Ready::Connect,
+            ready: Ready::Answer(Question::of("/")),
             ready_timeout: Duration::from_secs(60),
             stop_signal: StopSignal::Term,
             stop_timeout: Duration::from_secs(10),
@@ -151,6 +152,9 @@ impl Workers {
             recycle: Recycle::default(),
             query_of_death: 3,
             roll_parallel: 1,
+            roll: Roll::StartFirst,
+            after: Vec::new(),
+            restart: Restart::Always,
             output: Output::Prefix,
         }
     }

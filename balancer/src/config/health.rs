@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::diagnostics::quote;
 use super::item::Item;
+use super::question::{self, Question};
 use super::raw::Section;
-use super::ready;
 use super::top::{DURATION_MAX, DURATION_MIN};
 
 /// How a pool judges its endpoints.
@@ -28,8 +28,8 @@ pub struct Health {
 /// A question asked of every endpoint again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// What is asked for with GET; without it, that a connection is accepted is enough.
-    pub path: Option<String>,
+    /// What is asked; without it, that a connection is accepted is enough.
+    pub question: Option<Question>,
     /// From one question to the next.
     pub interval: Duration,
     /// Not answered within this: failed.
@@ -89,9 +89,11 @@ fn probe(item: &Item<'_>) -> Option<Probe> {
     if let (Some(status), None) = (&status, &path) {
         status.wrong("`status` means something only with `path`", "add path = \"/health\", or leave it out");
     }
+    let (host, fields) = question::read(&mut section, path.is_some());
     section.finish();
+    let question = path.and_then(|item| question::path(&item)).map(|path| Question { path, host, fields });
     Some(Probe {
-        path: path.and_then(|item| ready::path_to_ask(&item)),
+        question,
         interval: interval.unwrap_or(default.interval),
         timeout: timeout.unwrap_or(default.timeout),
         rise: rise.unwrap_or(default.rise),

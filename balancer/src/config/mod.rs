@@ -23,6 +23,7 @@ mod load;
 mod output;
 mod policy;
 mod pool;
+mod question;
 mod queue;
 mod raw;
 mod ready;
@@ -52,12 +53,13 @@ pub use load::{LoadError, load, load_again};
 pub use output::Output;
 pub use policy::{Affinity, HashKey, Policy};
 pub use pool::{Pool, UpstreamTimeouts};
+pub use question::Question;
 pub use queue::{Buffers, Shed, Slots};
 pub use ready::Ready;
 pub use recycle::{Recycle, WarmUp};
 pub use route::{HostPattern, Route};
 pub use spool::Spool;
-pub use workers::{Backoff, StopSignal, Workers};
+pub use workers::{Backoff, Restart, Roll, StopSignal, Workers};
 
 /// The whole of a checked file.
 #[derive(Debug, Clone, PartialEq)]

@@ -52,6 +52,15 @@ pub struct UpstreamTimeouts {
     pub tunnel_idle: Option<Duration>,
     /// How long an idle upstream connection is kept for the next request.
     pub keep_alive: Duration,
+    /// How long WebSockets and other tunnels may go on when their worker is to be replaced; then it is told to stop.
+    pub tunnel_drain: Duration,
+}
+
+impl Pool {
+    /// Whether it takes requests; if not, its workers are programs without HTTP.
+    pub fn serves(&self) -> bool {
+        self.workers.as_ref().is_none_or(|workers| workers.ready.serves())
+    }
 }
 
 /// A pool and the places other tables are compared with.
@@ -159,6 +168,10 @@ fn timeouts(section: &mut Section<'_>, default: UpstreamTimeouts) -> UpstreamTim
         request: duration("request_timeout").or(default.request),
         tunnel_idle: duration("tunnel_idle_timeout").or(default.tunnel_idle),
         keep_alive: duration("keep_alive_timeout").unwrap_or(default.keep_alive),
+        tunnel_drain: section
+            .take("tunnel_drain_timeout")
+            .and_then(|item| item.duration(Duration::ZERO..=DURATION_MAX))
+            .unwrap_or(default.tunnel_drain),
     }
 }
 

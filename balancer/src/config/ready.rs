@@ -1,28 +1,45 @@
 //! `ready` of workers. Decides what readiness can be told by; called by [`super::workers`]; never asks a worker.
 
+use std::time::Duration;
+
 use super::diagnostics::quote;
 use super::item::Item;
-use super::route::path_mistake;
+use super::question::{self, Question};
+use super::top::{DURATION_MAX, DURATION_MIN};
 
 /// When a worker may take requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ready {
+    /// It answers HTTP, with whatever status; or it has accepted connections for a third of `ready_timeout` and answers none.
+    Answer(Question),
     /// It accepts a connection.
     Connect,
-    /// It answers this path with 200 to 399.
-    Path(String),
+    /// It answers this with 200 to 399.
+    Path(Question),
     /// It prints a line that contains this text.
     Line(String),
+    /// Its process has lived for so long; it takes no requests at all.
+    Alive(Duration),
+}
+
+impl Ready {
+    /// Whether a worker that is ready takes requests.
+    pub fn serves(&self) -> bool {
+        !matches!(self, Self::Alive(_))
+    }
 }
 
 /// The key `ready`.
 pub(super) fn read(item: &Item<'_>) -> Option<Ready> {
-    let choices = "{ connect = true }, { path = \"/health\" } or { line = \"Listening\" }";
+    let choices = "{ path = \"/health\" }, { host = \"app.example\" }, { line = \"Listening\" }, { connect = true } or { alive = \"1s\" }";
     let mut section = item.section("pool.NAME.workers.ready", choices)?;
-    let (connect, path, line) = (section.take("connect"), section.take("path"), section.take("line"));
-    let found = usize::from(connect.is_some()) + usize::from(path.is_some()) + usize::from(line.is_some());
-    if found == 0 {
-        section.missing(&["connect", "path", "line"], "`ready` is empty".to_owned(), &format!("write {choices}"));
+    let ways = ["connect", "path", "line", "alive"];
+    let [connect, path, line, alive] = ways.map(|key| section.take(key));
+    let found = [&connect, &path, &line, &alive].into_iter().flatten().count();
+    let asks = section.take("host").is_some() || section.take("fields").is_some();
+    let (host, fields) = question::read(&mut section, found == 0 || path.is_some());
+    if found == 0 && !asks {
+        section.missing(&ways, "`ready` is empty".to_owned(), &format!("write {choices}"));
     } else if found > 1 {
         item.wrong("`ready` can be only one thing", format!("write {choices}"));
     }
@@ -32,13 +49,14 @@ pub(super) fn read(item: &Item<'_>) -> Option<Ready> {
         item.wrong(message, help);
         None
     };
-    match (connect, path, line) {
+    let question = |path| Question { path, host, fields };
+    match (connect, path, line, alive) {
         (Some(item), ..) => match item.flag()? {
             true => Some(Ready::Connect),
             false => wrong(item, "a worker must become ready by something".to_owned(), format!("write {choices}")),
         },
-        (_, Some(item), _) => path_to_ask(&item).map(Ready::Path),
-        (_, _, Some(item)) => {
+        (_, Some(item), ..) => question::path(&item).map(|path| Ready::Path(question(path))),
+        (_, _, Some(item), _) => {
             let text = item.text("\"Listening\"")?;
             if text.trim().is_empty() || text.contains(['\n', '\r']) {
                 let help = "write a piece of one line of its output, as in \"Listening\"".to_owned();
@@ -46,19 +64,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Ready> {
             }
             Some(Ready::Line(text.to_owned()))
         }
-        _ => None,
+        (.., Some(item)) => item.duration(DURATION_MIN..=DURATION_MAX).map(Ready::Alive),
+        _ => Some(Ready::Answer(question("/".to_owned()))),
     }
-}
-
-/// The path of a question; a query may stand behind it.
-pub(super) fn path_to_ask(item: &Item<'_>) -> Option<String> {
-    let text = item.text("\"/health\"")?;
-    match path_mistake(text.split('?').next().unwrap_or_default()) {
-        Some((message, help)) => item.wrong(message, help),
-        None if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            item.wrong(format!("{} is not written as it travels", quote(text)), "percent-encode it");
-        }
-        None => return Some(text.to_owned()),
-    }
-    None
 }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::item::Item;
+use super::question::{self, Question};
 use super::raw::Section;
-use super::ready;
 use super::top::{DURATION_MAX, DURATION_MIN};
 
 /// Limits of one run of a worker; the supervisor moves each by up to a tenth at random.
@@ -24,8 +24,8 @@ pub struct Recycle {
 /// Requests a worker answers before it takes traffic, one after another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WarmUp {
-    /// Their target.
-    pub path: String,
+    /// What each asks.
+    pub question: Question,
     /// How many at most; at least 1.
     pub requests: u32,
     /// Done sooner when three in a row were answered within this time.
@@ -45,11 +45,12 @@ pub(super) fn read(section: &mut Section<'_>) -> Recycle {
 pub(super) fn warm_up(item: &Item<'_>) -> Option<WarmUp> {
     let example = "{ path = \"/\", requests = 20, settle = \"200ms\" }";
     let mut section = item.section("pool.NAME.workers.warm_up", example)?;
-    let path = section.take("path").map_or(Some("/".to_owned()), |item| ready::path_to_ask(&item));
+    let path = section.take("path").map_or(Some("/".to_owned()), |item| question::path(&item));
+    let (host, fields) = question::read(&mut section, true);
     let requests = section.take("requests").map_or(Some(REQUESTS), |item| item.integer(1..=REQUESTS_MAX));
     let settle = section.take("settle").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX));
     section.finish();
-    Some(WarmUp { path: path?, requests: requests?, settle })
+    Some(WarmUp { question: Question { path: path?, host, fields }, requests: requests?, settle })
 }
 
 const REQUESTS: u32 = 20;

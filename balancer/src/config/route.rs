@@ -28,19 +28,20 @@ pub enum HostPattern {
     Suffix(String),
 }
 
-/// Every `[[route]]`, in the order of the file; with one pool and no route, one that matches everything.
+/// Every `[[route]]`, in the order of the file; with one pool that takes requests and no route, one that matches everything.
 pub(super) fn read_all(section: &mut Section<'_>, pools: &[PlacedPool]) -> Vec<Route> {
     let names: Vec<&str> = pools.iter().map(|pool| pool.pool.name.as_str()).collect();
+    let serving: Vec<&PlacedPool> = pools.iter().filter(|pool| pool.pool.serves()).collect();
     let Some(item) = section.take("route") else {
-        if let [_, second, ..] = pools {
+        if let [_, second, ..] = serving[..] {
             let help = format!(
                 "add a [[route]] for each, as in: [[route]] host = \"example.com\" pool = \"{}\"",
                 second.pool.name
             );
-            let message = format!("there are {} pools and no route", pools.len());
+            let message = format!("there are {} pools and no route", serving.len());
             section.findings.whole(second.span.clone(), message, help);
         }
-        return names.first().map(|name| Route::all(*name)).into_iter().collect();
+        return serving.first().map(|pool| Route::all(&pool.pool.name)).into_iter().collect();
     };
     if !item.holds_tables() || item.is_table() {
         item.wrong("`route` must be a list of tables", "write [[route]], with double brackets");
@@ -49,6 +50,10 @@ pub(super) fn read_all(section: &mut Section<'_>, pools: &[PlacedPool]) -> Vec<R
     let mut routes: Vec<Route> = Vec::new();
     for item in item.list("[[route]]").unwrap_or_default() {
         let Some(route) = read(&item, &names) else { continue };
+        if !serving.iter().any(|pool| pool.pool.name == route.pool) && names.contains(&&*route.pool) {
+            let message = format!("pool {} takes no requests", quote(&route.pool));
+            item.wrong(message, "its workers say `ready = { alive = … }`, which is for programs without HTTP");
+        }
         if routes.iter().any(|known| (&known.host, &known.path) == (&route.host, &route.path)) {
             item.wrong(
                 "an earlier route has the same host and path",

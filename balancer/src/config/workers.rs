@@ -51,8 +51,34 @@ pub struct Workers {
     pub query_of_death: u32,
     /// How many are replaced at once in a roll; at least 1.
     pub roll_parallel: usize,
+    /// Which of a worker and its replacement goes first.
+    pub roll: Roll,
+    /// Pools whose workers are ready before these are started.
+    pub after: Vec<String>,
+    /// Whether one that ended by itself is started again.
+    pub restart: Restart,
     /// Where its output goes.
     pub output: Output,
+}
+
+/// Which of a worker and its replacement goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roll {
+    /// The new one is ready before the old one is stopped: for a while there are two.
+    StartFirst,
+    /// The old one has ended before the new one is started: there are never two of them.
+    StopFirst,
+}
+
+/// Whether a worker that ended by itself is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// However it ended.
+    Always,
+    /// Unless its exit code was 0.
+    OnFailure,
+    /// Not at all.
+    Never,
 }
 
 /// Signal of a polite stop.
@@ -112,6 +138,11 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
     let stop_timeout = section.take("stop_timeout").and_then(|item| item.duration(Duration::ZERO..=DURATION_MAX));
     let backoff = section.take("backoff").and_then(|item| backoff(&item, &default.backoff));
     let roll_parallel = section.take("roll_parallel").and_then(|item| item.integer(1..=COUNT_MAX));
+    let roll = section
+        .take("roll")
+        .and_then(|item| item.choice(&[("start_first", Roll::StartFirst), ("stop_first", Roll::StopFirst)]));
+    let after = section.take("after").and_then(|item| after(&item));
+    let restart = section.take("restart").and_then(|item| item.choice(RESTARTS));
     let warm_up = section.take("warm_up").and_then(|item| recycle::warm_up(&item));
     let recycle = recycle::read(&mut section);
     let query_of_death = section.take("query_of_death").and_then(|item| item.integer(0..=DEATHS_MAX));
@@ -133,6 +164,9 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
         stop_timeout: stop_timeout.unwrap_or(default.stop_timeout),
         backoff: backoff.unwrap_or(default.backoff),
         roll_parallel: roll_parallel.unwrap_or(default.roll_parallel),
+        roll: roll.unwrap_or(default.roll),
+        after: after.unwrap_or_default(),
+        restart: restart.unwrap_or(default.restart),
         warm_up,
         recycle,
         query_of_death: query_of_death.unwrap_or(default.query_of_death),
@@ -226,6 +260,19 @@ fn env(item: Item<'_>, socket: bool) -> Option<BTreeMap<String, String>> {
     Some(env)
 }
 
+/// Names of pools; that they are there is judged with all tables read.
+fn after(item: &Item<'_>) -> Option<Vec<String>> {
+    let mut pools: Vec<String> = Vec::new();
+    for item in item.list("[\"db\"]")? {
+        let name = item.text("the name of a pool")?;
+        if pools.iter().any(|known| known == name) {
+            item.wrong(format!("{} is named twice", quote(name)), "leave one of them out");
+        }
+        pools.push(name.to_owned());
+    }
+    Some(pools)
+}
+
 fn stop_signal(item: &Item<'_>) -> Option<StopSignal> {
     match item.as_text().map(|text| (text, text.to_ascii_uppercase())) {
         Some((text, upper)) if matches!(upper.trim_start_matches("SIG"), "KILL" | "STOP") => {
@@ -265,6 +312,10 @@ const COUNT_MAX: usize = 4096;
 
 /// More deaths than that in a minute are no protection.
 const DEATHS_MAX: u32 = 100;
+
+/// When a worker that ended by itself is started again.
+const RESTARTS: &[(&str, Restart)] =
+    &[("always", Restart::Always), ("on_failure", Restart::OnFailure), ("never", Restart::Never)];
 
 /// Signals a worker may take as a polite stop.
 const SIGNALS: &[(&str, StopSignal)] = &[

@@ -42,6 +42,8 @@ pub struct Endpoint {
     in_flight: AtomicUsize,
     requests: AtomicU64,
     connections: AtomicUsize,
+    /// Of those in flight.
+    tunnels: AtomicUsize,
     drained: Notify,
     verdict: Verdict,
     idle_time: IdleTime,
@@ -98,6 +100,7 @@ impl Endpoint {
             in_flight: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             connections: AtomicUsize::new(0),
+            tunnels: AtomicUsize::new(0),
             drained: Notify::new(),
             verdict: Verdict::new(),
             idle_time: IdleTime::default(),
@@ -136,6 +139,7 @@ impl Endpoint {
     /// A probe was answered, or not, and why.
     pub fn probed(&self, answer: Result<(), &dyn Display>) {
         match answer {
+            _ if self.is_retired() => {}
             Ok(()) => self.verdict.step(&self.name, Event::ProbeOk, &""),
             Err(why) => self.verdict.step(&self.name, Event::ProbeFailed, why),
         }
@@ -214,6 +218,11 @@ impl Endpoint {
         self.drained.notify_waiters();
     }
 
+    /// Whether it takes no request any more, for ever: what becomes of those that it has says nothing to anybody.
+    fn is_retired(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) & DRAINING != 0
+    }
+
     /// Whether an operator holds it.
     pub fn is_held(&self) -> bool {
         self.closed.load(Ordering::SeqCst) & HELD != 0
@@ -224,6 +233,23 @@ impl Endpoint {
         if self.in_flight() == 0 {
             self.drained.notify_waiters();
         }
+    }
+
+    /// One of the requests in flight has become a tunnel, until the guard is dropped.
+    pub fn begin_tunnel(self: &Arc<Self>) -> Tunnel {
+        self.tunnels.fetch_add(1, Ordering::SeqCst);
+        self.drained.notify_waiters();
+        Tunnel(Arc::clone(self))
+    }
+
+    /// Requests in flight that have become tunnels.
+    pub fn tunnels(&self) -> usize {
+        self.tunnels.load(Ordering::SeqCst)
+    }
+
+    /// Returns when the endpoint drains and nothing but tunnels is in flight.
+    pub async fn drained_but_for_tunnels(&self) {
+        self.until(|| !self.accepts() && self.in_flight() <= self.tunnels()).await;
     }
 
     /// Returns when the endpoint drains and nothing is in flight.
@@ -328,7 +354,7 @@ impl InFlight {
 
     /// The request failed, and it is the endpoint's fault.
     pub fn failed(&mut self, why: &dyn Display) {
-        if !std::mem::replace(&mut self.judged, true) {
+        if !std::mem::replace(&mut self.judged, true) && !self.endpoint.is_retired() {
             self.endpoint.verdict.step(&self.endpoint.name, Event::Failed(self.claimed), why);
         }
     }
@@ -354,6 +380,16 @@ impl InFlight {
     }
 }
 
+/// A tunnel at an endpoint.
+#[derive(Debug)]
+pub struct Tunnel(Arc<Endpoint>);
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.0.tunnels.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         if let (Some(ledger), Some(entry)) = (&self.endpoint.ledger, self.entry) {
@@ -363,7 +399,7 @@ impl Drop for InFlight {
             self.endpoint.verdict.step(&self.endpoint.name, Event::Abandoned(self.claimed), &"");
         }
         let before = self.endpoint.in_flight.fetch_sub(1, Ordering::SeqCst);
-        if before == 1 && !self.endpoint.accepts() {
+        if before - 1 <= self.endpoint.tunnels() && !self.endpoint.accepts() {
             self.endpoint.drained.notify_waiters();
         }
     }
@@ -403,6 +439,24 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_retired_is_not_judged_any_more() {
+        let pool: Arc<str> = "app".into();
+        let rules = config::Health { eject_after: 1, ..config::Health::default() };
+        for retired in [false, true] {
+            let endpoint = endpoint();
+            endpoint.judged_by(&pool, &rules);
+            let mut places = [endpoint.claim().unwrap(), endpoint.claim().unwrap()];
+            if retired {
+                endpoint.drain();
+            }
+            places[0].failed(&"reset");
+            endpoint.probed(Err(&"silent"));
+            assert_eq!(endpoint.is_out(), !retired);
+            assert_eq!(endpoint.is_down(), !retired);
+        }
+    }
+
+    #[test]
     fn a_held_endpoint_comes_back_unless_it_drains_too() {
         let endpoint = endpoint();
         endpoint.hold();
@@ -414,6 +468,23 @@ mod tests {
         endpoint.release();
         assert!(endpoint.claim().is_none());
         assert_eq!(endpoint.claims(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_is_no_request_that_a_drain_waits_for_but_is_in_flight() {
+        let endpoint = endpoint();
+        let [request, upgraded] = [endpoint.claim().unwrap(), endpoint.claim().unwrap()];
+        let tunnel = endpoint.begin_tunnel();
+        endpoint.drain();
+        let mut requests = tokio_test_pending(endpoint.drained_but_for_tunnels());
+        assert!(requests.poll_once().await);
+        drop(request);
+        requests.finish().await;
+        let mut all = tokio_test_pending(endpoint.drained());
+        assert!(all.poll_once().await);
+        drop(tunnel);
+        drop(upgraded);
+        all.finish().await;
     }
 
     #[tokio::test]

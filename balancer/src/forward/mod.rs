@@ -272,6 +272,7 @@ impl Forwarder {
 }
 
 async fn tunnel(exchange: &mut Exchange<'_>, upstream: Box<Upstream>, place: Place, idle_timeout: Option<Duration>) {
+    let _tunnel = place.endpoint().begin_tunnel();
     let (mut socket, read, connected) = upstream.into_socket();
     if let Err(fault) = tunnel::relay(exchange, &mut socket, read, idle_timeout).await {
         exchange.record.failed(fault.reason());

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::{Buffer, Outbox, Socket, connect, timeout};
-use crate::config::Address;
+use crate::config::{Address, Question};
 use crate::http1::{BodyDecoder, Fields, ResponseHead, Search};
 
 /// What was answered, of which the rest may still be under way.
@@ -18,19 +18,31 @@ pub struct Answer {
     body: BodyDecoder,
 }
 
-/// What a plain GET of `path` is answered.
+/// What a question is answered.
 ///
 /// # Errors
 /// Those of [`connect`] and of the connection, and an answer that is not HTTP/1.
-pub async fn get(address: &Address, path: &str) -> io::Result<Answer> {
-    let mut socket = connect(address).await?;
-    let host = match address {
-        Address::Tcp { .. } => address.to_string(),
-        Address::Unix(_) => "localhost".to_owned(),
+pub async fn get(address: &Address, question: &Question) -> io::Result<Answer> {
+    let socket = connect(address).await?;
+    get_over(socket, address, question).await
+}
+
+/// The same over a connection that is there.
+///
+/// # Errors
+/// Those of the connection, and an answer that is not HTTP/1.
+pub async fn get_over(mut socket: Socket, address: &Address, question: &Question) -> io::Result<Answer> {
+    let host = match (&question.host, address) {
+        (Some(host), _) => host.clone(),
+        (None, Address::Tcp { .. }) => address.to_string(),
+        (None, Address::Unix(_)) => "localhost".to_owned(),
     };
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: balancer\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    );
+    let path = &question.path;
+    let fields: String = question.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let named = |name: &str| question.fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    let agent = if named("user-agent") { "" } else { "User-Agent: balancer\r\n" };
+    let accept = if named("accept") { "" } else { "Accept: */*\r\n" };
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{agent}{accept}{fields}Connection: close\r\n\r\n");
     let mut out = Outbox::default();
     out.end().extend_from_slice(request.as_bytes());
     while !out.is_empty() {

@@ -12,7 +12,7 @@ mod peer;
 mod socket;
 mod timer;
 
-pub use ask::{Answer, get};
+pub use ask::{Answer, get, get_over};
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
 pub use peer::Peer;

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::Rng;
 
@@ -53,6 +54,11 @@ impl Members {
             Picker::new(&config.policy, part.cloned().collect())
         };
         Self { config: Arc::clone(config), fixed, first: part(false), backup: part(true), positions }
+    }
+
+    /// How long tunnels may go on.
+    pub(super) fn tunnel_drain(&self) -> Duration {
+        self.config.timeouts.tunnel_drain
     }
 
     /// The same with one more.

@@ -28,7 +28,7 @@ mod yielding;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rand::Rng;
@@ -293,6 +293,11 @@ impl Pool {
     /// Requests it was asked to serve, ever.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// How long tunnels may go on when their worker is to be replaced, as the latest successor has it.
+    pub fn tunnel_drain(&self) -> Duration {
+        self.members.load().tunnel_drain()
     }
 
     /// The endpoints of this moment, in order.

@@ -102,9 +102,9 @@ async fn ask_for_ever(pool: Arc<Pool>, endpoint: Arc<Endpoint>, probe: Arc<confi
 /// One question; the rest of a good answer is still to be read.
 async fn ask(endpoint: &Endpoint, probe: &config::Probe) -> Result<Option<Answer>, Failure> {
     let asked = async {
-        match &probe.path {
+        match &probe.question {
             None => connect(endpoint.address()).await.map(|_| None),
-            Some(path) => get(endpoint.address(), path).await.map(Some),
+            Some(question) => get(endpoint.address(), question).await.map(Some),
         }
     };
     match timeout(probe.timeout, asked).await {

@@ -44,15 +44,27 @@ pub struct Reconfigured {
 /// Why workers were not replaced, or are not as many as wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RollError {
-    /// A new worker failed. In a roll the old one serves on, and so do all whose turn had not come; in scaling it is tried
-    /// again and again.
+    /// A further worker failed, and is tried again and again; or there is no place for workers' sockets.
     Worker {
         /// A sentence: which one, and how it ended or why it could not be started.
         reason: String,
         /// What it printed last, oldest first.
         last_lines: Vec<String>,
+    },
+    /// A new worker failed, and so did the roll. All whose turn had not come serve on.
+    Roll {
+        /// `app.2`.
+        worker: Arc<str>,
+        /// `died after 2.2 s (exit code 3)`.
+        how: String,
+        /// What it printed last, oldest first.
+        last_lines: Vec<String>,
+        /// Whether the one that it was to replace serves on; if not, there is none and another is started.
+        old_stays: bool,
         /// Workers that had been replaced by then; they stay.
         replaced: Vec<Arc<str>>,
+        /// How many were to be replaced.
+        of: usize,
     },
     /// Another command has changed what is wanted.
     Superseded,
@@ -126,6 +138,9 @@ impl Changes {
             ("hang_timeout", old.recycle.hang_timeout != new.recycle.hang_timeout),
             ("query_of_death", old.query_of_death != new.query_of_death),
             ("roll_parallel", old.roll_parallel != new.roll_parallel),
+            ("roll", old.roll != new.roll),
+            ("after", old.after != new.after),
+            ("restart", old.restart != new.restart),
             ("output", old.output != new.output),
         ]);
         Self { replace, apply, count: (old.count != new.count).then_some((old.count, new.count)) }
@@ -140,20 +155,26 @@ impl Changes {
 impl fmt::Display for RollError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Worker { reason, last_lines, replaced } => {
+            Self::Worker { reason, last_lines } => {
                 f.write_str(reason)?;
-                if !replaced.is_empty() {
-                    write!(f, "; replaced before that: {}", replaced.join(", "))?;
-                }
-                if !last_lines.is_empty() {
-                    f.write_str("; its last lines:")?;
-                }
-                last_lines.iter().try_for_each(|line| write!(f, "\n    {line}"))
+                show(last_lines, f)
+            }
+            Self::Roll { worker, how, last_lines, old_stays, replaced, of } => {
+                let what_is_left = if *old_stays { "the old one stays" } else { "no old one is left" };
+                write!(f, "{worker}: the new one {how}; {what_is_left}, {} of {of} replaced", replaced.len())?;
+                show(last_lines, f)
             }
             Self::Superseded => f.write_str("another command has changed what is wanted"),
             Self::Stopping => f.write_str("all workers are being stopped"),
         }
     }
+}
+
+fn show(last_lines: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if !last_lines.is_empty() {
+        f.write_str("; its last lines:")?;
+    }
+    last_lines.iter().try_for_each(|line| write!(f, "\n    {line}"))
 }
 
 impl std::error::Error for RollError {}
@@ -175,7 +196,7 @@ impl fmt::Display for ReconfigureError {
         match (&self.error, &done.scaled, self.wanted) {
             (_, _, Some(wanted)) => write!(f, ", but not all {wanted} are there yet")?,
             (_, Some(scaled), _) => write!(f, ", but {} now", scaled.to)?,
-            (RollError::Worker { replaced, .. }, ..) if !replaced.is_empty() => {
+            (RollError::Roll { replaced, .. }, ..) if !replaced.is_empty() => {
                 f.write_str(", but for those that were replaced already")?;
             }
             _ => {}
@@ -196,30 +217,40 @@ mod tests {
 
     #[test]
     fn an_error_says_how_the_workers_are() {
-        let failed = |replaced: &[&str]| RollError::Worker {
-            reason: "app.3 died".into(),
+        let failed = |replaced: &[&str]| RollError::Roll {
+            worker: "app.3".into(),
+            how: "died after 2.2 s (exit code 3)".into(),
             last_lines: Vec::new(),
+            old_stays: true,
             replaced: replaced.iter().map(|name| (*name).into()).collect(),
+            of: 3,
         };
+        let further = RollError::Worker { reason: "app.3 died".into(), last_lines: Vec::new() };
         let scaled = Some(ScaleReport { from: 3, to: 2, took: Duration::ZERO });
         let rolled = Some(RollReport { replaced: Vec::new(), took: Duration::ZERO });
         let nothing = Reconfigured::default;
         for (done, wanted, error, text) in [
-            (nothing(), None, failed(&[]), "are as they were: app.3 died"),
-            (Reconfigured { scaled, ..nothing() }, None, failed(&[]), "are as they were, but 2 now: app.3 died"),
+            (
+                nothing(),
+                None,
+                failed(&[]),
+                "are as they were: app.3: the new one died after 2.2 s (exit code 3); the old one stays, 0 of 3 replaced",
+            ),
+            (Reconfigured { scaled, ..nothing() }, None, further.clone(), "are as they were, but 2 now: app.3 died"),
             (
                 nothing(),
                 None,
                 failed(&["app.1"]),
-                "are as they were, but for those that were replaced already: app.3 died; replaced before that: app.1",
+                "are as they were, but for those that were replaced already: app.3: the new one died after 2.2 s (exit code 3); the \
+                 old one stays, 1 of 3 replaced",
             ),
             (
                 Reconfigured { rolled, ..nothing() },
                 Some(3),
-                failed(&[]),
+                further.clone(),
                 "have their new settings, but not all 3 are there yet: app.3 died",
             ),
-            (nothing(), Some(3), failed(&[]), "are as they were, but not all 3 are there yet: app.3 died"),
+            (nothing(), Some(3), further, "are as they were, but not all 3 are there yet: app.3 died"),
         ] {
             assert_eq!(ReconfigureError { done, wanted, error }.to_string(), text);
         }

@@ -25,6 +25,8 @@ pub struct WorkerEvent {
 /// Kinds of events: a closed set, for filters and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum EventKind {
+    /// Its pool's workers are started after those of others.
+    Waits,
     /// Its process was started.
     Started,
     /// It could not be started.
@@ -41,6 +43,8 @@ pub enum EventKind {
     Replaced,
     /// A roll has replaced all workers.
     Rolled,
+    /// A roll goes on though a replacement has died.
+    RollGoesOn,
     /// A roll was given up.
     RollFailed,
     /// The number of workers was changed.
@@ -57,6 +61,7 @@ impl EventKind {
     /// Its name in answers and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Waits => "waits",
             Self::Started => "started",
             Self::NotStarted => "not_started",
             Self::Ready => "ready",
@@ -65,6 +70,7 @@ impl EventKind {
             Self::Stopped => "stopped",
             Self::Replaced => "replaced",
             Self::Rolled => "rolled",
+            Self::RollGoesOn => "roll_goes_on",
             Self::RollFailed => "roll_failed",
             Self::Scaled => "scaled",
             Self::Recycled => "recycled",

@@ -18,6 +18,7 @@ mod ready;
 mod reconcile;
 mod reservation;
 mod socket;
+mod standing;
 mod state;
 mod status;
 mod unready;
@@ -38,12 +39,14 @@ pub use clash::who_listens;
 pub use command::{Changes, ReconfigureError, Reconfigured, RollError, RollReport, ScaleReport};
 pub use event::{EventKind, EventSink, WorkerEvent};
 pub use files::Files;
+pub use obituary::web_sockets;
 pub use output::{OutputSink, Stream};
 pub use port::Ports;
 pub use process::{
     Guard, Here, InterpreterError, ProgramError, Reaper, SHIM_COMMAND, exec_shim, find_program, unblock_signals,
 };
 pub use socket::{SocketError, Sockets};
+pub use standing::Standings;
 pub use state::{State, Stop};
 pub use status::{RestartReason, Status, Usage, WorkerStatus};
 
@@ -70,6 +73,8 @@ pub struct Surroundings {
     pub files: Files,
     /// Takes what happens to them.
     pub events: EventSink,
+    /// Knows how the workers of all pools stand.
+    pub standings: Standings,
     /// Knows the ports of all.
     pub ports: Ports,
     /// What [`Sockets::make`] made for all pools.
@@ -81,6 +86,8 @@ pub struct Surroundings {
     pub here: Here,
     /// The soft limit of descriptors that we were started with, and workers are.
     pub descriptors: Option<u64>,
+    /// How long a replacement is watched beside the old worker before it takes over: [`TRIAL`], except in tests.
+    pub trial: Duration,
     /// How long requests on a worker that is replaced may finish; read when a drain begins, for it may change.
     pub drain_timeout: watch::Receiver<Duration>,
 }
@@ -93,8 +100,9 @@ impl Supervisor {
     pub fn start(pool: Arc<Pool>, workers: Workers, surroundings: Surroundings) -> Self {
         let (commands, inbox) = mpsc::channel(MESSAGES_MAX);
         let name = Arc::clone(pool.name());
-        let empty = Status { pool: Arc::clone(&name), count: workers.count, workers: Vec::new() };
+        let empty = Status { pool: Arc::clone(&name), count: workers.count, mixed: None, workers: Vec::new() };
         let (publish, status) = watch::channel(empty);
+        surroundings.standings.add(Arc::clone(&name), status.clone());
         let (settle, settings) = watch::channel(Arc::new(workers));
         let blueprint = Blueprint { pool: name, surroundings };
         let reconciler = Reconciler::new(Arc::clone(&pool), blueprint, (commands.clone(), inbox), publish, settle);
@@ -161,6 +169,11 @@ impl Supervisor {
         Workers { count: self.status.borrow().count, ..settings }
     }
 
+    /// Whether its workers take requests once they are ready.
+    pub fn serves(&self) -> bool {
+        self.settings.borrow().ready.serves()
+    }
+
     /// Stops all workers at once, each by its own steps, and returns when the last has ended and been collected.
     ///
     /// May be called again while it runs, to stop faster.
@@ -178,6 +191,7 @@ impl Supervisor {
         for worker in &mut status.workers {
             let endpoint = endpoints.iter().find(|endpoint| worker.endpoint == Some(endpoint.id()));
             worker.in_flight = endpoint.map_or(0, |endpoint| endpoint.in_flight());
+            worker.tunnels = endpoint.map_or(0, |endpoint| endpoint.tunnels());
         }
         status
     }
@@ -212,5 +226,7 @@ pub fn own_program() -> PathBuf {
     PathBuf::from("/proc/self/exe")
 }
 
+/// What a new release dies of, it dies of soon: at its first request, its first timer, its first look at the database.
+pub const TRIAL: Duration = Duration::from_secs(3);
 /// News of workers and commands that wait for the loop; beyond, whoever brings more waits.
 const MESSAGES_MAX: usize = 256;

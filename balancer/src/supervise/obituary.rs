@@ -43,6 +43,10 @@ pub(super) struct Obituary {
     pub(super) oom_unknown: bool,
     /// What its process group used when that was last looked at; 0: not known.
     pub(super) rss_bytes: u64,
+    /// How long before its end that was.
+    pub(super) looked_at: Duration,
+    /// Whether it is done and not to be started again.
+    pub(super) finished: bool,
     /// Requests on it at that moment; those that its end has cut off already are not among them.
     pub(super) in_flight: usize,
     /// Those that can be named, also of those cut off, oldest first.
@@ -56,7 +60,7 @@ pub(super) struct Obituary {
 impl Obituary {
     /// Whether it ended because we told it to, to the operator's wish.
     pub(super) fn is_expected(&self) -> bool {
-        self.state == State::Stopping && !self.was_wanted && !self.hung
+        self.state == State::Stopping && !self.was_wanted && !self.hung || self.finished
     }
 
     /// Why it is started again.
@@ -66,6 +70,23 @@ impl Obituary {
             (_, false) => RestartReason::NotReady,
             (State::Stopping, true) => RestartReason::SocketGone,
             _ => RestartReason::Died,
+        }
+    }
+
+    /// What comes behind "the new one": `died after 2.2 s (exit code 3)`.
+    pub(super) fn how(&self) -> String {
+        let lived = seconds(self.lived);
+        match (self.state, self.was_ready) {
+            _ if self.hung => format!("did not answer and was stopped after {lived}"),
+            (State::Stopping, false) => match &self.not_ready {
+                Some(why) => format!("was not ready ({why})"),
+                None => format!("was not ready within {}", seconds(self.ready_timeout)),
+            },
+            (State::Stopping, true) => format!("was stopped after {lived}"),
+            _ => {
+                let oom = if self.oom { ", by the kernel, which was out of memory" } else { "" };
+                format!("died after {lived} ({}{oom})", describe_briefly(self.status))
+            }
         }
     }
 
@@ -81,6 +102,7 @@ impl Obituary {
         }
         let mut sentence = match (self.state, self.was_ready) {
             _ if self.hung => format!("{name} (pid {pid}) did not answer and was stopped: {how} after {lived}"),
+            _ if self.finished => format!("{name} (pid {pid}) has finished: {how} after {lived}"),
             _ if self.is_expected() => format!("{name} (pid {pid}) stopped: {how} after {lived}"),
             (State::Stopping, false) => {
                 let why = match &self.not_ready {
@@ -100,7 +122,8 @@ impl Obituary {
         };
         sentence.push_str(&self.named());
         if self.rss_bytes > 0 && !self.is_expected() {
-            let _ = write!(sentence, ", it used {}", megabytes(self.rss_bytes));
+            // A second is enough to take all there is.
+            let _ = write!(sentence, ", it used {} {} before", megabytes(self.rss_bytes), seconds(self.looked_at));
         }
         sentence.push_str(&self.background());
         if let Some(delay) = self.again_in {
@@ -113,7 +136,7 @@ impl Obituary {
     fn background(&self) -> String {
         let ended_well = self.status.is_some_and(|status| status.success()) && self.state != State::Stopping;
         match self.left_behind {
-            _ if !ended_well => String::new(),
+            _ if !ended_well || self.finished => String::new(),
             0 if self.was_ready => String::new(),
             0 => "; a worker has to stay in the foreground".to_owned(),
             1 => format!("; it left 1 process in the background, which is ended{FOREGROUND}"),
@@ -169,9 +192,22 @@ pub(super) fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
+/// `1 WebSocket`; other tunnels are rare.
+pub fn web_sockets(count: usize) -> String {
+    format!("{count} WebSocket{}", if count == 1 { "" } else { "s" })
+}
+
 /// `34 MB`.
 pub(super) fn megabytes(bytes: u64) -> String {
     format!("{} MB", bytes.div_ceil(1_000_000))
+}
+
+/// `exit code 3`, `signal 9, SIGKILL`.
+fn describe_briefly(status: Option<ExitStatus>) -> String {
+    match status.and_then(|status| status.signal()) {
+        Some(number) => format!("signal {number}, {}", Signal::try_from(number).map_or("real-time", Signal::as_str)),
+        None => describe(status),
+    }
 }
 
 fn describe(status: Option<ExitStatus>) -> String {
@@ -213,6 +249,8 @@ mod tests {
             oom: false,
             oom_unknown: false,
             rss_bytes: 0,
+            looked_at: Duration::from_millis(400),
+            finished: false,
             in_flight: 4,
             requests: Vec::new(),
             at: std::time::Instant::now(),
@@ -275,7 +313,7 @@ mod tests {
         assert_eq!(
             died.sentence(),
             "app.2 (pid 123) died: killed by signal 9 (SIGKILL) by the kernel, which was out of memory after 3.2 s with 1 \
-             request in flight (POST /import?x since 0.0 s, id 000000000000000000000000000000a1), it used 34 MB; starting again in 0.1 s"
+             request in flight (POST /import?x since 0.0 s, id 000000000000000000000000000000a1), it used 34 MB 0.4 s before; starting again in 0.1 s"
         );
         assert_eq!(died.restart_reason(), RestartReason::OutOfMemory);
         let many = Obituary { requests: vec![noted("/"); 12], in_flight: 30, ..obituary() };

@@ -5,17 +5,39 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::config::{Address, Ready};
-use crate::net::{connect, get};
+use crate::config::{Address, Question, Ready};
+use crate::net::{connect, get, get_over};
 
-/// Returns when the worker at `address` can serve; `line` is notified when its output has the awaited text.
-pub(super) async fn until_ready(ready: &Ready, address: &Address, line: &Notify) {
+/// What was answered last, for a message: `GET /health was answered 400`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LastAnswer(Arc<Mutex<Option<String>>>);
+
+/// How a worker has shown that it can serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// As the configuration asks.
+    AsAsked,
+    /// It accepts connections, and has for so long answered no question: that is all that is known.
+    OnlyAccepts(Duration),
+}
+
+/// Returns when the worker at `address` can serve; `line` is notified when its output has the awaited text. `patience` is for
+/// how long a worker that only accepts connections is asked for an answer.
+pub(super) async fn until_ready(
+    ready: &Ready,
+    address: &Address,
+    line: &Notify,
+    patience: Duration,
+    last: &LastAnswer,
+) -> Shown {
     let mut pause = PAUSE_MIN;
+    let (mut accepting, mut refusing): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         let attempt = async {
             match ready {
@@ -23,25 +45,72 @@ pub(super) async fn until_ready(ready: &Ready, address: &Address, line: &Notify)
                     line.notified().await;
                     Ok(true)
                 }
+                Ready::Alive(time) => {
+                    sleep(*time).await;
+                    Ok(true)
+                }
                 Ready::Connect => connect(address).await.map(|_| true),
-                Ready::Path(path) => ask(address, path).await.map(|status| (200..400).contains(&status)),
+                Ready::Path(question) => {
+                    let status = ask(address, question).await?;
+                    last.note(question, status);
+                    Ok((200..400).contains(&status))
+                }
+                Ready::Answer(question) => {
+                    let socket = connect(address).await?;
+                    accepting.get_or_insert_with(Instant::now);
+                    let answer = get_over(socket, address, question).await;
+                    if answer.is_err() {
+                        refusing.get_or_insert_with(Instant::now);
+                    }
+                    answer?.finish().await;
+                    Ok(true)
+                }
             }
         };
         // Without a limit one lost answer would use up the whole `ready_timeout`.
-        if matches!(timeout(ATTEMPT_TIMEOUT, attempt).await, Ok(Ok(true))) {
-            return;
+        let limit = match ready {
+            Ready::Line(_) | Ready::Alive(_) => Duration::MAX,
+            Ready::Answer(_) => ATTEMPT_TIMEOUT.min(patience),
+            Ready::Connect | Ready::Path(_) => ATTEMPT_TIMEOUT,
+        };
+        if matches!(timeout(limit, attempt).await, Ok(Ok(true))) {
+            return Shown::AsAsked;
+        }
+        // Who is silent may be loading; who closes, or says something else, speaks another language.
+        let refusal = REFUSAL_MAX.min(patience);
+        for (since, limit) in [(accepting, patience), (refusing, refusal)] {
+            if since.is_some_and(|since| since.elapsed() >= limit) {
+                return Shown::OnlyAccepts(limit);
+            }
         }
         sleep(pause).await;
         pause = pause.mul_f64(PAUSE_GROWTH).min(PAUSE_MAX);
     }
 }
 
-/// The status that a plain GET of `path` is answered with.
+impl LastAnswer {
+    fn note(&self, question: &Question, status: u16) {
+        let hint = match (status, &question.host) {
+            // As Django and Rails do for hosts that are not theirs.
+            (400 | 403 | 421, None) => " (an app that answers only its own host: add `host`)",
+            _ => "",
+        };
+        let text = format!("GET {} was answered {status}{hint}", question.path);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    /// It, if there was one.
+    pub(super) fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The status that `question` is answered with.
 ///
 /// # Errors
 /// See [`get`].
-pub(super) async fn ask(address: &Address, path: &str) -> io::Result<u16> {
-    let answer = get(address, path).await?;
+pub(super) async fn ask(address: &Address, question: &Question) -> io::Result<u16> {
+    let answer = get(address, question).await?;
     let status = answer.status;
     answer.finish().await;
     Ok(status)
@@ -59,6 +128,8 @@ pub(super) async fn until_gone(path: &Path) {
 
 /// Long enough for a worker that compiles at its first request.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a worker is asked that closes every connection without an answer of HTTP.
+const REFUSAL_MAX: Duration = Duration::from_secs(3);
 /// A look at a port costs little, and a worker that is replaced in a hurry is found soon after it listens.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
@@ -73,6 +144,8 @@ mod tests {
 
     use super::*;
     use crate::config::Host;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     fn at(address: std::net::SocketAddr) -> Address {
         Address::Tcp { host: Host::Ip(address.ip()), port: address.port() }
@@ -93,11 +166,42 @@ mod tests {
             }
             asked
         });
-        until_ready(&Ready::Path("/up?x".into()), &address, &Notify::new()).await;
+        let question = Question { host: Some("app.test".into()), ..Question::of("/up?x") };
+        let last = LastAnswer::default();
+        until_ready(&Ready::Path(question), &address, &Notify::new(), PATIENCE, &last).await;
+        assert_eq!(last.take().unwrap(), "GET /up?x was answered 204");
         let asked = worker.await.unwrap();
         assert_eq!(asked.len(), 4);
         assert!(asked[0].starts_with("GET /up?x HTTP/1.1\r\n"), "{}", asked[0]);
-        assert!(asked[0].contains(&format!("\r\nHost: {address}\r\n")), "{}", asked[0]);
+        assert!(asked[0].contains("\r\nHost: app.test\r\n"), "{}", asked[0]);
+    }
+
+    #[tokio::test]
+    async fn any_answer_of_http_shows_that_a_worker_serves() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = at(listener.local_addr().unwrap());
+        let worker = tokio::spawn(async move {
+            for answer in ["", "SSH-2.0-no\r\n\r\n", "HTTP/1.1 500 no\r\n\r\n"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 1024]).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let ready = Ready::Answer(Question::of("/"));
+        let shown = until_ready(&ready, &address, &Notify::new(), PATIENCE, &LastAnswer::default()).await;
+        assert_eq!(shown, Shown::AsAsked);
+        worker.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_accepts_and_never_answers_is_taken_for_ready_after_a_while() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = at(listener.local_addr().unwrap());
+        let (ready, patience) = (Ready::Answer(Question::of("/")), Duration::from_millis(300));
+        let begun = Instant::now();
+        let shown = until_ready(&ready, &address, &Notify::new(), patience, &LastAnswer::default()).await;
+        assert_eq!(shown, Shown::OnlyAccepts(patience));
+        assert!(begun.elapsed() >= patience);
     }
 
     #[tokio::test(start_paused = true)]
@@ -105,7 +209,9 @@ mod tests {
         let bound = tokio::net::TcpSocket::new_v4().unwrap();
         bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let deaf = at(bound.local_addr().unwrap());
-        let waited = timeout(Duration::from_secs(5), until_ready(&Ready::Connect, &deaf, &Notify::new())).await;
+        let last = LastAnswer::default();
+        let waited =
+            timeout(Duration::from_secs(5), until_ready(&Ready::Connect, &deaf, &Notify::new(), PATIENCE, &last)).await;
         assert!(waited.is_err());
     }
 }

@@ -15,6 +15,8 @@ pub struct Status {
     pub pool: Arc<str>,
     /// How many are wanted.
     pub count: usize,
+    /// A sentence, where a roll that was given up has left new workers beside old ones.
+    pub mixed: Option<Arc<str>>,
     /// Its workers, by index; one that is being replaced stands before its replacement.
     pub workers: Vec<WorkerStatus>,
 }
@@ -40,12 +42,18 @@ pub struct WorkerStatus {
     pub endpoint: Option<EndpointId>,
     /// Requests on it; filled in by [`super::Supervisor::status`], 0 in what is watched.
     pub in_flight: usize,
+    /// Those of them that have become tunnels; filled in like these.
+    pub tunnels: usize,
+    /// Until when these may go on, once it drains.
+    pub drained_by: Option<Instant>,
     /// What its whole process group uses, sampled once a second.
     pub usage: Usage,
     /// Whether it is being replaced, or will be when its turn comes.
     pub stale: bool,
     /// Whether it is a replacement that has not taken over yet.
     pub on_trial: bool,
+    /// Whether it has ended and is not started again, though it is still wanted: `restart` says so.
+    pub finished: bool,
     /// How often a worker of this index was started again, failed starts included, replacements not.
     pub restarts: u64,
     /// How often one was started again or replaced, by why.
@@ -57,7 +65,8 @@ pub struct WorkerStatus {
 /// What a worker's process group uses.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
-    /// Resident memory of its processes, in bytes; what they share is counted for each.
+    /// Resident memory of its processes, in bytes. Where there are several, what they share is counted once, as far as the system
+    /// lets us see it (`smaps_rollup`).
     pub rss_bytes: u64,
     /// CPU time they have used, and those of their children that have ended, in seconds.
     pub cpu_seconds: f64,
@@ -89,6 +98,15 @@ pub enum RestartReason {
 }
 
 impl Status {
+    /// Whether every worker that is wanted is ready, or has done its work: others may build on it.
+    pub fn is_settled(&self) -> bool {
+        let is_there = |index| {
+            let fits = |worker: &&WorkerStatus| worker.state == State::Ready || worker.finished;
+            self.workers.iter().filter(fits).any(|worker| worker.index == index)
+        };
+        (1..=self.count).all(is_there)
+    }
+
     /// How many may take requests.
     pub fn ready(&self) -> usize {
         self.workers.iter().filter(|worker| worker.state == State::Ready).count()

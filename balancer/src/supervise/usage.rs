@@ -1,11 +1,11 @@
 //! What a worker's whole process group uses, from `/proc`.
 //!
-//! Decides nothing. Called by `reconcile` once a second, on the control thread. Never looks at all processes more often than
-//! every few seconds: in between, at those that were known to be in a group.
+//! Decides nothing. Called by `reconcile` once a second, on the control thread. Never looks at all processes, or at what processes
+//! share, more often than every few seconds.
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,51 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use super::status::Usage;
 
-/// Of process group `group`, whose leader is the worker.
-pub(super) fn of_group(group: Pid, now: Instant) -> Usage {
-    let members = Census::members(group.as_raw(), now);
-    let stats = members.iter().filter_map(|pid| stat(*pid)).filter(|stat| stat.group == group.as_raw());
-    let (pages, ticks) = stats.fold((0, 0), |(pages, ticks), stat| (pages + stat.pages, ticks + stat.ticks));
-    Usage { rss_bytes: pages * *PAGE_BYTES, cpu_seconds: ticks as f64 / *TICKS_PER_SECOND }
+/// Reads what one worker uses, again and again.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    read: Option<Instant>,
+    /// What its processes have, shared pages counted once, as a share of the sum that counts these for each; and when that was seen.
+    shared: Option<(Instant, f64)>,
+}
+
+impl Meter {
+    /// Of process group `group`, whose leader is the worker.
+    pub(super) fn read(&mut self, group: Pid, now: Instant) -> Usage {
+        let members = Census::members(group.as_raw(), now);
+        let stats: Vec<(i32, Stat)> = members.iter().filter_map(|pid| Some((*pid, stat(*pid)?))).collect();
+        let of_group = || stats.iter().filter(|(_, stat)| stat.group == group.as_raw());
+        let ticks: u64 = of_group().map(|(_, stat)| stat.ticks).sum();
+        let resident = of_group().map(|(_, stat)| stat.pages).sum::<u64>() * *PAGE_BYTES;
+        // One process shares with others only what every process shares, the code of libraries.
+        let is_old = |(seen, _): (Instant, f64)| now.saturating_duration_since(seen) >= CENSUS_EVERY;
+        if of_group().nth(1).is_none() {
+            self.shared = None;
+        } else if self.shared.is_none_or(is_old) {
+            let bytes: Option<u64> = of_group().map(|(pid, _)| proportional(*pid)).sum();
+            self.shared = bytes.filter(|_| resident > 0).map(|bytes| (now, bytes as f64 / resident as f64));
+        }
+        self.read = Some(now);
+        let share = self.shared.map_or(1.0, |(_, share)| share);
+        Usage { rss_bytes: (resident as f64 * share) as u64, cpu_seconds: ticks as f64 / *TICKS_PER_SECOND }
+    }
+
+    /// How long ago it was read the last time.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        self.read.map_or(Duration::ZERO, |read| now.saturating_duration_since(read))
+    }
+}
+
+/// Resident memory of a process in bytes, a page that several have counted as a share of it (`Pss`, proc_pid_smaps(5)); nothing
+/// where we may not see it. The kernel looks at every page for it: milliseconds for each GB.
+fn proportional(pid: i32) -> Option<u64> {
+    let text = match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+        // It has ended meanwhile.
+        text => text.unwrap_or_default(),
+    };
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix("kB"));
+    Some(line.map_or(0, |kilobytes| kilobytes.trim().parse().unwrap_or(0)) * 1_024)
 }
 
 /// Which processes are in which group.
@@ -101,8 +140,9 @@ mod tests {
     #[test]
     fn this_process_uses_memory_and_time() {
         let group = nix::unistd::getpgrp();
-        let usage = of_group(group, Instant::now());
+        let usage = Meter::default().read(group, Instant::now());
         assert!(usage.rss_bytes > 1 << 20 || nix::unistd::getpid() != group, "{usage:?}");
+        assert!(proportional(std::process::id() as i32).is_some_and(|bytes| bytes > 1 << 20));
         let own = stat(std::process::id() as i32).unwrap();
         assert_eq!(own.group, group.as_raw());
         assert!(own.pages * *PAGE_BYTES > 1 << 20);

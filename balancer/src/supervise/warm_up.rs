@@ -15,11 +15,12 @@ use crate::config::{Address, WarmUp};
 /// # Errors
 /// A phrase: what it answered instead.
 pub(super) async fn warm_up(warm_up: &WarmUp, address: &Address) -> Result<(), String> {
-    let WarmUp { path, requests, settle } = warm_up;
+    let WarmUp { question, requests, settle } = warm_up;
+    let path = &question.path;
     let mut quick = 0;
     for _ in 0..*requests {
         let begun = Instant::now();
-        match ask(address, path).await {
+        match ask(address, question).await {
             Ok(200..400) => {}
             Ok(status) => return Err(format!("its warm-up request GET {path} was answered {status}")),
             Err(error) => return Err(format!("its warm-up request GET {path} was not answered: {error}")),
@@ -45,7 +46,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::config::Host;
+    use crate::config::{Host, Question};
 
     /// A worker that answers its requests after these times, in ms; says how many came.
     async fn asked(
@@ -71,7 +72,7 @@ mod tests {
         });
         let settle = settle.map(Duration::from_millis);
         let address = Address::Tcp { host: Host::Ip(at.ip()), port: at.port() };
-        let warm = warm_up(&WarmUp { path: "/x".into(), requests, settle }, &address).await;
+        let warm = warm_up(&WarmUp { question: Question::of("/x"), requests, settle }, &address).await;
         (worker.await.unwrap(), warm)
     }
 
@@ -87,7 +88,8 @@ mod tests {
         let (count, warm) = asked(&[], 500, 5, None).await;
         assert_eq!((count, warm), (1, Err("its warm-up request GET /x was answered 500".into())));
         let gone = Address::Unix("/nowhere/at/all".into());
-        let error = warm_up(&WarmUp { path: "/".into(), requests: 1, settle: None }, &gone).await.unwrap_err();
+        let error =
+            warm_up(&WarmUp { question: Question::of("/"), requests: 1, settle: None }, &gone).await.unwrap_err();
         assert!(error.starts_with("its warm-up request GET / was not answered: "), "{error}");
     }
 }

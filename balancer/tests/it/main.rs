@@ -13,6 +13,7 @@ mod cli_sockets;
 mod cli_workers;
 mod clients;
 mod demo;
+mod deploys;
 mod drain;
 mod early_answers;
 mod faults;

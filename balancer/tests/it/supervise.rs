@@ -13,7 +13,7 @@ use std::time::Duration;
 use balancer::config;
 use balancer::pool::Pool;
 use balancer::supervise::{
-    Files, Guard, Here, OutputSink, Ports, Reaper, State, Status, Stop, Supervisor, Surroundings,
+    Files, Guard, Here, OutputSink, Ports, Reaper, Standings, State, Status, Stop, Supervisor, Surroundings,
 };
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -36,7 +36,7 @@ async fn a_worker_is_a_member_once_it_accepts_connections() {
 
 #[tokio::test]
 async fn a_worker_is_a_member_once_it_answers_its_health_path() {
-    let ready = config::Ready::Path("/health".into());
+    let ready = config::Ready::Path(config::Question::of("/health"));
     let room = Room::start(config::Workers { ready, ..python(THIRD_ANSWER_IS_GOOD) });
     room.until_ready().await;
     let asked = room.output.until("request 3").await;
@@ -412,9 +412,11 @@ impl Room {
             events: Arc::new(|_| {}),
             files: Files::default(),
             ports: PORTS.clone(),
+            standings: Standings::default(),
             sockets: None,
             shim,
             here: Here::default(),
+            trial: Duration::from_millis(500),
             descriptors: None,
             drain_timeout: tokio::sync::watch::channel(PATIENCE).1,
         };

@@ -1134,6 +1134,8 @@ const COMMAND: &[Row] = &[
     (r#"command = ["a\u0000"]"#, &[(3, 12, r#""a\u0000""#, "`command` contains a NUL character", "leave it out")]),
 ];
 
+const READY_CHOICES: &str = r#"write { path = "/health" }, { host = "app.example" }, { line = "Listening" }, { connect = true } or { alive = "1s" }"#;
+
 const WORKERS: &[Row] = &[
     ("count = 0", &[(4, 9, "0", "`count` cannot be `0`", "write a whole number from 1 to 4096")]),
     (
@@ -1224,36 +1226,9 @@ const WORKERS: &[Row] = &[
             "write true or false, without quotation marks",
         )],
     ),
-    (
-        r#"ready = "connect""#,
-        &[(
-            4,
-            9,
-            r#""connect""#,
-            "`ready` must be a table, not a text",
-            r#"write { connect = true }, { path = "/health" } or { line = "Listening" }"#,
-        )],
-    ),
-    (
-        "ready = {}",
-        &[(
-            4,
-            9,
-            "{}",
-            "`ready` is empty",
-            r#"write { connect = true }, { path = "/health" } or { line = "Listening" }"#,
-        )],
-    ),
-    (
-        "ready = { connect = false }",
-        &[(
-            4,
-            21,
-            "false",
-            "a worker must become ready by something",
-            r#"write { connect = true }, { path = "/health" } or { line = "Listening" }"#,
-        )],
-    ),
+    (r#"ready = "connect""#, &[(4, 9, r#""connect""#, "`ready` must be a table, not a text", READY_CHOICES)]),
+    ("ready = {}", &[(4, 9, "{}", "`ready` is empty", READY_CHOICES)]),
+    ("ready = { connect = false }", &[(4, 21, "false", "a worker must become ready by something", READY_CHOICES)]),
     (
         r#"ready = { path = "health" }"#,
         &[(4, 18, r#""health""#, "`health` does not begin with `/`", r#"write "/health""#)],
@@ -1284,12 +1259,32 @@ const WORKERS: &[Row] = &[
     ),
     (
         r#"ready = { connect = true, line = "x" }"#,
+        &[(4, 9, r#"{ connect = true, line = "x" }"#, "`ready` can be only one thing", READY_CHOICES)],
+    ),
+    (
+        r#"ready = { line = "x", host = "a" }"#,
+        &[(4, 23, "host", "`host` means something only with `path`", r#"add path = "/", or leave it out"#)],
+    ),
+    (
+        r#"ready = { host = "a/b" }"#,
+        &[(4, 18, r#""a/b""#, "`a/b` cannot be a Host", r#"write a name, perhaps with a port, as in "app.example""#)],
+    ),
+    (
+        r#"ready = { path = "/", fields = { Host = "a" } }"#,
+        &[(4, 34, "Host", "`Host` is written by us", "leave it out; `host` is a key of its own")],
+    ),
+    (
+        r#"after = ["app"]"#,
+        &[(2, 7, "app", "pool `app` starts after itself", "its `after` leads back to it: leave one of them out")],
+    ),
+    (
+        r#"after = ["db"]"#,
         &[(
-            4,
-            9,
-            r#"{ connect = true, line = "x" }"#,
-            "`ready` can be only one thing",
-            r#"write { connect = true }, { path = "/health" } or { line = "Listening" }"#,
+            2,
+            7,
+            "app",
+            "pool `app` starts after `db`, which is no pool with workers",
+            "name pools of this file that have workers",
         )],
     ),
     (r#"ready = { lines = "x" }"#, &[(4, 11, "lines", "unknown key `lines`", "did you mean `line`?")]),

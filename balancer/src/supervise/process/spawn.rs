@@ -151,7 +151,7 @@ impl Blueprint {
     fn lines(&self, workers: &Workers, index: usize, line_seen: &Arc<Notify>) -> Lines {
         let awaited = match &workers.ready {
             Ready::Line(text) => Some((text.as_str().into(), Arc::clone(line_seen))),
-            Ready::Connect | Ready::Path(_) => None,
+            Ready::Answer(_) | Ready::Connect | Ready::Path(_) | Ready::Alive(_) => None,
         };
         let Surroundings { output, files, .. } = &self.surroundings;
         let name = format!("{}.{index}", self.pool);

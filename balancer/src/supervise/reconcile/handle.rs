@@ -15,15 +15,15 @@ use super::backoff::RestartDelay;
 use super::life::{Event, Life, Pause};
 use super::plan::Seen;
 use super::recycle::Limits;
-use crate::config::{Address, Workers};
+use crate::config::{Address, Ready, Workers};
 use crate::endpoint::{Endpoint, EndpointId, Noted};
 use crate::pool::Pool;
 use crate::supervise::obituary::seconds;
 use crate::supervise::process::{Offspring, Process};
-use crate::supervise::ready::{until_gone, until_ready};
+use crate::supervise::ready::{LastAnswer, Shown, until_gone, until_ready};
 use crate::supervise::state::State;
 use crate::supervise::status::{RestartReason, Usage, WorkerStatus};
-use crate::supervise::usage::of_group;
+use crate::supervise::usage::Meter;
 use crate::supervise::warm_up::warm_up;
 
 /// One worker: its life, and what the present run of it has.
@@ -43,8 +43,11 @@ pub(super) struct WorkerHandle {
     pub(super) stale: Option<RestartReason>,
     /// Whether it has been ready for long enough to be trusted.
     pub(super) proven: bool,
+    /// Counts the rolls before this run of it began; it stays where the settings have gone back to what they were before one.
+    pub(super) generation: u64,
     /// What its process group uses.
     pub(super) usage: Usage,
+    meter: Meter,
     /// What this run of it may use up.
     limits: Limits,
     /// What it has used up.
@@ -65,6 +68,8 @@ pub(super) struct WorkerHandle {
     pub(super) process: Option<Process>,
     /// Why it ended or could not be started the last time.
     pub(super) reason: Option<Arc<str>>,
+    /// Until when its tunnels may go on, once it drains.
+    drained_by: Option<Instant>,
     /// Its endpoint, once it was ready.
     endpoint: Option<Arc<Endpoint>>,
     /// Wait for this run's end and readiness.
@@ -72,6 +77,14 @@ pub(super) struct WorkerHandle {
     /// Waits for what the present state waits for; one at a time.
     timer: JoinSet<()>,
     outbox: mpsc::Sender<Message>,
+}
+
+/// What is counted for a place, whoever its worker is.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    restarts: u64,
+    reasons: BTreeMap<RestartReason, u64>,
+    last: Option<Arc<str>>,
 }
 
 impl WorkerHandle {
@@ -83,7 +96,8 @@ impl WorkerHandle {
         (on_trial, pause): (bool, Option<Pause>),
         outbox: mpsc::Sender<Message>,
     ) -> Self {
-        let life = Life::new(on_trial, settings.stop_timeout, RestartDelay::new(&settings.backoff), Instant::now());
+        let again = (RestartDelay::new(&settings.backoff), settings.restart);
+        let life = Life::new(on_trial, settings.stop_timeout, again, Instant::now());
         Self {
             name: name.into(),
             index,
@@ -96,6 +110,8 @@ impl WorkerHandle {
             stale: None,
             proven: false,
             usage: Usage::default(),
+            meter: Meter::default(),
+            generation: 0,
             limits: Limits::default(),
             over: None,
             hung: false,
@@ -106,6 +122,7 @@ impl WorkerHandle {
             run: 0,
             process: None,
             reason: None,
+            drained_by: None,
             endpoint: None,
             minders: JoinSet::new(),
             timer: JoinSet::new(),
@@ -126,6 +143,16 @@ impl WorkerHandle {
         }
     }
 
+    /// Whether it has ended and is not started again, though it is wanted.
+    pub(super) fn has_finished(&self) -> bool {
+        self.life.state() == State::Exited && !self.life.is_leaving() && self.run > 0
+    }
+
+    /// Since when what it uses is known, for how long.
+    pub(super) fn looked_at(&self) -> Duration {
+        self.meter.age(Instant::now().into_std())
+    }
+
     /// Whether it has ended for good.
     pub(super) fn is_over(&self) -> bool {
         self.life.state() == State::Exited && self.life.is_leaving()
@@ -144,10 +171,14 @@ impl WorkerHandle {
         }
     }
 
-    /// It is a worker of `old`'s place from now on and takes over what is counted there.
-    pub(super) fn follow(&mut self, old: &Self) {
-        (self.restarts, self.reason) = (old.restarts, old.reason.clone());
-        self.restart_reasons = old.restart_reasons.clone();
+    /// What its place has seen.
+    pub(super) fn past(&self) -> Past {
+        Past { restarts: self.restarts, reasons: self.restart_reasons.clone(), last: self.reason.clone() }
+    }
+
+    /// It is a worker of a place from now on that has seen this.
+    pub(super) fn follow(&mut self, past: Past) {
+        (self.restarts, self.restart_reasons, self.reason) = (past.restarts, past.reasons, past.last);
     }
 
     /// Counts that it is started again, or replaced.
@@ -165,19 +196,32 @@ impl WorkerHandle {
             let _ = outbox.send(Message::Ended { id, run, status }).await;
         });
         let (address, line_seen, outbox) = (process.address(), process.line_seen(), self.outbox.clone());
+        let (last, title) = (LastAnswer::default(), format!("{} (pid {})", self.name, process.pid()));
         let settings = Arc::clone(&self.settings);
         self.minders.spawn(async move {
             let becoming = async {
-                until_ready(&settings.ready, &address, &line_seen).await;
+                let patience = settings.ready_timeout / 3;
+                let shown = until_ready(&settings.ready, &address, &line_seen, patience, &last).await;
+                if let Shown::OnlyAccepts(time) = shown {
+                    tracing::warn!(
+                        "{title} accepts connections, and has answered no request within {}: it is taken for ready (a file that \
+                         says ready = {{ connect = true }} asks for no more)",
+                        seconds(time)
+                    );
+                }
                 match &settings.warm_up {
                     Some(requests) => warm_up(requests, &address).await,
                     None => Ok(()),
                 }
             };
-            let message = match timeout(settings.ready_timeout, becoming).await {
+            let limit = match settings.ready {
+                Ready::Alive(time) => time + settings.ready_timeout,
+                _ => settings.ready_timeout,
+            };
+            let message = match timeout(limit, becoming).await {
                 Ok(Ok(())) => Message::Worker { id, run, event: Event::BecameReady },
                 Ok(Err(why)) => Message::NotReady { id, run, why: Some(why) },
-                Err(_) => Message::NotReady { id, run, why: None },
+                Err(_) => Message::NotReady { id, run, why: last.take() },
             };
             let is_ready = matches!(message, Message::Worker { .. });
             let _ = outbox.send(message).await;
@@ -186,18 +230,23 @@ impl WorkerHandle {
                 let _ = outbox.send(Message::Worker { id, run, event: Event::SocketGone }).await;
             }
         });
-        self.endpoint = None;
+        (self.endpoint, self.drained_by) = (None, None);
         self.proven = false;
-        self.usage = Usage::default();
+        (self.usage, self.meter) = (Usage::default(), Meter::default());
         (self.limits, self.over, self.not_ready) = (limits, None, None);
         self.process = Some(process);
     }
 
     /// Its endpoint becomes a member of the pool; returns the sentence to be said, only now, for whoever reads it may send a
     /// request.
-    pub(super) fn join(&mut self, pool: &Pool) -> Option<String> {
+    pub(super) fn join(&mut self, pool: &Pool, trial: Duration) -> Option<String> {
         let process = self.process.as_ref()?;
         let address = process.address();
+        let (name, pid, lived) = (Arc::clone(&self.name), process.pid(), seconds(process.started().elapsed()));
+        self.set_timer(sleep(trial), Event::Proven);
+        if !self.settings.ready.serves() {
+            return Some(format!("{name} (pid {pid}) has run for {lived}: it is taken for ready"));
+        }
         let endpoint = Endpoint::of_worker(self.name.as_ref().to_owned(), address.clone(), self.limits.requests);
         self.endpoint = Some(Arc::clone(&endpoint));
         let (id, run, outbox, watched) = (self.id, self.run, self.outbox.clone(), Arc::clone(&endpoint));
@@ -208,14 +257,15 @@ impl WorkerHandle {
             }
         });
         pool.add(endpoint, BEHIND_FIXED_ENDPOINTS + self.index);
-        let (name, pid, lived) = (&self.name, process.pid(), seconds(process.started().elapsed()));
-        let text = format!("{name} (pid {pid}) is ready at {address} after {lived}");
-        self.set_timer(sleep(PROVEN_AFTER), Event::Proven);
-        Some(text)
+        Some(format!("{name} (pid {pid}) is ready at {address} after {lived}"))
     }
 
     /// Its endpoint takes no new request; reports when it has none, or at `until`.
-    pub(super) fn drain(&mut self, until: Instant) {
+    ///
+    /// Tunnels may go on for `tunnels` at most: whoever is told to stop says good-bye on them, and whoever is cut off does not.
+    pub(super) fn drain(&mut self, until: Instant, tunnels: Duration) {
+        let tunnels_until = until.min(Instant::now() + tunnels);
+        self.drained_by = Some(tunnels_until);
         let endpoint = self.endpoint.clone();
         if let Some(endpoint) = &endpoint {
             endpoint.drain();
@@ -223,7 +273,8 @@ impl WorkerHandle {
         let drained = async move {
             if let Some(endpoint) = endpoint {
                 // Either way it is time for the signal.
-                let _ = timeout_at(until, endpoint.drained()).await;
+                let _ = timeout_at(until, endpoint.drained_but_for_tunnels()).await;
+                let _ = timeout_at(tunnels_until, endpoint.drained()).await;
             }
         };
         self.set_timer(drained, Event::Drained);
@@ -263,7 +314,7 @@ impl WorkerHandle {
     }
 
     /// Ends the run: nothing of it is waited for any more, and none of its processes is left once the future is done.
-    pub(super) fn sweep(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+    pub(super) fn sweep(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
         self.minders = JoinSet::new();
         self.timer = JoinSet::new();
         self.process.take().map(Process::sweep)
@@ -282,7 +333,7 @@ impl WorkerHandle {
     /// Looks at what it uses, and whether that is too much.
     pub(super) fn sample(&mut self, now: Instant) {
         let Some(process) = &self.process else { return };
-        self.usage = of_group(process.group(), now.into_std());
+        self.usage = self.meter.read(process.group(), now.into_std());
         let age = now.saturating_duration_since(process.started());
         self.over = self.over.or_else(|| self.limits.exceeded(age, self.usage.rss_bytes));
     }
@@ -302,6 +353,11 @@ impl WorkerHandle {
         self.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_held())
     }
 
+    /// Those of the requests on it that have become tunnels.
+    pub(super) fn tunnels(&self) -> usize {
+        self.endpoint.as_ref().map_or(0, |endpoint| endpoint.tunnels())
+    }
+
     /// Requests on it.
     pub(super) fn in_flight(&self) -> usize {
         self.endpoint.as_ref().map_or(0, |endpoint| endpoint.in_flight())
@@ -319,9 +375,12 @@ impl WorkerHandle {
             address: self.process.as_ref().map(Process::address),
             endpoint: self.endpoint_id(),
             in_flight: 0,
+            tunnels: 0,
+            drained_by: self.drained_by.map(Instant::into_std),
             usage: self.usage,
             stale: self.stale.is_some(),
             on_trial: self.life.on_trial(),
+            finished: self.has_finished(),
             restarts: self.restarts,
             restart_reasons: self.restart_reasons.clone(),
             reason: self.reason.clone(),
@@ -333,5 +392,3 @@ impl WorkerHandle {
 const KIN_EVERY: Duration = Duration::from_millis(20);
 /// Position of a pool's workers among its members: behind its fixed endpoints.
 const BEHIND_FIXED_ENDPOINTS: usize = 1_000;
-/// A replacement that has lived so long beside the old worker does not end right after its start.
-const PROVEN_AFTER: Duration = Duration::from_millis(500);

@@ -3,7 +3,7 @@
 //! Decides when a command is done or has failed, and answers it. Called by `reconcile` after everything that happened. Never
 //! starts or ends a worker: it marks them, and the plan does the rest.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -29,8 +29,11 @@ pub(super) struct Roll {
     pub(super) old: Vec<u64>,
     /// Names of those that were.
     pub(super) replaced: Vec<Arc<str>>,
-    /// The settings to go back to if it fails.
-    pub(super) before: Option<Arc<Workers>>,
+    /// The settings to go back to if it fails, and the generation of workers that had them.
+    pub(super) before: Option<(Arc<Workers>, u64)>,
+    /// Places whose new worker has died once.
+    pub(super) once_more: BTreeSet<usize>,
+    of: usize,
     began: Instant,
     answer: Answer,
 }
@@ -57,17 +60,30 @@ pub(super) enum Answer {
     Reconfigure(Reply<Reconfigured>, Changes),
 }
 
+/// How a worker has failed.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    /// `app.2`.
+    pub(super) worker: Arc<str>,
+    /// All of it in a sentence.
+    pub(super) reason: String,
+    /// What comes behind "the new one".
+    pub(super) how: String,
+    /// Whether the one that it was to replace serves on.
+    pub(super) old_stays: bool,
+}
+
 /// Answers that wait for the last lines of the worker that made the commands fail.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
-    roll: Option<(Answer, Vec<Arc<str>>)>,
+    roll: Option<(Answer, Vec<Arc<str>>, usize)>,
     scaling: Option<Reply<ScaleReport>>,
 }
 
 impl Roll {
     /// Of these workers.
-    pub(super) fn new(old: Vec<u64>, before: Option<Arc<Workers>>, answer: Answer) -> Self {
-        Self { old, replaced: Vec::new(), before, began: Instant::now(), answer }
+    pub(super) fn new(old: Vec<u64>, before: Option<(Arc<Workers>, u64)>, of: usize, answer: Answer) -> Self {
+        Self { old, replaced: Vec::new(), before, once_more: BTreeSet::new(), of, began: Instant::now(), answer }
     }
 
     /// It is done; returns what to say.
@@ -105,7 +121,7 @@ impl Jobs {
     pub(super) fn fail_roll(&mut self) -> Option<(Roll, Failures)> {
         let mut roll = self.roll.take()?;
         let answer = std::mem::replace(&mut roll.answer, Answer::nobody());
-        let failures = Failures { roll: Some((answer, roll.replaced.clone())), scaling: None };
+        let failures = Failures { roll: Some((answer, roll.replaced.clone(), roll.of)), scaling: None };
         Some((roll, failures))
     }
 
@@ -130,14 +146,14 @@ impl Jobs {
 
 impl Failures {
     /// Answers with what is known by now.
-    pub(super) fn give(self, reason: &str, last_lines: &[String]) {
-        let error =
-            |replaced| RollError::Worker { reason: reason.to_owned(), last_lines: last_lines.to_vec(), replaced };
-        if let Some((answer, replaced)) = self.roll {
-            answer.give(Err(error(replaced)));
-        }
+    pub(super) fn give(self, failure: Failure, last_lines: &[String]) {
+        let Failure { worker, reason, how, old_stays } = failure;
+        let last_lines = last_lines.to_vec();
         if let Some(reply) = self.scaling {
-            let _ = reply.send(Err(error(Vec::new())));
+            let _ = reply.send(Err(RollError::Worker { reason, last_lines: last_lines.clone() }));
+        }
+        if let Some((answer, replaced, of)) = self.roll {
+            answer.give(Err(RollError::Roll { worker, how, last_lines, old_stays, replaced, of }));
         }
     }
 }

@@ -9,6 +9,7 @@ use rand::Rng;
 use tokio::time::Instant;
 
 use super::backoff::RestartDelay;
+use crate::config::Restart;
 use crate::supervise::state::{State, Stop};
 
 /// What happened to a worker.
@@ -26,6 +27,8 @@ pub(in crate::supervise) enum Event {
     SocketGone,
     /// Its process ended.
     Exited,
+    /// The same, with exit code 0.
+    Finished,
     /// It waited long enough to be started again.
     BackoffOver,
     /// It is not wanted any more.
@@ -84,6 +87,7 @@ pub(super) struct Life {
     ready_since: Option<Instant>,
     stop_timeout: Duration,
     delay: RestartDelay,
+    restart: Restart,
     /// Its first start waits until then.
     not_before: Option<Instant>,
 }
@@ -97,10 +101,15 @@ pub(super) struct Pause {
 
 impl Life {
     /// A worker that has no process and is not wanted yet. On trial, it is not started again when it fails.
-    pub(super) fn new(on_trial: bool, stop_timeout: Duration, delay: RestartDelay, now: Instant) -> Self {
+    pub(super) fn new(
+        on_trial: bool,
+        stop_timeout: Duration,
+        (delay, restart): (RestartDelay, Restart),
+        now: Instant,
+    ) -> Self {
         let (state, since) = (State::Exited, now);
         let (killed, ready_since, not_before) = (false, None, None);
-        Self { state, since, wanted: false, on_trial, killed, ready_since, stop_timeout, delay, not_before }
+        Self { state, since, wanted: false, on_trial, killed, ready_since, stop_timeout, delay, restart, not_before }
     }
 
     /// The same, of one that comes after a worker that hung.
@@ -122,8 +131,8 @@ impl Life {
     }
 
     /// Other settings hold from now on.
-    pub(super) fn reconfigure(&mut self, stop_timeout: Duration, delay: RestartDelay) {
-        (self.stop_timeout, self.delay) = (stop_timeout, delay);
+    pub(super) fn reconfigure(&mut self, stop_timeout: Duration, delay: RestartDelay, restart: Restart) {
+        (self.stop_timeout, self.delay, self.restart) = (stop_timeout, delay, restart);
     }
 
     /// What follows from `event`. An event that means nothing in this state (a late one) changes nothing.
@@ -142,7 +151,7 @@ impl Life {
                 self.enter(State::Starting, now);
                 vec![Action::Spawn]
             }
-            (State::Starting, Event::SpawnFailed) => self.again(now, rng).into_iter().collect(),
+            (State::Starting, Event::SpawnFailed) => self.again(event, now, rng).into_iter().collect(),
             (State::Starting, Event::BecameReady) => {
                 self.enter(State::Ready, now);
                 self.ready_since = Some(now);
@@ -159,8 +168,8 @@ impl Life {
                 self.wanted = false;
                 vec![Action::Leave, self.terminate(self.stop_timeout, now)]
             }
-            (State::Starting | State::Ready | State::Draining | State::Stopping, Event::Exited) => {
-                let next = self.again(now, rng);
+            (State::Starting | State::Ready | State::Draining | State::Stopping, Event::Exited | Event::Finished) => {
+                let next = self.again(event, now, rng);
                 [Action::Leave, Action::Sweep].into_iter().chain(next).collect()
             }
             (_, Event::Stop(stop)) => self.stop(stop, now),
@@ -229,9 +238,16 @@ impl Life {
     }
 
     /// It has no process: what becomes of it.
-    fn again(&mut self, now: Instant, rng: &mut impl Rng) -> Option<Action> {
-        self.wanted &= !self.on_trial;
-        if self.wanted {
+    fn again(&mut self, event: Event, now: Instant, rng: &mut impl Rng) -> Option<Action> {
+        // Who was told to end, for it was not ready, say, has not finished.
+        let finished = event == Event::Finished && self.state != State::Stopping;
+        let is_done = match self.restart {
+            Restart::Always => false,
+            Restart::OnFailure => finished,
+            Restart::Never => true,
+        };
+        self.wanted &= !self.on_trial || is_done && finished;
+        if self.wanted && !is_done {
             return Some(self.wait_for_restart(now, rng));
         }
         self.enter(State::Exited, now);

@@ -9,7 +9,7 @@ const MS: Duration = Duration::from_millis(1);
 
 fn life(now: Instant) -> Life {
     let backoff = config::Backoff { min: Duration::from_millis(100), max: Duration::from_secs(30) };
-    Life::new(false, GRACE, RestartDelay::new(&backoff), now)
+    Life::new(false, GRACE, (RestartDelay::new(&backoff), Restart::Always), now)
 }
 
 /// What an action is, without the jittered time.
@@ -109,7 +109,7 @@ fn on_trial_there_is_one_try_until_it_is_adopted() {
 fn whoever_comes_after_a_hang_waits_longer_each_time_and_not_at_all_after_a_long_life() {
     let (mut now, mut rng) = (Instant::now(), SmallRng::seed_from_u64(7));
     let mut pause = None;
-    for (served, waits_ms) in [(1, 0), (1, 100), (1, 200), (3_000, 0), (1, 100)] {
+    for (served, waits_ms) in [(1, 0), (1, 100), (1, 200), (10_000, 0), (1, 100)] {
         let mut life = life(now);
         if let Some(pause) = pause.take() {
             life = life.after(pause);
@@ -176,5 +176,31 @@ fn whatever_happens_there_is_one_process_at_most_and_only_ready_workers_are_memb
             assert!(!member || process, "{event:?} {life:?}");
             assert!(life.state() != State::Ready || member);
         }
+    }
+}
+
+#[test]
+fn who_is_not_to_be_started_again_stays_where_it_ended_and_is_still_wanted() {
+    let (now, mut rng) = (Instant::now(), SmallRng::seed_from_u64(7));
+    for (restart, event, stays) in [
+        (Restart::Always, Event::Finished, false),
+        (Restart::OnFailure, Event::Finished, true),
+        (Restart::OnFailure, Event::Exited, false),
+        (Restart::Never, Event::Finished, true),
+        (Restart::Never, Event::Exited, true),
+    ] {
+        let mut life = Life { restart, ..life(now) };
+        life.step(Event::Start, now, &mut rng);
+        life.step(Event::BecameReady, now, &mut rng);
+        life.step(event, now, &mut rng);
+        let expected = if stays { State::Exited } else { State::Backoff };
+        assert_eq!((life.state(), life.is_leaving()), (expected, false), "{restart:?} {event:?}");
+    }
+    // A replacement that has done its work has not failed.
+    for (event, failed) in [(Event::Finished, false), (Event::Exited, true)] {
+        let mut life = Life { restart: Restart::OnFailure, on_trial: true, ..life(now) };
+        life.step(Event::Start, now, &mut rng);
+        life.step(event, now, &mut rng);
+        assert_eq!((life.state(), life.is_leaving()), (State::Exited, failed), "{event:?}");
     }
 }

@@ -15,6 +15,7 @@ mod recycling;
 mod telling;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,18 +26,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::config::Workers;
+use crate::config::{Roll, Workers};
 use crate::endpoint::Alarm;
 use crate::pool::Pool;
 use crate::supervise::command::Command;
 use crate::supervise::event::EventKind;
-use crate::supervise::obituary::seconds;
+use crate::supervise::obituary::{seconds, web_sockets};
 use crate::supervise::oom::OomKills;
 use crate::supervise::process::{Blueprint, signal_of};
 use crate::supervise::state::{State, Stop};
 use crate::supervise::status::{RestartReason, Status};
-use handle::WorkerHandle;
-use jobs::{Failures, Jobs};
+use handle::{Past, WorkerHandle};
+use jobs::{Failure, Failures, Jobs};
 use life::{Action, Event, Pause};
 use plan::{Step, Wanted, plan};
 use recycle::Limits;
@@ -70,9 +71,15 @@ pub(super) struct Reconciler {
     workers: Vec<WorkerHandle>,
     next_id: u64,
     jobs: Jobs,
+    /// Of the workers that are started now.
+    generation: u64,
+    /// What is remembered of places that have no worker for a moment.
+    pasts: BTreeMap<usize, Past>,
     /// Of the places whose worker has hung, by index, until another is started there.
     pauses: BTreeMap<usize, Pause>,
     stopping: bool,
+    /// Its turn to start workers has not come.
+    waits: bool,
     inbox: mpsc::Receiver<Message>,
     outbox: mpsc::Sender<Message>,
     status: watch::Sender<Status>,
@@ -100,8 +107,11 @@ impl Reconciler {
             workers: Vec::new(),
             next_id: 0,
             jobs: Jobs::default(),
+            generation: 1,
+            pasts: BTreeMap::new(),
             pauses: BTreeMap::new(),
             stopping: false,
+            waits: false,
             inbox,
             outbox,
             status,
@@ -113,6 +123,16 @@ impl Reconciler {
 
     /// Starts the workers and runs until all of them were told to end and did.
     pub(super) async fn run(mut self) {
+        let after = self.settings.borrow().after.clone();
+        let standings = self.blueprint.surroundings.standings.clone();
+        let mut turn = pin!(standings.settled(&after));
+        self.waits = !after.is_empty();
+        if self.waits {
+            self.note(
+                EventKind::Waits,
+                format!("its workers are started when those of {} are ready", after.join(", ")),
+            );
+        }
         self.settle();
         let mut ticks = interval(SAMPLE_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -122,6 +142,7 @@ impl Reconciler {
                     Some(message) => self.receive(message),
                     None => break,
                 },
+                () = &mut turn, if self.waits => self.waits = false,
                 _ = ticks.tick() => {
                     self.oom_kills.look(Instant::now());
                     self.workers.iter_mut().for_each(|worker| worker.sample(Instant::now()));
@@ -177,12 +198,13 @@ impl Reconciler {
 
     /// Does all that is due now.
     fn settle(&mut self) {
-        while !self.stopping {
-            self.workers.retain(|worker| !worker.is_over());
+        while !self.stopping && !self.waits {
+            self.forget_those_that_are_over();
             self.progress();
             self.recycle();
             let settings = self.settings.borrow().clone();
-            let wanted = Wanted { count: self.count, parallel: settings.roll_parallel };
+            let stop_first = settings.roll == Roll::StopFirst;
+            let wanted = Wanted { count: self.count, parallel: settings.roll_parallel, stop_first };
             let seen: Vec<_> = self.workers.iter().map(WorkerHandle::seen).collect();
             let steps = plan(wanted, &seen);
             if steps.is_empty() {
@@ -202,14 +224,16 @@ impl Reconciler {
                 self.next_id += 1;
                 // Nobody is left there to fall back to; that new settings are no good has to be noticed all the same.
                 let is_new_place = self.jobs.scaling.as_ref().is_some_and(|scaling| index > scaling.kept);
-                let is_untried = self.jobs.roll.as_ref().is_some_and(|roll| roll.before.is_some());
+                let stop_first = settings.roll == Roll::StopFirst;
+                let is_untried = self.jobs.roll.as_ref().is_some_and(|roll| roll.before.is_some() || stop_first);
                 let on_trial = on_trial || is_untried && !is_new_place;
                 let (name, numbers) = (format!("{}.{index}", self.blueprint.pool), (self.next_id, index));
                 let pause = self.pauses.remove(&index);
                 let mut worker =
                     WorkerHandle::new(name, numbers, Arc::clone(settings), (on_trial, pause), self.outbox.clone());
-                if let Some(old) = self.workers.iter().rfind(|old| old.index == index) {
-                    worker.follow(old);
+                match self.workers.iter().rfind(|old| old.index == index) {
+                    Some(old) => worker.follow(old.past()),
+                    None => worker.follow(self.pasts.remove(&index).unwrap_or_default()),
                 }
                 if let Some(scaling) = self.jobs.scaling.as_mut().filter(|scaling| index > scaling.kept && !on_trial) {
                     scaling.started.push(worker.id);
@@ -236,9 +260,17 @@ impl Reconciler {
             }
             Step::Retire { id } => {
                 let Some(at) = position(&self.workers, id) else { return };
+                if let Some(why) = self.workers[at].stale.filter(|_| settings.roll == Roll::StopFirst) {
+                    self.workers[at].count_restart(why);
+                }
                 let until = Instant::now() + *self.blueprint.surroundings.drain_timeout.borrow();
                 let in_flight = self.workers[at].in_flight();
-                let text = format!("{} is drained, requests in flight: {in_flight}", self.workers[at].title());
+                let mut text = format!("{} is drained, requests in flight: {in_flight}", self.workers[at].title());
+                let tunnels = self.workers[at].tunnels();
+                if tunnels > 0 {
+                    let time = seconds(self.pool.tunnel_drain());
+                    text.push_str(&format!(", {} of them, which may go on for {time}", web_sockets(tunnels)));
+                }
                 self.announce(at, EventKind::Draining, text);
                 self.step(at, Event::Stop(Stop::Drain { until }));
             }
@@ -258,11 +290,14 @@ impl Reconciler {
             match action {
                 Action::Spawn => self.spawn(at),
                 Action::Join => {
-                    if let Some(text) = worker.join(&self.pool) {
+                    // Recycled, it is the same program.
+                    let trial = self.blueprint.surroundings.trial;
+                    let trial = if self.jobs.roll.is_some() { trial } else { trial.min(TRIAL_RECYCLED) };
+                    if let Some(text) = worker.join(&self.pool, trial) {
                         self.announce(at, EventKind::Ready, text);
                     }
                 }
-                Action::Drain { until } => worker.drain(until),
+                Action::Drain { until } => worker.drain(until, self.pool.tunnel_drain()),
                 Action::Leave => worker.leave(&self.pool),
                 Action::Terminate { grace } => {
                     worker.signal(signal_of(worker.settings.stop_signal));
@@ -289,6 +324,9 @@ impl Reconciler {
     fn spawn(&mut self, at: usize) {
         let worker = &mut self.workers[at];
         worker.run += 1;
+        if Arc::ptr_eq(&worker.settings, &*self.settings.borrow()) {
+            worker.generation = self.generation;
+        }
         worker.restarts += u64::from(worker.run > 1);
         match self.blueprint.spawn(&worker.settings, (worker.index, self.count), &mut self.rng) {
             Ok((process, offspring)) => {
@@ -307,21 +345,52 @@ impl Reconciler {
                 worker.count_restart(RestartReason::NotStarted);
                 let (id, index, on_trial) = (worker.id, worker.index, worker.life.on_trial());
                 self.emit(at, EventKind::NotStarted, reason.clone());
+                let (worker, old_stays) = (Arc::clone(&self.workers[at].name), self.has_old(index));
                 let mut failures = if on_trial { self.trial_failed(index) } else { Failures::default() };
                 self.jobs.fail_scaling(id, &mut failures);
-                failures.give(&reason, &[]);
+                let how = format!("could not be started ({error})");
+                failures.give(Failure { worker, reason, how, old_stays }, &[]);
             }
         }
     }
 
+    /// Workers that were told to end and did are nobody's business any more, but for the history of their place.
+    fn forget_those_that_are_over(&mut self) {
+        if !self.workers.iter().any(WorkerHandle::is_over) {
+            return;
+        }
+        let (over, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.workers).into_iter().partition(WorkerHandle::is_over);
+        self.workers = kept;
+        for worker in over.into_iter().filter(|worker| worker.index <= self.count) {
+            if !self.workers.iter().any(|other| other.index == worker.index) {
+                self.pasts.insert(worker.index, worker.past());
+            }
+        }
+    }
+
+    /// A sentence, where a roll that was given up has left workers of two generations.
+    fn mixed(&self) -> Option<String> {
+        let staying = || self.workers.iter().filter(|worker| !worker.life.is_leaving() && worker.run > 0);
+        let newest = staying().map(|worker| worker.generation).max()?;
+        let (new, old): (Vec<_>, Vec<_>) = staying().partition(|worker| worker.generation == newest);
+        let names =
+            |workers: Vec<&WorkerHandle>| workers.iter().map(|worker| &*worker.name).collect::<Vec<_>>().join(", ");
+        let is_mixed = self.jobs.roll.is_none() && !old.is_empty();
+        is_mixed.then(|| format!("mixed since a roll was given up: {} new, {} old", names(new), names(old)))
+    }
+
     fn publish(&self) {
         let workers: Vec<_> = self.workers.iter().map(WorkerHandle::status).collect();
+        let mixed = self.mixed().map(Arc::from);
         self.status.send_if_modified(|status| {
-            let changed = status.workers != workers || status.count != self.count;
-            (status.workers, status.count) = (workers, self.count);
+            let changed = status.workers != workers || status.count != self.count || status.mixed != mixed;
+            (status.workers, status.count, status.mixed) = (workers, self.count, mixed);
             changed
         });
     }
 }
 
+/// What ends right after its start does so by then.
+const TRIAL_RECYCLED: Duration = Duration::from_millis(500);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);

@@ -31,7 +31,7 @@ impl Reconciler {
             self.note(EventKind::Rolled, roll.finish());
         }
         let of_index = |index| move |worker: &&WorkerHandle| worker.index == index && !worker.life.is_leaving();
-        let is_ready = |worker: &WorkerHandle| worker.life.state() == State::Ready;
+        let is_ready = |worker: &WorkerHandle| worker.life.state() == State::Ready || worker.has_finished();
         let is_there = |index| workers.iter().filter(of_index(index)).any(is_ready);
         let none_beyond = workers.iter().all(|worker| worker.index <= self.count);
         // Of those it has not started some may be ill, for ever.
@@ -51,6 +51,8 @@ impl Reconciler {
     }
 
     pub(super) fn begin_roll(&mut self, before: Option<Arc<Workers>>, answer: Answer) {
+        let before = before.map(|settings| (settings, self.generation));
+        self.generation += 1;
         for at in 0..self.workers.len() {
             if self.workers[at].life.on_trial() {
                 // Of a recycling that this roll does anyway.
@@ -62,7 +64,7 @@ impl Reconciler {
             worker.stale = Some(RestartReason::Rolled);
             worker.id
         });
-        self.jobs.roll = Some(Roll::new(old.collect(), before, answer));
+        self.jobs.roll = Some(Roll::new(old.collect(), before, self.count, answer));
     }
 
     pub(super) fn reconfigure(&mut self, settings: Workers, reply: Reply<Reconfigured>) {
@@ -75,8 +77,8 @@ impl Reconciler {
             match Sockets::make(&[pool]) {
                 Ok(sockets) => self.blueprint.surroundings.sockets = sockets,
                 Err(error) => {
-                    let (reason, last_lines, replaced) = (error.to_string(), Vec::new(), Vec::new());
-                    return drop(reply.send(Err(RollError::Worker { reason, last_lines, replaced })));
+                    let (reason, last_lines) = (error.to_string(), Vec::new());
+                    return drop(reply.send(Err(RollError::Worker { reason, last_lines })));
                 }
             }
         }
@@ -85,7 +87,7 @@ impl Reconciler {
             return self.begin_roll(Some(before), Answer::Reconfigure(reply, changes));
         }
         for worker in &mut self.workers {
-            worker.life.reconfigure(settings.stop_timeout, RestartDelay::new(&settings.backoff));
+            worker.life.reconfigure(settings.stop_timeout, RestartDelay::new(&settings.backoff), settings.restart);
             worker.settings = Arc::clone(&settings);
         }
         // Whoever asked may be gone.
@@ -104,11 +106,30 @@ impl Reconciler {
         self.count = count;
     }
 
+    /// A replacement has died: in a roll each place has one more try, for a death may have come from elsewhere.
+    pub(super) fn trial_died(&mut self, index: usize) -> Failures {
+        let is_first = self.jobs.roll.as_mut().is_some_and(|roll| roll.once_more.insert(index));
+        if !is_first {
+            return self.trial_failed(index);
+        }
+        let text = format!("{}.{index}: the new one died; one more is tried", self.pool.name());
+        self.note(EventKind::RollGoesOn, text);
+        Failures::default()
+    }
+
+    /// Whether a place has a worker besides its replacement.
+    pub(super) fn has_old(&self, index: usize) -> bool {
+        let is_old =
+            |worker: &WorkerHandle| worker.index == index && !worker.life.is_leaving() && !worker.life.on_trial();
+        self.workers.iter().any(is_old)
+    }
+
     /// A replacement has failed: whom it was to replace stays.
     pub(super) fn trial_failed(&mut self, index: usize) -> Failures {
         match self.jobs.fail_roll() {
             Some((roll, failures)) => {
-                if let Some(before) = roll.before {
+                if let Some((before, generation)) = roll.before {
+                    self.generation = generation;
                     self.go_back_to(before);
                 }
                 self.workers.iter_mut().for_each(|worker| worker.stale = None);
@@ -131,7 +152,7 @@ impl Reconciler {
         let has_failed = |worker: &&mut WorkerHandle| Arc::ptr_eq(&worker.settings, &failed);
         for worker in self.workers.iter_mut().filter(has_failed) {
             if !worker.proven && !worker.life.is_leaving() {
-                worker.life.reconfigure(before.stop_timeout, RestartDelay::new(&before.backoff));
+                worker.life.reconfigure(before.stop_timeout, RestartDelay::new(&before.backoff), before.restart);
                 worker.settings = Arc::clone(&before);
             }
         }

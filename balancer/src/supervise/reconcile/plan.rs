@@ -14,6 +14,8 @@ pub(super) struct Wanted {
     pub(super) count: usize,
     /// Replaced at once; at least 1.
     pub(super) parallel: usize,
+    /// Whether the old worker of a place has ended before the new one is started.
+    pub(super) stop_first: bool,
 }
 
 /// What the plan has to know of a worker.
@@ -62,6 +64,9 @@ pub(super) enum Step {
 /// A stale worker is retired only when its replacement is proven, so a roll never has fewer ready workers than there were
 /// before; and no more than [`Wanted::parallel`] places have a second process, those whose old worker still ends included, so
 /// it needs no more memory than so many workers. No place has a third process: what hangs, or still ends, is waited for.
+///
+/// With [`Wanted::stop_first`] no place ever has a second process, and no more than [`Wanted::parallel`] places have none that is
+/// proven.
 pub(super) fn plan(wanted: Wanted, workers: &[Seen]) -> Vec<Step> {
     let mut steps = Vec::new();
     let staying = |index| workers.iter().filter(move |worker| worker.index == index && !worker.leaving);
@@ -70,13 +75,16 @@ pub(super) fn plan(wanted: Wanted, workers: &[Seen]) -> Vec<Step> {
 
     let alive = |worker: &&Seen| worker.state != State::Exited;
     let processes = |index| workers.iter().filter(alive).filter(|worker| worker.index == index).count();
+    let processes_max = if wanted.stop_first { 1 } else { PROCESSES_MAX };
     let doubled = |index: &usize| processes(*index) > 1 && staying(*index).any(|worker| alive(&worker));
-    let mut under_way: BTreeSet<usize> = (1..=wanted.count).filter(doubled).collect();
+    let vacant = |index: &usize| staying(*index).all(|worker| worker.on_trial);
+    let is_under_way = |index: &usize| if wanted.stop_first { vacant(index) } else { doubled(index) };
+    let mut under_way: BTreeSet<usize> = (1..=wanted.count).filter(is_under_way).collect();
     for index in 1..=wanted.count {
         let trial = staying(index).find(|worker| worker.on_trial);
         let old = staying(index).find(|worker| !worker.on_trial);
         match (old, trial) {
-            (None, None) if processes(index) < PROCESSES_MAX => steps.push(Step::Start { index, on_trial: false }),
+            (None, None) if processes(index) < processes_max => steps.push(Step::Start { index, on_trial: false }),
             (None, Some(trial)) if trial.proven => steps.push(Step::Adopt { id: trial.id }),
             // The roll was given up; but of the two, one that serves stays.
             (Some(old), Some(trial)) if !old.stale && (old.state == State::Ready || trial.state != State::Ready) => {
@@ -85,12 +93,15 @@ pub(super) fn plan(wanted: Wanted, workers: &[Seen]) -> Vec<Step> {
             (Some(old), Some(trial)) if !old.stale => {
                 steps.extend([Step::Adopt { id: trial.id }, Step::Retire { id: old.id }]);
             }
-            (Some(old), Some(trial)) if trial.state == State::Ready && trial.proven => {
+            (Some(old), Some(trial)) if matches!(trial.state, State::Ready | State::Exited) && trial.proven => {
                 steps.extend([Step::Adopt { id: trial.id }, Step::Retire { id: old.id }]);
             }
             (Some(old), None) if old.stale && under_way.len() < wanted.parallel && !under_way.contains(&index) => {
                 under_way.insert(index);
-                steps.push(Step::Start { index, on_trial: true });
+                steps.push(match wanted.stop_first {
+                    true => Step::Retire { id: old.id },
+                    false => Step::Start { index, on_trial: true },
+                });
             }
             (None, _) | (Some(_), _) => {}
         }

@@ -1,11 +1,13 @@
 //! Workers that are replaced though they run: those over a limit, and those that hang.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Reconciler;
 use super::handle::WorkerHandle;
+use super::jobs::Failure;
 use super::life::Event;
 use crate::supervise::event::EventKind;
 use crate::supervise::obituary::{megabytes, seconds};
@@ -71,7 +73,10 @@ impl Reconciler {
         self.step(at, Event::Hung);
         if on_trial {
             // How it ends, in a while, matters to nobody any more.
-            self.trial_failed(index).give(&text, &[]);
+            let worker = Arc::clone(&self.workers[at].name);
+            let old_stays = self.has_old(index);
+            let how = format!("has not answered a request within {}", seconds(limit));
+            self.trial_failed(index).give(Failure { worker, reason: text, how, old_stays }, &[]);
         }
     }
 }

@@ -9,13 +9,13 @@ use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
 use super::Reconciler;
-use super::jobs::Failures;
+use super::jobs::{Failure, Failures};
 use super::life::Event;
 use crate::config::Ready;
 use crate::endpoint::EndpointId;
 use crate::pool::{Led, Refusal, Whom};
 use crate::supervise::event::{EventKind, WorkerEvent};
-use crate::supervise::obituary::{Obituary, seconds};
+use crate::supervise::obituary::{Obituary, seconds, web_sockets};
 use crate::supervise::state::State;
 use crate::supervise::unready::explain;
 
@@ -37,6 +37,9 @@ impl Reconciler {
             (State::Ready, Event::SocketGone) => {
                 let address = process.address();
                 tracing::warn!("{address} of {name} was removed, nobody can connect any more: stopping it");
+            }
+            (State::Draining, Event::Drained) if worker.tunnels() > 0 && worker.in_flight() <= worker.tunnels() => {
+                tracing::info!("{name} is told to stop with {} open", web_sockets(worker.tunnels()));
             }
             (State::Draining, Event::Drained) if worker.in_flight() > 0 => {
                 tracing::warn!("{name} is stopped with requests in flight: {}", worker.in_flight());
@@ -72,6 +75,8 @@ impl Reconciler {
             oom: oom == Some(true) && worker.life.state() != State::Stopping,
             oom_unknown: killed && oom.is_none() && worker.life.state() != State::Stopping,
             rss_bytes: worker.usage.rss_bytes,
+            looked_at: worker.looked_at(),
+            finished: false,
             in_flight: worker.in_flight(),
             requests: worker.requests(),
             at: Instant::now().into_std(),
@@ -79,19 +84,27 @@ impl Reconciler {
         };
         let (id, index, on_trial) = (worker.id, worker.index, worker.life.on_trial());
         let endpoint = worker.endpoint_id();
-        obituary.again_in = self.step(at, Event::Exited);
+        let has_finished = status.is_some_and(|status| status.success());
+        obituary.again_in = self.step(at, if has_finished { Event::Finished } else { Event::Exited });
+        let worker = &mut self.workers[at];
+        obituary.finished = has_finished && worker.has_finished();
+        worker.proven |= obituary.finished;
         self.judge_requests(at, endpoint, &obituary);
         let sentence = obituary.sentence();
         let worker = &mut self.workers[at];
         worker.reason = Some(sentence.as_str().into());
         let mut failures = Failures::default();
-        if was_wanted {
-            worker.count_restart(obituary.restart_reason());
-            if on_trial {
-                failures = self.trial_failed(index);
-            }
+        let old_stays = self.has_old(index);
+        if was_wanted && !obituary.finished {
+            self.workers[at].count_restart(obituary.restart_reason());
+            failures = match (on_trial, obituary.state) {
+                (false, _) => failures,
+                (true, State::Stopping) => self.trial_failed(index),
+                (true, _) => self.trial_died(index),
+            };
             self.jobs.fail_scaling(id, &mut failures);
         }
+        let failure = Failure { worker: Arc::clone(&obituary.name), reason: sentence, how: obituary.how(), old_stays };
         let kind = if obituary.is_expected() { EventKind::Stopped } else { EventKind::Died };
         let events = Arc::clone(&self.blueprint.surroundings.events);
         let mut event = self.event(at, kind, String::new());
@@ -103,7 +116,7 @@ impl Reconciler {
             };
             event.text = obituary.tell(&last_lines);
             events(&event);
-            failures.give(&sentence, &last_lines);
+            failures.give(failure, &last_lines);
         });
     }
 
