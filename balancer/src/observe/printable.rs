@@ -59,7 +59,6 @@ pub fn push_json(out: &mut Vec<u8>, text: &[u8]) {
     for character in String::from_utf8_lossy(text).chars() {
         match character {
             '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
-            '\t' => out.extend_from_slice(b"\\t"),
             character if is_active(character) => escape(out, character.into()),
             character => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
         }
@@ -129,7 +128,7 @@ mod tests {
         let mut out = Vec::new();
         push_json(&mut out, text.as_bytes());
         let written = String::from_utf8(out).unwrap();
-        assert_eq!(written, "a\\\"b\\\\\\u000a\\u007f\\u009b\\u2028\\u202eé\\t");
+        assert_eq!(written, "a\\\"b\\\\\\u000a\\u007f\\u009b\\u2028\\u202eé\\u0009");
         assert_eq!(serde_json::from_str::<String>(&format!("\"{written}\"")).unwrap(), text);
         let theirs = serde_json::to_string(text).unwrap();
         let ours = in_json(&theirs);

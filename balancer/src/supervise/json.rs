@@ -19,7 +19,13 @@ pub(super) fn append(out: &mut Vec<u8>, worker: &str, stream: Stream, line: &[u8
         "{{\"time\":\"{:.3}\",\"worker\":\"{worker}\",\"stream\":\"{stream}\",\"line\":\"",
         Timestamp::now()
     );
-    printable::push_json(out, line);
+    for (index, piece) in line.split(|&byte| byte == b'\t').enumerate() {
+        if index > 0 {
+            // Tables are read by people.
+            out.extend_from_slice(b"\\t");
+        }
+        printable::push_json(out, piece);
+    }
     out.extend_from_slice(b"\"}\n");
 }
 
