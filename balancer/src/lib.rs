@@ -14,6 +14,7 @@
 //! - [`pool`]: members, and the claim of a place
 //! - [`route`]: host and path → pool
 //! - [`probe`]: questions to endpoints besides their requests
+//! - [`discover`]: names → addresses, kept fresh
 //! - [`forward`]: one request, its attempts, its answer
 //! - [`supervise`]: the workers' processes
 //! - [`proxy`]: the spine: route → forward → respond → record
@@ -25,6 +26,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod discover;
 pub mod drain;
 pub mod endpoint;
 pub mod forward;

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Order;
 use crate::config::ListenAddress;
+use crate::discover::Shown;
 use crate::listen::Control;
 use crate::observe::{Journal, Metrics, Times, Totals, printable};
 use crate::pool::Pool;
@@ -50,6 +51,8 @@ pub struct Served {
     pub listen: Vec<ListenAddress>,
     /// In the order of the configuration.
     pub pools: Vec<ServedPool>,
+    /// What is known of the names of a pool, by pool, where it has some.
+    pub names: BTreeMap<String, tokio::sync::watch::Receiver<Shown>>,
 }
 
 /// One pool.

@@ -30,7 +30,9 @@ pub fn candidates(name: &str, uid: Uid) -> Vec<PathBuf> {
     let file = format!("{name}.sock");
     let usual = of_user.into_iter().chain(of_system).map(|base| base.join("balancer").join(&file));
     let last = std::env::temp_dir().join(format!("balancer-admin-{uid}")).join(&file);
-    usual.chain([last]).collect()
+    // A container whose root is read-only has nothing else that can be written to.
+    let memory = PathBuf::from("/dev/shm").join(format!("balancer-admin-{uid}")).join(format!("{name}.sock"));
+    usual.chain([last, memory]).collect()
 }
 
 /// Opens the socket at `path`, which will belong to `account` where root is to become one; its directory is made if its

@@ -1,11 +1,13 @@
 //! The state of everything as JSON.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::instance::Recent;
 use super::{Instance, ServedPool};
+use crate::discover::{NameShown, Shown};
 use crate::endpoint::Endpoint;
 use crate::supervise::{State, WorkerStatus};
 
@@ -13,9 +15,10 @@ use crate::supervise::{State, WorkerStatus};
 pub(super) fn json(instance: &Instance) -> Value {
     let (served, recent) = (instance.served.load(), instance.recent());
     let (done, failed, last_ok) = instance.reloads();
-    let pools = served.pools.iter().map(|served| {
-        let recent = recent.get(&Some(served.pool.name().clone())).copied().unwrap_or_default();
-        pool(served, recent)
+    let pools = served.pools.iter().map(|one| {
+        let recent = recent.get(&Some(one.pool.name().clone())).copied().unwrap_or_default();
+        let names = served.names.get(&**one.pool.name()).map(|shown| shown.borrow().clone()).unwrap_or_default();
+        pool(one, recent, &names)
     });
     json!({
         "name": instance.name,
@@ -32,13 +35,14 @@ pub(super) fn json(instance: &Instance) -> Value {
     })
 }
 
-fn pool(served: &ServedPool, recent: Recent) -> Value {
+fn pool(served: &ServedPool, recent: Recent, names: &Shown) -> Value {
     let pool = &served.pool;
     let endpoints = pool.endpoints();
     let workers = served.supervisor.as_ref().map(|supervisor| {
         let status = supervisor.status();
         json!({ "count": status.count, "mixed": status.mixed.as_deref(), "all": status.workers.iter().map(worker).collect::<Vec<_>>() })
     });
+    let members: BTreeSet<&str> = endpoints.iter().map(|endpoint| &**endpoint.name()).collect();
     let [p50, p99] = recent.quantiles;
     json!({
         "name": &**pool.name(),
@@ -53,8 +57,22 @@ fn pool(served: &ServedPool, recent: Recent) -> Value {
             "slots": figures.slots,
         })),
         "in_flight": endpoints.iter().map(|endpoint| endpoint.in_flight()).sum::<usize>(),
+        "dns": names.names.iter().map(|(name, shown)| self::name(name, shown, &members)).collect::<Vec<_>>(),
         "endpoints": endpoints.iter().map(|endpoint| self::endpoint(endpoint)).collect::<Vec<_>>(),
         "workers": workers,
+    })
+}
+
+/// A name that is asked for. Waiting are those of its addresses to which no endpoint that takes requests belongs.
+fn name(name: &str, shown: &NameShown, members: &BTreeSet<&str>) -> Value {
+    let is_member = |address: &str| members.contains(name) || members.contains(address);
+    let addresses: Vec<String> = shown.addresses.iter().map(ToString::to_string).collect();
+    json!({
+        "name": name,
+        "answered_seconds": shown.answered.map(|at| Instant::now().saturating_duration_since(at).as_secs()),
+        "problem": shown.problem,
+        "waiting": addresses.iter().filter(|address| !is_member(address)).collect::<Vec<_>>(),
+        "addresses": addresses,
     })
 }
 
@@ -62,6 +80,7 @@ fn endpoint(endpoint: &Endpoint) -> Value {
     json!({
         "name": &**endpoint.name(),
         "address": endpoint.address().to_string(),
+        "dns": endpoint.found_by().map(|name| &**name),
         "state": state_of(endpoint),
         "weight": endpoint.weight(),
         "backup": endpoint.backup(),

@@ -11,7 +11,8 @@ use super::listeners::Listening;
 use super::memory::Memory;
 use super::privileges::may_gain;
 use crate::admin::{Instance, Served, ServedPool, note};
-use crate::config::{self, Config};
+use crate::config::{self, Config, ListenAddress};
+use crate::discover::{Discoverer, Resolver};
 use crate::listen::Control;
 use crate::observe::{Destination, Journal, Writer};
 use crate::pool::Pool;
@@ -47,6 +48,11 @@ pub(super) struct Live {
     pub(super) drain_timeout: watch::Sender<Duration>,
     /// By pool.
     pub(super) probers: BTreeMap<String, Prober>,
+    /// By pool, where there are names to follow.
+    pub(super) discoverers: BTreeMap<String, Discoverer>,
+    pub(super) resolver: Arc<Resolver>,
+    /// Where we listen, for whoever must not lead requests there.
+    pub(super) listens: watch::Sender<Vec<ListenAddress>>,
     pub(super) permits: Permits,
     pub(super) memory: Arc<Memory>,
     pub(super) writer: Writer,
@@ -107,7 +113,8 @@ impl Live {
     /// Shows the admin service what is served now.
     pub(super) fn publish(&self) {
         let listen = self.listening.iter().map(|one| one.bound.clone()).collect();
-        self.instance.served.store(Arc::new(Served { listen, pools: self.pools.clone() }));
+        let names = self.discoverers.iter().map(|(pool, discoverer)| (pool.clone(), discoverer.watch())).collect();
+        self.instance.served.store(Arc::new(Served { listen, pools: self.pools.clone(), names }));
     }
 
     /// All there are, also those of pools that are gone.

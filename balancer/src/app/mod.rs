@@ -9,6 +9,7 @@ mod limits;
 mod listeners;
 mod live;
 mod memory;
+mod names;
 mod plan;
 mod privileges;
 mod reload;
@@ -27,6 +28,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::admin::{self, Account, Action, AdminServer, Instance, Order as Asked, Outcome, note};
 use crate::config::{Config, ListenAddress};
+use crate::discover::Resolver;
 use crate::drain::{Drain, drain};
 use crate::listen::{self, Listener, Server};
 use crate::net::Timer;
@@ -124,6 +126,9 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         here,
         drain_timeout: watch::Sender::new(config.drain_timeout),
         probers: BTreeMap::new(),
+        discoverers: BTreeMap::new(),
+        resolver: Arc::new(Resolver::default()),
+        listens: watch::Sender::default(),
         permits: Permits::default(),
         memory: Memory::open(&origin.name, config),
         writer: writer.clone(),
@@ -137,6 +142,8 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let pools: Vec<Arc<Pool>> = live.pools.iter().map(|served| Arc::clone(&served.pool)).collect();
     shared.table.store(Arc::new(Table::new(&config.routes, &pools)));
     live.probe(None);
+    live.listens();
+    live.discover();
     live.publish();
     let timer = Timer::start().map_err(|error| Failure::System("cannot start the timer thread", error))?;
     let (ended, mut ends) = mpsc::unbounded_channel();

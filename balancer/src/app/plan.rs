@@ -2,7 +2,7 @@
 //!
 //! Pure. What cannot change while the program runs is told too, and stays as it is.
 
-use crate::config::{Config, HostPattern, ListenAddress, Pool, Route, Slots};
+use crate::config::{Config, Dns, HostPattern, ListenAddress, Pool, Route, Slots};
 use crate::supervise::Changes;
 
 /// The differences.
@@ -181,6 +181,7 @@ impl PoolChange {
             health,
             slots,
             buffers,
+            dns,
         } = new;
         let mut settings = Vec::new();
         let mut compare = |key: &str, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug| {
@@ -189,6 +190,10 @@ impl PoolChange {
                 settings.push(format!("{key} {old} → {new}"));
             }
         };
+        let asked = |dns: &Dns| dns.name.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+        compare("dns", &format_args!("{}", asked(&old.dns)), &format_args!("{}", asked(dns)));
+        compare("dns_interval", &old.dns.interval, &dns.interval);
+        compare("dns_hold", &old.dns.hold, &dns.hold);
         compare("policy", &old.policy, policy);
         compare("affinity", &old.affinity, affinity);
         compare("connect_timeout", &old.timeouts.connect, &timeouts.connect);

@@ -129,6 +129,8 @@ impl Live {
             .filter(|served| gone.iter().any(|one| Arc::ptr_eq(&one.pool, &served.pool)) || ends(served, plan));
         self.retiring.extend(ending.filter_map(|served| served.supervisor.clone()));
         self.probe(Some(&old));
+        self.listens();
+        self.discover();
         self.publish();
 
         let mut failures = self.admit_others(plan, &old);
@@ -173,6 +175,7 @@ impl Live {
         }
         // Should a stop come in between, they are known.
         self.retiring.extend(begun.iter().filter_map(|served| served.supervisor.clone()));
+        self.find_new(&begun, new, teller).await;
         let mut failed = None;
         for served in &begun {
             let config = new.pools.iter().find(|config| *config.name == **served.pool.name());
@@ -183,6 +186,8 @@ impl Live {
             }
         }
         if failed.is_some() {
+            // As it was.
+            self.discover();
             // Workers of a pool that serves have taken requests.
             let until = Instant::now() + self.config.drain_timeout;
             for served in &begun {

@@ -68,17 +68,14 @@ pub(super) fn thread(
         timer.serve_this_thread();
         let runtime = Builder::new_current_thread().enable_io().build_local(LocalOptions::default());
         let served = runtime.and_then(|runtime| {
-            let served = runtime.block_on(async {
+            runtime.block_on(async {
                 let proxy = Rc::new(Proxy::new(shared, &writer));
                 let upstreams = Rc::clone(proxy.forwarder().upstreams());
                 spawn_local(async move { upstreams.reap_for_ever().await });
                 let served = server.run(Rc::clone(&proxy)).await;
                 proxy.close_log();
                 served
-            });
-            // Not dropped, which would wait for the look-up of a name that nobody answers.
-            runtime.shutdown_background();
-            served
+            })
         });
         // Nobody listens only when the process is about to end.
         let _ = ended.send(served);
@@ -146,7 +143,8 @@ pub(super) fn notify(state: NotifyState<'_>) {
 fn describe(pool: &PoolConfig) -> String {
     let endpoints: Vec<String> = pool.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
     let workers = pool.workers.as_ref().map(|workers| format!("{} × {}", workers.count, workers.command.join(" ")));
-    endpoints.into_iter().chain(workers).collect::<Vec<_>>().join(", ")
+    let name = pool.dns.name.as_ref().map(|name| format!("what {name} has"));
+    endpoints.into_iter().chain(name).chain(workers).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) const TEND: Duration = Duration::from_millis(500);

@@ -22,6 +22,9 @@ pub(super) struct Target {
     /// The instance's configuration [default: as without a command]
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    #[arg(skip)]
+    quiet: bool,
 }
 
 impl Target {
@@ -30,14 +33,21 @@ impl Target {
         Self { config: self.config.or(config), ..self }
     }
 
+    /// Says nothing of why it cannot be asked, where `quiet`.
+    pub(super) fn quiet(self, quiet: bool) -> Self {
+        Self { quiet, ..self }
+    }
+
     /// Asks for something; what cannot be asked ends the command.
     pub(super) fn ask(&self, method: &str, target: &str) -> Result<Answer, ExitCode> {
         let (sockets, configuration) = self.sockets();
         ask(&sockets, configuration.as_deref(), method, target).map_err(|error| {
             let not_running = matches!(error, AskError::NotRunning(_));
-            say(&format!("balancer: {error}"));
+            if !self.quiet {
+                say(&format!("balancer: {error}"));
+            }
             // It may be there, at a socket that a file with mistakes does not tell.
-            if not_running && self.socket.is_none() && self.tell_mistakes() {
+            if not_running && self.socket.is_none() && !self.quiet && self.tell_mistakes() {
                 return ExitCode::from(WRONG_CONFIGURATION);
             }
             if not_running { ExitCode::from(NOT_RUNNING) } else { ExitCode::FAILURE }

@@ -2,15 +2,23 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use nix::unistd::{User, geteuid};
 
 use super::{load, print, say};
 use crate::admin::Account;
-use crate::config::{AccessLogPath, Address, Config, Host, Identity, ListenAddress, Pool, UnixSocket, token_is_open};
+use crate::config::{
+    AccessLogPath, Address, Config, DnsName, Host, Identity, ListenAddress, Pool, UnixSocket, token_is_open,
+};
+use crate::discover::{Resolve, Resolver};
 use crate::supervise::{Sockets, find_program, who_listens};
 
 /// Which file.
@@ -89,8 +97,45 @@ fn warnings(config: &Config, path: &Path) -> Vec<String> {
         .chain(sockets)
         .chain(token)
         .chain(of_account(config, path))
+        .chain(names(config))
         .chain(config.pools.iter().flat_map(of_pool))
         .collect()
+}
+
+/// Names that have no address, in the order of the file. All are asked for at once, as the program will.
+fn names(config: &Config) -> Vec<String> {
+    let named = |pool: &Pool| -> Vec<(String, DnsName)> {
+        let of_endpoints = pool.endpoints.iter().filter_map(|endpoint| match &endpoint.address {
+            Address::Tcp { host: Host::Name(name), port } => Some(DnsName { name: name.clone(), port: Some(*port) }),
+            Address::Tcp { .. } | Address::Unix(_) => None,
+        });
+        of_endpoints.chain(pool.dns.name.clone()).map(|name| (pool.name.clone(), name)).collect()
+    };
+    let names: Vec<(String, DnsName)> = config.pools.iter().flat_map(named).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return vec![format!("cannot ask for names: {error}")],
+    };
+    let resolver = Arc::new(Resolver::default());
+    let mut warnings = runtime.block_on(async {
+        let mut asked = JoinSet::new();
+        for (index, (pool, name)) in names.into_iter().enumerate() {
+            let resolver = Arc::clone(&resolver);
+            asked.spawn(async move {
+                let problem = match timeout(PATIENCE, resolver.places(&name)).await {
+                    Ok(answer) => answer.problem()?,
+                    Err(_) => format!("no answer within {PATIENCE:?}"),
+                };
+                Some((index, format!("pool {pool}: {name} does not resolve: {problem}")))
+            });
+        }
+        asked.join_all().await
+    });
+    warnings.sort();
+    warnings.into_iter().flatten().map(|(_, warning)| warning).collect()
 }
 
 /// What root may and the account that root becomes may not.
@@ -129,11 +174,6 @@ fn of_pool(pool: &Pool) -> Vec<String> {
     let mut warnings = Vec::new();
     for endpoint in &pool.endpoints {
         match &endpoint.address {
-            Address::Tcp { host: Host::Name(name), port } => {
-                if let Err(error) = (name.as_str(), *port).to_socket_addrs() {
-                    warnings.push(format!("pool {}: {} does not resolve: {error}", pool.name, endpoint.address));
-                }
-            }
             Address::Unix(path) if !path.exists() => {
                 warnings.push(format!("pool {}: there is no socket {}", pool.name, path.display()));
             }
@@ -167,3 +207,6 @@ fn taken(address: SocketAddr) -> Option<String> {
         Ok(_) => None,
     }
 }
+
+/// Somebody waits for the answer.
+const PATIENCE: Duration = Duration::from_secs(5);

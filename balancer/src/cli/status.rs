@@ -16,12 +16,16 @@ pub(super) struct Options {
     #[arg(long)]
     json: bool,
 
+    /// Nothing but the exit code: 0 when every pool takes requests, 3 when not, for a HEALTHCHECK
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
+
     #[command(flatten)]
     target: Target,
 }
 
 pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
-    let answer = match options.target.or(config).ask("GET", "/api/status") {
+    let answer = match options.target.or(config).quiet(options.quiet).ask("GET", "/api/status") {
         Ok(answer) => answer,
         Err(code) => return code,
     };
@@ -32,7 +36,10 @@ pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
     let Ok(status) = serde_json::from_str::<Value>(&text) else {
         return fail("balancer: that is no status of a balancer");
     };
-    let code = show(&if options.json { text } else { table(&status) });
+    let code = match options.quiet {
+        true => ExitCode::SUCCESS,
+        false => show(&if options.json { text } else { table(&status) }),
+    };
     // Scripts ask whether there is service.
     if status["ready"] == true { code } else { ExitCode::from(NOT_RUNNING) }
 }
@@ -81,6 +88,7 @@ fn table(status: &Value) -> String {
         if rows.len() > 1 || pool["workers"].is_null() {
             aligned(&mut out, &rows);
         }
+        each(&pool["dns"]).for_each(|name| dns(&mut out, name));
         if pool["workers"].is_null() {
             continue;
         }
@@ -109,6 +117,19 @@ fn table(status: &Value) -> String {
         aligned(&mut out, &rows);
     }
     out
+}
+
+/// A line on a name that is asked for.
+fn dns(out: &mut String, name: &Value) {
+    let answered = match name["answered_seconds"].as_u64() {
+        Some(_) => format!("answered {} ago", age(&name["answered_seconds"])),
+        None => "never answered".to_owned(),
+    };
+    let problem = name["problem"].as_str().map(|problem| format!("; {problem}")).unwrap_or_default();
+    let waiting = list(&name["waiting"]);
+    let waiting = if waiting.is_empty() { waiting } else { format!("; not taking connections: {waiting}") };
+    let count = each(&name["addresses"]).count();
+    let _ = writeln!(out, "  dns {}: {count} addresses, {answered}{problem}{waiting}", word(&name["name"]));
 }
 
 fn aligned(out: &mut String, rows: &[Vec<String>]) {
@@ -188,6 +209,9 @@ mod tests {
                     "name": "app.1", "address": "127.0.0.1:8000", "state": "up", "weight": 1, "backup": true, "in_flight": 0,
                     "requests": 7,
                 }],
+                "dns": [{ "name": "app:80", "answered_seconds": 1, "problem": null, "addresses": ["10.0.0.1:80", "10.0.0.2:80"],
+                    "waiting": ["10.0.0.2:80"] }, { "name": "b:80", "answered_seconds": null, "problem": "no", "addresses": [],
+                    "waiting": [] }],
                 "workers": { "count": 1, "all": [worker] },
             }],
         });
@@ -197,6 +221,8 @@ lb: serving for 2 h on 127.0.0.1:1, unix:/s; 3 of 9 connections; version 1, pid 
 pool app: 1.5/s, half ≤ 0.5 ms, 99 % ≤ 2.5 s, 0 in flight, 7 requests
   endpoint  address         state       weight  in flight  requests
   app.1     127.0.0.1:8000  up, backup  1       0          7
+  dns app:80: 2 addresses, answered 1 s ago; not taking connections: 10.0.0.2:80
+  dns b:80: 0 addresses, never answered; no
   worker  state  pid  age    memory   CPU    restarts  last end
   app.1   ready  12   2 min  2.0 MiB  0.2 s  1         app.1 (pid 11) died
 ";

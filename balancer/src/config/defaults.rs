@@ -54,6 +54,7 @@ impl Pool {
             policy: Policy::RoundRobin,
             affinity: None,
             endpoints: Vec::new(),
+            dns: Dns::default(),
             workers: None,
             slots: None,
             buffers: Buffers::with_slots(false),
@@ -65,6 +66,12 @@ impl Pool {
             idle_connections_max: 4_096,
             health: Health::default(),
         }
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { name: None, interval: Duration::from_secs(2), hold: Duration::from_secs(30) }
     }
 }
 

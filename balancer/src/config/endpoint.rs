@@ -23,7 +23,7 @@ pub struct Endpoint {
 /// Where an endpoint listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Address {
-    /// `host:port`; a name is resolved whenever a connection is opened.
+    /// `host:port`; a name is asked for again and again, see [`super::Dns`].
     Tcp {
         /// Address or name.
         host: Host,
@@ -41,6 +41,13 @@ pub enum Host {
     Ip(IpAddr),
     /// A name for the resolver.
     Name(String),
+}
+
+impl Endpoint {
+    /// Whether its host is a name, which DNS is asked for.
+    pub fn has_name(&self) -> bool {
+        matches!(self.address, Address::Tcp { host: Host::Name(_), .. })
+    }
 }
 
 impl fmt::Display for Address {
@@ -176,7 +183,7 @@ fn with_port(host: Host, port: u16) -> Result<Address, String> {
 }
 
 /// A name the resolver may know: labels of letters, digits, `-` and `_` (docker compose makes such), not all digits.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let label = |label: &str| {
         let inside = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         (1..=63).contains(&label.len()) && inside && !label.starts_with('-') && !label.ends_with('-')
@@ -190,4 +197,4 @@ fn is_name(text: &str) -> bool {
 const EXAMPLE: &str = "write \"host:port\" or \"unix:/path\", as in \"127.0.0.1:8000\"";
 
 /// HAProxy's bound; larger ratios starve the light endpoint.
-const WEIGHT_MAX: u16 = 256;
+pub const WEIGHT_MAX: u16 = 256;

@@ -2,7 +2,7 @@
 //! unknown; called by [`super::raw`]; never reads a value.
 
 /// Keys by table; a key leaves this list in the change that makes it work.
-const KEYS: &[(&str, &[&str])] = &[("", &["listener", "tls", "acme"]), ("pool.NAME", &["dns", "dns_interval"])];
+const KEYS: &[(&str, &[&str])] = &[("", &["listener", "tls", "acme"])];
 
 /// Values of keys that are supported.
 const VALUES: &[(&str, &[&str])] = &[];

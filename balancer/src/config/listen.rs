@@ -68,7 +68,7 @@ impl ListenAddress {
     }
 
     /// Whether it takes what is sent to any address of a family.
-    pub(super) fn takes_all(&self, ipv4: bool, all: &[Self]) -> bool {
+    pub fn takes_all(&self, ipv4: bool, all: &[Self]) -> bool {
         let Self::Tcp(own) = self else { return false };
         own.ip().is_unspecified() && (own.is_ipv4() == ipv4 || (ipv4 && self.takes_ipv4(all)))
     }

@@ -6,7 +6,9 @@ use super::diagnostics::quote;
 use super::item::Item;
 use super::raw::{Placed, Section, Span};
 use super::top::{DURATION_MAX, DURATION_MIN};
-use super::{Affinity, Buffers, Endpoint, Health, Policy, Slots, Workers, endpoint, health, policy, queue, workers};
+use super::{
+    Affinity, Buffers, Dns, Endpoint, Health, Policy, Slots, Workers, dns, endpoint, health, policy, queue, workers,
+};
 
 /// A named group of interchangeable endpoints.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,8 +19,10 @@ pub struct Pool {
     pub policy: Policy,
     /// Same client, same endpoint.
     pub affinity: Option<Affinity>,
-    /// Fixed endpoints; may be empty when there are workers.
+    /// Fixed endpoints; may be empty when there are workers or a name.
     pub endpoints: Vec<Endpoint>,
+    /// A name whose addresses are endpoints too, and how names are asked for.
+    pub dns: Dns,
     /// Processes we start.
     pub workers: Option<Workers>,
     /// At most so many requests at an endpoint, and the queue of the others; `None`: no limit and no queue.
@@ -113,11 +117,14 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
     let policy = policy::read(&mut section, default.policy);
     let affinity = policy::affinity(&mut section);
     let endpoints: Vec<Placed<Endpoint>> = endpoint::read_all(&mut section);
+    let named = endpoints.iter().any(|endpoint| endpoint.value.has_name());
+    let dns = dns::read(&mut section, default.dns, named);
     let workers_item = section.take("workers");
-    if workers_item.is_none() && section.take("endpoints").is_none() {
-        let help = "add `endpoints` for addresses that are there, or a table `workers` for processes we start";
+    if workers_item.is_none() && section.take("endpoints").is_none() && section.take("dns").is_none() {
+        let help = "add `endpoints` for addresses that are there, `dns` for a name that has them, or a table `workers` for \
+                    processes we start";
         section.missing(
-            &["endpoints", "workers", "command"],
+            &["endpoints", "dns", "workers", "command"],
             format!("pool {} has neither endpoints nor workers", quote(name)),
             help,
         );
@@ -147,6 +154,7 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         policy,
         affinity,
         endpoints,
+        dns,
         workers,
         slots,
         buffers,

@@ -1,4 +1,4 @@
-//! How many connections there are to an endpoint.
+//! How many connections there are to an endpoint, and whether one leads where the endpoint is.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,18 +8,26 @@ use super::Endpoint;
 /// One connection to an endpoint that is counted there until this is dropped, whoever has it: a request, a tunnel, a thread's
 /// idle ones or a slot.
 #[derive(Debug)]
-pub struct Connected(Arc<Endpoint>);
+pub struct Connected {
+    endpoint: Arc<Endpoint>,
+    moves: u32,
+}
 
 impl Connected {
-    /// Counts one more.
-    pub fn to(endpoint: &Arc<Endpoint>) -> Self {
+    /// Counts one more, which was begun when the endpoint had moved so often ([`Endpoint::moves`]).
+    pub fn to(endpoint: &Arc<Endpoint>, moves: u32) -> Self {
         endpoint.connections.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(endpoint))
+        Self { endpoint: Arc::clone(endpoint), moves }
+    }
+
+    /// Whether the endpoint is still where it was when the connection was begun: else it is not to be kept for another request.
+    pub fn is_current(&self) -> bool {
+        self.moves == self.endpoint.moves()
     }
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

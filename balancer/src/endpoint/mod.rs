@@ -5,9 +5,11 @@
 //! drains one. Never opens a connection and never chooses.
 
 mod connected;
+mod found;
 mod health;
 mod idle_time;
 mod ledger;
+mod reach;
 mod slow_start;
 mod verdict;
 
@@ -21,10 +23,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::{self, Address};
 pub use connected::Connected;
+use found::Found;
 use health::{Claimed, Event};
 pub use idle_time::IdleTime;
 use ledger::Ledger;
 pub use ledger::{Alarm, Noted};
+use reach::Reach;
 pub use slow_start::WHOLE;
 use verdict::Verdict;
 
@@ -35,6 +39,7 @@ pub struct Endpoint {
     name: Arc<str>,
     name_hash: u64,
     address: Address,
+    reach: Reach,
     weight: AtomicU16,
     backup: AtomicBool,
     /// Why no request gets a place: [`DRAINING`], [`HELD`]; 0 while they do.
@@ -49,6 +54,8 @@ pub struct Endpoint {
     idle_time: IdleTime,
     /// Of a worker's.
     ledger: Option<Ledger>,
+    /// Of one to which a name has led.
+    found: Option<Found>,
 }
 
 /// Number of an endpoint, never used twice in the life of the process.
@@ -93,6 +100,7 @@ impl Endpoint {
             id: EndpointId(NEXT.fetch_add(1, Ordering::Relaxed)),
             name_hash: xxh3_64(name.as_bytes()),
             name: name.into(),
+            reach: Reach::new(&address),
             address,
             weight: AtomicU16::new(weight.max(1)),
             backup: AtomicBool::new(backup),
@@ -105,6 +113,7 @@ impl Endpoint {
             verdict: Verdict::new(),
             idle_time: IdleTime::default(),
             ledger: None,
+            found: None,
         }
     }
 
@@ -359,9 +368,12 @@ impl InFlight {
         }
     }
 
-    /// The same, because there was no connection to be had.
+    /// The same, because there was no connection to be had: where a name has led here, others are not sent until there is one.
     pub fn unreachable(&mut self, why: &dyn Display) {
         self.endpoint.reached(false);
+        if let Some(found) = &self.endpoint.found {
+            found.failed();
+        }
         self.failed(why);
     }
 

@@ -25,6 +25,8 @@ pub enum Fault {
     MethodRefused,
     /// An expectation other than `100-continue` (RFC 9110 §10.1.1).
     ExpectationFailed,
+    /// It has passed us again and again: one of our endpoints leads back to us (RFC 5842 §7.2).
+    Loop,
     /// A body over `body_bytes_max`.
     BodyTooLarge,
     /// A body that is not framed as RFC 9112 §7 says.
@@ -103,6 +105,7 @@ impl Fault {
             // RFC 9110 §15.6.2: not supported for any resource.
             Self::MethodRefused => (Client, StatusCode::NOT_IMPLEMENTED, "method_refused"),
             Self::ExpectationFailed => (Client, StatusCode::EXPECTATION_FAILED, "bad_expectation"),
+            Self::Loop => (Us, StatusCode::LOOP_DETECTED, "loop"),
             Self::BodyTooLarge => (Client, StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BadBody => (Client, StatusCode::BAD_REQUEST, "bad_body"),
             Self::SlowBody => (Client, StatusCode::REQUEST_TIMEOUT, "slow_body"),

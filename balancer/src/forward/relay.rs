@@ -256,7 +256,7 @@ impl Lease {
     pub(super) fn give_back(self, upload_ended: bool, now: Instant) {
         let Self { upstream, mut place, upstreams, idle_max, keep_alive } = self;
         place.served();
-        if !upload_ended || idle_max == 0 || keep_alive.is_zero() {
+        if !upload_ended || idle_max == 0 || keep_alive.is_zero() || !upstream.is_current() {
             drop(upstream);
             return;
         }

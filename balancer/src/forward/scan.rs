@@ -54,11 +54,11 @@ impl Scan {
     ///
     /// # Errors
     /// [`Fault::ExpectationFailed`] for an expectation other than `100-continue` (RFC 9110 §10.1.1); [`Fault::HeaderTooLarge`]
-    /// when `Connection` names too many fields.
+    /// when `Connection` names too many fields; [`Fault::Loop`] when it has passed us too often (RFC 9110 §7.6.3).
     pub fn of(head: &RequestHead, upgrades: &[String]) -> Result<Self, Fault> {
         let mut scan = Self::default();
         let is_1_1 = head.version == Version::Http11;
-        let (mut has_body, mut traces, mut named) = (false, 0, 0);
+        let (mut has_body, mut traces, mut named, mut passes) = (false, 0, 0, 0);
         for field in head.fields.iter() {
             match field.name {
                 Name::Host => scan.hosts += 1,
@@ -73,7 +73,10 @@ impl Scan {
                     scan.expects_continue = is_1_1;
                 }
                 Name::Expect => return Err(Fault::ExpectationFailed),
-                Name::Via => scan.via = true,
+                Name::Via => {
+                    scan.via = true;
+                    passes += own_passes(field.value);
+                }
                 Name::MaxForwards if head.method == Method::OPTIONS => {
                     scan.max_forwards = std::str::from_utf8(field.value).ok().and_then(|number| number.parse().ok());
                 }
@@ -86,6 +89,9 @@ impl Scan {
         }
         if named > NAMES_MAX {
             return Err(Fault::HeaderTooLarge);
+        }
+        if passes >= PASSES_MAX {
+            return Err(Fault::Loop);
         }
         // W3C Trace Context §2.3: of several none counts.
         scan.traced = traces == 1 && !scan.names(head, b"traceparent");
@@ -158,3 +164,37 @@ pub(super) fn protocols(value: &[u8], known: &[String]) -> u8 {
 /// Names that `Connection` may list, in a request and in a response. Each field is compared with each of them: 14,000 cost 60
 /// times what a request does. Real messages name one or two.
 pub(super) const NAMES_MAX: usize = 32;
+
+/// How many gateways of our name a `Via` value tells of.
+fn own_passes(value: &[u8]) -> usize {
+    let received_by = |gateway: &[u8]| gateway.trim_ascii().split(|&byte| byte == b' ').nth(1) == Some(OWN_NAME);
+    value.split(|&byte| byte == b',').filter(|gateway| received_by(gateway)).count()
+}
+
+/// What we call ourselves in `Via`.
+const OWN_NAME: &[u8] = b"balancer";
+/// Nobody puts so many of us behind each other on purpose; a request that goes in a circle gets there at once.
+const PASSES_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(via: &[&str]) -> Result<Scan, Fault> {
+        let via: String = via.iter().map(|value| format!("Via: {value}\r\n")).collect();
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\n{via}\r\n");
+        Scan::of(&RequestHead::parse(head.as_bytes(), Fields::default()).unwrap(), &[])
+    }
+
+    #[test]
+    fn a_request_that_has_passed_us_eight_times_goes_in_a_circle() {
+        let ours = "1.1 balancer";
+        assert!(scan(&[ours; 7]).is_ok() && scan(&["1.1 nginx"; 20]).is_ok());
+        assert_eq!(scan(&[ours; 8]).unwrap_err(), Fault::Loop);
+        assert_eq!(
+            scan(&["1.1 balancer, 1.1 nginx, 1.0 balancer (x)", &[ours; 6].join(",")]).unwrap_err(),
+            Fault::Loop
+        );
+        assert!(scan(&["1.1 balancers", "1.1 my-balancer", "balancer 1.1"].repeat(8)).is_ok());
+    }
+}

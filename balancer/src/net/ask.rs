@@ -18,13 +18,13 @@ pub struct Answer {
     body: BodyDecoder,
 }
 
-/// What a question is answered.
+/// What a question is answered at one of `addresses`, which is asked as `host` where the question has no other.
 ///
 /// # Errors
 /// Those of [`connect`] and of the connection, and an answer that is not HTTP/1.
-pub async fn get(address: &Address, question: &Question) -> io::Result<Answer> {
-    let socket = connect(address).await?;
-    get_over(socket, address, question).await
+pub async fn get(addresses: &[Address], host: &Address, question: &Question) -> io::Result<Answer> {
+    let socket = connect(addresses).await?;
+    get_over(socket, host, question).await
 }
 
 /// The same over a connection that is there.

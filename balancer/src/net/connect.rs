@@ -5,27 +5,30 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use socket2::{Domain, SockAddr, Type};
-use tokio::net::lookup_host;
 
 use super::{Family, Socket};
 use crate::config::{Address, Host};
 
-/// A connection to `address`.
+/// A connection to the first of `addresses` that accepts one. A name is none: who has one knows its addresses.
 ///
 /// # Errors
-/// Those of connecting and of looking up a name; of several addresses that a name has, those of the last.
-pub async fn connect(address: &Address) -> io::Result<Socket> {
+/// Those of connecting to the last of them; [`io::ErrorKind::NotFound`] when there is none.
+pub async fn connect(addresses: &[Address]) -> io::Result<Socket> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match connect_to(address).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+async fn connect_to(address: &Address) -> io::Result<Socket> {
     match address {
         Address::Tcp { host: Host::Ip(ip), port } => connect_tcp((*ip, *port).into()).await,
-        Address::Tcp { host: Host::Name(name), port } => {
-            let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-            for address in lookup_host((name.as_str(), *port)).await? {
-                match connect_tcp(address).await {
-                    Ok(socket) => return Ok(socket),
-                    Err(error) => failed = error,
-                }
-            }
-            Err(failed)
+        Address::Tcp { host: Host::Name(_), .. } => {
+            Err(io::Error::new(io::ErrorKind::NotFound, "the name was not asked for"))
         }
         Address::Unix(path) => begin(Domain::UNIX, &SockAddr::unix(path)?, Family::Unix).await,
     }

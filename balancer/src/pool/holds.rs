@@ -46,6 +46,11 @@ impl Pool {
         was_held
     }
 
+    /// Nobody of that name will come again, or if so, as somebody else.
+    pub fn forget(&self, name: &str) {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).forget(name);
+    }
+
     fn named<'n>(&self, name: &'n str) -> impl Iterator<Item = Arc<Endpoint>> + use<'n> {
         self.endpoints().into_iter().filter(move |endpoint| **endpoint.name() == *name)
     }

@@ -68,6 +68,11 @@ impl Members {
         Self::new(&self.config, self.fixed, positions)
     }
 
+    /// The same, made anew of what the endpoints are now.
+    pub(super) fn again(&self) -> Self {
+        Self::new(&self.config, self.fixed, self.positions.clone())
+    }
+
     /// The same without the one of that number.
     pub(super) fn without(&self, id: EndpointId) -> Self {
         let fixed = self.positions[..self.fixed].iter().filter(|(_, endpoint)| endpoint.id() != id).count();

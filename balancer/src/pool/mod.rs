@@ -191,6 +191,12 @@ impl Pool {
         self.available_changed();
     }
 
+    /// Has the members know the weights and roles that their endpoints have now.
+    pub fn reweigh(&self) {
+        self.change_members(|members, _| members.again());
+        self.available_changed();
+    }
+
     /// Takes an endpoint out of the list. Its requests in flight go on; see [`Endpoint::drain`] for waiting for them.
     pub fn remove(&self, id: EndpointId) {
         self.change_members(|members, _| members.without(id));

@@ -312,7 +312,7 @@ fn a_connection_goes_with_its_place_and_never_makes_one_too_many() {
     let pair = || std::os::unix::net::UnixStream::pair().unwrap();
     let keep = |place: &mut Place, stream: std::os::unix::net::UnixStream| {
         stream.set_nonblocking(true).unwrap();
-        let connected = Connected::to(place.endpoint());
+        let connected = Connected::to(place.endpoint(), 0);
         place.check_in((Socket::bare(stream.into(), Family::Unix), connected), Duration::from_secs(60), Instant::now());
     };
     let (mut one, mut two) = (placed(pool.claim_slot(&ask("/"))), placed(pool.claim_slot(&ask("/"))));

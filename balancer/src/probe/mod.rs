@@ -33,9 +33,12 @@ pub struct Permits(Arc<Semaphore>);
 
 /// Why a probe failed.
 #[derive(Debug)]
-enum Failure {
+pub enum Failure {
+    /// There was no connection, or none that lasted for an answer.
     Io(io::Error),
+    /// There was no answer within this time.
     Silent(Duration),
+    /// The answer had this status.
     Status(u16),
 }
 
@@ -56,6 +59,19 @@ impl Default for Permits {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(PROBES_MAX)))
     }
+}
+
+/// One question to an endpoint that is no member yet.
+///
+/// # Errors
+/// Why it was not answered well.
+pub async fn ask_once(endpoint: &Endpoint, probe: &config::Probe, permits: &Permits) -> Result<(), Failure> {
+    // It fails only when the semaphore is closed, and nobody closes it.
+    let _permit = permits.0.acquire().await;
+    if let Some(answer) = ask(endpoint, probe).await? {
+        answer.finish().await;
+    }
+    Ok(())
 }
 
 /// One task for each member, for as long as it is one.
@@ -103,8 +119,8 @@ async fn ask_for_ever(pool: Arc<Pool>, endpoint: Arc<Endpoint>, probe: Arc<confi
 async fn ask(endpoint: &Endpoint, probe: &config::Probe) -> Result<Option<Answer>, Failure> {
     let asked = async {
         match &probe.question {
-            None => connect(endpoint.address()).await.map(|_| None),
-            Some(question) => get(endpoint.address(), question).await.map(Some),
+            None => connect(&endpoint.addresses().await).await.map(|_| None),
+            Some(question) => get(&endpoint.addresses().await, endpoint.address(), question).await.map(Some),
         }
     };
     match timeout(probe.timeout, asked).await {

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::Path;
+use std::slice::from_ref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,14 +50,14 @@ pub(super) async fn until_ready(
                     sleep(*time).await;
                     Ok(true)
                 }
-                Ready::Connect => connect(address).await.map(|_| true),
+                Ready::Connect => connect(from_ref(address)).await.map(|_| true),
                 Ready::Path(question) => {
                     let status = ask(address, question).await?;
                     last.note(question, status);
                     Ok((200..400).contains(&status))
                 }
                 Ready::Answer(question) => {
-                    let socket = connect(address).await?;
+                    let socket = connect(from_ref(address)).await?;
                     accepting.get_or_insert_with(Instant::now);
                     let answer = get_over(socket, address, question).await;
                     if answer.is_err() {
@@ -110,7 +111,7 @@ impl LastAnswer {
 /// # Errors
 /// See [`get`].
 pub(super) async fn ask(address: &Address, question: &Question) -> io::Result<u16> {
-    let answer = get(address, question).await?;
+    let answer = get(from_ref(address), address, question).await?;
     let status = answer.status;
     answer.finish().await;
     Ok(status)

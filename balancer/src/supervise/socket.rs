@@ -224,7 +224,8 @@ fn bases(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
         Some(all) => first(all).and_then(absolute),
         None => Some(PathBuf::from("/run/balancer")).filter(|path| path.is_dir()),
     };
-    of_session.into_iter().chain(of_service).chain([std::env::temp_dir()]).collect()
+    // The last is all there is in a container whose root is read-only.
+    of_session.into_iter().chain(of_service).chain([std::env::temp_dir(), PathBuf::from("/dev/shm")]).collect()
 }
 
 impl fmt::Display for SocketError {
@@ -405,7 +406,7 @@ mod tests {
             all.into_iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
         };
         let temporary = std::env::temp_dir().display().to_string();
-        assert_eq!(of(Some("/run/user/7"), Some("/run/a:/run/b")), ["/run/user/7", "/run/a", &temporary]);
-        assert_eq!(of(Some(""), Some("")), [&*temporary]);
+        assert_eq!(of(Some("/run/user/7"), Some("/run/a:/run/b")), ["/run/user/7", "/run/a", &temporary, "/dev/shm"]);
+        assert_eq!(of(Some(""), Some("")), [&*temporary, "/dev/shm"]);
     }
 }

@@ -14,6 +14,7 @@ mod cli_workers;
 mod clients;
 mod demo;
 mod deploys;
+mod dns;
 mod drain;
 mod early_answers;
 mod faults;

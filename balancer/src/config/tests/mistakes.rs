@@ -90,13 +90,13 @@ error: `policy` cannot be `roundrobin`
   |
   = help: did you mean "round_robin"? It is one of "round_robin", "least_connections", "two_choices", "random", "hash"
 
-error: "dns_interval" is not supported yet
+error: `dns_interval` means something only with a name to ask for
  --> lb.toml:7:1
   |
 7 | dns_interval = 1
   | ^^^^^^^^^^^^
   |
-  = help: leave it out for now
+  = help: add dns = "app:8000", or leave it out
 
 error: nothing is known to fill in for `{prt}`
   --> lb.toml:10:34
@@ -132,13 +132,8 @@ fn mistakes_of_toml_and_of_values_are_shown_together() {
 
 #[test]
 fn every_documented_key_that_is_to_come_is_refused_as_such() {
-    let file = |top: &str, pool: &str| {
-        format!("listen = \"127.0.0.1:8080\"\n{top}\n[pool.a]\nendpoints = [\"a:1\"]\n{pool}\n")
-    };
-    let top = ["listener", "tls", "acme"].map(|key| (key, file(&format!("{key} = 1"), "")));
-    let pool = "dns dns_interval";
-    let pool = pool.split_whitespace().map(|key| (key, file("", &format!("{key} = 1"))));
-    for (key, text) in top.into_iter().chain(pool) {
+    let file = |top: &str| format!("listen = \"127.0.0.1:8080\"\n{top}\n[pool.a]\nendpoints = [\"a:1\"]\n");
+    for (key, text) in ["listener", "tls", "acme"].map(|key| (key, file(&format!("{key} = 1")))) {
         let diagnostics = parse(&text, "lb.toml").unwrap_err();
         let said: Vec<_> = diagnostics.iter().map(|it| (&text[it.span.clone()], it.message.clone())).collect();
         assert_eq!(said, [(key, format!("\"{key}\" is not supported yet"))]);
@@ -738,7 +733,30 @@ const POOL: &[Row] = &[
         "idle_connections_max = -1",
         &[(4, 24, "-1", "`idle_connections_max` cannot be `-1`", "write a whole number from 0 to 65536")],
     ),
-    ("dns = 1", &[(4, 1, "dns", r#""dns" is not supported yet"#, "leave it out for now")]),
+    ("dns = 1", &[(4, 7, "1", "`dns` must be a text, not a number", r#"write "app:8000""#)]),
+    (
+        r#"dns = "10.0.0.1:80""#,
+        &[(
+            4,
+            7,
+            r#""10.0.0.1:80""#,
+            "`10.0.0.1:80` is not a name to ask DNS for",
+            "an address needs no DNS: write it into `endpoints`",
+        )],
+    ),
+    (
+        "dns_hold = \"-1s\"\ndns_interval = \"999ms\"",
+        &[
+            (
+                4,
+                12,
+                r#""-1s""#,
+                "`-1s` is not a duration",
+                r#"write a whole number and a unit (ms, s, m, h, d), as in "5s" or "1m 30s""#,
+            ),
+            (5, 16, r#""999ms""#, r#"`dns_interval` cannot be as small as "999ms""#, r#""1s" is the smallest"#),
+        ],
+    ),
     ("slots = -1", &[(4, 9, "-1", "`slots` cannot be `-1`", "write a whole number from 0 to 65536")]),
     (
         "queue_max = 5",
@@ -1628,7 +1646,7 @@ const FILE: &[Row] = &[
             1,
             "[pool.a]",
             "pool `a` has neither endpoints nor workers",
-            "add `endpoints` for addresses that are there, or a table `workers` for processes we start",
+            "add `endpoints` for addresses that are there, `dns` for a name that has them, or a table `workers` for processes we start",
         )],
     ),
     (

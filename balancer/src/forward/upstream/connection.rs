@@ -65,8 +65,10 @@ impl Upstream {
     /// # Errors
     /// [`Fault::ConnectFailed`], [`Fault::ConnectTimeout`] or [`Fault::DescriptorLimit`].
     pub(in super::super) async fn open(endpoint: &Arc<Endpoint>, within: Duration) -> Result<Box<Self>, Fault> {
-        match timeout(within, connect(endpoint.address())).await {
-            Ok(Ok(socket)) => Ok(Self::over(socket, Connected::to(endpoint))),
+        let moves = endpoint.moves();
+        let opening = async { connect(&endpoint.addresses().await).await };
+        match timeout(within, opening).await {
+            Ok(Ok(socket)) => Ok(Self::over(socket, Connected::to(endpoint, moves))),
             Ok(Err(error)) => {
                 tracing::debug!(endpoint = &**endpoint.name(), address = %endpoint.address(), %error, "cannot connect");
                 Err(match error.raw_os_error().map(Errno::from_raw) {
@@ -103,6 +105,11 @@ impl Upstream {
     pub(in super::super) fn begin(&mut self) -> &mut Vec<u8> {
         (self.written, self.search, self.interim, self.acknowledged) = (Written::Nothing, Search::default(), 0, false);
         self.request.end()
+    }
+
+    /// Whether its endpoint is still where it was.
+    pub(in super::super) fn is_current(&self) -> bool {
+        self.connected.is_current()
     }
 
     /// Whether a piece of the body is on its way.

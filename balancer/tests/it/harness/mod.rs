@@ -6,6 +6,7 @@
 mod balancer;
 mod client;
 mod message;
+pub(crate) mod names;
 mod origin;
 mod stubborn;
 mod wire;

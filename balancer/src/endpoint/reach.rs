@@ -1,0 +1,82 @@
+//! Where an endpoint is reached: at its address, or at those that its name has at this moment.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
+
+use super::Endpoint;
+use crate::config::{Address, Host};
+
+/// The addresses to connect to, one after another; nothing while a name was never answered.
+#[derive(Debug)]
+pub(super) struct Reach {
+    addresses: ArcSwapOption<Vec<Address>>,
+    /// How often one of them was gone.
+    moves: AtomicU32,
+    told: Notify,
+}
+
+impl Reach {
+    /// Of an endpoint with this address: itself, unless its host is a name.
+    pub(super) fn new(address: &Address) -> Self {
+        let known = match address {
+            Address::Tcp { host: Host::Name(_), .. } => None,
+            address => Some(Arc::new(vec![address.clone()])),
+        };
+        Self { addresses: ArcSwapOption::new(known), moves: AtomicU32::new(0), told: Notify::new() }
+    }
+
+    /// From now on it is these.
+    fn set(&self, addresses: Vec<Address>) {
+        let addresses = Arc::new(addresses);
+        let before = self.addresses.swap(Some(Arc::clone(&addresses)));
+        if before.is_some_and(|before| before.iter().any(|address| !addresses.contains(address))) {
+            self.moves.fetch_add(1, Ordering::Relaxed);
+        }
+        self.told.notify_waiters();
+    }
+
+    /// How often it was somewhere else afterwards.
+    fn moves(&self) -> u32 {
+        self.moves.load(Ordering::Relaxed)
+    }
+
+    /// What they are now, if that is known.
+    fn known(&self) -> Option<Arc<Vec<Address>>> {
+        self.addresses.load_full()
+    }
+
+    /// Waits until they are known.
+    async fn get(&self) -> Arc<Vec<Address>> {
+        loop {
+            // Registered before the question, so that an answer in between is not missed.
+            let told = self.told.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            if let Some(known) = self.known() {
+                return known;
+            }
+            told.await;
+        }
+    }
+}
+
+impl Endpoint {
+    /// Where to connect to, one after another. Where its host is a name, waits until that was answered the first time, be it
+    /// that there is no address.
+    pub async fn addresses(&self) -> Arc<Vec<Address>> {
+        self.reach.get().await
+    }
+
+    /// How often an address of its name was gone.
+    pub fn moves(&self) -> u32 {
+        self.reach.moves()
+    }
+
+    /// Its name has these addresses now.
+    pub fn resolved(&self, addresses: Vec<Address>) {
+        self.reach.set(addresses);
+    }
+}
