@@ -25,7 +25,7 @@ pub struct Options {
     #[arg(long, env = "SOCKET", hide_env_values = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 
-    /// What the worker calls itself [default: "server INSTANCE", else "server PORT"]
+    /// What the worker calls itself; {host} is the name of its host or container [default: "server INSTANCE", else "server PORT"]
     #[arg(long)]
     pub name: Option<String>,
 

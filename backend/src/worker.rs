@@ -42,12 +42,17 @@ pub(crate) struct Counts {
     pub(crate) overlaps: u64,
 }
 
+/// What the machine, or the container, is called.
+fn host() -> String {
+    nix::unistd::gethostname().map_or_else(|_| "host".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
 impl Worker {
     /// # Errors
     /// The record cannot be opened.
     pub(crate) fn new(options: &Options, address: &Address) -> io::Result<Arc<Worker>> {
         let name = match (&options.name, &options.instance) {
-            (Some(name), _) => name.clone(),
+            (Some(name), _) => name.replace("{host}", &host()),
             (None, Some(index)) => format!("server {index}"),
             (None, None) => match address {
                 Address::Tcp(address) => format!("server {}", address.port()),

@@ -1,0 +1,149 @@
+//! The image and `deploy/compose.yaml` with Docker's engine and docker-compose, under load.
+//!
+//! Ignored unless asked for, for they take minutes: `cargo test -p balancer --test compose -- --ignored --test-threads 1`.
+//! `.ci/run` asks where an engine answers. Nothing is pulled: what builds the image is made of this machine's own programs.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what stands outside of test functions fails as tests do")]
+#![allow(clippy::disallowed_methods, reason = "threads of tests, which may sleep")]
+#![allow(clippy::print_stderr, reason = "figures, for whoever asked for these tests")]
+
+mod image;
+mod load;
+mod stack;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use image::{Image, docker, program_size};
+use load::{Load, get};
+use stack::{Stack, eventually};
+
+#[test]
+#[ignore = "needs Docker's engine: see above"]
+fn the_image_is_small_and_needs_no_root_no_shell_and_nothing_to_write_to() {
+    let image = Image::build();
+    let megabytes: f64 = docker(&["image", "inspect", "-f", "{{.Size}}", image.name()]).parse::<f64>().unwrap() / 1e6;
+    eprintln!(
+        "image: {megabytes:.1} MB, of which the program as it was built for tests has {:.1}",
+        program_size() / 1e6
+    );
+    assert!(megabytes < 25.0, "{megabytes} MB");
+    assert_eq!(docker(&["image", "inspect", "-f", "{{.Config.User}}", image.name()]), "65532:65532");
+    let shell = image::command(&["run", "--rm", "--entrypoint", "/bin/sh", image.name(), "-c", "true"]);
+    assert!(!shell.status.success());
+    let options = ["run", "-d", "--read-only", "--cap-drop", "ALL", "-p", "127.0.0.1::8080", image.name()];
+    let id = docker(&[&options[..], &["demo", "--listen", "0.0.0.0:8080"]].concat());
+    let container = stack::Container(id.clone());
+    let address = docker(&["port", &id, "8080"]);
+    eventually("an answer", || get(&address, "/").ok().filter(|(status, _)| *status == 200));
+    // A command finds the instance by a socket in a place that can be written to.
+    let status = docker(&["exec", &id, "/usr/local/bin/balancer", "status"]);
+    assert!(status.starts_with("demo: serving"), "{status}");
+    eventually("a healthy container", || {
+        (docker(&["inspect", "-f", "{{.State.Health.Status}}", &id]) == "healthy").then_some(())
+    });
+    // As process 1 it collects what ends: a worker that was killed is replaced, and leaves nothing behind.
+    let processes = || docker(&["top", &id, "-o", "pid,stat,args"]);
+    let worker = processes().lines().find(|line| line.contains(" backend ")).unwrap().trim().to_owned();
+    let pid: i32 = worker.split_whitespace().next().unwrap().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    eventually("two workers and no zombie", || {
+        let all = processes();
+        let workers = all.lines().filter(|line| line.contains(" backend ")).count();
+        (workers == 2 && !all.contains(&format!(" {pid} ")) && !all.contains('Z')).then_some(())
+    });
+    // TERM drains: the request in flight is answered, and the exit code is 0.
+    let waiting = std::thread::spawn({
+        let address = address.clone();
+        move || get(&address, "/delay?ms=1500")
+    });
+    eventually("a request in flight", || {
+        let status = docker(&["exec", &id, "/usr/local/bin/balancer", "status", "--json"]);
+        status.contains("\"in_flight\":1").then_some(())
+    });
+    docker(&["stop", "--time", "30", &id]);
+    assert_eq!(waiting.join().unwrap().unwrap().0, 200);
+    assert_eq!(docker(&["inspect", "-f", "{{.State.ExitCode}}", &id]), "0");
+    drop(container);
+}
+
+#[test]
+#[ignore = "needs Docker's engine: see above"]
+fn replicas_come_go_and_are_recreated_without_a_lost_request() {
+    let image = Image::build();
+    let stack = Stack::up(&image, 1, SLOTS);
+    let load = Load::start(&stack.address(), 8);
+    for count in [6, 2] {
+        stack.scale(count);
+        let up = Instant::now();
+        stack.await_names(count);
+        eprintln!("{count} replicas answer {:.1} s after docker-compose returned", up.elapsed().as_secs_f64());
+        assert!(count == 2 || up.elapsed() < Duration::from_secs(3), "{:?}", up.elapsed());
+        std::thread::sleep(Duration::from_secs(3).saturating_sub(up.elapsed()));
+        let counted = load.count(Duration::from_secs(3));
+        assert_eq!(counted.len(), count, "{counted:?}");
+        let share = counted.values().sum::<u64>() as f64 / counted.len() as f64;
+        eprintln!("shares of {share:.0}: {:?}", counted.values().collect::<Vec<_>>());
+        for (name, requests) in &counted {
+            let ratio = *requests as f64 / share;
+            assert!((0.8..=1.2).contains(&ratio), "{name} had {ratio:.2} of its share: {counted:?}");
+        }
+        assert_eq!(load.failed(), [""; 0], "with {count} replicas");
+    }
+    let before = stack.names();
+    stack.compose(&["up", "-d", "--force-recreate", "--no-deps", "--scale", "backend=2", "backend"]);
+    eventually("two new replicas", || {
+        let now = stack.names();
+        (now.len() == 2 && now.is_disjoint(&before)).then_some(())
+    });
+    let counted = load.count(Duration::from_secs(2));
+    assert_eq!(counted.len(), 2, "{counted:?}");
+    let (requests, failed) = load.end();
+    eprintln!("{requests} requests, {} failed", failed.len());
+    assert_eq!(failed, [""; 0], "all replicas were recreated at once");
+}
+
+#[test]
+#[ignore = "needs Docker's engine: see above"]
+fn replicas_that_are_killed_paused_or_get_another_address_are_found_out() {
+    let image = Image::build();
+    let stack = Stack::up(&image, 4, PROBED);
+    stack.await_names(4);
+    let containers = stack.containers();
+    // Paused: its kernel accepts, and nobody answers.
+    docker(&["pause", &containers[0]]);
+    eventually("one of four down", || (stack.status().matches("\"state\":\"down\"").count() == 1).then_some(()));
+    let load = Load::start(&stack.address(), 4);
+    assert_eq!(load.count(Duration::from_secs(3)).len(), 3);
+    docker(&["unpause", &containers[0]]);
+    eventually("all four", || (load.count(Duration::from_millis(300)).len() == 4).then_some(()));
+    // Off the network, and back with another address.
+    let network = stack.network();
+    let address = |container: &str| {
+        docker(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container])
+    };
+    let old = address(&containers[1]);
+    docker(&["network", "disconnect", &network, &containers[1]]);
+    eventually("three", || (load.count(Duration::from_millis(500)).len() == 3).then_some(()));
+    let placeholder = docker(&["run", "-d", "--network", &network, image.name(), "backend", "8000"]);
+    let _placeholder = stack::Container(placeholder);
+    docker(&["network", "connect", "--alias", "backend", &network, &containers[1]]);
+    assert_ne!(address(&containers[1]), old);
+    eventually("all four again", || (load.count(Duration::from_millis(300)).len() == 4).then_some(()));
+    // Killed: what it had may be cut, and nothing after that.
+    docker(&["kill", &containers[2]]);
+    eventually("three again", || (load.count(Duration::from_millis(500)).len() == 3).then_some(()));
+    let (requests, failed) = load.end();
+    eprintln!("{requests} requests, {} failed: {failed:?}", failed.len());
+    assert_eq!(failed, [""; 0], "GETs are repeated elsewhere");
+    // None at all: the name is not answered, and balancer goes on.
+    let all: BTreeSet<String> = stack.containers().into_iter().collect();
+    all.iter().for_each(|container| _ = image::command(&["stop", "--time", "1", container]));
+    eventually("503 or 502", || get(&stack.address(), "/").ok().filter(|(status, _)| matches!(status, 502..=504)));
+    all.iter().for_each(|container| _ = image::command(&["start", container]));
+    eventually("an answer", || get(&stack.address(), "/").ok().filter(|(status, _)| *status == 200));
+}
+
+/// Requests wait for a place, and for a replica.
+const SLOTS: &str = "slots = 16\nqueue_timeout = \"30s\"\n";
+/// Who is black-holed is found out.
+const PROBED: &str = "slots = 16\n[pool.app.probe]\npath = \"/\"\ninterval = \"500ms\"\ntimeout = \"500ms\"\n";
