@@ -8,10 +8,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::unistd::{User, geteuid};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-
-use nix::unistd::{User, geteuid};
 
 use super::{load, print, say};
 use crate::admin::Account;
