@@ -11,8 +11,9 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use tokio::sync::watch;
 
-use crate::config::{AccessLog as AccessLogConfig, ClientLimits};
+use crate::config::{AccessLog as AccessLogConfig, ClientLimits, Config};
 use crate::forward::{self, ClientFields, Exchange, Fault, Forwarder, Scan};
 use crate::http1::RequestHead;
 use crate::listen::{Refusal, Service, Stream};
@@ -27,16 +28,31 @@ use crate::spool::Spool;
 pub struct Shared {
     /// Routes and pools, swapped whole at a reload.
     pub table: ArcSwap<Table>,
-    /// Limits towards clients.
-    pub limits: ClientLimits,
-    /// Where bodies wait that are too large to be held in memory.
-    pub spool: Option<Spool>,
-    /// Peers whose statements are believed.
-    pub trusted: Vec<IpNet>,
-    /// How requests are logged.
-    pub access_log: AccessLogConfig,
+    /// What a reload may change besides.
+    pub settings: watch::Sender<Settings>,
     /// How many they were and what became of them.
     pub metrics: Arc<Metrics>,
+}
+
+/// How clients are treated.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Limits towards them.
+    pub limits: ClientLimits,
+    /// Peers whose statements are believed.
+    pub trusted: Arc<[IpNet]>,
+    /// How requests are logged.
+    pub access_log: AccessLogConfig,
+    /// Where bodies wait that are too large to be held in memory.
+    pub spool: Option<Spool>,
+}
+
+impl Settings {
+    /// Those of a configuration.
+    pub fn of(config: &Config, spool: Option<Spool>) -> Self {
+        let trusted = config.trusted_proxies.as_slice().into();
+        Self { limits: config.client.clone(), trusted, access_log: config.access_log.clone(), spool }
+    }
 }
 
 /// Answers the requests of one thread.
@@ -46,6 +62,8 @@ pub struct Proxy {
     forwarder: Forwarder,
     ids: RefCell<Ids>,
     observer: Rc<Observer>,
+    writer: Writer,
+    trusted: RefCell<Arc<[IpNet]>>,
     /// What is said of the client that connected last: who opens a connection per request comes again at once.
     last: RefCell<Option<(Option<IpAddr>, Rc<ClientFields>)>>,
 }
@@ -53,9 +71,23 @@ pub struct Proxy {
 impl Proxy {
     /// The proxy of a thread.
     pub fn new(shared: Arc<Shared>, writer: &Writer) -> Self {
-        let observer = Observer::new(&shared.access_log, writer, &shared.metrics);
-        let forwarder = Forwarder::new(shared.limits.clone(), shared.spool.clone());
-        Self { shared, forwarder, ids: RefCell::default(), observer, last: RefCell::default() }
+        let Settings { limits, trusted, access_log, spool } = shared.settings.borrow().clone();
+        let observer = Observer::new(&access_log, writer, &shared.metrics);
+        let (forwarder, trusted, writer) = (Forwarder::new(limits, spool), RefCell::new(trusted), writer.clone());
+        Self { shared, forwarder, ids: RefCell::default(), observer, writer, trusted, last: RefCell::default() }
+    }
+
+    /// Takes other settings whenever there are some: for the next request, and for connections to come whom they are believed from.
+    pub async fn follow(&self) {
+        let mut settings = self.shared.settings.subscribe();
+        // The sender is this very value's.
+        while settings.changed().await.is_ok() {
+            let Settings { limits, trusted, access_log, spool } = settings.borrow_and_update().clone();
+            self.forwarder.configure(limits, spool);
+            self.observer.configure(&access_log, &self.writer);
+            self.trusted.replace(trusted);
+            self.last.replace(None);
+        }
     }
 
     /// The forwarder, whose idle connections want to be reaped.
@@ -70,9 +102,9 @@ impl Proxy {
 
     /// Route, forward, respond, record.
     async fn serve(&self, exchange: &mut Exchange<'_>) {
-        let (head, patience) = (Arc::clone(exchange.head()), self.shared.limits.body_timeout);
+        let (head, patience) = (Arc::clone(exchange.head()), self.forwarder.limits().body_timeout);
         let answered = async {
-            let scan = Scan::of(&head, &self.shared.limits.upgrades)?;
+            let scan = Scan::of(&head, &self.forwarder.limits().upgrades)?;
             let admitted = forward::admit(&head, &scan)?;
             if scan.ends_here() {
                 return Ok(false);
@@ -102,7 +134,7 @@ impl Proxy {
             Some((of, fields)) if *of == address => Rc::clone(fields),
             _ => {
                 // Whoever may open our Unix socket was let in by its permissions: a proxy in front of us.
-                let trusted = address.is_none_or(|ip| self.shared.trusted.iter().any(|net| net.contains(&ip)));
+                let trusted = address.is_none_or(|ip| self.trusted.borrow().iter().any(|net| net.contains(&ip)));
                 let fields = Rc::new(ClientFields::new(address, trusted));
                 *last = Some((address, Rc::clone(&fields)));
                 fields
@@ -116,7 +148,7 @@ impl Proxy {
         let peer = stream.peer().ip();
         // Asked of those alone whose word counts: others pay nothing for it.
         let who = match client.are_trusted() {
-            true => forward::client_behind(&request.fields, peer, &self.shared.trusted),
+            true => forward::client_behind(&request.fields, peer, &self.trusted.borrow()),
             false => peer,
         };
         let (record, id) = self.record(who, stream.begun(), Some(request));

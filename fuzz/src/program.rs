@@ -15,12 +15,13 @@ use balancer::drain::drain;
 use balancer::listen::{self, Server};
 use balancer::observe::Writer;
 use balancer::pool::Pool;
-use balancer::proxy::{Proxy, Shared};
+use balancer::proxy::{Proxy, Settings, Shared};
 use balancer::route::Table;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
 use tokio::task::spawn_local;
 
 use crate::strict::{Not, Request, read};
@@ -146,10 +147,7 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
     let pools: Vec<Arc<Pool>> = config.pools.iter().map(Pool::new).collect();
     let shared = Arc::new(Shared {
         table: ArcSwap::from_pointee(Table::new(&config.routes, &pools)),
-        limits: config.client.clone(),
-        spool: None,
-        trusted: Vec::new(),
-        access_log: config.access_log.clone(),
+        settings: watch::Sender::new(Settings::of(&config, None)),
         metrics: Arc::default(),
     });
     let writer = Writer::start(None).expect("a writer");

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,17 +20,50 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::access::{Asker, Door};
 use super::answer::{Answer, plain};
+use super::client::INSTANCE;
+use super::socket::{self, SocketFile};
 use super::strangers::{Stranger, Strangers};
 use super::{Instance, route};
 
-/// Serves the clients of the Unix socket, for ever; beyond so many at once, the next waits to be accepted.
-pub(super) async fn unix(listener: UnixListener, instance: Arc<Instance>) {
+/// Serves the clients of the Unix socket, for ever; beyond so many at once, the next waits to be accepted. Where its file was removed under
+/// us, it is made again.
+pub(super) async fn unix(mut listener: UnixListener, mut file: SocketFile, instance: Arc<Instance>) {
     let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let mut said = false;
     loop {
-        let Some((stream, _)) = accepted(listener.accept().await).await else { continue };
+        let came = tokio::select! {
+            came = listener.accept() => came,
+            () = tokio::time::sleep(LOOK) => {
+                if file.is_there() {
+                    said = false;
+                } else if let Some(again) = again(&file, &mut said) {
+                    (listener, file) = again;
+                }
+                continue;
+            }
+        };
+        let Some((stream, _)) = accepted(came).await else { continue };
         // It fails only when the semaphore is closed, and nobody closes it.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         tokio::spawn(serve_owner(stream, place, Arc::clone(&instance)));
+    }
+}
+
+/// The socket once more, in its old place; that it cannot be is said once.
+fn again(file: &SocketFile, said: &mut bool) -> Option<(UnixListener, SocketFile)> {
+    let path = file.path();
+    let opened = socket::open(path, None).and_then(|(again, file)| Ok((UnixListener::from_std(again)?, file)));
+    match opened {
+        Ok(again) => {
+            tracing::warn!("the admin socket {} was removed; it is there again", path.display());
+            Some(again)
+        }
+        Err(error) => {
+            if !std::mem::replace(said, true) {
+                tracing::error!("the admin socket {} was removed and cannot be made again: {error}", path.display());
+            }
+            None
+        }
     }
 }
 
@@ -39,10 +72,15 @@ async fn serve_owner(stream: UnixStream, place: OwnedSemaphorePermit, instance: 
         let (head, _) = request.into_parts();
         let instance = Arc::clone(&instance);
         async move {
-            Ok::<_, Infallible>(match Door::Unix.check(&head) {
+            let mut answer = match Door::Unix.check(&head) {
                 Ok(_) => route::answer(&instance, &head).await,
                 Err(refusal) => *refusal,
-            })
+            };
+            // Whoever asks at a socket may not know whose it is.
+            if let Ok(is) = HeaderValue::try_from(instance.introduction().json()) {
+                answer.headers_mut().insert(INSTANCE, is);
+            }
+            Ok::<_, Infallible>(answer)
         }
     };
     // How a client's connection ends is its own affair.
@@ -147,5 +185,7 @@ const CLIENTS_MAX: usize = 64;
 const HEADER: Duration = Duration::from_secs(10);
 const STALLED: Duration = Duration::from_secs(30);
 const READ_BUFFER: usize = 16 * 1024;
+/// Between two looks whether the socket is there.
+const LOOK: Duration = Duration::from_secs(1);
 /// After a failed accept, such as for a lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::Introduction;
 use crate::http1::{Fields, ResponseHead, Search};
 
 /// An answer, of which the body is still to be read.
@@ -12,6 +14,8 @@ use crate::http1::{Fields, ResponseHead, Search};
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
+    /// Who has answered.
+    pub instance: Option<Introduction>,
     /// What came with the head, then the rest.
     body: BufReader<Chain<Cursor<Vec<u8>>, UnixStream>>,
 }
@@ -19,8 +23,8 @@ pub struct Answer {
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum AskError {
-    /// Nobody listens at any of these.
-    NotRunning(Vec<PathBuf>),
+    /// Nobody listens at any of the sockets, or nobody who serves the file.
+    NotRunning,
     /// Somebody may, but not for us, or did not answer.
     Failed(PathBuf, io::Error),
 }
@@ -46,7 +50,14 @@ pub fn ask(sockets: &[PathBuf], configuration: Option<&Path>, method: &str, targ
             Err(error) => return Err(AskError::Failed(path.clone(), error)),
         }
     }
-    Err(forbidden.unwrap_or_else(|| AskError::NotRunning(sockets.to_vec())))
+    Err(forbidden.unwrap_or(AskError::NotRunning))
+}
+
+/// Who listens at a socket; `None` where nobody does, or nobody who answers in time and says who it is.
+pub fn introduced(socket: &Path) -> Option<Introduction> {
+    let stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    exchange(stream, None, "GET", "/healthz").ok()?.instance
 }
 
 impl Answer {
@@ -98,7 +109,8 @@ fn exchange(mut stream: UnixStream, configuration: Option<&Path>, method: &str, 
     };
     let head = ResponseHead::parse(&bytes[..end], Fields::default()).map_err(|_| broken())?;
     let body = Cursor::new(bytes.split_off(end)).chain(stream);
-    Ok(Answer { status: head.status.as_u16(), body: BufReader::new(body) })
+    let instance = head.fields.called(INSTANCE).and_then(Introduction::parse);
+    Ok(Answer { status: head.status.as_u16(), instance, body: BufReader::new(body) })
 }
 
 /// Nothing there, or left by a dead instance.
@@ -116,11 +128,7 @@ pub fn escaped(text: &str) -> String {
 impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotRunning(paths) => {
-                f.write_str("not running: nobody listens at ")?;
-                let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-                f.write_str(&paths.join(", "))
-            }
+            Self::NotRunning => f.write_str("not running"),
             Self::Failed(path, error) => write!(f, "cannot ask {}: {error}", path.display()),
         }
     }
@@ -129,7 +137,7 @@ impl fmt::Display for AskError {
 impl std::error::Error for AskError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NotRunning(_) => None,
+            Self::NotRunning => None,
             Self::Failed(_, error) => Some(error),
         }
     }
@@ -137,6 +145,10 @@ impl std::error::Error for AskError {
 
 /// The field that says whose instance is meant, as [`escaped`].
 pub(super) const CONFIGURATION: &str = "balancer-configuration";
+/// The field that says who answers.
+pub(super) const INSTANCE: &str = "balancer-instance";
+/// For one that listens and does not answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// RFC 9110 §15.5.20.
 const MISDIRECTED: u16 = 421;
 /// Of an answer's head, in bytes.

@@ -1,34 +1,64 @@
 //! A journal as an answer: what it has, and what comes while the client stays.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::answer::AnswerBody;
-use crate::observe::Journal;
+use crate::observe::{Journal, Kept};
 
-/// The lines that `wanted` lets pass, and with `follow` those that come. Produced no faster than they are taken: lines that a
-/// slow client misses are counted in a line of their own.
+/// Which of its lines, and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted {
+    /// Also those that come.
+    pub(super) follow: bool,
+    /// Behind the time at which each came.
+    pub(super) times: bool,
+    /// Of those that are there, so many of the last.
+    pub(super) last: Option<usize>,
+    /// Those that came at this time or later.
+    pub(super) since: Option<Timestamp>,
+}
+
+/// The lines that `is_of` lets pass. Produced no faster than they are taken: lines that a slow client misses are counted in a line of
+/// their own.
 pub(super) fn lines(
     journal: &Arc<Journal>,
-    follow: bool,
-    wanted: impl Fn(&[u8]) -> bool + Send + Sync + 'static,
+    wanted: Wanted,
+    is_of: impl Fn(&[u8]) -> bool + Send + Sync + 'static,
 ) -> AnswerBody {
     let mut reader = journal.read();
     let (sender, pieces) = mpsc::channel(1);
     tokio::spawn(async move {
+        // Until all that was there is seen, the last of it.
+        let mut held = wanted.last.map(|_| VecDeque::new());
         loop {
             let (taken, lost) = reader.take();
             if lost > 0 && sender.send(format!("… {lost} lines were missed\n").into()).await.is_err() {
                 return;
             }
             let is_end = taken.is_empty();
-            let piece: Vec<u8> = taken.iter().filter(|line| wanted(line)).flatten().copied().collect();
+            let is_new = |line: &&Kept| wanted.since.is_none_or(|since| line.at >= since);
+            let told =
+                taken.iter().filter(|line| is_of(&line.text)).filter(is_new).map(|line| told(line, wanted.times));
+            let piece = match (&mut held, wanted.last) {
+                (Some(held), Some(last)) => {
+                    held.extend(told);
+                    held.drain(..held.len().saturating_sub(last));
+                    if is_end { std::mem::take(held).into_iter().flatten().collect() } else { Vec::new() }
+                }
+                _ => told.flatten().collect(),
+            };
+            if is_end {
+                held = None;
+            }
             if !piece.is_empty() && sender.send(Bytes::from(piece)).await.is_err() {
                 return;
             }
-            match (is_end, follow) {
+            match (is_end, wanted.follow) {
                 (false, _) => {}
                 (true, false) => return,
                 (true, true) => tokio::select! {
@@ -40,4 +70,12 @@ pub(super) fn lines(
         }
     });
     AnswerBody::Pieces(pieces)
+}
+
+/// A line as it is told; one in JSON has its time already.
+fn told(line: &Kept, times: bool) -> Vec<u8> {
+    match times && !line.text.starts_with(b"{") {
+        true => [line.at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ ").to_string().as_bytes(), &line.text].concat(),
+        false => line.text.to_vec(),
+    }
 }

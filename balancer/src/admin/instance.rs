@@ -1,7 +1,7 @@
 //! What the admin service knows of the running program. Kept up to date by `app`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use serde_json::json;
 
-use super::Order;
+use super::{Introduction, Order};
 use crate::config::ListenAddress;
 use crate::discover::Shown;
 use crate::listen::Control;
-use crate::observe::{Journal, Metrics, Times, Totals, printable};
+use crate::observe::{Journal, Metrics, Times, Totals, Writer, printable};
 use crate::pool::Pool;
 use crate::supervise::Supervisor;
 
@@ -24,14 +24,18 @@ pub struct Instance {
     pub name: String,
     /// Where its configuration comes from, for people.
     pub origin: String,
-    /// Its file, if it comes from one, without links on the way.
+    /// Its file, if it comes from one, from the root, with links as they were written.
     pub path: Option<PathBuf>,
+    /// Where it was started.
+    directory: PathBuf,
     /// When it started.
     pub started: SystemTime,
     /// Counters of requests.
     pub metrics: Arc<Metrics>,
     /// Client connections.
     pub control: Arc<Control>,
+    /// Who writes logs, and counts the lines that are lost.
+    pub writer: Writer,
     /// What happened, one JSON object a line.
     pub events: Arc<Journal>,
     /// Listeners and pools, swapped whole.
@@ -81,16 +85,18 @@ impl Instance {
     /// One that has just started.
     pub fn new(
         (name, origin, path): (String, String, Option<PathBuf>),
-        (metrics, control): (Arc<Metrics>, Arc<Control>),
+        (metrics, control, writer): (Arc<Metrics>, Arc<Control>, Writer),
         orders: tokio::sync::mpsc::Sender<Order>,
     ) -> Self {
         Self {
             name,
             origin,
             path,
+            directory: std::env::current_dir().unwrap_or_default(),
             started: SystemTime::now(),
             metrics,
             control,
+            writer,
             events: Journal::new(EVENTS_BYTES),
             served: ArcSwap::default(),
             orders,
@@ -99,6 +105,25 @@ impl Instance {
             last_reload_ok: AtomicBool::new(true),
             samples: Mutex::default(),
         }
+    }
+
+    /// Who it is.
+    pub(super) fn introduction(&self) -> Introduction {
+        Introduction {
+            name: self.name.clone(),
+            pid: std::process::id().into(),
+            listen: self.served.load().listen.iter().map(ToString::to_string).collect(),
+            origin: self.origin.clone(),
+            file: self.path.clone(),
+            directory: self.directory.clone(),
+            uptime_seconds: self.started.elapsed().unwrap_or_default().as_secs(),
+        }
+    }
+
+    /// Whether `file` is what it serves: by its name, or by what both lead to now.
+    pub(super) fn serves(&self, file: &Path) -> bool {
+        let Some(own) = &self.path else { return false };
+        own == file || own.canonicalize().is_ok_and(|own| file.canonicalize().is_ok_and(|file| own == file))
     }
 
     /// From now on it is on its way down.

@@ -25,8 +25,10 @@ pub enum Action {
     },
     /// Replace every worker of a pool.
     Restart {
-        /// Its name.
-        pool: String,
+        /// Its name; without it, the only one that has workers.
+        pool: Option<String>,
+        /// Of every pool, one after another.
+        all: bool,
     },
     /// Have so many workers.
     Scale {

@@ -9,7 +9,7 @@ use super::process::Process;
 use super::status::{STATES, seconds, state_name};
 use super::{Instance, Served};
 use crate::endpoint::Endpoint;
-use crate::observe::{BOUNDS, Times, Totals, Word};
+use crate::observe::{BOUNDS, Destination, Times, Totals, Word};
 use crate::pool::Pool;
 
 /// The media type.
@@ -150,6 +150,16 @@ impl Text {
         self.sample("connections", &[("state", "idle")], idle as f64);
         self.family("connections_max", "gauge", "Client connections there may be.");
         self.sample("connections_max", &[], instance.control.connections_max() as f64);
+        self.family(
+            "log_lines_lost_total",
+            "counter",
+            "Lines of logs that could not be written, by where they should have gone.",
+        );
+        for (log, destination) in
+            [("access_log", Destination::File), ("stdout", Destination::Stdout), ("stderr", Destination::Stderr)]
+        {
+            self.sample("log_lines_lost_total", &[("log", log)], instance.writer.lost(destination) as f64);
+        }
         self.family("config_reloads_total", "counter", "Reloads.");
         self.sample("config_reloads_total", &[("result", "done")], done as f64);
         self.sample("config_reloads_total", &[("result", "failed")], failed as f64);

@@ -1,9 +1,11 @@
 //! Paths of the admin service → answers.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Method, StatusCode};
+use jiff::Timestamp;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::answer::{Answer, AnswerBody, HTML, JSON, JSON_LINES, PLAIN, plain, text, with};
@@ -15,7 +17,7 @@ use crate::observe::printable;
 /// Answers one request.
 pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts) -> Answer {
     let meant = head.headers.get(CONFIGURATION).map(|path| decoded(&String::from_utf8_lossy(path.as_bytes())));
-    if meant.is_some_and(|meant| instance.path.as_ref().is_none_or(|path| path.to_string_lossy() != meant)) {
+    if meant.is_some_and(|meant| !instance.serves(Path::new(&meant))) {
         return plain(StatusCode::MISDIRECTED_REQUEST, "this instance serves another configuration");
     }
     let query = Query(head.uri.query().unwrap_or_default());
@@ -44,7 +46,7 @@ fn read(instance: &Arc<Instance>, path: &str, query: &Query<'_>) -> Answer {
             text(StatusCode::OK, JSON, format!("{}\n", printable::in_json(&status)))
         }
         "/api/events" => {
-            let body = follow::lines(&instance.events, query.flag("follow"), |_| true);
+            let body = follow::lines(&instance.events, query.wanted(), |_| true);
             with(StatusCode::OK, JSON_LINES, body)
         }
         "/api/logs" => logs(instance, query),
@@ -77,7 +79,7 @@ fn logs(instance: &Arc<Instance>, query: &Query<'_>) -> Answer {
         }
     }
     let wanted = move |line: &[u8]| worker.as_ref().is_none_or(|worker| is_of(line, worker));
-    with(StatusCode::OK, PLAIN, follow::lines(&found.log, query.flag("follow"), wanted))
+    with(StatusCode::OK, PLAIN, follow::lines(&found.log, query.wanted(), wanted))
 }
 
 /// Whether a line is a worker's, with `output = "prefix"` or `"json"`; there may be both, before and after a reload.
@@ -106,7 +108,9 @@ fn action(name: &str, query: &Query<'_>) -> Result<Action, String> {
         |key: &str| query.get(key).filter(|value| !value.is_empty()).ok_or_else(|| format!("`{key}` is missing"));
     Ok(match name {
         "reload" => Action::Reload { dry_run: query.flag("dry_run") },
-        "restart" => Action::Restart { pool: want("pool")? },
+        "restart" => {
+            Action::Restart { pool: query.get("pool").filter(|pool| !pool.is_empty()), all: query.flag("all") }
+        }
         "scale" => {
             let count = want("count")?.parse().map_err(|_| "`count` is no number of workers".to_owned())?;
             Action::Scale { pool: want("pool")?, count }
@@ -148,6 +152,16 @@ impl Query<'_> {
         pairs.filter(|(name, _)| *name == key).map(|(_, value)| decoded(value)).next()
     }
 
+    /// Which lines of a journal.
+    fn wanted(&self) -> follow::Wanted {
+        follow::Wanted {
+            follow: self.flag("follow"),
+            times: self.flag("times"),
+            last: self.get("n").and_then(|number| number.parse().ok()),
+            since: self.get("since").and_then(|seconds| Timestamp::from_second(seconds.parse().ok()?).ok()),
+        }
+    }
+
     fn flag(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| matches!(value.as_str(), "" | "1" | "true" | "yes"))
     }
@@ -178,7 +192,7 @@ fn decoded(text: &str) -> String {
 const ACTIONS: [&str; 6] = ["reload", "restart", "scale", "drain", "undrain", "stop"];
 const PAGE: &str = include_str!("page.html");
 const PATHS: &str = "there are /, /metrics, /healthz, /readyz, /api/status, /api/events, /api/logs?pool=, and by POST \
-    /api/reload, /api/restart?pool=, /api/scale?pool=&count=, /api/drain?endpoint=, /api/undrain?endpoint=, /api/stop";
+    /api/reload, /api/restart?pool= (or ?all=1), /api/scale?pool=&count=, /api/drain?endpoint=, /api/undrain?endpoint=, /api/stop";
 
 #[cfg(test)]
 mod tests {
@@ -191,7 +205,8 @@ mod tests {
         assert_eq!(query.get("e").unwrap(), "%zz é%4");
         assert!(query.flag("yes") && query.flag("now") && !query.flag("dry_run") && !query.flag("no"));
         assert_eq!(action("scale", &Query("pool=a&count=x")).unwrap_err(), "`count` is no number of workers");
-        assert_eq!(action("restart", &Query("pool=")).unwrap_err(), "`pool` is missing");
+        assert_eq!(action("scale", &Query("count=1")).unwrap_err(), "`pool` is missing");
+        assert_eq!(action("restart", &Query("pool=")), Ok(Action::Restart { pool: None, all: false }));
     }
 
     #[test]

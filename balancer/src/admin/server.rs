@@ -1,80 +1,29 @@
-//! Opens and closes what the service listens on.
+//! Opens and closes what the service listens on, at the start and at a reload.
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use nix::unistd::geteuid;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 
+use super::Instance;
 use super::accept;
 use super::access::Door;
 use super::instance::SAMPLE;
-use super::socket::{self, SocketFile};
-use super::{Account, Instance, candidates};
-use crate::config::{self, read_token, token_is_open};
+use super::opened::{Opened, Reopened, StartError};
+use super::socket::SocketFile;
+use crate::config;
 
 /// The running service; dropping it closes everything and removes the socket.
 #[derive(Debug)]
 pub struct AdminServer {
-    _tasks: JoinSet<()>,
-    _file: Option<SocketFile>,
-}
-
-/// Why it cannot be where the configuration wants it.
-#[derive(Debug)]
-pub enum StartError {
-    /// The Unix socket.
-    Socket(PathBuf, io::Error),
-    /// The TCP address.
-    Address(SocketAddr, io::Error),
-    /// The token.
-    Token(String),
-}
-
-/// What the service listens on, and what opens its door.
-#[derive(Debug)]
-pub struct Opened {
-    socket: Option<(std::os::unix::net::UnixListener, SocketFile)>,
-    address: Option<(std::net::TcpListener, Door)>,
-}
-
-impl Opened {
-    /// Opens what `config` says for an instance called `name`. Where it names no socket and none of the usual places will do,
-    /// it goes without one and says so: an instance that serves is worth more than one that can be asked.
-    ///
-    /// While we are root still: ports, the token and the places of sockets may be root's alone. What is made belongs to
-    /// `account`, which we are about to become.
-    ///
-    /// # Errors
-    /// [`StartError`].
-    pub fn new(name: &str, config: &config::Admin, account: Option<&Account>) -> Result<Self, StartError> {
-        let socket = match &config.socket {
-            Some(path) => Some(socket::open(path, account).map_err(|error| StartError::Socket(path.clone(), error))?),
-            None => open_usual(name, account),
-        };
-        let mut address = None;
-        if let Some(wanted) = config.address {
-            let door = match &config.token_file {
-                Some(path) => {
-                    if let Some(warning) = token_is_open(path) {
-                        tracing::warn!("{warning}");
-                    }
-                    Door::Token(read_token(path).map_err(StartError::Token)?)
-                }
-                None => Door::Loopback,
-            };
-            let listener = std::net::TcpListener::bind(wanted).and_then(|listener| {
-                listener.set_nonblocking(true)?;
-                Ok(listener)
-            });
-            address = Some((listener.map_err(|error| StartError::Address(wanted, error))?, door));
-        }
-        Ok(Self { socket, address })
-    }
+    instance: Arc<Instance>,
+    /// Who accepts at the socket, and who does at the address.
+    socket: JoinSet<()>,
+    address: JoinSet<()>,
+    /// That of the address, in front of which another door may be put.
+    listener: Option<std::net::TcpListener>,
+    _sampling: JoinSet<()>,
 }
 
 impl AdminServer {
@@ -83,67 +32,64 @@ impl AdminServer {
     /// # Errors
     /// When the runtime refuses a listener.
     pub fn start(instance: &Arc<Instance>, opened: Opened) -> io::Result<Self> {
-        let mut tasks = JoinSet::new();
-        let mut file = None;
-        if let Some((listener, opened)) = opened.socket {
-            let listener = UnixListener::from_std(listener)?;
-            tracing::info!("admin socket at {}", opened.path().display());
-            tasks.spawn(accept::unix(listener, Arc::clone(instance)));
-            file = Some(opened);
-        }
-        if let Some((listener, door)) = opened.address {
-            let listener = TcpListener::from_std(listener)?;
-            let bound = listener.local_addr()?;
-            tracing::info!("admin service on http://{bound}/");
-            tasks.spawn(accept::tcp(listener, door, Arc::clone(instance)));
-        }
-        let instance = Arc::clone(instance);
-        tasks.spawn(async move {
+        let mut sampling = JoinSet::new();
+        let sampled = Arc::clone(instance);
+        sampling.spawn(async move {
             loop {
-                instance.sample();
+                sampled.sample();
                 tokio::time::sleep(SAMPLE).await;
             }
         });
-        Ok(Self { _tasks: tasks, _file: file })
+        let (socket, address) = (JoinSet::new(), JoinSet::new());
+        let mut server = Self { instance: Arc::clone(instance), socket, address, listener: None, _sampling: sampling };
+        if let Some((listener, file)) = opened.socket {
+            server.serve_socket(listener, file)?;
+        }
+        if let Some((listener, door)) = opened.address {
+            server.serve_address(listener, door)?;
+        }
+        Ok(server)
     }
-}
 
-/// The socket in the first of the usual places that will do.
-fn open_usual(name: &str, account: Option<&Account>) -> Option<(std::os::unix::net::UnixListener, SocketFile)> {
-    let mut reasons = Vec::new();
-    let uid = account.map_or_else(geteuid, |account| account.uid);
-    for path in candidates(name, uid) {
-        match socket::open(&path, account) {
-            Ok(opened) => return Some(opened),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                tracing::warn!(
-                    "another instance has {}; give this one a socket of its own ([admin] socket), or commands cannot reach it",
-                    path.display()
-                );
-                return None;
+    /// Opens what is different in `new`, and changes nothing yet.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn open(&self, old: &config::Admin, new: &config::Admin) -> Result<Reopened, StartError> {
+        let listener = self.listener.as_ref().filter(|_| old.address == new.address);
+        Reopened::new(&self.instance.name, self.instance.path.as_deref(), (old, new), listener)
+    }
+
+    /// Serves that from now on. Whoever is connected stays so.
+    pub fn change(&mut self, reopened: Reopened) {
+        if let Some(socket) = reopened.socket {
+            self.socket.abort_all();
+            if let Some(error) = socket.and_then(|(listener, file)| self.serve_socket(listener, file).err()) {
+                tracing::error!(%error, "no admin socket");
             }
-            Err(error) => reasons.push(format!("{}: {error}", path.display())),
+        }
+        if let Some(address) = reopened.address {
+            self.address.abort_all();
+            self.listener = None;
+            if let Some(error) = address.and_then(|(listener, door)| self.serve_address(listener, door).err()) {
+                tracing::error!(%error, "no admin service");
+            }
         }
     }
-    tracing::warn!("no admin socket, so no commands; name a place for it ([admin] socket). {}", reasons.join("; "));
-    None
-}
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Socket(path, error) => write!(f, "cannot open the admin socket {}: {error}", path.display()),
-            Self::Address(address, error) => write!(f, "cannot open the admin address {address}: {error}"),
-            Self::Token(text) => f.write_str(text),
-        }
+    fn serve_socket(&mut self, listener: std::os::unix::net::UnixListener, file: SocketFile) -> io::Result<()> {
+        let listener = UnixListener::from_std(listener)?;
+        tracing::info!("admin socket at {}", file.path().display());
+        self.socket.spawn(accept::unix(listener, file, Arc::clone(&self.instance)));
+        Ok(())
     }
-}
 
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Socket(_, error) | Self::Address(_, error) => Some(error),
-            Self::Token(_) => None,
-        }
+    fn serve_address(&mut self, listener: std::net::TcpListener, door: Door) -> io::Result<()> {
+        self.listener = Some(listener.try_clone()?);
+        let listener = TcpListener::from_std(listener)?;
+        let bound = listener.local_addr()?;
+        tracing::info!("admin service on http://{bound}/");
+        self.address.spawn(accept::tcp(listener, door, Arc::clone(&self.instance)));
+        Ok(())
     }
 }

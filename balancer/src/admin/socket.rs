@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -23,16 +24,42 @@ pub(super) struct SocketFile {
 
 /// The usual places for the socket of an instance called `name` that runs as `uid`, the best first.
 pub fn candidates(name: &str, uid: Uid) -> Vec<PathBuf> {
+    let file = format!("{name}.sock");
+    directories(uid).into_iter().map(|directory| directory.join(&file)).collect()
+}
+
+/// What the socket of the instance that serves the file at `path` is called: two files of one name in two folders are two.
+pub fn name_of(path: &Path) -> String {
+    let stem: String = path.file_stem().unwrap_or_default().to_string_lossy().chars().take(STEM_MAX).collect();
+    format!("{stem}-{:08x}", xxhash_rust::xxh3::xxh3_64(path.as_os_str().as_bytes()) as u32)
+}
+
+/// Every socket in the usual places of this account, whoever listens there.
+pub fn all() -> Vec<PathBuf> {
+    let own = geteuid();
+    let mut directories = directories(own);
+    // Where an instance is that was started from a session, when we were not (sudo, cron).
+    let of_session = PathBuf::from(format!("/run/user/{own}/balancer"));
+    if !directories.contains(&of_session) {
+        directories.push(of_session);
+    }
+    // In one of somebody else's, what answers may be anybody.
+    directories.retain(|directory| fs::metadata(directory).is_ok_and(|found| is_own(&found, own)));
+    let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
+    let mut sockets: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    sockets.retain(|path| path.extension().is_some_and(|extension| extension == "sock"));
+    sockets.sort();
+    sockets
+}
+
+fn directories(uid: Uid) -> Vec<PathBuf> {
     // It is of whoever calls us.
     let of_user = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| uid == geteuid());
     let of_user = of_user.map(PathBuf::from).filter(|path| path.is_absolute());
-    let of_system = [PathBuf::from("/run")];
-    let file = format!("{name}.sock");
-    let usual = of_user.into_iter().chain(of_system).map(|base| base.join("balancer").join(&file));
-    let last = std::env::temp_dir().join(format!("balancer-admin-{uid}")).join(&file);
-    // A container whose root is read-only has nothing else that can be written to.
-    let memory = PathBuf::from("/dev/shm").join(format!("balancer-admin-{uid}")).join(format!("{name}.sock"));
-    usual.chain([last, memory]).collect()
+    let usual = of_user.into_iter().chain([PathBuf::from("/run")]).map(|base| base.join("balancer"));
+    // A container whose root is read-only has nothing but the last that can be written to.
+    let last = [std::env::temp_dir(), PathBuf::from("/dev/shm")].map(|base| base.join(format!("balancer-admin-{uid}")));
+    usual.chain(last).collect()
 }
 
 /// Opens the socket at `path`, which will belong to `account` where root is to become one; its directory is made if its
@@ -100,25 +127,36 @@ fn make_private(directory: &Path, own: Uid) -> io::Result<bool> {
         made => return made.map(|()| true),
     }
     // One that others may write to is theirs, unless it is the kind where each keeps to his own (as /tmp).
-    let found = fs::metadata(directory)?;
-    let is_sticky = found.mode() & 0o1000 != 0;
-    let is_foreign = found.uid() != own.as_raw() && found.uid() != 0;
-    if (found.mode() & 0o022 != 0 && !is_sticky) || is_foreign {
+    if !is_own(&fs::metadata(directory)?, own) {
         let text = format!("others may write to {}", directory.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     Ok(false)
 }
 
+fn is_own(directory: &fs::Metadata, own: Uid) -> bool {
+    let is_sticky = directory.mode() & 0o1000 != 0;
+    let is_foreign = directory.uid() != own.as_raw() && directory.uid() != 0;
+    (directory.mode() & 0o022 == 0 || is_sticky) && !is_foreign
+}
+
+/// Of a file's name in its socket's: the path of a socket has 107 bytes (unix(7)).
+const STEM_MAX: usize = 40;
+
 impl SocketFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the file is there still, and the one we have made.
+    pub(super) fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.id)
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.id) {
+        if self.is_there() {
             let _ = fs::remove_file(&self.path);
             if let Some(directory) = self.path.parent().filter(|_| self.made_directory) {
                 // Fails where another instance has its socket there.

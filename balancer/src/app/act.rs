@@ -1,11 +1,12 @@
 //! Orders, carried out one after another; those that only wait are not waited for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::live::Live;
 use crate::admin::{Action, Instance, Order, Outcome, Served, Teller, note};
@@ -14,15 +15,37 @@ use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::supervise::{RollError, State, Supervisor, web_sockets};
 
-/// Carries out what comes until nobody is left to order.
-///
-/// `reload` is a reload that nobody waits for. It has no place in the queue, which may be full: as long as it has not begun,
+/// That HUP has come: a reload that nobody waits for. It has no place in the queue, which may be full: as long as it has not begun,
 /// another would read the same file.
-pub(super) async fn act(live: &mut Live, mut orders: Receiver<Order>, reload: &Notify) {
+#[derive(Debug, Default)]
+pub(super) struct HangUp {
+    came: Notify,
+    /// It has come, and the reload has not begun.
+    waits: AtomicBool,
+}
+
+impl HangUp {
+    /// It has come; whether it is the first since the last reload began.
+    pub(super) fn came(&self) -> bool {
+        self.came.notify_one();
+        !self.waits.swap(true, Ordering::Relaxed)
+    }
+
+    /// Returns when it does not come again for a moment: who sends one after another means one.
+    async fn settle(&self) {
+        let until = Instant::now() + STORM;
+        while Instant::now() < until && timeout(PAUSE, self.came.notified()).await.is_ok() {}
+        self.waits.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Carries out what comes until nobody is left to order.
+pub(super) async fn act(live: &mut Live, mut orders: Receiver<Order>, hang_up: &HangUp) {
     loop {
         let order = tokio::select! {
             biased;
-            () = reload.notified() => {
+            () = hang_up.came.notified() => {
+                hang_up.settle().await;
                 Some(Order { action: Action::Reload { dry_run: false }, teller: Teller::nobody() })
             }
             order = orders.recv() => order,
@@ -30,7 +53,7 @@ pub(super) async fn act(live: &mut Live, mut orders: Receiver<Order>, reload: &N
         let Some(Order { action, teller }) = order else { return };
         let outcome = match action {
             Action::Reload { dry_run } => live.reload(dry_run, &teller).await,
-            Action::Restart { pool } => live.restart(&pool, &teller).await,
+            Action::Restart { pool, all } => live.restart_of(pool, all, &teller).await,
             Action::Scale { pool, count } => live.scale(&pool, count, &teller).await,
             // Those do not queue here.
             Action::Drain { .. } | Action::Undrain { .. } | Action::Stop { .. } => continue,
@@ -43,6 +66,29 @@ pub(super) async fn act(live: &mut Live, mut orders: Receiver<Order>, reload: &N
 }
 
 impl Live {
+    /// One pool, the only one, or one after another.
+    async fn restart_of(&self, pool: Option<String>, all: bool, teller: &Teller) -> Outcome {
+        let with_workers = self.pools.iter().filter(|served| served.supervisor.is_some());
+        let names: Vec<Arc<str>> = with_workers.map(|served| Arc::clone(served.pool.name())).collect();
+        match (pool, names.as_slice()) {
+            (Some(pool), _) => self.restart(&pool, teller).await,
+            (None, []) => Outcome::wrong("no pool has workers of ours"),
+            (None, [only]) => self.restart(only, teller).await,
+            (None, _) if !all => Outcome::wrong(format!("say of which pool, or --all: {}", names.join(", "))),
+            (None, _) => {
+                let mut done = Vec::new();
+                for name in &names {
+                    let outcome = self.restart(name, teller).await;
+                    done.push(outcome.text);
+                    if outcome.code != 0 {
+                        return Outcome { code: outcome.code, text: done.join("\n") };
+                    }
+                }
+                Outcome::done(done.join("\n"))
+            }
+        }
+    }
+
     async fn restart(&self, pool: &str, teller: &Teller) -> Outcome {
         let supervisor = match self.supervisor(pool) {
             Ok(supervisor) => supervisor,
@@ -235,5 +281,8 @@ pub(super) fn took(time: Duration) -> String {
     }
 }
 
+/// Between two signals of one storm, and of all of it.
+const PAUSE: Duration = Duration::from_millis(100);
+const STORM: Duration = Duration::from_secs(1);
 /// As in the configuration.
 const WORKERS_MAX: usize = 4_096;

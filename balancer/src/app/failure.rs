@@ -18,6 +18,8 @@ pub enum Failure {
     Sockets(SocketError),
     /// The admin service cannot be where the configuration wants it.
     Admin(StartError),
+    /// No worker was ever ready, and how it was with the first.
+    NeverReady(String),
     /// A call to the operating system failed.
     System(&'static str, io::Error),
     /// A proxy thread ended although nobody had asked it to.
@@ -40,6 +42,9 @@ impl fmt::Display for Failure {
             Self::Admin(error) => error.fmt(f),
             Self::Identity(text) => f.write_str(text),
             Self::Sockets(error) => error.fmt(f),
+            Self::NeverReady(first) => {
+                write!(f, "no worker was ever ready, so this ends here. The first death was: {first}")
+            }
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::Thread(Some(error)) => write!(f, "a proxy thread has ended: {error}"),
             Self::Thread(None) => f.write_str("a proxy thread has ended"),
@@ -53,7 +58,7 @@ impl std::error::Error for Failure {
             Self::Listen(_, error, _) | Self::System(_, error) | Self::Thread(Some(error)) => Some(error),
             Self::Sockets(error) => Some(error),
             Self::Admin(error) => Some(error),
-            Self::Identity(_) | Self::Thread(None) => None,
+            Self::Identity(_) | Self::NeverReady(_) | Self::Thread(None) => None,
         }
     }
 }

@@ -2,24 +2,37 @@
 //!
 //! Called by `reload`. Says beforehand what cannot be done beside listeners of ours that are open; never touches those that stay.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
 use super::live::Live;
 use super::open_listener;
 use crate::config::ListenAddress;
-use crate::listen::{Listener, SocketFile};
+use crate::listen::{self, Control, Listener, SocketFile};
 
 /// An address that is listened on.
 pub(super) struct Listening {
     pub(super) configured: ListenAddress,
     /// Not the same where the port is 0.
     pub(super) bound: ListenAddress,
-    /// Removed with it.
-    file: Option<SocketFile>,
+    /// Of a Unix listener: what it is now.
+    file: Option<Arc<Mutex<Watched>>>,
+    /// Who looks after that.
+    _watching: JoinSet<()>,
 }
 
 impl Listening {
     /// The queues of `listener` are the threads'.
-    pub(super) fn new(configured: ListenAddress, listener: Listener) -> Self {
-        Self { configured, bound: listener.address, file: listener.file }
+    pub(super) fn new(configured: ListenAddress, listener: Listener, control: &Arc<Control>) -> Self {
+        let mut watching = JoinSet::new();
+        let file = listener.file.map(|file| Arc::new(Mutex::new(Watched { address: configured.clone(), file })));
+        if let Some(watched) = &file {
+            watching.spawn(look_after(Arc::clone(watched), Arc::clone(control)));
+        }
+        Self { configured, bound: listener.address, file, _watching: watching }
     }
 }
 
@@ -54,9 +67,11 @@ impl Live {
         let ListenAddress::Unix(socket) = address else { return Ok(()) };
         let same = |one: &&mut Listening| one.configured.to_string() == address.to_string();
         let Some(listening) = self.listening.iter_mut().find(same) else { return Ok(()) };
-        if let Some(file) = &listening.file {
-            file.admit(socket, None)
-                .map_err(|error| format!("who may connect to {address} could not be changed: {error}"))?;
+        if let Some(watched) = &listening.file {
+            let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+            let admitted = watched.file.admit(socket, None);
+            admitted.map_err(|error| format!("who may connect to {address} could not be changed: {error}"))?;
+            watched.address = address.clone();
         }
         listening.configured = address.clone();
         Ok(())
@@ -69,6 +84,44 @@ impl Live {
         tracing::info!("no longer listening on {bound}");
     }
 }
+
+/// The file of a Unix listener, and who may connect there; the file is removed with it.
+struct Watched {
+    address: ListenAddress,
+    file: SocketFile,
+}
+
+/// Listens anew where the file of a Unix listener was removed under us, as those do who tidy up temporary directories.
+async fn look_after(watched: Arc<Mutex<Watched>>, control: Arc<Control>) {
+    let mut said = false;
+    loop {
+        sleep(LOOK).await;
+        let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched.file.is_there() {
+            said = false;
+            continue;
+        }
+        let address = watched.address.clone();
+        let opened = listen::open(&address, std::slice::from_ref(&address), control.threads());
+        match opened.and_then(|opened| control.open(&opened).map(|()| opened.file)) {
+            Ok(Some(again)) => {
+                watched.file = again;
+                tracing::warn!("the file of {address} was removed, so nobody could connect; it is there again");
+            }
+            Ok(None) => return,
+            Err(error) if !said => {
+                said = true;
+                tracing::error!(
+                    "the file of {address} was removed, so nobody can connect, and it cannot be made again: {error}"
+                );
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Between two looks whether the file of a socket is there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why `open` listeners of ours keep `added` from being opened, or would have to change themselves: at no moment is a port
 /// without a listener, so an address goes in one reload and what takes its place comes in the next.

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use super::listeners::Listening;
 use super::memory::Memory;
 use super::privileges::may_gain;
-use crate::admin::{Instance, Served, ServedPool, note};
+use super::trial::Trial;
+use crate::admin::{AdminServer, Instance, Served, ServedPool, note};
 use crate::config::{self, Config, ListenAddress};
 use crate::discover::{Discoverer, Resolver};
 use crate::listen::Control;
@@ -34,6 +35,8 @@ pub(super) struct Live {
     pub(super) shared: Arc<Shared>,
     pub(super) control: Arc<Control>,
     pub(super) instance: Arc<Instance>,
+    /// Until the very end.
+    pub(super) admin: Option<AdminServer>,
     pub(super) pools: Vec<ServedPool>,
     pub(super) listening: Vec<Listening>,
     /// Those of pools that are gone, until the last of their workers is.
@@ -63,6 +66,8 @@ pub(super) struct Live {
     pub(super) sockets: Option<Sockets>,
     /// Dropped last: it is what ends the workers when this process is killed.
     pub(super) guard: Option<Guard>,
+    /// Of an instance that gives up when its workers never come to be ready.
+    pub(super) trial: Option<Arc<Trial>>,
 }
 
 impl Live {
@@ -129,11 +134,14 @@ impl Live {
     }
 
     fn surroundings(&self, log: Arc<Journal>) -> Surroundings {
-        let events = Arc::clone(&self.instance.events);
+        let (events, trial) = (Arc::clone(&self.instance.events), self.trial.clone());
         Surroundings {
             output: output_to(&self.writer, log),
             events: Arc::new(move |event: &WorkerEvent| {
                 note(&events, event.kind.as_str(), Some(&event.pool), Some(&event.worker), &event.text);
+                if let Some(trial) = &trial {
+                    trial.saw(event);
+                }
             }),
             files: self.files.clone(),
             standings: self.standings.clone(),

@@ -16,6 +16,7 @@ mod reload;
 mod signals;
 mod start;
 mod stop;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,7 +25,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Account, Action, AdminServer, Instance, Order as Asked, Outcome, note};
 use crate::config::{Config, ListenAddress};
@@ -35,14 +36,16 @@ use crate::net::Timer;
 use crate::observe::Writer;
 use crate::pool::Pool;
 use crate::probe::Permits;
-use crate::proxy::Shared;
+use crate::proxy::{Settings, Shared};
 use crate::route::Table;
 use crate::supervise::{Files, Here, Ports, Reaper, Sockets, Standings, who_listens};
+use act::HangUp;
 pub use failure::Failure;
 use listeners::Listening;
 use live::Live;
 use memory::Memory;
 use signals::{Order, Signals};
+use trial::Trial;
 
 /// Where a configuration comes from.
 #[derive(Debug, Clone)]
@@ -76,7 +79,8 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let account = Account::of(&config.identity);
     let listeners = open(config, account.as_ref())?;
     // Before anything is started: what the configuration wants and cannot have ends the start.
-    let admin = admin::Opened::new(&origin.name, &config.admin, account.as_ref()).map_err(Failure::Admin)?;
+    let admin = admin::Opened::new(&origin.name, origin.path.as_deref(), &config.admin, account.as_ref())
+        .map_err(Failure::Admin)?;
     privileges::take_on(&config.identity).map_err(Failure::Identity)?;
     privileges::give_up(config);
     // Of the account that uses it.
@@ -84,10 +88,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
 
     let shared = Arc::new(Shared {
         table: ArcSwap::from_pointee(Table::new(&[], &[])),
-        limits: config.client.clone(),
-        spool: start::spool(&config.spool)?,
-        trusted: config.trusted_proxies.clone(),
-        access_log: config.access_log.clone(),
+        settings: watch::Sender::new(Settings::of(config, start::spool(&config.spool)?)),
         metrics: Arc::default(),
     });
     let (drain, draining) = drain();
@@ -97,9 +98,9 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     let (servers, control) =
         servers.map_err(|error| Failure::System("cannot share a listener among threads", error))?;
     let control = Arc::new(control);
-    let counted = (Arc::clone(&shared.metrics), Arc::clone(&control));
-    let instance =
-        Arc::new(Instance::new((origin.name.clone(), origin.shown.clone(), origin.path.clone()), counted, asking));
+    let counted = (Arc::clone(&shared.metrics), Arc::clone(&control), writer.clone());
+    let (name, page) = (admin.name().to_owned(), admin.page());
+    let instance = Arc::new(Instance::new((name, origin.shown.clone(), origin.path.clone()), counted, asking));
     let admin = AdminServer::start(&instance, admin);
     let admin = admin.map_err(|error| Failure::System("cannot start the admin service", error))?;
     start::announce(config, &origin.shown, &listeners, descriptors, connections_max);
@@ -108,7 +109,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     }
     // Each thread has its own duplicate of the queues, and the last to close closes.
     let listening = config.listen.iter().cloned().zip(listeners);
-    let listening = listening.map(|(configured, listener)| Listening::new(configured, listener)).collect();
+    let listening = listening.map(|(configured, listener)| Listening::new(configured, listener, &control)).collect();
 
     let _reaper = Reaper::start().map_err(|error| Failure::System("cannot collect ended processes", error))?;
     let mut live = Live {
@@ -118,6 +119,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         shared: Arc::clone(&shared),
         control,
         instance: Arc::clone(&instance),
+        admin: Some(admin),
         pools: Vec::new(),
         listening,
         retiring: Vec::new(),
@@ -137,6 +139,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
         ports: Ports::default(),
         sockets,
         guard: None,
+        trial: origin.path.is_none().then(Arc::default),
     };
     live.pools = config.pools.iter().map(|pool| live.begin(pool)).collect();
     let pools: Vec<Arc<Pool>> = live.pools.iter().map(|served| Arc::clone(&served.pool)).collect();
@@ -152,8 +155,9 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
             .map_err(|error| Failure::System("cannot start a proxy thread", error))?;
     }
     drop(ended);
-    let notifier =
-        tokio::spawn(start::tell_when_ready(live.supervisors().iter().map(|supervisor| supervisor.watch()).collect()));
+    let hint = live.listening.first().filter(|_| origin.path.is_none()).map(|one| start::hint(&one.bound, page));
+    let watched = live.supervisors().iter().map(|supervisor| supervisor.watch()).collect();
+    let notifier = tokio::spawn(start::tell_when_ready(watched, hint));
 
     let tending = tokio::spawn(start::tend(Arc::clone(&instance), live.permits.clone(), Arc::clone(&live.memory)));
     let (now, outcome) = until_stopped(&mut live, &mut signals, &mut ends, writer).await;
@@ -162,7 +166,7 @@ async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), 
     stopping(&live, &instance, &mut signals, (&drain, &mut ends), now).await;
     live.memory.save(live.pools.iter().map(|served| &served.pool)).await;
     // Whoever waits for the end learns it by the end of the connection.
-    drop(admin);
+    live.admin = None;
     outcome
 }
 
@@ -176,9 +180,10 @@ async fn until_stopped(
     let instance = Arc::clone(&live.instance);
     let drain_timeout = live.drain_timeout.subscribe();
     let (queue, orders) = mpsc::channel(ORDERS_MAX);
-    let reload = Notify::new();
+    let hang_up = HangUp::default();
+    let trial = live.trial.clone();
     // What takes its time goes on beside; a stop ends it where it is.
-    let mut acting = pin!(act::act(live, orders, &reload));
+    let mut acting = pin!(act::act(live, orders, &hang_up));
     let enqueue = |asked: Asked| {
         if let Err(refused) = queue.try_send(asked) {
             refused.into_inner().teller.done(Outcome::failed("too many orders wait already"));
@@ -212,15 +217,22 @@ async fn until_stopped(
                     tracing::info!("HUP: there is no file to read again; stopping");
                     return (false, Ok(()));
                 }
-                Order::Reload => {
-                    tracing::info!("HUP: reloading");
-                    reload.notify_one();
-                }
+                Order::Reload if hang_up.came() => tracing::info!("HUP: reloading"),
+                Order::Reload => {}
                 Order::Reopen => writer.reopen(),
             },
             Some(end) = ends.recv() => return (false, Err(Failure::Thread(end.err()))),
+            first = failed(trial.as_deref()) => return (true, Err(Failure::NeverReady(first))),
             () = &mut acting => {}
         }
+    }
+}
+
+/// How the first worker died of an instance that gives up; never where it does not.
+async fn failed(trial: Option<&Trial>) -> String {
+    match trial {
+        Some(trial) => trial.failed().await,
+        None => std::future::pending().await,
     }
 }
 

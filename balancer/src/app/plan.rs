@@ -2,7 +2,7 @@
 //!
 //! Pure. What cannot change while the program runs is told too, and stays as it is.
 
-use crate::config::{Config, Dns, HostPattern, ListenAddress, Pool, Route, Slots};
+use crate::config::{ClientLimits, Config, Dns, HostPattern, ListenAddress, Pool, Route, Slots};
 use crate::supervise::Changes;
 
 /// The differences.
@@ -64,32 +64,43 @@ impl Plan {
         }
         let is_gone = |pool: &&Pool| !new.pools.iter().any(|kept| kept.name == pool.name);
         plan.removed = old.pools.iter().filter(is_gone).map(|pool| pool.name.clone()).collect();
+        // Named one by one, so that a new key cannot be forgotten here.
+        let ClientLimits {
+            header_timeout,
+            keep_alive_timeout,
+            body_timeout,
+            body_rate_min,
+            response_rate_min,
+            header_bytes_max,
+            body_bytes_max,
+            ambiguous_fields,
+            upgrades,
+        } = &new.client;
         for (key, differs) in [
             ("connections_max", old.connections_max != new.connections_max),
+            ("header_timeout", old.client.header_timeout != *header_timeout),
+            ("keep_alive_timeout", old.client.keep_alive_timeout != *keep_alive_timeout),
+            ("body_timeout", old.client.body_timeout != *body_timeout),
+            ("body_rate_min", old.client.body_rate_min != *body_rate_min),
+            ("response_rate_min", old.client.response_rate_min != *response_rate_min),
+            ("header_bytes_max", old.client.header_bytes_max != *header_bytes_max),
+            ("body_bytes_max", old.client.body_bytes_max != *body_bytes_max),
+            ("ambiguous_fields", old.client.ambiguous_fields != *ambiguous_fields),
+            ("upgrades", old.client.upgrades != *upgrades),
+            ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
             ("drain_timeout", old.drain_timeout != new.drain_timeout),
             ("state_dir", old.state_dir != new.state_dir),
+            ("spool_dir", old.spool.directory != new.spool.directory),
+            ("spool_max", old.spool.bytes_max != new.spool.bytes_max),
+            ("access_log", old.access_log != new.access_log),
+            ("admin", old.admin != new.admin),
         ] {
             plan.applied.extend(differs.then(|| key.to_owned()));
         }
-        let client = |key: fn(&crate::config::ClientLimits) -> String| key(&old.client) != key(&new.client);
         let fixed = [
             ("threads", old.threads != new.threads),
-            ("header_timeout", client(|limits| format!("{:?}", limits.header_timeout))),
-            ("keep_alive_timeout", client(|limits| format!("{:?}", limits.keep_alive_timeout))),
-            ("body_timeout", client(|limits| format!("{:?}", limits.body_timeout))),
-            ("body_rate_min", client(|limits| limits.body_rate_min.to_string())),
-            ("response_rate_min", client(|limits| limits.response_rate_min.to_string())),
-            ("header_bytes_max", client(|limits| limits.header_bytes_max.to_string())),
-            ("body_bytes_max", client(|limits| limits.body_bytes_max.to_string())),
-            ("ambiguous_fields", client(|limits| format!("{:?}", limits.ambiguous_fields))),
-            ("upgrades", old.client.upgrades != new.client.upgrades),
-            ("spool_dir", old.spool.directory != new.spool.directory),
-            ("spool_max", old.spool.bytes_max != new.spool.bytes_max),
-            ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
             ("user", old.identity.user != new.identity.user),
             ("group", old.identity.group != new.identity.group),
-            ("access_log", old.access_log != new.access_log),
-            ("admin", old.admin != new.admin),
         ];
         plan.needs_restart = fixed.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect();
         plan
@@ -97,23 +108,7 @@ impl Plan {
 
     /// `new` as it will run beside what cannot change: those keys as they are in `old`, so that the next reload tells them again.
     pub(super) fn possible(old: &Config, new: Config) -> Config {
-        // Named one by one, so that a new key cannot be forgotten here.
-        let Config {
-            listen,
-            connections_max,
-            drain_timeout,
-            state_dir,
-            pools,
-            routes,
-            threads: _,
-            client: _,
-            spool: _,
-            trusted_proxies: _,
-            identity: _,
-            access_log: _,
-            admin: _,
-        } = new;
-        Config { listen, connections_max, drain_timeout, state_dir, pools, routes, ..old.clone() }
+        Config { threads: old.threads, identity: old.identity.clone(), ..new }
     }
 
     /// Whether there is nothing to do.
@@ -147,15 +142,18 @@ impl Plan {
                 .map(|address| format!("listen: {address} removed; its connections stay until they end")),
         );
         lines.extend(self.listen_changed.iter().map(|address| format!("listen: {address}: others may connect")));
-        lines.extend(self.added.iter().map(|name| format!("pool {name}: added")));
+        lines.extend(each_or_count(&self.added, "pools added", |name| format!("pool {name}: added")));
         for change in &self.changed {
             lines.extend(change.lines());
         }
-        lines.extend(self.removed.iter().map(|name| format!("pool {name}: removed; its requests may finish")));
-        lines.extend(self.routes.iter().cloned());
+        let removed = |name: &String| format!("pool {name}: removed; its requests may finish");
+        lines.extend(each_or_count(&self.removed, "pools removed; their requests may finish", removed));
+        lines.extend(each_or_count(&self.routes, "routes changed", String::clone));
         lines.extend(self.applied.iter().map(|key| format!("{key}: changed")));
-        if !self.untouched.is_empty() {
-            lines.push(format!("untouched: pool {}", self.untouched.join(", ")));
+        match self.untouched.len() {
+            0 => {}
+            1..=LISTED_MAX => lines.push(format!("untouched: pool {}", self.untouched.join(", "))),
+            many => lines.push(format!("untouched: {many} pools")),
         }
         if !self.needs_restart.is_empty() {
             let keys = self.needs_restart.join(", ");
@@ -262,7 +260,8 @@ impl PoolChange {
     }
 
     fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.settings.iter().chain(&self.endpoints).cloned().collect();
+        let mut lines = self.settings.clone();
+        lines.extend(each_or_count(&self.endpoints, "endpoints added, removed or changed", String::clone));
         match &self.workers {
             WorkersChange::None => {}
             WorkersChange::Begin => lines.push("workers are started".to_owned()),
@@ -282,6 +281,17 @@ impl PoolChange {
         lines.iter().map(|line| format!("pool {}: {line}", self.name)).collect()
     }
 }
+
+/// A line for each, or how many where nobody would read so many.
+fn each_or_count(all: &[String], what: &str, line: impl Fn(&String) -> String) -> Vec<String> {
+    match all.len() {
+        0..=LISTED_MAX => all.iter().map(line).collect(),
+        many => vec![format!("{many} {what}")],
+    }
+}
+
+/// Lines of one kind.
+const LISTED_MAX: usize = 10;
 
 /// Routes are told apart by host and path.
 fn routes(old: &[Route], new: &[Route]) -> Vec<String> {
@@ -362,6 +372,34 @@ mod tests {
     }
 
     #[test]
+    fn many_of_a_kind_are_counted() {
+        let pools = |names: std::ops::Range<usize>, port: u16| {
+            let pool = |name| {
+                format!(
+                    "[pool.p{name}]\nendpoints = [\"127.0.0.1:{port}\"]\n[[route]]\npath = \"/{name}\"\npool = \"p{name}\"\n"
+                )
+            };
+            format!("listen = \"127.0.0.1:1\"\n{}", names.map(pool).collect::<String>())
+        };
+        let told = lines(&pools(0..20, 8), &pools(11..40, 8));
+        let expected = [
+            "20 pools added",
+            "11 pools removed; their requests may finish",
+            "31 routes changed",
+            "untouched: pool p11, p12, p13, p14, p15, p16, p17, p18, p19",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(lines(&pools(0..20, 8), &pools(0..20, 8)), ["untouched: 20 pools"]);
+        let fixed = |count: u16| {
+            format!(
+                "listen = \"127.0.0.1:1\"\n[pool.a]\nendpoints = {:?}\n",
+                (1..=count).map(|port| format!("127.0.0.2:{port}")).collect::<Vec<_>>()
+            )
+        };
+        assert_eq!(lines(&fixed(1), &fixed(2_001)), ["pool a: 2000 endpoints added, removed or changed"]);
+    }
+
+    #[test]
     fn every_difference_is_told_in_a_line() {
         let new = r#"
             listen = ["127.0.0.1:2", "127.0.0.1:3"]
@@ -403,8 +441,9 @@ mod tests {
             "route /: app → new",
             "route a.test/x → app: added",
             "route *.old.test/ → old: removed",
+            "header_timeout: changed",
             "drain_timeout: changed",
-            "NOT changed, for it needs a restart of the balancer: threads, header_timeout",
+            "NOT changed, for it needs a restart of the balancer: threads",
         ];
         assert_eq!(lines(OLD, new), expected);
     }
@@ -432,7 +471,7 @@ mod tests {
         let file = config(&format!("{top}{OLD}[admin]\naddress = \"127.0.0.1:9\"\n"));
         let runs = Plan::possible(&config(OLD), file.clone());
         let expected = "NOT changed, for it needs a restart of the balancer: \
-                        threads, header_timeout, trusted_proxies, user, access_log, admin";
+                        threads, user";
         let again = Plan::new(&runs, &file);
         assert_eq!(again.lines(), ["untouched: pool app, web, old", expected]);
         assert!(again.is_empty());

@@ -13,9 +13,12 @@ use super::limits;
 use super::listeners::Listening;
 use super::live::{Live, SETTLED};
 use super::plan::{Plan, WorkersChange};
-use crate::admin::{Outcome, ServedPool, Teller};
+use super::start;
+use crate::admin::{Outcome, Reopened, ServedPool, Teller};
 use crate::config::{self, Config};
+use crate::observe::LogFile;
 use crate::pool::Pool;
+use crate::proxy::Settings;
 use crate::route::Table;
 use crate::supervise::{Sockets, State, Stop, Supervisor};
 
@@ -48,9 +51,9 @@ impl Live {
                 return Outcome { code: WRONG_CONFIGURATION, text };
             }
         };
-        let new = self.with_scaled(&file);
+        let (new, scaled) = self.with_scaled(&file);
         let plan = Plan::new(&self.config, &new);
-        for line in plan.lines() {
+        for line in plan.lines().into_iter().chain(scaled) {
             if !dry_run {
                 tracing::info!("reload: {line}");
             }
@@ -73,9 +76,9 @@ impl Live {
         }
     }
 
-    /// A number of workers that a command has changed stays as long as the file says the same number as before.
-    fn with_scaled(&self, file: &Config) -> Config {
-        let mut new = file.clone();
+    /// A number of workers that a command has changed stays as long as the file says the same number as before; and where the two differ.
+    fn with_scaled(&self, file: &Config) -> (Config, Vec<String>) {
+        let (mut new, mut differing) = (file.clone(), Vec::new());
         for pool in &mut new.pools {
             let count_in = |config: &Config| {
                 config.pools.iter().find(|known| known.name == pool.name)?.workers.as_ref().map(|workers| workers.count)
@@ -85,9 +88,13 @@ impl Live {
                 && workers.count == said
             {
                 workers.count = runs;
+                if runs != said {
+                    let plural = if runs == 1 { "" } else { "s" };
+                    differing.push(format!("pool {}: {runs} worker{plural} by scale, the file says {said}", pool.name));
+                }
             }
         }
-        new
+        (new, differing)
     }
 
     /// Does it; returns what went wrong with single pools.
@@ -96,6 +103,15 @@ impl Live {
     /// A sentence, when nothing has been changed.
     async fn apply(&mut self, plan: &Plan, new: Config, file: Config, teller: &Teller) -> Result<Vec<String>, String> {
         let opened = self.open(&plan.listen_added, &new.listen)?;
+        let log = self.open_log(&new)?;
+        let spool = match new.spool == self.config.spool {
+            true => self.shared.settings.borrow().spool.clone(),
+            false => start::spool(&new.spool).map_err(|failure| failure.to_string())?,
+        };
+        let admin = match &self.admin {
+            Some(server) => server.open(&self.config.admin, &new.admin).map_err(|error| error.to_string())?,
+            None => Reopened::default(),
+        };
         let begun = self.begin_new(plan, &new, teller).await?;
 
         // From here on everything is there that requests will be sent to.
@@ -103,14 +119,22 @@ impl Live {
         self.pools = new.pools.iter().map(|config| after(config, plan, &begun, &before)).collect();
         let pools: Vec<Arc<Pool>> = self.pools.iter().map(|served| Arc::clone(&served.pool)).collect();
         self.shared.table.store(Arc::new(Table::new(&new.routes, &pools)));
-        self.control.set_shortest(limits::shortest(&new));
+        self.control.set_limits(&new.client, limits::shortest(&new));
+        // The file before the lines for it.
+        if let Some(log) = log {
+            self.writer.replace(log);
+        }
+        self.shared.settings.send_replace(Settings::of(&new, spool));
+        if let Some(server) = &mut self.admin {
+            server.change(admin);
+        }
         self.control.set_connections_max(limits::connections_max(&new, self.descriptors));
         for (configured, listener) in opened {
             if let Err(error) = self.control.open(&listener) {
                 tracing::error!(%error, "cannot listen on {configured}");
             }
             tracing::info!("listening on {}", listener.address);
-            self.listening.push(Listening::new(configured, listener));
+            self.listening.push(Listening::new(configured, listener, &self.control));
         }
         for address in &plan.listen_removed {
             self.close_listener(address);
@@ -154,6 +178,18 @@ impl Live {
             }
         }
         failures
+    }
+
+    /// The access log of `new`, where it is another file or none.
+    fn open_log(&self, new: &Config) -> Result<Option<Option<LogFile>>, String> {
+        let path = new.access_log.file();
+        if path == self.config.access_log.file() {
+            return Ok(None);
+        }
+        let opened = path.map(|path| {
+            LogFile::open(path).map_err(|error| format!("cannot open the access log {}: {error}", path.display()))
+        });
+        opened.transpose().map(Some)
     }
 
     /// Starts the workers of pools that are new or had none, and waits until they are ready.

@@ -1,6 +1,7 @@
 //! Starting threads and workers, and telling of it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio::task::spawn_local;
 use super::failure::Failure;
 use super::memory::{LOOKS, Memory};
 use crate::admin::Instance;
-use crate::config::{self, Config, Pool as PoolConfig};
+use crate::config::{self, Config, ListenAddress, Pool as PoolConfig};
 use crate::listen::{Listener, Server};
 use crate::net::Timer;
 use crate::observe::Writer;
@@ -72,6 +73,8 @@ pub(super) fn thread(
                 let proxy = Rc::new(Proxy::new(shared, &writer));
                 let upstreams = Rc::clone(proxy.forwarder().upstreams());
                 spawn_local(async move { upstreams.reap_for_ever().await });
+                let following = Rc::clone(&proxy);
+                spawn_local(async move { following.follow().await });
                 let served = server.run(Rc::clone(&proxy)).await;
                 proxy.close_log();
                 served
@@ -124,13 +127,27 @@ pub(super) async fn tend(instance: Arc<Instance>, permits: Permits, memory: Arc<
     }
 }
 
-/// Tells systemd once every pool with workers has one that is ready.
-pub(super) async fn tell_when_ready(mut pools: Vec<watch::Receiver<Status>>) {
+/// Tells systemd once every pool with workers has one that is ready, and `hint` to whoever has typed the command.
+pub(super) async fn tell_when_ready(mut pools: Vec<watch::Receiver<Status>>, hint: Option<String>) {
     for pool in &mut pools {
         // The supervisor is gone only when the process stops.
         let _ = pool.wait_for(|status| status.ready() > 0 || status.is_settled()).await;
     }
     notify(NotifyState::Ready);
+    if let Some(hint) = hint {
+        tracing::info!("{hint}");
+    }
+}
+
+/// What somebody may do who has just started it.
+pub(super) fn hint(listen: &ListenAddress, page: Option<SocketAddr>) -> String {
+    let curl = match listen {
+        ListenAddress::Tcp(address) if address.ip().is_unspecified() => format!("http://127.0.0.1:{}", address.port()),
+        ListenAddress::Tcp(address) => format!("http://{address}"),
+        ListenAddress::Unix(socket) => format!("--unix-socket {} http://localhost", socket.path.display()),
+    };
+    let page = page.map_or(String::new(), |page| format!(" · page http://{page}"));
+    format!("Try curl {curl}{page} · Ctrl-C stops")
 }
 
 /// Tells systemd, where it asked to be told.

@@ -1,65 +1,34 @@
-//! Asking a running instance: where it is, and what it answers.
+//! Asking a running instance, and telling what it answers.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use nix::unistd::geteuid;
-
-use super::{WRONG_CONFIGURATION, config_path, fail, instance_name, say, show, whole};
+use super::target::Target;
+use super::{fail, say, show};
 use crate::admin::client::{Answer, AskError, ask};
-use crate::admin::{Account, Line, Outcome, candidates};
-use crate::config;
+use crate::admin::{Line, Outcome};
 use crate::observe::printable;
 
-/// Which instance.
-#[derive(Debug, clap::Args)]
-pub(super) struct Target {
-    /// The instance's admin socket [default: the one its configuration names, else the usual place]
-    #[arg(long, value_name = "PATH", env = "BALANCER_SOCKET")]
-    socket: Option<PathBuf>,
-
-    /// The instance's configuration [default: as without a command]
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    #[arg(skip)]
-    quiet: bool,
-}
-
 impl Target {
-    /// With what was given in front of the command.
-    pub(super) fn or(self, config: Option<PathBuf>) -> Self {
-        Self { config: self.config.or(config), ..self }
-    }
-
-    /// Says nothing of why it cannot be asked, where `quiet`.
-    pub(super) fn quiet(self, quiet: bool) -> Self {
-        Self { quiet, ..self }
-    }
-
     /// Asks for something; what cannot be asked ends the command.
     pub(super) fn ask(&self, method: &str, target: &str) -> Result<Answer, ExitCode> {
-        let (sockets, configuration) = self.sockets();
-        ask(&sockets, configuration.as_deref(), method, target).map_err(|error| {
-            let not_running = matches!(error, AskError::NotRunning(_));
-            if !self.quiet {
-                say(&format!("balancer: {error}"));
-            }
-            // It may be there, at a socket that a file with mistakes does not tell.
-            if not_running && self.socket.is_none() && !self.quiet && self.tell_mistakes() {
-                return ExitCode::from(WRONG_CONFIGURATION);
-            }
-            if not_running { ExitCode::from(NOT_RUNNING) } else { ExitCode::FAILURE }
+        let place = self.place(method != "GET")?;
+        ask(&place.sockets, place.file.as_deref(), method, target).map_err(|error| match error {
+            AskError::NotRunning => self.not_running(&place),
+            AskError::Failed(..) if self.is_quiet() => ExitCode::FAILURE,
+            AskError::Failed(..) => fail(&format!("balancer: {error}")),
         })
     }
 
-    /// Has something done, tells how it goes, and waits for the end.
+    /// Has something done, says who does it, tells how it goes, and waits for the end.
     pub(super) fn order(&self, target: &str) -> ExitCode {
         let mut answer = match self.ask("POST", target) {
             Ok(answer) => answer,
             Err(code) => return code,
         };
+        if let Some(instance) = &answer.instance {
+            say(&format!("asked {instance}"));
+        }
         match self.follow(&mut answer) {
             Ok(Some(outcome)) => {
                 say(&outcome.text);
@@ -89,42 +58,6 @@ impl Target {
             }
         }
         Ok(None)
-    }
-
-    /// Where it may be, and in the usual places, whose it must be.
-    fn sockets(&self) -> (Vec<PathBuf>, Option<PathBuf>) {
-        if let Some(socket) = &self.socket {
-            return (vec![socket.clone()], None);
-        }
-        let path = config_path(self.config.clone());
-        let (socket, identity) = config::admin_place(&path);
-        if let Some(socket) = socket {
-            return (vec![socket], None);
-        }
-        let name = instance_name(&path);
-        let mut sockets = candidates(&name, geteuid());
-        if let Some(uid) = Account::uid_of(&identity) {
-            // It may have been started by root.
-            let others = candidates(&name, uid).into_iter().filter(|path| !sockets.contains(path));
-            sockets.extend(others.collect::<Vec<_>>());
-        }
-        if self.config.is_none() && !path.exists() {
-            // Without a file it is one that needs none.
-            sockets.extend(["demo", "run"].iter().flat_map(|name| candidates(name, geteuid())));
-            return (sockets, None);
-        }
-        (sockets, Some(whole(&path)))
-    }
-
-    fn tell_mistakes(&self) -> bool {
-        let path = config_path(self.config.clone());
-        match config::load(&path) {
-            Err(error) if path.exists() => {
-                say(&error.to_string());
-                true
-            }
-            _ => false,
-        }
     }
 }
 
@@ -158,6 +91,3 @@ impl Drop for Progress {
         self.clear();
     }
 }
-
-/// Nobody is there to ask, or nothing there takes requests.
-pub(super) const NOT_RUNNING: u8 = 3;

@@ -1,24 +1,24 @@
 //! `balancer check`: every mistake of the file, and what of the machine would make the start go wrong.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use nix::unistd::{User, geteuid};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{load, print, say};
 use crate::admin::Account;
-use crate::config::{
-    AccessLogPath, Address, Config, DnsName, Host, Identity, ListenAddress, Pool, UnixSocket, token_is_open,
-};
+use crate::config::{self, Address, Config, DnsName, Host, Identity, ListenAddress, Pool, UnixSocket, token_is_open};
 use crate::discover::{Resolve, Resolver};
-use crate::supervise::{Sockets, find_program, who_listens};
+use crate::supervise::{Holders, Sockets, find_program};
 
 /// Which file.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,9 @@ pub(super) fn run(file: Option<PathBuf>) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    for variable in config::variables(&path) {
+        print(format!("from the environment: {variable}\n").as_bytes());
+    }
     let warnings = warnings(&config, &path);
     for socket in config.listen.iter().filter_map(unix_socket) {
         say(&format!("note: {}", who_may_connect(socket, &config.identity)));
@@ -85,20 +88,37 @@ fn who_may_connect(socket: &UnixSocket, identity: &Identity) -> String {
 
 /// What is right in the file and still would not work here and now.
 fn warnings(config: &Config, path: &Path) -> Vec<String> {
-    let listeners = config.listen.iter().filter_map(|address| match address {
-        ListenAddress::Tcp(address) => taken(*address).map(|holder| format!("cannot listen on {address}: {holder}")),
-        ListenAddress::Unix(_) => None,
-    });
+    let mut ports = Ports::default();
+    let mut listeners: Vec<String> = Vec::new();
+    for address in &config.listen {
+        match address {
+            ListenAddress::Tcp(address) => {
+                let taken = ports.taken(*address).map(|holder| format!("cannot listen on {address}: {holder}"));
+                listeners.extend(taken);
+            }
+            ListenAddress::Unix(socket) => {
+                listeners.extend(of_socket(&socket.path).map(|why| format!("cannot listen on {address}: {why}")))
+            }
+        }
+    }
+    if config.pools.iter().any(|pool| pool.workers.as_ref().is_some_and(|workers| !workers.socket))
+        && let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+    {
+        listeners.push(format!("workers cannot listen on 127.0.0.1: {error}; bring the interface lo up"));
+    }
+    if let Some(path) = &config.admin.socket {
+        listeners.extend(of_socket(path).map(|why| format!("cannot open the admin socket {}: {why}", path.display())));
+    }
+    if let Some(address) = config.admin.address {
+        listeners
+            .extend(ports.taken(address).map(|holder| format!("cannot open the admin address {address}: {holder}")));
+    }
     // Made and removed again.
-    let sockets = Sockets::make(&config.pools).err().map(|error| error.to_string());
+    let sockets = Sockets::make(&config.pools).err().map(|error| error.to_string()).into_iter();
     let token = config.admin.token_file.as_deref().and_then(token_is_open);
-    listeners
-        .chain(sockets)
-        .chain(token)
-        .chain(of_account(config, path))
-        .chain(names(config))
-        .chain(config.pools.iter().flat_map(of_pool))
-        .collect()
+    let others = sockets.chain(token).chain(of_access_log(config)).chain(of_account(config, path)).chain(names(config));
+    let pools = config.pools.iter().flat_map(|pool| of_pool(pool, &mut ports)).collect::<Vec<_>>();
+    listeners.into_iter().chain(others).chain(pools).collect()
 }
 
 /// Names that have no address, in the order of the file. All are asked for at once, as the program will.
@@ -145,12 +165,8 @@ fn of_account(config: &Config, path: &Path) -> Vec<String> {
         if let Err(error) = File::open(path) {
             warnings.push(format!("user {user} cannot read {}, so there is no reload: {error}", path.display()));
         }
-        let log = match &config.access_log.path {
-            AccessLogPath::File(log) if log.metadata().map_or(true, |found| found.is_file()) => Some(log),
-            AccessLogPath::File(_) | AccessLogPath::Stdout => None,
-        };
-        let directory =
-            log.and_then(|log| log.parent()).map(|it| if it.as_os_str().is_empty() { Path::new(".") } else { it });
+        let log = config.access_log.file().filter(|log| log.metadata().map_or(true, |found| found.is_file()));
+        let directory = log.map(directory_of);
         if let Some((directory, error)) = directory.and_then(|directory| Some((directory, make_file(directory).err()?)))
         {
             warnings.push(format!(
@@ -162,6 +178,26 @@ fn of_account(config: &Config, path: &Path) -> Vec<String> {
     warnings
 }
 
+/// Whether the access log can be opened, without making it.
+fn of_access_log(config: &Config) -> Option<String> {
+    let path = config.access_log.file()?;
+    let opened = match path.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_file(directory_of(path)),
+        // That of a pipe would wait for a reader.
+        _ => OpenOptions::new().append(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map(drop),
+    };
+    let error = opened.err()?;
+    Some(match error.raw_os_error() {
+        Some(nix::libc::ENXIO) => format!("nobody reads the access log {}: its lines would be lost", path.display()),
+        _ => format!("cannot open the access log {}: {error}", path.display()),
+    })
+}
+
+/// The directory a file is in.
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Whether a file can be made there; it is removed again.
 fn make_file(directory: &Path) -> io::Result<()> {
     let path = directory.join(format!(".balancer-check-{}", std::process::id()));
@@ -169,7 +205,7 @@ fn make_file(directory: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-fn of_pool(pool: &Pool) -> Vec<String> {
+fn of_pool(pool: &Pool, taken: &mut Ports) -> Vec<String> {
     let mut warnings = Vec::new();
     for endpoint in &pool.endpoints {
         match &endpoint.address {
@@ -188,22 +224,44 @@ fn of_pool(pool: &Pool) -> Vec<String> {
     }
     let ports = workers.first_port.into_iter().flat_map(|first| (first..).take(workers.count));
     for port in ports {
-        if let Some(holder) = taken(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
+        if let Some(holder) = taken.taken(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
             warnings.push(format!("pool {}: port {port} of a worker is taken: {holder}", pool.name));
         }
     }
     warnings
 }
 
-/// Who keeps an address from being listened on.
-fn taken(address: SocketAddr) -> Option<String> {
-    match TcpListener::bind(address) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Some(match who_listens(address) {
-            Some((pid, name)) => format!("{name} (pid {pid}) listens there"),
-            None => "somebody listens there".to_owned(),
-        }),
-        Err(error) => Some(error.to_string()),
-        Ok(_) => None,
+/// Why a socket cannot be made at `path`: what is there, or where it would be.
+fn of_socket(path: &Path) -> Option<String> {
+    match path.symlink_metadata() {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Some("something that is not a socket is there".to_owned());
+        }
+        // Left by a dead instance, or this file's own instance is running.
+        Ok(_) => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Some(error.to_string()),
+        Err(_) => {}
+    }
+    make_file(directory_of(path)).err().map(|error| format!("{}: {error}", directory_of(path).display()))
+}
+
+/// Who listens where, looked up once for all that is asked.
+#[derive(Default)]
+struct Ports(Option<Holders>);
+
+impl Ports {
+    /// Who keeps an address from being listened on.
+    fn taken(&mut self, address: SocketAddr) -> Option<String> {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Some(match self.0.get_or_insert_with(Holders::now).at(address) {
+                    Some((pid, name)) => format!("{name} (pid {pid}) listens there"),
+                    None => "somebody listens there".to_owned(),
+                })
+            }
+            Err(error) => Some(error.to_string()),
+            Ok(_) => None,
+        }
     }
 }
 

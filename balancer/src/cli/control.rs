@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::ask::Target;
+use super::target::Target;
 use super::{fail, say};
 use crate::admin::client::escaped;
 
@@ -21,8 +21,12 @@ pub(super) struct Reload {
 /// What to restart.
 #[derive(Debug, clap::Args)]
 pub(super) struct Restart {
-    /// The pool whose workers are replaced
-    pool: String,
+    /// The pool whose workers are replaced [default: the only pool with workers]
+    pool: Option<String>,
+
+    /// The workers of every pool, one pool after another
+    #[arg(long, conflicts_with = "pool")]
+    all: bool,
 
     #[command(flatten)]
     target: Target,
@@ -83,7 +87,11 @@ pub(super) fn reload(options: Reload, config: Option<PathBuf>) -> ExitCode {
 }
 
 pub(super) fn restart(options: Restart, config: Option<PathBuf>) -> ExitCode {
-    options.target.or(config).order(&format!("/api/restart?pool={}", escaped(&options.pool)))
+    options.target.or(config).order(&match (&options.pool, options.all) {
+        (Some(pool), _) => format!("/api/restart?pool={}", escaped(pool)),
+        (None, true) => "/api/restart?all=1".to_owned(),
+        (None, false) => "/api/restart".to_owned(),
+    })
 }
 
 pub(super) fn scale(options: Scale, config: Option<PathBuf>) -> ExitCode {
@@ -107,9 +115,10 @@ pub(super) fn stop(options: Stop, config: Option<PathBuf>) -> ExitCode {
         Ok(answer) => answer,
         Err(code) => return code,
     };
+    let stopped = answer.instance.as_ref().map_or("stopped".to_owned(), |instance| format!("stopped {instance}"));
     match target.follow(&mut answer) {
         Ok(None) => {
-            say("stopped");
+            say(&stopped);
             ExitCode::SUCCESS
         }
         Ok(Some(outcome)) => {
@@ -118,7 +127,7 @@ pub(super) fn stop(options: Stop, config: Option<PathBuf>) -> ExitCode {
         }
         // Cut off with the process: it has ended.
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
-            say("stopped");
+            say(&stopped);
             ExitCode::SUCCESS
         }
         Err(error) => fail(&format!("balancer: no further answer: {error}")),

@@ -2,16 +2,20 @@
 //!
 //! Decides which command runs and with which exit code it ends. Called by `main`. Never does a command's work itself.
 
+mod arguments;
 mod ask;
 mod check;
 mod completions;
 mod control;
 mod demo;
+mod list;
 mod log;
 mod man;
 mod run;
 mod serve;
 mod status;
+mod target;
+mod text;
 mod watch;
 
 use std::io::{self, IsTerminal, Write};
@@ -59,6 +63,7 @@ enum Command {
     /// Read the configuration again: check it, show what changes, do it, wait
     Reload(control::Reload),
     /// Replace every worker of a pool, without losing a request
+    #[command(visible_alias = "roll")]
     Restart(control::Restart),
     /// Have N workers in a pool
     Scale(control::Scale),
@@ -66,6 +71,8 @@ enum Command {
     Drain(control::Drain),
     /// Let it take requests again
     Undrain(control::Undrain),
+    /// The instances that run
+    List,
     /// Stop: requests in flight finish, then the workers end
     Stop(control::Stop),
     /// What workers have printed
@@ -101,6 +108,7 @@ pub fn main() -> ExitCode {
         Some(Command::Scale(options)) => control::scale(options, arguments.config),
         Some(Command::Drain(options)) => control::drain(options, arguments.config),
         Some(Command::Undrain(options)) => control::undrain(options, arguments.config),
+        Some(Command::List) => list::run(),
         Some(Command::Stop(options)) => control::stop(options, arguments.config),
         Some(Command::Logs(options)) => watch::logs(options, arguments.config),
         Some(Command::Events(options)) => watch::events(options, arguments.config),
@@ -113,9 +121,16 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The path from the root, without links where it can be followed.
+/// The path from the root. Links are left as they are written: where they lead is looked up at each reload and by each command, for a
+/// file may be changed by changing its link (a ConfigMap of Kubernetes, `current` of a deploy).
 fn whole(path: &Path) -> PathBuf {
-    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+    // What the shell calls the directory we are in, if it is that one.
+    let here = std::env::var_os("PWD").map(PathBuf::from).filter(|here| here.is_absolute());
+    let is_here = |here: &Path| here.canonicalize().ok().zip(std::env::current_dir().ok()).is_some_and(|(a, b)| a == b);
+    match here.filter(|here| path.is_relative() && is_here(here)) {
+        Some(here) => here.join(path.strip_prefix("./").unwrap_or(path)),
+        None => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+    }
 }
 
 /// What an instance is called that serves the file at `path`.

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use super::{fail, load, log, say};
 use crate::app::{self, Origin};
-use crate::config::{AccessLogPath, Config};
-use crate::observe::Writer;
+use crate::config::Config;
+use crate::observe::{LogFile, Writer};
 
 pub(super) fn run(file: Option<PathBuf>, log_level: &str) -> ExitCode {
     match load(file) {
@@ -22,20 +22,27 @@ pub(super) fn run(file: Option<PathBuf>, log_level: &str) -> ExitCode {
 
 /// Serves a configuration, whoever made it.
 pub(super) fn serve(config: &Config, origin: &Origin, log_level: &str) -> ExitCode {
-    let file = match &config.access_log.path {
-        AccessLogPath::File(path) => Some(path.clone()),
-        AccessLogPath::Stdout => None,
-    };
-    let writer = match Writer::start(file.clone()) {
-        Ok(writer) => writer,
-        Err(error) => {
-            let path = file.unwrap_or_default();
+    let file = match config.access_log.file().map(|path| (path, LogFile::open(path))) {
+        None => None,
+        Some((_, Ok(file))) => Some(file),
+        Some((path, Err(error))) => {
             return fail(&format!("balancer: cannot open the access log {}: {error}", path.display()));
         }
+    };
+    let is_unread = file.as_ref().is_some_and(LogFile::is_unread);
+    let writer = match Writer::start(file) {
+        Ok(writer) => writer,
+        Err(error) => return fail(&format!("balancer: cannot write: {error}")),
     };
     if let Err(text) = log::start(log_level, &writer) {
         say(&format!("balancer: {text}"));
         return ExitCode::from(WRONG_ARGUMENTS);
+    }
+    if let Some(path) = config.access_log.file().filter(|_| is_unread) {
+        tracing::warn!(
+            "nobody reads the access log {}, which is a pipe: its lines are lost until somebody does",
+            path.display()
+        );
     }
     let outcome = app::run(config, origin, &writer);
     if let Err(failure) = &outcome {

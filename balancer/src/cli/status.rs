@@ -6,12 +6,18 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::ask::{NOT_RUNNING, Target};
+use super::serve::WRONG_ARGUMENTS;
+use super::target::{NOT_RUNNING, Target};
+use super::text::{self, aligned};
 use super::{fail, show};
+use crate::config::nearest;
 
 /// In which form.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
+    /// Of this pool alone
+    pool: Option<String>,
+
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -33,15 +39,44 @@ pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
         Ok(text) => text,
         Err(error) => return fail(&format!("balancer: no further answer: {error}")),
     };
-    let Ok(status) = serde_json::from_str::<Value>(&text) else {
+    let Ok(mut status) = serde_json::from_str::<Value>(&text) else {
         return fail("balancer: that is no status of a balancer");
     };
-    let code = match options.quiet {
-        true => ExitCode::SUCCESS,
-        false => show(&if options.json { text } else { table(&status) }),
-    };
+    if let Some(name) = &options.pool
+        && let Err(text) = only(&mut status, name)
+    {
+        fail(&format!("balancer: {text}"));
+        return ExitCode::from(WRONG_ARGUMENTS);
+    }
+    let text = if options.json { format!("{status}\n") } else { table(&status) };
+    let code = if options.quiet { ExitCode::SUCCESS } else { show(&text) };
     // Scripts ask whether there is service.
-    if status["ready"] == true { code } else { ExitCode::from(NOT_RUNNING) }
+    let serves = match options.pool {
+        None => status["ready"] == true,
+        Some(_) => each(&status["pools"][0]["endpoints"]).any(|endpoint| endpoint["state"] == "up"),
+    };
+    if serves { code } else { ExitCode::from(NOT_RUNNING) }
+}
+
+/// Leaves one pool.
+fn only(status: &mut Value, name: &str) -> Result<(), String> {
+    let Some(pools) = status["pools"].as_array_mut() else { return Ok(()) };
+    let names: Vec<String> = pools.iter().map(|pool| word(&pool["name"])).collect();
+    pools.retain(|pool| pool["name"] == name);
+    match (pools.is_empty(), nearest(name, names.iter().map(String::as_str))) {
+        (false, _) => Ok(()),
+        (true, Some(near)) => Err(format!("no pool is called {name}; did you mean {near}?")),
+        (true, None) => Err(format!("no pool is called {name}; there are {}", shortened(&names))),
+    }
+}
+
+/// The first few, and how many more.
+fn shortened(names: &[String]) -> String {
+    let shown = names.iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 /// For people.
@@ -51,16 +86,17 @@ fn table(status: &Value) -> String {
     // Writing to memory does not fail, here and below.
     let _ = writeln!(
         out,
-        "{}: {}{} for {} on {}; {} of {} connections; version {}, pid {}",
+        "{} (pid {}, version {}): {}{} for {}; {} of {} connections\n  listens on {}\n  configuration: {}",
         word(&status["name"]),
+        status["pid"],
+        word(&status["version"]),
         word(&status["state"]),
         if status["ready"] == true { "" } else { ", NOT READY" },
         age(&status["uptime_seconds"]),
-        list(&status["listen"]),
         connections["open"],
         connections["max"],
-        word(&status["version"]),
-        status["pid"],
+        shortened(&each(&status["listen"]).map(word).collect::<Vec<_>>()),
+        word(&status["configuration"]),
     );
     if status["reloads"]["last_ok"] == false {
         out.push_str("the last reload failed: see `balancer events`\n");
@@ -68,7 +104,7 @@ fn table(status: &Value) -> String {
     for pool in each(&status["pools"]) {
         let _ = writeln!(
             out,
-            "\npool {}: {}/s, half {}, 99 % {}, {} in flight, {} requests",
+            "\npool {}: {}/s, p50 {}, p99 {}, {} in flight, {} requests",
             word(&pool["name"]),
             pool["per_second"],
             time(&pool["seconds_p50"]),
@@ -116,7 +152,8 @@ fn table(status: &Value) -> String {
         }
         aligned(&mut out, &rows);
     }
-    out
+    // What runs over the edge of a terminal is read by nobody.
+    out.lines().map(|line| format!("{}\n", text::cut(line))).collect()
 }
 
 /// A line on a name that is asked for.
@@ -126,31 +163,14 @@ fn dns(out: &mut String, name: &Value) {
         None => "never answered".to_owned(),
     };
     let problem = name["problem"].as_str().map(|problem| format!("; {problem}")).unwrap_or_default();
-    let waiting = list(&name["waiting"]);
+    let waiting = each(&name["waiting"]).map(word).collect::<Vec<_>>().join(", ");
     let waiting = if waiting.is_empty() { waiting } else { format!("; not taking connections: {waiting}") };
     let count = each(&name["addresses"]).count();
     let _ = writeln!(out, "  dns {}: {count} addresses, {answered}{problem}{waiting}", word(&name["name"]));
 }
 
-fn aligned(out: &mut String, rows: &[Vec<String>]) {
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    for row in rows {
-        let cells = row.iter().enumerate().map(|(column, cell)| {
-            let width = width(column).unwrap_or_default();
-            format!("  {cell:width$}")
-        });
-        let line: String = cells.collect();
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-}
-
 fn each(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
-}
-
-fn list(list: &Value) -> String {
-    each(list).map(word).collect::<Vec<_>>().join(", ")
 }
 
 /// A text without quotes; what is not there is a dash.
@@ -163,13 +183,7 @@ fn word(value: &Value) -> String {
 }
 
 fn age(seconds: &Value) -> String {
-    match seconds.as_u64() {
-        None => "-".to_owned(),
-        Some(seconds @ 0..120) => format!("{seconds} s"),
-        Some(seconds @ 120..7_200) => format!("{} min", seconds / 60),
-        Some(seconds @ 7_200..172_800) => format!("{} h", seconds / 3_600),
-        Some(seconds) => format!("{} d", seconds / 86_400),
-    }
+    seconds.as_u64().map_or("-".to_owned(), text::age)
 }
 
 /// Times are known by the bucket they fall into.
@@ -180,6 +194,9 @@ fn time(seconds: &Value) -> String {
         Some(seconds) => format!("≤ {seconds} s"),
     }
 }
+
+/// Names that one reads at a glance.
+const NAMES_MAX: usize = 3;
 
 fn memory(bytes: &Value) -> String {
     match bytes.as_u64() {
@@ -201,7 +218,7 @@ mod tests {
             "restarts": 1, "last_end": "app.1 (pid 11) died\nmore", "being_replaced": false,
         });
         let status = json!({
-            "name": "lb", "state": "serving", "ready": true, "uptime_seconds": 7300, "listen": ["127.0.0.1:1", "unix:/s"],
+            "name": "lb", "configuration": "./lb.toml", "state": "serving", "ready": true, "uptime_seconds": 7300, "listen": ["127.0.0.1:1", "unix:/s"],
             "connections": { "open": 3, "max": 9 }, "version": "1", "pid": 5, "reloads": { "last_ok": true },
             "pools": [{
                 "name": "app", "per_second": 1.5, "seconds_p50": 0.0005, "seconds_p99": 2.5, "in_flight": 0, "requests": 7,
@@ -216,9 +233,11 @@ mod tests {
             }],
         });
         let expected = "\
-lb: serving for 2 h on 127.0.0.1:1, unix:/s; 3 of 9 connections; version 1, pid 5
+lb (pid 5, version 1): serving for 2 h; 3 of 9 connections
+  listens on 127.0.0.1:1, unix:/s
+  configuration: ./lb.toml
 
-pool app: 1.5/s, half ≤ 0.5 ms, 99 % ≤ 2.5 s, 0 in flight, 7 requests
+pool app: 1.5/s, p50 ≤ 0.5 ms, p99 ≤ 2.5 s, 0 in flight, 7 requests
   endpoint  address         state       weight  in flight  requests
   app.1     127.0.0.1:8000  up, backup  1       0          7
   dns app:80: 2 addresses, answered 1 s ago; not taking connections: 10.0.0.2:80
@@ -227,5 +246,13 @@ pool app: 1.5/s, half ≤ 0.5 ms, 99 % ≤ 2.5 s, 0 in flight, 7 requests
   app.1   ready  12   2 min  2.0 MiB  0.2 s  1         app.1 (pid 11) died
 ";
         assert_eq!(table(&status), expected);
+        let mut long = status.clone();
+        long["pools"][0]["endpoints"][0]["address"] = json!("a-name-of-an-endpoint.".repeat(6));
+        long["pools"][0]["workers"]["all"][0]["last_end"] = json!("died: ".repeat(50));
+        long["listen"] = json!(vec!["127.0.0.1:8080"; 30]);
+        assert!(table(&long).lines().all(|line| line.chars().count() <= 100), "{}", table(&long));
+        assert!(table(&long).contains(" and 27 more\n"));
+        assert_eq!(only(&mut long, "ap"), Err("no pool is called ap; did you mean app?".to_owned()));
+        assert!(only(&mut status.clone(), "app").is_ok());
     }
 }

@@ -4,9 +4,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::ask::Target;
+use jiff::Timestamp;
+
 use super::fail;
+use super::target::Target;
 use crate::admin::client::escaped;
+use crate::config::duration;
 use crate::observe::printable;
 
 /// Whose log.
@@ -16,20 +19,34 @@ pub(super) struct Logs {
     #[arg(value_name = "POOL[.INDEX]")]
     of: Option<String>,
 
-    /// Go on with what comes
-    #[arg(short, long)]
-    follow: bool,
+    #[command(flatten)]
+    lines: Lines,
 
     #[command(flatten)]
     target: Target,
 }
 
-/// Which events.
+/// Which lines.
 #[derive(Debug, clap::Args)]
-pub(super) struct Events {
+struct Lines {
     /// Go on with what comes
     #[arg(short, long)]
     follow: bool,
+
+    /// Of what is there, the last N lines
+    #[arg(short = 'n', long = "lines", value_name = "N")]
+    last: Option<usize>,
+
+    /// Nothing older: a duration, as in 10m, or a time, as in 2026-11-28T00:30:00Z
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Timestamp>,
+}
+
+/// Which events.
+#[derive(Debug, clap::Args)]
+pub(super) struct Events {
+    #[command(flatten)]
+    lines: Lines,
 
     /// One JSON object a line
     #[arg(long)]
@@ -40,18 +57,35 @@ pub(super) struct Events {
 }
 
 pub(super) fn logs(options: Logs, config: Option<PathBuf>) -> ExitCode {
-    let (of, follow) = (escaped(&options.of.unwrap_or_default()), u8::from(options.follow));
-    copy(&options.target.or(config), &format!("/api/logs?pool={of}&follow={follow}"), |line| line.to_owned())
+    let target =
+        format!("/api/logs?pool={}&times=1{}", escaped(&options.of.unwrap_or_default()), options.lines.query());
+    copy(&options.target.or(config), &target, |line| line.to_owned())
 }
 
 pub(super) fn events(options: Events, config: Option<PathBuf>) -> ExitCode {
-    let target = format!("/api/events?follow={}", u8::from(options.follow));
+    let target = format!("/api/events?all=1{}", options.lines.query());
     let told = |line: &str| {
         let event: serde_json::Value = serde_json::from_str(line).ok()?;
         Some(format!("{} {}", event.get("time")?.as_str()?, event.get("text")?.as_str()?))
     };
     let json = options.json;
     copy(&options.target.or(config), &target, |line| told(line).filter(|_| !json).unwrap_or_else(|| line.to_owned()))
+}
+
+impl Lines {
+    fn query(&self) -> String {
+        let mut query = format!("&follow={}", u8::from(self.follow));
+        query.extend(self.last.map(|last| format!("&n={last}")));
+        query.extend(self.since.map(|since| format!("&since={}", since.as_second())));
+        query
+    }
+}
+
+/// So long ago, or at that time.
+fn since(text: &str) -> Result<Timestamp, String> {
+    let ago = |duration| Timestamp::now().checked_sub(duration).ok();
+    let parsed = duration(text).ok().and_then(ago).or_else(|| text.parse().ok());
+    parsed.ok_or_else(|| "write a duration as in 90s, 10m or 2h, or a time as in 2026-11-28T00:30:00Z".to_owned())
 }
 
 /// Line by line, so that somebody at a terminal sees each at once.

@@ -15,6 +15,16 @@ pub struct AccessLog {
     pub path: AccessLogPath,
 }
 
+impl AccessLog {
+    /// The file that its lines go to, if they go to one.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.path {
+            AccessLogPath::File(path) if self.format != AccessLogFormat::Off => Some(path),
+            _ => None,
+        }
+    }
+}
+
 /// Lines of the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessLogFormat {
@@ -31,6 +41,8 @@ pub enum AccessLogFormat {
 pub enum AccessLogPath {
     /// Standard output.
     Stdout,
+    /// Standard error.
+    Stderr,
     /// A file, appended to, opened again on USR1.
     File(PathBuf),
 }
@@ -50,16 +62,20 @@ pub(super) fn read(section: &mut Section<'_>) -> AccessLog {
 
 fn path(item: &Item<'_>) -> Option<AccessLogPath> {
     let text = item.text("\"stdout\" or \"/var/log/balancer/access.log\"")?;
-    if text == "stdout" {
-        return Some(AccessLogPath::Stdout);
+    match text {
+        // Not opened by these names: where it is a socket (systemd's journal), that is refused.
+        "stdout" | "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => return Some(AccessLogPath::Stdout),
+        "stderr" | "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => return Some(AccessLogPath::Stderr),
+        _ => {}
     }
     let path = Path::new(text);
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let (message, help) = match directory {
         // A word alone is rather a misspelt "stdout" than a file wherever we were started.
-        None => {
-            (format!("{} is neither \"stdout\" nor a path", quote(text)), format!("write \"stdout\" or \"./{text}\""))
-        }
+        None => (
+            format!("{} is neither \"stdout\" nor \"stderr\" nor a path", quote(text)),
+            format!("write \"stdout\" or \"./{text}\""),
+        ),
         Some(_) if text.ends_with('/') || path.is_dir() => {
             (format!("{} is a directory", quote(text)), "write the path of a file".to_owned())
         }

@@ -11,7 +11,7 @@ use super::findings::Findings;
 use super::item::Item;
 use super::listen::unix_path;
 use super::raw::{Placed, Section};
-use super::{Identity, ListenAddress, identity, syntax};
+use super::{Identity, ListenAddress, identity, syntax, variables};
 
 /// Where the admin service listens.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,7 +60,8 @@ pub(super) fn read(section: &mut Section<'_>, listen: &[Placed<ListenAddress>], 
 pub fn admin_place(path: &Path) -> (Option<PathBuf>, Identity) {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let findings = Findings::default();
-    let tree = syntax::read(&text, &findings);
+    let mut tree = syntax::read(&text, &findings);
+    variables::fill_in(&mut tree, &text, &findings, &|name| std::env::var_os(name));
     let mut section = Section::root(&tree, &findings);
     (read(&mut section, &[], Secrets::Unread).socket, identity::read(&mut section))
 }

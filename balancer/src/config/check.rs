@@ -84,6 +84,7 @@ fn reaches(address: &Address, own: &ListenAddress, all: &[ListenAddress]) -> boo
                 let ip = ip.to_canonical();
                 ip == bound.ip().to_canonical() || (ip.is_loopback() && own.takes_all(ip.is_ipv4(), all))
             }
+            Host::Zone(..) => false,
             Host::Name(name) => name == "localhost" && (bound.ip().is_loopback() || bound.ip().is_unspecified()),
         },
         _ => false,

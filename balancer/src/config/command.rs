@@ -8,7 +8,7 @@ use super::item::{Item, nearest, quote_toml};
 pub(super) fn read(item: &Item<'_>, socket: Option<bool>) -> Option<Vec<String>> {
     let example = "[\"julia\", \"server.jl\", \"{port}\"]";
     if let Some(text) = item.as_text() {
-        let words = text.split_whitespace().map(|word| quote_toml(filled_in(word))).collect::<Vec<_>>().join(", ");
+        let words = text.split_whitespace().map(|word| quote_toml(&filled_in(word))).collect::<Vec<_>>().join(", ");
         let help = if words.is_empty() { example.to_owned() } else { format!("[{words}]") };
         return item.mistyped("a list, the program and each argument apart", format!("write {help}"));
     }
@@ -24,9 +24,10 @@ pub(super) fn read(item: &Item<'_>, socket: Option<bool>) -> Option<Vec<String>>
     for item in &items {
         let text = item.text("")?;
         placeholders(item, text, socket);
-        // With `-c` a shell reads what follows, and fills it in.
-        if filled_in(text) != text && !command.iter().any(|known| known == "-c") {
-            let help = format!("write \"{}\"", filled_in(text));
+        // A shell or another language reads what follows, and its variables are its own.
+        let filled = filled_in(text);
+        if filled != text && !command.last().is_some_and(|before| is_script_next(before)) {
+            let help = format!("write \"{filled}\", or a shell: [\"sh\", \"-c\", \"…\"]");
             item.wrong(format!("no shell is there to fill in {}", quote(text)), help);
         }
         command.push(text.to_owned());
@@ -34,13 +35,30 @@ pub(super) fn read(item: &Item<'_>, socket: Option<bool>) -> Option<Vec<String>>
     Some(command)
 }
 
-/// What we fill in where a shell would fill in `word`; else the word itself.
-fn filled_in(word: &str) -> &str {
-    match word {
-        "$PORT" | "${PORT}" => "{port}",
-        "$SOCKET" | "${SOCKET}" => "{socket}",
-        word => word,
+/// Whether what follows an argument is a script: `-c` of shells, `-e` of node, perl and ruby, both also behind other letters.
+fn is_script_next(argument: &str) -> bool {
+    let letters = argument.strip_prefix('-').filter(|letters| letters.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    letters.is_some_and(|letters| letters.ends_with(['c', 'e'])) || matches!(argument, "--eval" | "--command")
+}
+
+/// `word` with what we fill in where a shell would fill in a variable of ours, wherever in it that stands.
+fn filled_in(word: &str) -> String {
+    let mut filled = word.to_owned();
+    for (name, ours) in VARIABLES {
+        filled = filled.replace(&format!("${{{name}}}"), ours);
+        let mark = format!("${name}");
+        let mut from = 0;
+        while let Some(at) = filled[from..].find(&mark).map(|at| from + at) {
+            let end = at + mark.len();
+            // `$PORTS` is another one.
+            let is_whole = !filled[end..].starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_');
+            if is_whole {
+                filled.replace_range(at..end, ours);
+            }
+            from = if is_whole { at + ours.len() } else { end };
+        }
     }
+    filled
 }
 
 /// Notes every `{name}` that is not filled in, or that a worker has not got. Braces around anything else, as in JSON, are left alone, and so are
@@ -73,6 +91,10 @@ fn placeholders(item: &Item<'_>, text: &str, socket: Option<bool>) {
         item.wrong(format!("nothing is known to fill in for {}", quote(&braced)), help);
     }
 }
+
+/// The variables each worker gets, and what is filled in with the same; HOST is the same for all.
+const VARIABLES: [(&str, &str); 4] =
+    [("PORT", "{port}"), ("SOCKET", "{socket}"), ("INSTANCE_ID", "{index}"), ("HOST", "127.0.0.1")];
 
 /// What is filled in for each worker.
 const PLACEHOLDERS: &[&str] = &["port", "socket", "index", "pool"];

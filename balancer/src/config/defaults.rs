@@ -34,7 +34,8 @@ impl Default for ClientLimits {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(10),
-            keep_alive_timeout: Duration::from_secs(60),
+            // Longer than the 60 s of cloud load balancers: whoever closes first must be the one who sends.
+            keep_alive_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             body_rate_min: 500,
             response_rate_min: 500,

@@ -1,12 +1,12 @@
 //! `endpoints` of a pool. Decides what the address of an endpoint is; called by [`super::pool`]; never resolves a name.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::diagnostics::quote;
 use super::item::Item;
-use super::listen::{add_port, unix_path};
+use super::listen::{add_port, interface, unix_path, zoned};
 use super::raw::{Placed, Section};
 
 /// A fixed endpoint.
@@ -39,6 +39,8 @@ pub enum Address {
 pub enum Host {
     /// A literal.
     Ip(IpAddr),
+    /// A literal that counts on one interface alone, which is given by its number (RFC 4007 §11).
+    Zone(Ipv6Addr, u32),
     /// A name for the resolver.
     Name(String),
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host: Host::Ip(IpAddr::V6(ip)), port } => write!(f, "[{ip}]:{port}"),
+            Self::Tcp { host: host @ Host::Zone(..), port } => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
@@ -64,6 +67,7 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(ip) => ip.fmt(f),
+            Self::Zone(ip, interface) => write!(f, "{ip}%{interface}"),
             Self::Name(name) => f.write_str(name),
         }
     }
@@ -142,6 +146,11 @@ fn tcp(text: &str) -> Result<Address, String> {
             }
             _ => EXAMPLE.to_owned(),
         });
+    }
+    // First, for the standard library takes a number as a zone too, and an address has no place for it.
+    if let Some((ip, zone, port)) = zoned(text) {
+        let index = interface(zone).ok_or_else(|| format!("there is no interface {}", quote(zone)))?;
+        return with_port(Host::Zone(ip, index), port);
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
         return with_port(Host::Ip(address.ip()), address.port());

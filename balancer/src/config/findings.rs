@@ -10,6 +10,8 @@ use std::ops::RangeInclusive;
 
 use super::diagnostics::{Lines, quote};
 use super::raw::Span;
+use super::synonyms;
+use super::variables::Filled;
 
 /// Shared by all sections of a file; its insides change while they are read.
 #[derive(Default)]
@@ -20,6 +22,8 @@ pub(super) struct Findings {
     unknown: RefCell<Vec<Unknown>>,
     missing: RefCell<Vec<Missing>>,
     asked: RefCell<Keys>,
+    unset: RefCell<Vec<Mistake>>,
+    filled: RefCell<Vec<Filled>>,
 }
 
 /// Keys by table, and whether the file has them.
@@ -34,8 +38,8 @@ pub(super) struct Unknown {
     pub(super) span: Span,
     /// The key of the same table it may have meant.
     pub(super) nearest: Option<&'static str>,
-    /// The keys of the table.
-    pub(super) known: String,
+    /// The keys of the table that are likest, a few.
+    pub(super) likest: String,
 }
 
 /// A key, or one of several, that must be there.
@@ -57,8 +61,33 @@ impl Findings {
         self.unreadable.borrow_mut().push(bytes);
     }
 
-    /// A value is wrong.
+    /// A value that variables were filled into.
+    pub(super) fn filled(&self, filled: Filled) {
+        self.filled.borrow_mut().push(filled);
+    }
+
+    /// Whether the value at `span` is one.
+    pub(super) fn is_filled(&self, span: &Span) -> bool {
+        self.filled.borrow().iter().any(|filled| filled.span == *span)
+    }
+
+    /// The value at `span` cannot be told, for what stands at `place` of it.
+    pub(super) fn unset(&self, span: Span, place: Span, message: String, help: String) {
+        self.unset.borrow_mut().push((place, message, help));
+        self.unreadable(span.start..=span.end);
+    }
+
+    /// A value is wrong. What is in it from a variable that may hold a secret is not repeated.
     pub(super) fn wrong(&self, span: Span, message: String, help: String) {
+        let filled = self.filled.borrow();
+        let secrets = filled.iter().find(|filled| filled.span == span).map(|filled| filled.secrets.join(", "));
+        let (message, help) = match secrets.filter(|secrets| !secrets.is_empty()) {
+            None => (message, help),
+            Some(names) => (
+                format!("this is wrong with the value of {names}, which may be a secret and is not shown"),
+                "give the variable another value, or write it out".to_owned(),
+            ),
+        };
         self.wrong.borrow_mut().push((span, message, help));
     }
 
@@ -106,6 +135,7 @@ impl Findings {
         let line = |span: &Span| lines.line(span.start);
         let broken: BTreeSet<usize> = mistakes.iter().map(|(span, ..)| line(span)).collect();
         let unknown = self.unknown.into_inner();
+        mistakes.extend(self.unset.into_inner());
 
         let unreadable = self.unreadable.into_inner();
         let read =
@@ -127,7 +157,8 @@ impl Findings {
 
 impl Unknown {
     fn explains(&self, missing: &Missing) -> bool {
-        missing.keys.iter().any(|key| self.name == *key || self.nearest == Some(key))
+        let meant = synonyms::ours(&self.name);
+        missing.keys.iter().any(|key| self.name == *key || self.nearest == Some(key) || meant == Some(key))
     }
 
     fn into_mistake(self, keys: &Keys) -> Mistake {
@@ -137,10 +168,17 @@ impl Unknown {
         };
         let elsewhere = keys.keys().filter(|(_, key)| *key == self.name).map(|(table, _)| place(table));
         let elsewhere = elsewhere.collect::<Vec<_>>().join(" or ");
+        let of_ours = synonyms::ours(&self.name);
+        let called = of_ours.and_then(|ours| {
+            let (table, _) = keys.keys().find(|(_, key)| *key == ours)?;
+            Some(format!("it is called `{ours}` here, {}", place(table)))
+        });
+        let called = called.unwrap_or_default();
         let help = match self.nearest {
             _ if !elsewhere.is_empty() => format!("`{}` belongs {elsewhere}", self.name),
+            _ if !called.is_empty() => called,
             Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => format!("the keys here are {}", self.known),
+            None => format!("the likest here are {}; deploy/lb.example.toml has every key", self.likest),
         };
         (self.span, format!("unknown key {}", quote(&self.name)), help)
     }

@@ -65,6 +65,11 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Whether variables were filled into it.
+    fn is_filled(&self) -> bool {
+        self.findings.is_filled(&self.span)
+    }
+
     /// The text, if it is one; no mistake if not.
     pub(super) fn as_text(&self) -> Option<&'a str> {
         self.value.as_str()
@@ -109,6 +114,9 @@ impl<'a> Item<'a> {
     pub(super) fn flag(&self) -> Option<bool> {
         match self.value {
             DeValue::Boolean(flag) => Some(*flag),
+            DeValue::String(text) if self.is_filled() && matches!(text.as_ref(), "true" | "false") => {
+                Some(text == "true")
+            }
             DeValue::String(text) if matches!(text.as_ref(), "true" | "yes" | "on") => {
                 self.mistyped("true or false", "write true, without quotation marks")
             }
@@ -123,6 +131,14 @@ impl<'a> Item<'a> {
     {
         let bounds = format!("a whole number from {} to {}", range.start(), range.end());
         match self.value {
+            // What a variable holds is always a text.
+            DeValue::String(text) if self.is_filled() && text.parse::<i64>().is_ok() => {
+                let value = text.parse::<i64>().ok().and_then(|value| T::try_from(value).ok());
+                value.filter(|value| range.contains(value)).or_else(|| {
+                    self.wrong(format!("`{}` cannot be {}", self.key, quote(text)), format!("write {bounds}"));
+                    None
+                })
+            }
             DeValue::Integer(number) => {
                 let value = self.as_integer().and_then(|value| T::try_from(value).ok());
                 value.filter(|value| range.contains(value)).or_else(|| {
@@ -268,6 +284,14 @@ pub fn nearest<'n>(name: &str, candidates: impl IntoIterator<Item = &'n str>) ->
     let likeness = |candidate| (strsim::jaro_winkler(&name, candidate), candidate);
     let best = candidates.into_iter().map(likeness).max_by(|a, b| a.0.total_cmp(&b.0));
     best.filter(|(likeness, _)| *likeness >= LIKENESS_MIN).map(|(_, candidate)| candidate)
+}
+
+/// The three candidates likest to `name`, however little that is.
+pub(super) fn likest<'n>(name: &str, candidates: &[&'n str]) -> Vec<&'n str> {
+    let mut all = candidates.to_vec();
+    all.sort_by(|a, b| strsim::jaro_winkler(name, b).total_cmp(&strsim::jaro_winkler(name, a)));
+    all.truncate(3);
+    all
 }
 
 /// `text` as the file would hold it.

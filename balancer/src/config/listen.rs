@@ -1,8 +1,9 @@
 //! `listen`: where clients connect. Decides what an address to listen on is; called by [`super::top`]; never binds one.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use super::diagnostics::quote;
 use super::identity;
@@ -43,6 +44,23 @@ impl fmt::Display for ListenAddress {
             Self::Unix(socket) => write!(f, "unix:{}", socket.path.display()),
         }
     }
+}
+
+impl FromStr for ListenAddress {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.strip_prefix("unix:") {
+            Some(path) if is_socket_path(path) => Ok(Self::Unix(UnixSocket::new(path))),
+            Some(_) => Err(()),
+            None => text.parse().map(Self::Tcp).map_err(drop),
+        }
+    }
+}
+
+/// Whether the kernel takes it as the path of a socket, wherever we are.
+fn is_socket_path(path: &str) -> bool {
+    path.starts_with('/') && !path.ends_with('/') && path.len() <= UNIX_PATH_MAX
 }
 
 impl ListenAddress {
@@ -155,7 +173,29 @@ fn address(item: &Item<'_>) -> Option<ListenAddress> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix_path(item, path).map(|path| ListenAddress::Unix(UnixSocket::new(path)));
     }
+    if let Some((ip, zone, port)) = zoned(text) {
+        let Some(index) = interface(zone) else {
+            item.wrong(format!("there is no interface {}", quote(zone)), "`ip address` shows those of this machine");
+            return None;
+        };
+        return Some(ListenAddress::Tcp(SocketAddrV6::new(ip, port, 0, index).into()));
+    }
     text.parse().map(ListenAddress::Tcp).map_err(|_| item.wrong(wrong(text), right(text))).ok()
+}
+
+/// `[fe80::1%eth0]:80`: address, zone, which is an interface's name or number, and port (RFC 4007 §11).
+pub(super) fn zoned(text: &str) -> Option<(Ipv6Addr, &str, u16)> {
+    let (inside, port) = text.strip_prefix('[')?.split_once("]:")?;
+    let (ip, zone) = inside.split_once('%')?;
+    let is_zone = !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_graphic() && !b"%/[]:".contains(&byte));
+    is_zone.then_some(())?;
+    Some((ip.parse().ok()?, zone, port.parse().ok()?))
+}
+
+/// The number of the interface that a zone names (sysfs, /sys/class/net/NAME/ifindex).
+pub(super) fn interface(zone: &str) -> Option<u32> {
+    let read = || std::fs::read_to_string(format!("/sys/class/net/{zone}/ifindex")).ok()?.trim().parse().ok();
+    zone.parse().ok().or_else(read)
 }
 
 /// The path of a Unix socket, absolute and short enough for the kernel.

@@ -30,6 +30,18 @@ pub fn load_again(path: &Path) -> Result<Config, LoadError> {
 }
 
 fn load_with(path: &Path, secrets: Secrets) -> Result<Config, LoadError> {
+    let text = text(path)?;
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Err(LoadError::Empty { path: path.to_owned() });
+    }
+    parse_with(&text, &path.display().to_string(), secrets).map_err(LoadError::Mistakes)
+}
+
+/// What stands in the file.
+///
+/// # Errors
+/// It cannot be read, or holds no text.
+pub(super) fn text(path: &Path) -> Result<String, LoadError> {
     let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
@@ -37,19 +49,12 @@ fn load_with(path: &Path, secrets: Secrets) -> Result<Config, LoadError> {
         let message = format!("larger than {} MiB, so hardly a configuration", BYTES_MAX >> 20);
         return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, message)));
     }
-    let text = match std::str::from_utf8(&bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            let (line, column) = Lines::new(&before).position(before.len());
-            let message = format!("not UTF-8 text: line {line}, column {column}");
-            return Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, message)));
-        }
-    };
-    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-        return Err(LoadError::Empty { path: path.to_owned() });
-    }
-    parse_with(text, &path.display().to_string(), secrets).map_err(LoadError::Mistakes)
+    String::from_utf8(bytes).map_err(|error| {
+        let before = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        let (line, column) = Lines::new(&before).position(before.len());
+        let message = format!("not UTF-8 text: line {line}, column {column}");
+        unreadable(io::Error::new(io::ErrorKind::InvalidData, message))
+    })
 }
 
 /// Why there is no configuration.

@@ -31,9 +31,11 @@ mod ready;
 mod recycle;
 mod route;
 mod spool;
+mod synonyms;
 mod syntax;
 mod top;
 mod units;
+mod variables;
 mod workers;
 
 use std::path::PathBuf;
@@ -61,6 +63,8 @@ pub use ready::Ready;
 pub use recycle::{Recycle, WarmUp};
 pub use route::{HostPattern, Route};
 pub use spool::Spool;
+pub use units::duration;
+pub use variables::{Variable, variables};
 pub use workers::{Backoff, Restart, Roll, StopSignal, Workers};
 
 /// The whole of a checked file.
@@ -106,7 +110,9 @@ pub fn parse(text: &str, origin: &str) -> Result<Config, Diagnostics> {
 
 fn parse_with(text: &str, origin: &str, secrets: admin::Secrets) -> Result<Config, Diagnostics> {
     let findings = findings::Findings::default();
-    let config = top::read(&syntax::read(text, &findings), &findings, secrets);
+    let mut tree = syntax::read(text, &findings);
+    variables::fill_in(&mut tree, text, &findings, &|name| std::env::var_os(name));
+    let config = top::read(&tree, &findings, secrets);
     match findings.into_mistakes(text, top::keys) {
         mistakes if mistakes.is_empty() => Ok(config),
         mistakes => Err(Diagnostics::new(origin, text, mistakes)),

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::findings::{Findings, Missing, Unknown};
-use super::item::{Item, nearest};
+use super::item::{Item, likest, nearest};
 use super::later;
 
 /// Bytes of the file.
@@ -89,8 +89,9 @@ impl<'a> Section<'a> {
                 self.findings.later(span, name);
             } else {
                 let nearest = nearest(name, self.asked.iter().chain(later).copied());
-                let known = self.asked.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-                self.findings.unknown(Unknown { name: name.to_owned(), span, nearest, known });
+                let likest =
+                    likest(name, &self.asked).iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+                self.findings.unknown(Unknown { name: name.to_owned(), span, nearest, likest });
             }
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// # Errors
 ///
 /// What would be right.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let example = || format!("write a whole number and a unit ({}), as in \"5s\" or \"1m 30s\"", names(DURATIONS));
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("write \"{text}s\""));

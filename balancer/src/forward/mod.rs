@@ -57,8 +57,8 @@ pub use upstream::Upstreams;
 #[derive(Debug)]
 pub struct Forwarder {
     upstreams: Rc<Upstreams>,
-    limits: ClientLimits,
-    spool: Option<Spool>,
+    limits: RefCell<Rc<ClientLimits>>,
+    spool: RefCell<Option<Spool>>,
     rng: RefCell<SmallRng>,
 }
 
@@ -66,7 +66,18 @@ impl Forwarder {
     /// A forwarder with no connections yet; bodies that are too large to be held in memory wait in `spool`.
     pub fn new(limits: ClientLimits, spool: Option<Spool>) -> Self {
         let rng = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
-        Self { upstreams: Rc::default(), limits, spool, rng }
+        Self { upstreams: Rc::default(), limits: RefCell::new(Rc::new(limits)), spool: RefCell::new(spool), rng }
+    }
+
+    /// What a client may take from the next request on, and where its body waits.
+    pub fn configure(&self, limits: ClientLimits, spool: Option<Spool>) {
+        self.limits.replace(Rc::new(limits));
+        self.spool.replace(spool);
+    }
+
+    /// The limits of clients.
+    pub fn limits(&self) -> Rc<ClientLimits> {
+        Rc::clone(&self.limits.borrow())
     }
 
     /// The thread's upstream connections.
@@ -86,11 +97,11 @@ impl Forwarder {
         scan: Scan,
         admitted: &Admitted<'_>,
     ) -> Result<(), Fault> {
-        let head = Arc::clone(&exchange.head);
-        if scan.ambiguous && self.limits.ambiguous_fields == AmbiguousFields::Refuse {
+        let (head, limits) = (Arc::clone(&exchange.head), self.limits());
+        if scan.ambiguous && limits.ambiguous_fields == AmbiguousFields::Refuse {
             return Err(Fault::AmbiguousField);
         }
-        let outbound = Outbound { pool, head: &head, scan, admitted, limits: &self.limits };
+        let outbound = Outbound { pool, head: &head, scan, admitted, limits: &limits };
         let mut upload = self.upload(pool, head.length)?;
         let whole_until = pool.timeouts().request.map(|whole| exchange.stream.begun() + whole);
         exchange.waits.whole_until(whole_until);
@@ -99,7 +110,8 @@ impl Forwarder {
             if scan.expects_continue && !exchange.stream.has_read_ahead() {
                 exchange.stream.go_on();
             }
-            Box::pin(upload.hold(exchange, pool.buffers().request, self.spool.as_ref())).await?;
+            let spool = self.spool.borrow().clone();
+            Box::pin(upload.hold(exchange, pool.buffers().request, spool.as_ref())).await?;
         }
         let wish = Wish::of(pool, &admitted.target, &head.fields, exchange.record.client());
         pool.count_request();
@@ -184,9 +196,9 @@ impl Forwarder {
 
     fn upload(&self, pool: &Pool, length: BodyLength) -> Result<Upload, Fault> {
         let of_client = body::Limits {
-            bytes_max: self.limits.body_bytes_max,
-            rate_min: self.limits.body_rate_min,
-            timeout: self.limits.body_timeout,
+            bytes_max: self.limits.borrow().body_bytes_max,
+            rate_min: self.limits.borrow().body_rate_min,
+            timeout: self.limits.borrow().body_timeout,
         };
         let timeouts = pool.timeouts();
         let limits = upload::Limits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
@@ -218,7 +230,7 @@ impl Forwarder {
             head.fields.append("Set-Cookie", cookie.as_bytes());
         }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            if !tunnel::was_asked_for(outbound.scan.upgrades, &self.limits.upgrades, &head.fields) {
+            if !tunnel::was_asked_for(outbound.scan.upgrades, &outbound.limits.upgrades, &head.fields) {
                 place.failed(&Fault::UnaskedUpgrade);
                 return Err(Fault::UnaskedUpgrade);
             }
@@ -259,10 +271,10 @@ impl Forwarder {
             exchange,
             upload,
             lease,
-            patience: Patience { worker: pool.timeouts().idle, client: self.limits.body_timeout },
+            patience: Patience { worker: pool.timeouts().idle, client: self.limits.borrow().body_timeout },
             ahead: usize::try_from(pool.buffers().response).unwrap_or(usize::MAX),
             reserved: Reserved::new(),
-            taking: Taking::new(if is_event_stream { 0 } else { self.limits.response_rate_min }),
+            taking: Taking::new(if is_event_stream { 0 } else { self.limits.borrow().response_rate_min }),
             failed: None,
             whole: false,
         };

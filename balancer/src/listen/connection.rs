@@ -1,5 +1,6 @@
 //! One client connection from accept to close.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -27,7 +28,7 @@ pub(super) struct Connection<S: Service> {
     pub(super) service: Rc<S>,
     pub(super) registry: Rc<Registry>,
     pub(super) parked: Rc<Parked>,
-    pub(super) limits: Rc<ClientLimits>,
+    pub(super) limits: Rc<RefCell<ClientLimits>>,
 }
 
 /// What comes after an answer, or at the beginning.
@@ -95,7 +96,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, mut now: Option<Instant>) -> Poll<Next> {
-        let head = self.limits.header_bytes_max;
+        let head = self.limits.borrow().header_bytes_max;
         let bounds = Bounds { line: head.min(REQUEST_LINE_MAX), head };
         let stream = &mut self.stream;
         loop {
@@ -103,7 +104,7 @@ impl<S: Service> Connection<S> {
                 if self.arriving.is_none() {
                     let now = *now.get_or_insert_with(Instant::now);
                     stream.set_begun(now);
-                    stream.alarm.set(Some(now + self.limits.header_timeout));
+                    stream.alarm.set(Some(now + self.limits.borrow().header_timeout));
                 }
                 match self.arriving.get_or_insert_default().request(stream.inbox.unread(), bounds) {
                     Ok(None) => {}
@@ -138,14 +139,14 @@ impl<S: Service> Connection<S> {
             (false, _) => {}
         }
         let idle = |limit: Duration| stream.begun() + limit;
-        let over = rung.is_some_and(|now| now >= idle(self.limits.keep_alive_timeout));
+        let over = rung.is_some_and(|now| now >= idle(self.limits.borrow().keep_alive_timeout));
         if over {
             return Poll::Ready(Next::End(After::Close));
         }
         if rung.is_some() {
             return Poll::Ready(Next::Idle);
         }
-        stream.alarm.set(Some(idle(PARK_AFTER.min(self.limits.keep_alive_timeout))));
+        stream.alarm.set(Some(idle(PARK_AFTER.min(self.limits.borrow().keep_alive_timeout))));
         Poll::Pending
     }
 }
@@ -217,7 +218,7 @@ mod tests {
             service: Rc::new(Nobody),
             registry,
             parked: Rc::new(parked),
-            limits: Rc::new(config.unwrap().client),
+            limits: Rc::new(RefCell::new(config.unwrap().client)),
         };
         (runtime, connection, other)
     }

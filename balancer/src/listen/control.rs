@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::Listener;
 use super::open::Queue;
 use super::threads::Threads;
-use crate::config::ListenAddress;
+use crate::config::{ClientLimits, ListenAddress};
 
 /// Tells all threads. Nothing waits: a thread does it when it comes to it.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub(super) enum Order {
     Open(ListenAddress, Queue),
     /// Accept what has arrived there, and close.
     Close(ListenAddress),
-    /// The shortest limit that a service may wait for is another.
-    Shortest(Duration),
+    /// What a client may take, and the shortest limit that a service may wait for.
+    Limits(Box<ClientLimits>, Duration),
 }
 
 impl Control {
@@ -56,10 +56,10 @@ impl Control {
         }
     }
 
-    /// The shortest time limit a service may wait for from now on.
-    pub fn set_shortest(&self, shortest: Duration) {
+    /// What a client may take from now on, those that are connected too, and the shortest time limit a service may wait for.
+    pub fn set_limits(&self, limits: &ClientLimits, shortest: Duration) {
         for orders in &self.orders {
-            let _ = orders.send(Order::Shortest(shortest));
+            let _ = orders.send(Order::Limits(Box::new(limits.clone()), shortest));
         }
     }
 

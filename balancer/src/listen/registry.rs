@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::alarm::Alarm;
 use super::parked::Parked;
+use crate::config::ClientLimits;
 use crate::net::sleep;
 
 /// All connections of a thread, for the tick and for the drain.
@@ -53,7 +54,7 @@ impl Registry {
     }
 
     /// Looks for expired waits as long as the thread lives, `tick` apart, which may change; sleeps while there is no connection.
-    pub(super) async fn tick(&self, tick: &Cell<Duration>, keep_alive_timeout: Duration, parked: &Parked) {
+    pub(super) async fn tick(&self, tick: &Cell<Duration>, limits: &RefCell<ClientLimits>, parked: &Parked) {
         let mut looked_away = 0;
         loop {
             if parked.is_empty() {
@@ -71,7 +72,7 @@ impl Registry {
             }
             looked_away = 0;
             self.alarms.borrow().iter().for_each(|(_, alarm)| alarm.look(now));
-            parked.expire(now, keep_alive_timeout);
+            parked.expire(now, limits.borrow().keep_alive_timeout);
             parked.tidy(now);
         }
     }

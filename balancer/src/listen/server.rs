@@ -1,6 +1,6 @@
 //! One thread's part of all listeners: accept, serve, drain.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
@@ -45,7 +45,7 @@ struct Serving<S> {
     parked: Rc<Parked>,
     refusing: Rc<Refusing>,
     threads: Arc<Threads>,
-    limits: Rc<ClientLimits>,
+    limits: Rc<RefCell<ClientLimits>>,
 }
 
 impl Server {
@@ -113,13 +113,13 @@ impl Server {
         for (address, queue) in queues {
             begin(address, queue, &mut open, &mut accepting);
         }
-        let limits = self.limits.clone();
-        let tick_for = move |service: Duration| tick_for(service.min(shortest(&limits)));
-        let (keep_alive, tick) = (self.limits.keep_alive_timeout, Rc::new(Cell::new(tick_for(self.shortest))));
-        let ticks = Rc::clone(&tick);
+        let limits = Rc::clone(&serving.limits);
+        let tick_for = |service: Duration| tick_for(service.min(shortest(&limits.borrow())));
+        let tick = Rc::new(Cell::new(tick_for(self.shortest)));
+        let (ticks, kept) = (Rc::clone(&tick), Rc::clone(&limits));
         let ticking = Rc::clone(&registry);
         let resting = Rc::clone(&parked);
-        spawn_local(async move { ticking.tick(&ticks, keep_alive, &resting).await });
+        spawn_local(async move { ticking.tick(&ticks, &kept, &resting).await });
         let (sleeping, waking) = (Rc::clone(&parked), Rc::clone(&serving));
         spawn_local(async move {
             sleeping.wake(|socket, peer, counted| waking.serve(socket, peer, counted)).await;
@@ -134,7 +134,10 @@ impl Server {
                         Err(error) => tracing::error!(%error, "cannot accept from {address}"),
                     },
                     Order::Close(address) => drop(open.remove(&address)),
-                    Order::Shortest(shortest) => tick.set(tick_for(shortest)),
+                    Order::Limits(changed, shortest) => {
+                        limits.replace(*changed);
+                        tick.set(tick_for(shortest));
+                    }
                 },
                 () = draining.reached(Stage::Draining) => break,
             }
@@ -209,7 +212,8 @@ impl<S: Service> Serving<S> {
         limits: &ClientLimits,
     ) -> Self {
         let (registry, parked, threads) = (Rc::clone(registry), Rc::clone(parked), Arc::clone(threads));
-        let (refusing, limits) = (Rc::new(Refusing::for_threads(threads.count())), Rc::new(limits.clone()));
+        let (refusing, limits) =
+            (Rc::new(Refusing::for_threads(threads.count())), Rc::new(RefCell::new(limits.clone())));
         Self { service, registry, parked, refusing, threads, limits }
     }
 

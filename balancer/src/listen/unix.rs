@@ -38,6 +38,11 @@ pub(super) fn open(socket: &UnixSocket) -> io::Result<(UnixListener, SocketFile)
 }
 
 impl SocketFile {
+    /// Whether the file is there still, and the one we have made.
+    pub fn is_there(&self) -> bool {
+        id(&self.path).is_ok_and(|found| found == self.id)
+    }
+
     /// Lets those connect whom `socket` lets in, and nobody else. `owner` is the account that root is about to become: the file will be
     /// its own.
     ///
@@ -67,7 +72,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if id(&self.path).is_ok_and(|found| found == self.id) {
+        if self.is_there() {
             let _ = std::fs::remove_file(&self.path);
         }
     }

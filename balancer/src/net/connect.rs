@@ -1,7 +1,7 @@
 //! Connections we open.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::os::fd::OwnedFd;
 
 use socket2::{Domain, SockAddr, Type};
@@ -27,6 +27,9 @@ pub async fn connect(addresses: &[Address]) -> io::Result<Socket> {
 async fn connect_to(address: &Address) -> io::Result<Socket> {
     match address {
         Address::Tcp { host: Host::Ip(ip), port } => connect_tcp((*ip, *port).into()).await,
+        Address::Tcp { host: Host::Zone(ip, interface), port } => {
+            connect_tcp(SocketAddrV6::new(*ip, *port, 0, *interface).into()).await
+        }
         Address::Tcp { host: Host::Name(_), .. } => {
             Err(io::Error::new(io::ErrorKind::NotFound, "the name was not asked for"))
         }

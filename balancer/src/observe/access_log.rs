@@ -32,7 +32,11 @@ pub struct AccessLog {
 struct Stamp {
     clock: Clock,
     second: u64,
+    /// Nanoseconds behind it.
+    nanos: u32,
     text: String,
+    /// How far from UTC.
+    zone: String,
     /// Who sent the last request: nearly always who sends the next.
     client: Option<IpAddr>,
     client_text: String,
@@ -43,6 +47,7 @@ impl AccessLog {
     pub fn new(config: &Config, writer: &Writer) -> Option<Rc<Self>> {
         let destination = match config.path {
             AccessLogPath::Stdout => Destination::Stdout,
+            AccessLogPath::Stderr => Destination::Stderr,
             AccessLogPath::File(_) => Destination::File,
         };
         (config.format != AccessLogFormat::Off).then(|| {
@@ -65,7 +70,7 @@ impl AccessLog {
     fn flush(&self) {
         let lines = self.lines.replace(Vec::new());
         if !lines.is_empty() {
-            self.writer.write(self.destination.clone(), lines);
+            self.writer.write(self.destination, lines);
         }
     }
 
@@ -82,7 +87,7 @@ impl AccessLog {
             stamp.of(record.head.client);
             match self.format {
                 AccessLogFormat::Combined => combined(&mut Line(&mut lines), &stamp, took, record),
-                AccessLogFormat::Json => json(&mut Line(&mut lines), &stamp.text, took, record),
+                AccessLogFormat::Json => json(&mut Line(&mut lines), &stamp, took, record),
                 AccessLogFormat::Off => return,
             }
             lines.push(b'\n');
@@ -117,6 +122,7 @@ impl Stamp {
     fn set(&mut self, now: Instant, format: AccessLogFormat) {
         self.clock.set(now);
         let wall = self.clock.wall(now);
+        self.nanos = wall.subsec_nanos();
         if wall.as_secs() == self.second && !self.text.is_empty() {
             return;
         }
@@ -125,10 +131,12 @@ impl Stamp {
         let zoned = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(TimeZone::system());
         let pattern = match format {
             AccessLogFormat::Combined => "%d/%b/%Y:%H:%M:%S %z",
-            _ => "%Y-%m-%dT%H:%M:%S%:z",
+            _ => "%Y-%m-%dT%H:%M:%S",
         };
         self.text.clear();
+        self.zone.clear();
         let _ = write!(self.text, "{}", zoned.strftime(pattern));
+        let _ = write!(self.zone, "{}", zoned.strftime("%:z"));
     }
 }
 
@@ -186,9 +194,9 @@ fn combined(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) 
 }
 
 /// One object a line; times in seconds, what is not known left out.
-fn json(out: &mut Line<'_>, time: &str, took: Duration, record: &Record) {
+fn json(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) {
     let head = &record.head;
-    out.text("{\"time\":\"").text(time).text("\"");
+    out.text("{\"time\":\"").text(&stamp.text).micros(stamp.nanos).text(&stamp.zone).text("\"");
     if let Some(ip) = head.client {
         out.text(",\"client\":\"").address(ip).text("\"");
     }

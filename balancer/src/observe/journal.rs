@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 /// Keeps lines until there are too many bytes of them. Nobody who reads, however slowly, keeps them from being forgotten.
@@ -16,10 +17,19 @@ pub struct Journal {
 
 #[derive(Debug, Default)]
 struct Lines {
-    kept: VecDeque<Bytes>,
+    kept: VecDeque<Kept>,
     bytes: usize,
     /// Number of the first that is kept; the very first was 0.
     first: u64,
+}
+
+/// A line, and when it came.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// When.
+    pub at: Timestamp,
+    /// With its newline.
+    pub text: Bytes,
 }
 
 /// Where somebody is in a journal.
@@ -37,15 +47,16 @@ impl Journal {
 
     /// Adds whole lines, each with its newline.
     pub fn add(&self, text: &[u8]) {
+        let at = Timestamp::now();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         for line in text.split_inclusive(|&byte| byte == b'\n') {
             lines.bytes += line.len() + OVERHEAD;
-            lines.kept.push_back(Bytes::copy_from_slice(line));
+            lines.kept.push_back(Kept { at, text: Bytes::copy_from_slice(line) });
         }
         while lines.bytes > self.bytes_max
             && let Some(line) = lines.kept.pop_front()
         {
-            lines.bytes -= line.len() + OVERHEAD;
+            lines.bytes -= line.text.len() + OVERHEAD;
             lines.first += 1;
         }
         drop(lines);
@@ -60,13 +71,13 @@ impl Journal {
 
 impl Reader {
     /// The lines that came since, at most some hundred; and how many were forgotten before they could be read.
-    pub fn take(&mut self) -> (Vec<Bytes>, u64) {
+    pub fn take(&mut self) -> (Vec<Kept>, u64) {
         let lines = self.journal.lines.lock().unwrap_or_else(PoisonError::into_inner);
         // What was forgotten before the first look was never promised.
         let lost = if self.next == 0 { 0 } else { lines.first.saturating_sub(self.next) };
         self.next = self.next.max(lines.first);
         let at = usize::try_from(self.next - lines.first).unwrap_or(usize::MAX);
-        let taken: Vec<Bytes> = lines.kept.iter().skip(at).take(LINES_AT_ONCE).cloned().collect();
+        let taken: Vec<Kept> = lines.kept.iter().skip(at).take(LINES_AT_ONCE).cloned().collect();
         self.next += taken.len() as u64;
         (taken, lost)
     }
@@ -88,12 +99,16 @@ impl Reader {
 }
 
 /// What a line costs besides its bytes, about; else a flood of empty lines would have no bound.
-const OVERHEAD: usize = 64;
+const OVERHEAD: usize = 80;
 const LINES_AT_ONCE: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn texts((lines, lost): &(Vec<Kept>, u64)) -> (Vec<Bytes>, u64) {
+        (lines.iter().map(|line| line.text.clone()).collect(), *lost)
+    }
 
     #[tokio::test]
     async fn old_lines_are_forgotten_and_a_slow_reader_is_told_how_many() {
@@ -101,14 +116,14 @@ mod tests {
         let mut reader = journal.read();
         journal.add(b"a0\na1\n");
         reader.more().await;
-        assert_eq!(reader.take(), (vec![Bytes::from("a0\n"), Bytes::from("a1\n")], 0));
+        assert_eq!(texts(&reader.take()), (vec![Bytes::from("a0\n"), Bytes::from("a1\n")], 0));
         for number in 0..15 {
             journal.add(format!("{number:02}\n").as_bytes());
         }
-        let (lines, lost) = reader.take();
+        let (lines, lost) = texts(&reader.take());
         assert_eq!((lines.len(), lost), (10, 5));
         assert_eq!((&lines[0][..], &lines[9][..]), (&b"05\n"[..], &b"14\n"[..]));
-        assert_eq!(reader.take(), (vec![], 0));
+        assert_eq!(texts(&reader.take()), (vec![], 0));
     }
 
     #[tokio::test]
@@ -117,7 +132,7 @@ mod tests {
         let mut reader = journal.read();
         let waiting = tokio::spawn(async move {
             reader.more().await;
-            reader.take().0
+            texts(&reader.take()).0
         });
         tokio::task::yield_now().await;
         journal.add(b"x\n");

@@ -54,6 +54,16 @@ impl Line<'_> {
         self
     }
 
+    /// A part of a second, cut to microseconds: `.000123`.
+    pub(super) fn micros(&mut self, nanos: u32) -> &mut Self {
+        let (mut text, mut rest) = (*b".000000", nanos / 1_000);
+        for digit in text[1..].iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.ascii(&text)
+    }
+
     pub(super) fn address(&mut self, ip: IpAddr) -> &mut Self {
         match ip {
             IpAddr::V4(ip) => {

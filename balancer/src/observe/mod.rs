@@ -12,13 +12,15 @@ mod metrics;
 mod observer;
 pub mod printable;
 mod record;
+mod sink;
+mod target;
 mod writer;
 
 pub use access_log::AccessLog;
 pub use clock::{Clock, http_date};
 pub use ids::{Ids, RequestId};
-pub use journal::{Journal, Reader};
+pub use journal::{Journal, Kept, Reader};
 pub use metrics::{BOUNDS, MethodLabel, Metrics, Times, Totals, Word};
 pub use observer::Observer;
 pub use record::{Head, Record};
-pub use writer::{Destination, Writer};
+pub use writer::{Destination, LogFile, Writer};

@@ -1,5 +1,6 @@
 //! What one thread tells of its requests: to the access log, and in numbers.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,24 +12,29 @@ use crate::config;
 /// Told of every request of a thread when it is over.
 #[derive(Debug)]
 pub struct Observer {
-    log: Option<Rc<AccessLog>>,
+    log: RefCell<Option<Rc<AccessLog>>>,
     counters: Counters,
 }
 
 impl Observer {
     /// For one thread.
     pub fn new(log: &config::AccessLog, writer: &Writer, metrics: &Arc<Metrics>) -> Rc<Self> {
-        Rc::new(Self { log: AccessLog::new(log, writer), counters: Counters::new(metrics) })
+        Rc::new(Self { log: RefCell::new(AccessLog::new(log, writer)), counters: Counters::new(metrics) })
+    }
+
+    /// Requests that end from now on are told as `log` says.
+    pub fn configure(&self, log: &config::AccessLog, writer: &Writer) {
+        self.log.replace(AccessLog::new(log, writer));
     }
 
     /// Whether there is an access log: without one, nobody wants to know what a request said.
     pub fn has_log(&self) -> bool {
-        self.log.is_some()
+        self.log.borrow().is_some()
     }
 
     /// The thread's runtime ends: what the access log still gets is handed over when the last request is dropped.
     pub fn close(&self) {
-        if let Some(log) = &self.log {
+        if let Some(log) = &*self.log.borrow() {
             log.close();
         }
     }
@@ -45,7 +51,7 @@ impl Observer {
             queued: record.queued,
             word: record.reason.map(word),
         });
-        if let Some(log) = &self.log {
+        if let Some(log) = &*self.log.borrow() {
             Rc::clone(log).write(record, now);
         }
     }

@@ -1,12 +1,15 @@
-//! One thread that writes, so that no other waits for a disk, a terminal or a pipe nobody reads.
+//! One thread that writes, so that no other waits for a disk, a terminal or a pipe nobody reads; and no destination for another.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::sink::{Sink, reason};
+use super::target::Target;
 
 /// Hands lines to the writing thread. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -18,14 +21,16 @@ pub struct Writer {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Lines that found the queue full.
-    dropped: AtomicU64,
+    /// Lines that found the queue full and are not told yet, by destination.
+    overrun: [AtomicU64; 3],
+    /// All that were lost, by destination.
+    lost: [AtomicU64; 3],
     /// The file is to be opened again before the next line.
     reopen: AtomicBool,
 }
 
 /// Where lines go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
     /// Standard output.
     Stdout,
@@ -35,26 +40,56 @@ pub enum Destination {
     File,
 }
 
+/// A file that was opened for lines of the access log.
+#[derive(Debug)]
+pub struct LogFile {
+    path: PathBuf,
+    target: Target,
+}
+
 #[derive(Debug)]
 enum Order {
     Write(Destination, Vec<u8>),
+    /// Another file, or none, from here on.
+    Replace(Option<LogFile>),
     /// Look what else there is to do.
     Look,
     Finish,
 }
 
-impl Writer {
-    /// Starts the thread; `file` is opened for appending.
+impl LogFile {
+    /// Opens it for appending, and makes it where it is not there. A pipe (mkfifo) is not waited for.
     ///
     /// # Errors
-    /// When the file cannot be opened or the thread not be started.
-    pub fn start(file: Option<PathBuf>) -> io::Result<Self> {
+    /// When it cannot be opened, other than for the want of a reader.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), target: Target::file(path)? })
+    }
+
+    /// Whether it is a pipe that nobody reads yet.
+    pub fn is_unread(&self) -> bool {
+        self.target.is_gone()
+    }
+}
+
+impl Writer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(file: Option<LogFile>) -> io::Result<Self> {
         let (queue, orders) = sync_channel(QUEUE_MAX);
         let (end, ended) = sync_channel(1);
         let shared = Arc::<Shared>::default();
-        let mut sink = Sink { file: file.as_deref().map(open).transpose()?, path: file, shared: Arc::clone(&shared) };
+        let mut sinks = Sinks {
+            stdout: Sink::new("stdout".into(), Target::inherited(io::stdout().as_fd())?),
+            stderr: Sink::new("stderr".into(), Target::inherited(io::stderr().as_fd())?),
+            path: file.as_ref().map(|file| file.path.clone()),
+            file: file.map(|file| Sink::new(named(&file.path), file.target)),
+            shared: Arc::clone(&shared),
+        };
         let body = move || {
-            sink.run(&orders);
+            sinks.run(&orders);
             // Nobody listens when the process ended without waiting.
             let _ = end.send(());
         };
@@ -67,8 +102,14 @@ impl Writer {
         let order = Order::Write(destination, lines);
         if let Err(TrySendError::Full(Order::Write(_, lines))) = self.queue.try_send(order) {
             let count = lines.iter().filter(|&&byte| byte == b'\n').count() as u64;
-            self.shared.dropped.fetch_add(count, Ordering::Relaxed);
+            self.shared.overrun[destination as usize].fetch_add(count, Ordering::Relaxed);
         }
+    }
+
+    /// Lines that were lost so far.
+    pub fn lost(&self, destination: Destination) -> u64 {
+        self.shared.lost[destination as usize].load(Ordering::Relaxed)
+            + self.shared.overrun[destination as usize].load(Ordering::Relaxed)
     }
 
     /// Opens the file again before the next line, after it was rotated away.
@@ -78,10 +119,16 @@ impl Writer {
         let _ = self.queue.try_send(Order::Look);
     }
 
+    /// Has lines for the file go to another one, or to none, behind those that are queued.
+    pub fn replace(&self, file: Option<LogFile>) {
+        // It waits for nothing but the thread, which waits for nobody; that the thread is gone means that the process ends.
+        let _ = self.queue.send(Order::Replace(file));
+    }
+
     /// Writes what is queued and ends the thread; not longer than a second or two, for a pipe that nobody reads would keep
     /// the process from ending.
     pub fn finish(&self) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + 2 * PATIENCE;
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         while let Err(TrySendError::Full(_)) = self.queue.try_send(Order::Finish) {
             // The thread is at work: look again in a while, or when it has ended.
@@ -93,62 +140,127 @@ impl Writer {
     }
 }
 
+/// All of them, of the thread that writes.
 #[derive(Debug)]
-struct Sink {
-    file: Option<File>,
+struct Sinks {
+    stdout: Sink,
+    stderr: Sink,
+    file: Option<Sink>,
     path: Option<PathBuf>,
     shared: Arc<Shared>,
 }
 
-impl Sink {
+impl Sinks {
     fn run(&mut self, orders: &Receiver<Order>) {
-        while let Ok(order) = orders.recv() {
+        let mut waits = false;
+        loop {
+            let order = match waits {
+                true => match orders.recv_timeout(AGAIN) {
+                    Err(RecvTimeoutError::Timeout) => Order::Look,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Ok(order) => order,
+                },
+                false => match orders.recv() {
+                    Ok(order) => order,
+                    Err(_) => break,
+                },
+            };
             if self.shared.reopen.swap(false, Ordering::Relaxed) {
                 self.reopen();
             }
             match order {
-                Order::Write(destination, lines) => self.write(&destination, &lines),
-                Order::Look => {}
+                Order::Write(destination, lines) => waits |= self.write(destination, &lines),
+                Order::Look => waits = self.flush(),
+                Order::Replace(file) => self.replace(file),
                 Order::Finish => break,
             }
-            match self.shared.dropped.swap(0, Ordering::Relaxed) {
-                0 => {}
-                lines => tracing::warn!(lines, "log lines were dropped: they came faster than they could be written"),
-            }
+            waits |= self.overrun();
+        }
+        // Readers that are slow, and not gone, get what there is.
+        let until = Instant::now() + PATIENCE;
+        while self.flush() && self.has_pending() && Instant::now() < until {
+            let _ = orders.recv_timeout(AGAIN);
         }
     }
 
-    /// A disk that is full or a pipe that is closed costs log lines, never requests.
-    fn write(&mut self, destination: &Destination, lines: &[u8]) {
-        let _ = match (destination, &mut self.file) {
-            (Destination::Stdout, _) => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(lines).and_then(|()| stdout.flush())
+    /// Whether something waits to be written.
+    fn write(&mut self, destination: Destination, lines: &[u8]) -> bool {
+        let Some(sink) = self.sink(destination) else { return false };
+        let flushed = sink.write(lines, Instant::now());
+        self.shared.lost[destination as usize].fetch_add(flushed.lost, Ordering::Relaxed);
+        flushed.waits
+    }
+
+    /// Whether something waits still.
+    fn flush(&mut self) -> bool {
+        let (now, mut waits) = (Instant::now(), false);
+        for destination in ALL {
+            let Some(sink) = self.sink(destination) else { continue };
+            let flushed = sink.flush(now);
+            waits |= flushed.waits;
+            self.shared.lost[destination as usize].fetch_add(flushed.lost, Ordering::Relaxed);
+        }
+        waits
+    }
+
+    fn has_pending(&self) -> bool {
+        [Some(&self.stdout), Some(&self.stderr), self.file.as_ref()].into_iter().flatten().any(|sink| !sink.is_empty())
+    }
+
+    /// Tells of lines that found the queue full; whether there were some.
+    fn overrun(&mut self) -> bool {
+        let mut some = false;
+        for destination in ALL {
+            let lines = self.shared.overrun[destination as usize].swap(0, Ordering::Relaxed);
+            if lines > 0 {
+                some = true;
+                self.shared.lost[destination as usize].fetch_add(lines, Ordering::Relaxed);
+                if let Some(sink) = self.sink(destination) {
+                    sink.overrun(lines, Instant::now());
+                }
             }
-            (Destination::Stderr, _) => io::stderr().lock().write_all(lines),
-            (Destination::File, Some(file)) => file.write_all(lines),
-            (Destination::File, None) => Ok(()),
-        };
+        }
+        some
+    }
+
+    fn sink(&mut self, destination: Destination) -> Option<&mut Sink> {
+        match destination {
+            Destination::Stdout => Some(&mut self.stdout),
+            Destination::Stderr => Some(&mut self.stderr),
+            Destination::File => self.file.as_mut(),
+        }
+    }
+
+    fn replace(&mut self, file: Option<LogFile>) {
+        self.path = file.as_ref().map(|file| file.path.clone());
+        match (file, &mut self.file) {
+            (None, kept) => *kept = None,
+            (Some(file), Some(kept)) => kept.replace(named(&file.path), file.target),
+            (Some(file), kept) => *kept = Some(Sink::new(named(&file.path), file.target)),
+        }
     }
 
     fn reopen(&mut self) {
-        let Some(path) = &self.path else { return };
-        match open(path) {
-            Ok(file) => self.file = Some(file),
+        let (Some(path), Some(sink)) = (&self.path, &mut self.file) else { return };
+        match Target::file(path) {
+            Ok(target) => sink.replace(named(path), target),
             Err(error) => {
-                tracing::error!(path = %path.display(), %error, "cannot open the access log again; writing to the old file");
+                tracing::error!("cannot open {} again, so it goes on in the old file: {}", named(path), reason(&error))
             }
         }
     }
 }
 
-fn open(path: &std::path::Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+fn named(path: &Path) -> String {
+    format!("the access log {}", path.display())
 }
 
+const ALL: [Destination; 3] = [Destination::Stdout, Destination::Stderr, Destination::File];
 /// Orders, not lines: the access log hands over a buffer of many lines at once.
 const QUEUE_MAX: usize = 1_024;
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks whether somebody takes something.
+const AGAIN: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
@@ -159,7 +271,7 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("balancer-writer-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let (path, rotated) = (directory.join("access.log"), directory.join("access.log.1"));
-        let writer = Writer::start(Some(path.clone())).unwrap();
+        let writer = Writer::start(Some(LogFile::open(&path).unwrap())).unwrap();
         writer.write(Destination::File, b"one\n".to_vec());
         while std::fs::read(&path).unwrap().is_empty() {
             std::thread::yield_now();
@@ -167,14 +279,18 @@ mod tests {
         std::fs::rename(&path, &rotated).unwrap();
         writer.reopen();
         writer.write(Destination::File, b"two\n".to_vec());
+        let other = directory.join("other.log");
+        writer.replace(Some(LogFile::open(&other).unwrap()));
+        writer.write(Destination::File, b"three\n".to_vec());
         writer.finish();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
         assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "one\n");
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "three\n");
         std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
     fn a_file_that_cannot_be_opened_is_an_error_at_start() {
-        assert!(Writer::start(Some("/nowhere/at/all.log".into())).is_err());
+        assert!(LogFile::open(Path::new("/nowhere/at/all.log")).is_err());
     }
 }

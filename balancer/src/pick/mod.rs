@@ -30,10 +30,10 @@ pub struct Picker {
 #[derive(Debug)]
 enum Policy {
     RoundRobin,
-    LeastConnections,
+    LeastConnections { weight_max: u16 },
     TwoChoices,
     Random,
-    Hash,
+    Hash(hash::Names),
 }
 
 /// What a pick may look at besides the endpoints.
@@ -53,10 +53,12 @@ impl Picker {
         let weights: Vec<u16> = endpoints.iter().map(|endpoint| endpoint.weight()).collect();
         let policy = match policy {
             config::Policy::RoundRobin => Policy::RoundRobin,
-            config::Policy::LeastConnections => Policy::LeastConnections,
+            config::Policy::LeastConnections => {
+                Policy::LeastConnections { weight_max: weights.iter().copied().max().unwrap_or(1) }
+            }
             config::Policy::TwoChoices => Policy::TwoChoices,
             config::Policy::Random => Policy::Random,
-            config::Policy::Hash(_) => Policy::Hash,
+            config::Policy::Hash(_) => Policy::Hash(hash::Names::new(&endpoints)),
         };
         Self { policy, sequence: Sequence::new(&weights), endpoints }
     }
@@ -77,15 +79,17 @@ impl Picker {
         // An endpoint that ramps up passes on as many of its turns as its share is short of the whole.
         let dice = turn.rng.random_range(0..WHOLE);
         let takes_turn = |index: usize| may(index) && endpoints[index].share() > dice;
-        let index = match self.policy {
+        let index = match &self.policy {
             Policy::RoundRobin => round_robin::pick(&self.sequence, turn.cursor, takes_turn)
                 .or_else(|| round_robin::pick(&self.sequence, turn.cursor, may)),
-            Policy::LeastConnections => least_connections::pick(endpoints, turn.cursor, may),
+            Policy::LeastConnections { weight_max } => {
+                least_connections::pick(endpoints, *weight_max, turn.cursor, may)
+            }
             Policy::TwoChoices => two_choices::pick(endpoints, &self.sequence, turn.rng, takes_turn)
                 .or_else(|| two_choices::pick(endpoints, &self.sequence, turn.rng, may)),
             Policy::Random => random::pick(&self.sequence, turn.rng, takes_turn)
                 .or_else(|| random::pick(&self.sequence, turn.rng, may)),
-            Policy::Hash => hash::pick(endpoints, turn.key, may),
+            Policy::Hash(names) => hash::pick(names, endpoints, turn.key, may),
         };
         // A draw that met only endpoints it may not take is settled by looking at each once.
         index.or_else(|| (0..endpoints.len()).find(|&index| may(index))).map(|index| &endpoints[index])
@@ -169,6 +173,25 @@ mod tests {
             places.push(picker.pick(&mut turn, |_| true).unwrap().claim().unwrap());
         }
         assert_eq!([endpoints[0].in_flight(), endpoints[1].in_flight()], [2, 6]);
+    }
+
+    #[test]
+    fn among_many_an_idle_endpoint_is_found_without_looking_at_all() {
+        let endpoints = endpoints(&[1; 2_000]);
+        for policy in [P::LeastConnections, P::Hash(HashKey::Uri)] {
+            let picker = Picker::new(&policy, endpoints.clone());
+            let (cursor, mut rng) = (AtomicUsize::new(0), SmallRng::seed_from_u64(7));
+            let asked = std::cell::Cell::new(0);
+            for key in 0..100_u64 {
+                let mut turn = Turn { cursor: &cursor, key: key.wrapping_mul(0x9E37_79B9_7F4A_7C15), rng: &mut rng };
+                let ask = |_: &Arc<Endpoint>| {
+                    asked.set(asked.get() + 1);
+                    true
+                };
+                picker.pick(&mut turn, ask).unwrap();
+            }
+            assert!(asked.get() <= 200, "{policy:?}: {} of 100 picks", asked.get());
+        }
     }
 
     #[test]

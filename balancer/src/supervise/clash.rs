@@ -32,6 +32,37 @@ pub fn who_listens(address: SocketAddr) -> Option<(u32, String)> {
     })
 }
 
+/// All that listen on ports, with the processes whose descriptors we may read: one look at `/proc` for as many questions as there are.
+#[derive(Debug)]
+pub struct Holders(Vec<(SocketAddr, Option<(u32, String)>)>);
+
+impl Holders {
+    /// Those of this moment.
+    pub fn now() -> Self {
+        let tables =
+            ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
+        let listeners: Vec<_> = tables.iter().flat_map(|table| table.lines().filter_map(listener)).collect();
+        let mut holders = std::collections::HashMap::new();
+        for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = process.file_name().to_str().and_then(|pid| pid.parse::<u32>().ok()) else { continue };
+            let descriptors = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+            for target in descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok()) {
+                let inode: Option<u64> =
+                    target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+                if let Some(inode) = inode.filter(|inode| listeners.iter().any(|(_, known)| known == inode)) {
+                    holders.entry(inode).or_insert_with(|| (pid, name(&process.path())));
+                }
+            }
+        }
+        Self(listeners.into_iter().map(|(address, inode)| (address, holders.get(&inode).cloned())).collect())
+    }
+
+    /// The process that keeps `address` from being listened on, as `(pid, name)`.
+    pub fn at(&self, address: SocketAddr) -> Option<(u32, String)> {
+        self.0.iter().filter(|(other, _)| is_in_the_way(*other, address)).find_map(|(_, holder)| holder.clone())
+    }
+}
+
 impl Listeners {
     /// Reads the kernel's tables.
     pub(super) fn look() -> Self {
@@ -79,10 +110,12 @@ fn group_of(process: &Path) -> Option<i32> {
 /// (proc_net_tcp.txt of the kernel's documentation).
 fn listening(line: &str, address: SocketAddr) -> Option<u64> {
     let (other, inode) = listener(line)?;
+    is_in_the_way(other, address).then_some(inode)
+}
+
+fn is_in_the_way(other: SocketAddr, address: SocketAddr) -> bool {
     let (theirs, ours) = (other.ip().to_canonical(), address.ip().to_canonical());
-    let in_the_way =
-        other.port() == address.port() && (theirs == ours || theirs.is_unspecified() || ours.is_unspecified());
-    in_the_way.then_some(inode)
+    other.port() == address.port() && (theirs == ours || theirs.is_unspecified() || ours.is_unspecified())
 }
 
 /// Address and inode of a listening socket, from such a line.
@@ -153,6 +186,7 @@ mod tests {
             let (pid, name) = who_listens(address).unwrap();
             assert_eq!(pid, std::process::id());
             assert!(!name.is_empty());
+            assert_eq!(Holders::now().at(address), Some((pid, name)));
             drop(listener);
             assert_eq!(who_listens(address), None);
         }

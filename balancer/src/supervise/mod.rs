@@ -35,7 +35,7 @@ use tokio::task::AbortHandle;
 
 use crate::config::Workers;
 use crate::pool::Pool;
-pub use clash::who_listens;
+pub use clash::{Holders, who_listens};
 pub use command::{Changes, ReconfigureError, Reconfigured, RollError, RollReport, ScaleReport};
 pub use event::{EventKind, EventSink, WorkerEvent};
 pub use files::Files;

@@ -1,8 +1,12 @@
 //! What the access log says of a request.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::libc::O_NONBLOCK;
 use nix::sys::signal::Signal;
 
-use super::harness::{Balancer, Client, Origin, Refusing, pool_at, pool_of};
+use super::harness::{Balancer, Client, Origin, Refusing, directory, pool_at, pool_of};
 
 #[test]
 fn a_json_line_tells_all_of_a_request() {
@@ -34,6 +38,9 @@ fn a_json_line_tells_all_of_a_request() {
         assert!(line.contains(part), "{part} in {line}");
     }
     assert!(line.starts_with("{\"time\":\"2") && line.ends_with('}'), "{line}");
+    let (date, fraction) = line["{\"time\":\"".len()..].split_once('.').unwrap();
+    let micros = fraction.split(['+', '-', 'Z']).next().unwrap();
+    assert!(date.len() == "2026-11-28T00:00:00".len() && micros.len() == 6, "the order can be restored: {line}");
     assert!(!line.contains("reason"), "{line}");
     let (total, upstream) = (seconds(&line, "\"rt\":"), seconds(&line, "\"ut\":"));
     assert!(total >= upstream && upstream > 0.0 && total < 10.0, "{line}");
@@ -134,6 +141,94 @@ fn an_access_log_that_is_off_says_nothing() {
     balancer.signal(Signal::SIGTERM);
     assert!(balancer.ended().success());
     assert_eq!(std::fs::read_to_string(balancer.directory().join("stdout")).unwrap(), "");
+}
+
+#[test]
+fn a_pipe_without_a_reader_stops_nothing_and_its_lines_are_counted_until_somebody_reads() {
+    let (directory, origin) = (directory(), Origin::named("1"));
+    let pipe = directory.join("access.pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let tables = format!("{}[access_log]\nformat = \"json\"\npath = {pipe:?}\n", pool_of(&[&origin]));
+    let mut balancer = Balancer::start_in(directory, "", &tables);
+    let mut client = Client::of(&balancer);
+    for _ in 0..3 {
+        assert_eq!(client.get("/lost").status(), 200);
+    }
+    balancer.await_stderr(&format!("the access log {}: lines are being lost: nobody reads them", pipe.display()));
+    let lost = || lost_lines(&balancer);
+    super::harness::eventually(|| format!("3 lost lines, not {}", lost()), || (lost() == 3).then_some(()));
+    let mut reader = BufReader::new(std::fs::File::options().read(true).custom_flags(O_NONBLOCK).open(&pipe).unwrap());
+    let (mut line, mut asked) = (String::new(), 0);
+    super::harness::eventually(
+        || "a line for the reader".into(),
+        || {
+            asked += 1;
+            assert_eq!(client.get("/read").status(), 200);
+            let _ = reader.read_line(&mut line);
+            line.ends_with('\n').then_some(())
+        },
+    );
+    assert!(line.starts_with("{\"time\":") && line.contains("\"target\":\"/read\""), "{line}");
+    let said = balancer.await_stderr("works again; ");
+    assert_eq!(said.matches("lines are being lost").count(), 1, "{said}");
+    // One that reads and then leaves costs lines, and nothing else.
+    drop(reader);
+    let before = lost_lines(&balancer);
+    assert_eq!(client.get("/gone").status(), 200);
+    super::harness::eventually(|| "a lost line".into(), || (lost_lines(&balancer) > before).then_some(()));
+    balancer.signal(Signal::SIGTERM);
+    assert!(balancer.ended().success());
+}
+
+#[test]
+fn a_disk_that_is_full_is_said_once_and_check_warns_of_what_cannot_be_opened() {
+    let origin = Origin::named("1");
+    let tables = format!("{}[access_log]\npath = \"/dev/full\"\n", pool_of(&[&origin]));
+    let mut balancer = Balancer::start("", &tables);
+    for number in 1..=3 {
+        assert_eq!(Client::of(&balancer).get("/").status(), 200);
+        super::harness::eventually(|| "a lost line".into(), || (lost_lines(&balancer) == number).then_some(()));
+    }
+    let said = balancer.await_stderr("the access log /dev/full: lines are being lost: No space left on device");
+    assert_eq!(said.matches("lines are being lost").count(), 1, "{said}");
+    let config = balancer.directory().join("lb.toml");
+    let pipe = balancer.directory().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (path, warning) in [
+        ("/proc/access.log", "warning: cannot open the access log /proc/access.log: ".to_owned()),
+        (pipe.to_str().unwrap(), format!("warning: nobody reads the access log {}: ", pipe.display())),
+    ] {
+        let text = std::fs::read_to_string(&config).unwrap().replace("/dev/full", path);
+        let other = balancer.directory().join("other.toml");
+        std::fs::write(&other, text).unwrap();
+        let output = super::program::run(&["check", "--config", other.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && said.contains(&warning), "{said}");
+    }
+}
+
+#[test]
+fn dev_stdout_is_stdout_also_where_that_is_a_socket() {
+    let origin = Origin::named("1");
+    let config = format!("listen = \"127.0.0.1:0\"\n{}[access_log]\npath = \"/dev/stdout\"\n", pool_of(&[&origin]));
+    let path = super::program::file("dev-stdout", &config);
+    let (ours, its) = std::os::unix::net::UnixStream::pair().unwrap();
+    let mut command = super::program::balancer(&["--config", path.to_str().unwrap()]);
+    let program = super::program::Program::start_into(&mut command, std::os::fd::OwnedFd::from(its));
+    assert_eq!(super::program::get(program.address(), "/a").unwrap().0, 200);
+    let mut line = String::new();
+    BufReader::new(ours).read_line(&mut line).unwrap();
+    assert!(line.contains("\"GET /a HTTP/1.1\" 200 "), "{line}");
+}
+
+/// Lines of the access log that were lost, as the metrics tell.
+fn lost_lines(balancer: &Balancer) -> u64 {
+    let mut stream = std::os::unix::net::UnixStream::connect(balancer.admin_socket()).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let rest = text.split_once("\nbalancer_log_lines_lost_total{log=\"access_log\"} ").unwrap().1;
+    rest.lines().next().unwrap().parse().unwrap()
 }
 
 fn seconds(line: &str, mark: &str) -> f64 {

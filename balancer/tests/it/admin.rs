@@ -87,7 +87,7 @@ fn status_counts_requests_and_metrics_say_the_same() {
     assert_eq!((status["pools"][0]["requests"].as_u64(), status["ready"].as_bool()), (Some(4), Some(true)));
     let (code, table) = balancer.run(&["status"]);
     assert_eq!(code, 0);
-    assert!(table.starts_with("lb: serving for ") && table.contains("pool app: "), "{table}");
+    assert!(table.starts_with(&format!("lb (pid {}, ", balancer.pid())) && table.contains("pool app: "), "{table}");
     for (path, expected) in [("/healthz", "200 OK"), ("/readyz", "200 OK"), ("/", "<!DOCTYPE html>"), ("/x", "404")] {
         assert!(get(&address, path, "").contains(expected), "{path}");
     }
@@ -207,7 +207,7 @@ fn the_socket_is_ours_alone_and_only_a_dead_instances_is_replaced() {
     third.arg("--config").arg(first.directory().join("lb.toml")).stdout(Stdio::null()).stderr(Stdio::null());
     let mut third = third.spawn().unwrap();
     eventually(|| "the third".into(), || (first.run(&["status"]).0 == 0).then_some(()));
-    assert_eq!(first.run(&["stop"]), (0, "stopped\n".into()));
+    assert!(first.run(&["stop"]).1.starts_with("stopped lb (pid "));
     assert!(third.wait().unwrap().success() && !path.exists());
 }
 
@@ -216,10 +216,20 @@ fn an_instance_without_a_place_for_its_socket_serves_all_the_same() {
     let origin = Origin::named("1");
     let directory = directory();
     let config = format!("listen = \"127.0.0.1:0\"\n{}", pool_of(&[&origin]));
-    let file = directory.join("x".repeat(120) + ".toml");
+    let file = directory.join("lb.toml");
     std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(BALANCER);
-    command.arg("--config").arg(&file).env("XDG_RUNTIME_DIR", &directory).stdout(Stdio::null()).stderr(Stdio::piped());
+    // A copy that the account below may reach, wherever the program was built.
+    let program = directory.join("program");
+    std::fs::copy(BALANCER, &program).unwrap();
+    std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = Command::new(program);
+    command.arg("--config").arg(&file).env("XDG_RUNTIME_DIR", "/proc").env("TMPDIR", "/proc");
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    if nix::unistd::geteuid().is_root() {
+        // Who may make a directory in /run.
+        let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+        std::os::unix::process::CommandExt::uid(&mut command, nobody.uid.as_raw());
+    }
     let mut child = command.spawn().unwrap();
     let mut said = Vec::new();
     let mut stderr = child.stderr.take().unwrap();
@@ -267,11 +277,41 @@ fn restart_and_scale_do_what_they_say_and_refuse_what_makes_no_sense() {
     }
     let (code, said) = balancer.run(&["logs", "app.1"]);
     assert!(code == 0 && said.lines().count() == 2, "both runs of it: {said}");
-    assert!(said.lines().all(|line| line.starts_with("app.1 | server 1 listening on ")), "{said}");
+    for line in said.lines() {
+        let (time, text) = line.split_once(' ').unwrap();
+        assert!(
+            time.parse::<jiff::Timestamp>().is_ok() && text.starts_with("app.1 | server 1 listening on "),
+            "{said}"
+        );
+    }
+    assert_eq!(balancer.run(&["logs", "app.1", "-n", "1"]).1.lines().count(), 1);
+    assert_eq!(balancer.run(&["logs", "app", "--since", "1h"]).1.lines().count(), 5);
+    assert_eq!(balancer.run(&["logs", "app", "--since", "2099-01-01T00:00:00Z"]), (0, String::new()));
+    assert_eq!(balancer.run(&["events", "-n", "2"]).1.lines().count(), 2);
+    assert_eq!(balancer.run(&["events", "--since", "soon"]).0, 2);
+    let (code, table) = balancer.run(&["status", "app"]);
+    assert!(code == 0 && table.contains("pool app: ") && !table.contains("pool web"), "{table}");
+    assert_eq!(balancer.run(&["status", "ap"]), (2, "balancer: no pool is called ap; did you mean app?\n".into()));
+    // Without a pool it is the only one with workers.
+    let (code, said) = balancer.run(&["roll"]);
+    assert!(code == 0 && said.contains("app: app.1, app.2, app.3 replaced in "), "{said}");
     let (_, events) = balancer.run(&["events"]);
     for part in ["app: every worker is to be replaced", "app.2 (pid "] {
         assert!(events.contains(part), "{part}: {events}");
     }
+}
+
+#[test]
+fn restart_asks_which_pool_or_takes_all_of_them() {
+    let two = format!("{}{ROUTES}", workers(1).to_owned() + &workers(1).replace("pool.app", "pool.web"));
+    let balancer = Balancer::start("", &two);
+    let (code, said) = balancer.run(&["restart"]);
+    assert!(code == 2 && said.contains("say of which pool, or --all: app, web"), "{said}");
+    let (code, said) = balancer.run(&["restart", "--all"]);
+    assert!(
+        code == 0 && said.contains("app: app.1 replaced in ") && said.contains("web: web.1 replaced in "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -386,11 +426,14 @@ fn stop_waits_for_the_end_and_now_cuts_what_is_in_flight() {
     assert!(polite.try_wait().unwrap().is_none() && !balancer.has_ended(), "the request is in flight");
     let (_, said) = balancer.run(&["reload"]);
     assert!(said.contains("it is stopping"), "{said}");
-    assert_eq!(balancer.run(&["stop", "--now"]), (0, "stopped\n".into()));
+    assert_eq!(
+        balancer.run(&["stop", "--now"]),
+        (0, format!("stopped lb (pid {}, {})\n", balancer.pid(), balancer.address()))
+    );
     assert!(polite.wait().unwrap().success());
     assert_eq!(balancer.ended().code(), Some(0));
     let (code, said) = balancer.run(&["stop"]);
-    assert!(code == 3 && said.contains("not running: nobody listens at "), "{code} {said}");
+    assert!(code == 3 && said.contains("not running: nobody serves "), "{code} {said}");
 }
 
 #[test]
@@ -418,7 +461,7 @@ fn two_commands_at_once_are_both_done_one_after_the_other() {
 fn a_client_that_leaves_in_the_middle_ends_nothing() {
     let balancer = Balancer::start("", &workers(2));
     until_ready(&balancer, 2);
-    let path = balancer.directory().join("balancer").join("lb.sock");
+    let path = balancer.admin_socket();
     let mut stream = UnixStream::connect(path).unwrap();
     stream.write_all(b"POST /api/restart?pool=app HTTP/1.0\r\n\r\n").unwrap();
     let mut begun = [0; 15];
@@ -437,7 +480,7 @@ fn a_client_that_leaves_in_the_middle_ends_nothing() {
 fn clients_that_read_nothing_hold_up_nobody() {
     let balancer = Balancer::start("", &workers(1));
     until_ready(&balancer, 1);
-    let path = balancer.directory().join("balancer").join("lb.sock");
+    let path = balancer.admin_socket();
     let silent: Vec<UnixStream> = (0..32)
         .map(|_| {
             let mut stream = UnixStream::connect(&path).unwrap();

@@ -90,20 +90,23 @@ fn check_warns_of_what_would_go_wrong_here() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap();
     let config = format!(
-        "listen = \"{taken}\"\n\
+        "listen = [\"{taken}\", \"unix:/nowhere/lb.sock\"]\n\
          [pool.a]\nendpoints = [\"no-such-name.invalid:80\", \"unix:/nowhere/app.sock\"]\n\
          [pool.b.workers]\ncommand = [\"no-such-program\", \"{{port}}\"]\n\
+         [admin]\nsocket = \"/nowhere/admin.sock\"\n\
          [[route]]\npool = \"a\"\n[[route]]\npath = \"/b\"\npool = \"b\"\n"
     );
     let path = file("check-warnings", &config);
     let output = run(&["check", "--config", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "a warning is no mistake: {}", said(&output));
-    assert!(printed(&output).ends_with(", 4 warnings\n"), "{}", printed(&output));
+    assert!(printed(&output).ends_with(", 6 warnings\n"), "{}", printed(&output));
     let name = std::fs::read_to_string("/proc/self/comm").unwrap();
     let who = format!("{} (pid {}) listens there", name.trim(), std::process::id());
     for part in [
         format!("warning: cannot listen on {taken}: {who}"),
         "warning: pool a: no-such-name.invalid:80 does not resolve: ".to_owned(),
+        "warning: cannot listen on unix:/nowhere/lb.sock: /nowhere: No such file or directory".to_owned(),
+        "warning: cannot open the admin socket /nowhere/admin.sock: /nowhere: No such file".to_owned(),
         "warning: pool a: there is no socket /nowhere/app.sock".to_owned(),
         "warning: pool b: command `no-such-program` not found; looked for it in PATH (".to_owned(),
     ] {
@@ -112,12 +115,35 @@ fn check_warns_of_what_would_go_wrong_here() {
 }
 
 #[test]
+fn check_shows_what_it_took_from_the_environment_and_no_secret() {
+    let config = "listen = \"127.0.0.1:${PORT:-0}\"\ndrain_timeout = \"${DRAIN}\"\n[pool.a.workers]\ncommand = [\"sh\", \"-c\", \"exec a $PORT\"]\nenv = { DB = \"${DB_URL}\" }\n";
+    let path = file("check-variables", config);
+    let check = |command: &mut std::process::Command| command.arg("--config").arg(&path).output().unwrap();
+    let output = check(balancer(&["check"]).env("DRAIN", "7s").env("DB_URL", "db://hunter2").env_remove("PORT"));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let printed = printed(&output);
+    for part in [
+        "from the environment: PORT in listen (line 1): not set, so \"0\"\n",
+        "from the environment: DRAIN in drain_timeout (line 2): \"7s\"\n",
+        "from the environment: DB_URL in pool.a.workers.env.DB (line 5): set, and not shown\n",
+    ] {
+        assert!(printed.contains(part), "no {part} in {printed}");
+    }
+    assert!(!printed.contains("hunter2"));
+    let output = check(balancer(&["check"]).env_remove("DRAIN").env("DB_URL", "db://hunter2"));
+    assert!(output.status.code() == Some(78) && said(&output).contains("`DRAIN` is not set"), "{}", said(&output));
+}
+
+#[test]
 fn arguments_that_are_wrong_end_with_2_and_say_which() {
     for (arguments, expected) in [
         (&["frobnicate"][..], "unrecognized subcommand 'frobnicate'"),
         (&["--colour"], "unexpected argument '--colour'"),
         (&["demo", "-n", "0"], "invalid value '0' for '--count <N>'"),
-        (&["demo", "--listen", "8080"], "invalid value '8080' for '--listen <ADDRESS>'"),
+        (
+            &["demo", "--listen", "80800"],
+            "invalid value '80800' for '--listen <ADDRESS>': write 8080 or 127.0.0.1:8080 for",
+        ),
         (&["--log-level", "loud", "demo"], "--log-level (or RUST_LOG) loud: write error, warn, info, debug, trace"),
         (&["demo", "--log-level", "a=b=c"], "--log-level (or RUST_LOG) a=b=c: write error, warn, "),
         (&["completions", "tcsh"], "invalid value 'tcsh' for '<SHELL>'"),

@@ -100,6 +100,28 @@ fn a_worker_that_listens_on_a_port_instead_is_told_so() {
 }
 
 #[test]
+fn a_worker_that_listens_elsewhere_is_told_so_long_before_its_time_is_over() {
+    let config = "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"PROGRAM\", \"backend\", \"0\"]\nready_timeout = \"10m\"\n";
+    let program = Base::new().serve("ports-early", &config.replace("PROGRAM", PROGRAM), 0);
+    let log = program.stderr.until(" by {port} and $PORT");
+    assert!(
+        log.contains(" is not ready yet: it listens on 127.0.0.1:") && log.contains(", and was told 127.0.0.1:"),
+        "{log}"
+    );
+}
+
+#[test]
+fn of_a_worker_that_listens_on_every_address_it_is_said_once() {
+    if !has("python3") {
+        return;
+    }
+    let config = "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"python3\", \"-m\", \"http.server\", \"{port}\"]\ncount = 2\n";
+    let program = Base::new().serve("ports-every", config, 2);
+    let log = program.stderr.until("which is every address of this machine: others can reach it without passing here");
+    assert!(log.contains("app.1 (pid ") && log.contains(" listens on 0.0.0.0:"), "{log}");
+}
+
+#[test]
 fn a_worker_that_takes_no_notice_of_its_port_is_told_so_too() {
     let config = "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"PROGRAM\", \"backend\", \"0\"]\nready_timeout = \"2s\"\n";
     let program = Base::new().serve("ports-other", &config.replace("PROGRAM", PROGRAM), 0);

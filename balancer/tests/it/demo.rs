@@ -1,6 +1,8 @@
 //! What needs no file, or comes with the program: `demo`, `run`, and the files of `deploy/`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+use std::io::{Read, Write};
+
 use nix::sys::signal::Signal;
 
 use crate::program::{PROGRAM, Program, balancer, curl, file, get, has, repository, run, said};
@@ -10,7 +12,7 @@ fn the_demo_answers_four_times_with_server_1_and_server_2_in_turn() {
     if !has("curl") {
         return;
     }
-    let mut program = Program::start(&mut balancer(&["demo", "--listen", "127.0.0.1:0"]));
+    let mut program = Program::start(&mut balancer(&["demo", "--listen", "127.0.0.1:0", "--access-log"]));
     program.until_ready(2);
     let answers: String = (0..4).map(|_| curl(&[&program.url("/")])).collect();
     let first = &answers[..9];
@@ -20,6 +22,104 @@ fn the_demo_answers_four_times_with_server_1_and_server_2_in_turn() {
         program.stdout.until(line);
     }
     assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn the_start_ends_with_what_to_try_and_tells_of_requests_only_where_it_is_asked_to() {
+    for (listen, shown) in [("localhost:0", "127.0.0.1:"), (":0", "127.0.0.1:")] {
+        let mut program = Program::start(&mut balancer(&["demo", "-n", "1", "--listen", listen]));
+        let log = program.stderr.until(" · Ctrl-C stops\n");
+        let (_, hint) = log.split_once("Try curl http://").unwrap();
+        let (address, page) = hint.lines().next().unwrap().split_once(" · page http://").unwrap();
+        assert!(address.starts_with(shown), "{log}");
+        assert_eq!(get(address.parse().unwrap(), "/").unwrap().0, 200);
+        let page = page.split(' ').next().unwrap();
+        assert!(ask_the_page(page, "/").contains("<!DOCTYPE html>"));
+        assert!(log.trim_end().ends_with(" · Ctrl-C stops"), "it is the last line: {log}");
+        assert_eq!(program.stop(), Some(0));
+        assert!(!program.stdout.now().contains("GET /"), "{}", program.stdout.now());
+    }
+}
+
+/// The page answers addresses and `localhost` alone.
+fn ask_the_page(address: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn run_of_what_is_not_there_ends_as_a_shell_does() {
+    for (arguments, code, expected) in [
+        (&["run", "nodee", "server.js"][..], 127, "error: nodee: command not found\n"),
+        (&["run", "-n", "4", "--", "nodee"], 127, "error: nodee: command not found\n"),
+        (&["run", "./nowhere/app"], 127, "error: command `./nowhere/app` not found"),
+        (&["run", "/"], 126, "error: command `/` "),
+        (&["run", "--lisen", "8080", "node"], 2, "error: unexpected argument '--lisen'; did you mean --listen?\n"),
+        (&["run", "-n", "no", "node"], 2, "write a whole number from 1 to 4096, or cpus"),
+    ] {
+        let output = run(arguments);
+        assert!(
+            output.status.code() == Some(code) && said(&output).contains(expected),
+            "{arguments:?}: {:?} {}",
+            output.status,
+            said(&output)
+        );
+    }
+}
+
+#[test]
+fn run_gives_up_when_no_worker_was_ever_ready() {
+    let script = "echo no module named app >&2; exit 3";
+    let mut program =
+        Program::start(&mut balancer(&["run", "-n", "1", "--listen", "127.0.0.1:0", "--", "sh", "-c", script]));
+    assert_eq!(program.wait().code(), Some(1));
+    let log = program.stderr.until("no worker was ever ready, so this ends here. The first death was: app.1 (pid ");
+    let (before, last) = log.split_once("no worker was ever ready").unwrap();
+    assert!(last.contains("exit code 3") && last.matches("| no module named app").count() == 1, "{log}");
+    assert_eq!(before.matches(" started for ").count(), 3, "{log}");
+}
+
+#[test]
+fn run_gives_up_no_more_once_a_worker_was_ready() {
+    let program = Program::start(&mut balancer(&[
+        "run",
+        "-n",
+        "1",
+        "--listen",
+        "127.0.0.1:0",
+        "--",
+        PROGRAM,
+        "backend",
+        "{port}",
+    ]));
+    program.until_ready(1);
+    for round in 0..4 {
+        let worker = program.until_ready(1 + round).pop().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker.pid), Signal::SIGKILL).unwrap();
+        program.until_ready(2 + round);
+    }
+    assert_eq!(get(program.address(), "/").unwrap().0, 200);
+}
+
+#[test]
+fn options_behind_the_command_are_said_and_slots_give_each_worker_one_request_at_a_time() {
+    let arguments = ["run", "-n", "1", "--slots", "1", "--listen", "127.0.0.1:0", PROGRAM, "backend", "{port}"];
+    let mut program = Program::start(&mut balancer(&arguments));
+    program.until_ready(1);
+    let page = program.stderr.until(" · page http://");
+    let page = page.split_once(" · page http://").unwrap().1.split(' ').next().unwrap().to_owned();
+    let status = ask_the_page(&page, "/api/status");
+    assert!(status.contains("\"slots\":1"), "{status}");
+    assert_eq!(program.stop(), Some(0));
+    let script = "exec sleep 1000";
+    let arguments = ["run", "-n", "1", "--listen", "127.0.0.1:0", "sh", "-c", script, "--slots", "1"];
+    let program = Program::start(&mut balancer(&arguments));
+    program
+        .stderr
+        .until("warning: --slots stands behind the command, so sh gets it; did you mean balancer run --slots");
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod harness;
 mod health;
 mod idle;
 mod idle_connections;
+mod instances;
 mod interim;
 mod leaving;
 mod limits;

@@ -74,11 +74,157 @@ fn a_wrong_file_changes_nothing_and_is_answered_as_check_does() {
 #[test]
 fn what_needs_a_restart_is_said_and_the_rest_is_done() {
     let origins = [Origin::named("1"), Origin::named("2")];
-    let balancer = Balancer::start("header_timeout = \"7s\"\n", &pool_of(&[&origins[0]]));
-    rewrite(&balancer, |text| text.replace("\"7s\"", "\"8s\"").replace(&origins[0].address(), &origins[1].address()));
+    let balancer = Balancer::start("threads = 2\n", &pool_of(&[&origins[0]]));
+    rewrite(&balancer, |text| {
+        text.replace("threads = 2", "threads = 3").replace(&origins[0].address(), &origins[1].address())
+    });
     let said = reload(&balancer);
-    assert!(said.contains("NOT changed, for it needs a restart of the balancer: header_timeout\n"), "{said}");
+    assert!(said.contains("NOT changed, for it needs a restart of the balancer: threads\n"), "{said}");
     assert_eq!(Client::of(&balancer).get("/").text(), "2");
+}
+
+#[test]
+fn limits_of_clients_whom_to_believe_and_the_access_log_change_while_it_runs() {
+    let origin = Origin::named("1");
+    let balancer = Balancer::start("header_bytes_max = \"8KiB\"\nbody_bytes_max = \"10B\"\n", &pool_of(&[&origin]));
+    let mut kept = Client::of(&balancer);
+    let upload = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n01234567890123456789";
+    let long =
+        format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\nX-Forwarded-For: 10.1.1.1\r\n\r\n", "x".repeat(9_000));
+    let status = |client: &mut Client, request: &str| {
+        client.send(request);
+        client.response().status()
+    };
+    assert_eq!(status(&mut Client::of(&balancer), upload), 413);
+    assert_eq!(status(&mut Client::of(&balancer), &long), 431);
+    assert_eq!(kept.get("/").status(), 200);
+    let other = balancer.directory().join("other.log");
+    rewrite(&balancer, |text| {
+        let text = text.replace("\"8KiB\"", "\"16KiB\"").replace("\"10B\"", "\"1KiB\"");
+        let text = text.replace("listen =", "trusted_proxies = [\"127.0.0.0/8\"]\nlisten =");
+        text.replace("access.log", "other.log").replace("format = \"json\"", "format = \"combined\"")
+    });
+    let spool = balancer.directory().join("spool");
+    std::fs::create_dir(&spool).unwrap();
+    rewrite(&balancer, |text| text.replace("listen =", &format!("spool_dir = {spool:?}\nlisten =")));
+    let said = reload(&balancer);
+    balancer.await_end_of_log(&format!("large request bodies wait in {}", spool.display()));
+    for key in ["header_bytes_max", "body_bytes_max", "trusted_proxies", "spool_dir", "access_log"] {
+        assert!(said.contains(&format!("{key}: changed\n")), "{said}");
+    }
+    assert!(!said.contains("NOT changed"), "{said}");
+    eventually(|| "the other limit".into(), || (status(&mut Client::of(&balancer), &long) == 200).then_some(()));
+    // Whoever was connected already has it too.
+    assert_eq!(status(&mut kept, upload), 200);
+    let believed = || {
+        origin
+            .requests()
+            .iter()
+            .any(|one| one.field("x-forwarded-for").is_some_and(|value| value.starts_with("10.1.1.1")))
+    };
+    eventually(
+        || "a believed proxy".into(),
+        || {
+            assert_eq!(status(&mut Client::of(&balancer), &long), 200);
+            believed().then_some(())
+        },
+    );
+    assert_eq!(Client::of(&balancer).get("/marked").status(), 200);
+    eventually(
+        || "a line".into(),
+        || std::fs::read_to_string(&other).unwrap_or_default().contains("\"GET /marked HTTP/1.1\" 200").then_some(()),
+    );
+    assert_eq!(balancer.count_logged(&["/marked"]), 0);
+    // One that cannot be opened changes nothing.
+    rewrite(&balancer, |text| text.replace(other.to_str().unwrap(), "/proc/no.log").replace("\"1KiB\"", "\"2KiB\""));
+    let (code, said) = balancer.run(&["reload"]);
+    assert!(
+        code == 1 && said.contains("cannot open the access log /proc/no.log: ") && said.contains("nothing has changed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_shorter_time_for_idle_clients_holds_for_those_that_are_connected() {
+    let origin = Origin::named("1");
+    let balancer = Balancer::start("keep_alive_timeout = \"10m\"\n", &pool_of(&[&origin]));
+    let mut parked = Client::of(&balancer);
+    assert_eq!(parked.get("/").status(), 200);
+    balancer.await_parked(1);
+    rewrite(&balancer, |text| text.replace("\"10m\"", "\"100ms\""));
+    reload(&balancer);
+    balancer.await_parked(0);
+}
+
+#[test]
+fn the_admin_service_moves_and_a_token_is_put_in_front_of_it() {
+    let origin = Origin::named("1");
+    let mut balancer = Balancer::start("", &pool_of(&[&origin]));
+    rewrite(&balancer, |text| format!("{text}[admin]\naddress = \"127.0.0.1:0\"\n"));
+    assert!(reload(&balancer).contains("admin: changed\n"));
+    let text = balancer.await_stderr("admin service on http://");
+    let address: std::net::SocketAddr =
+        text.split_once("admin service on http://").unwrap().1.split('/').next().unwrap().parse().unwrap();
+    let ask = |fields: &str| {
+        let mut client = Client::at(address);
+        client.send(format!("GET /api/status HTTP/1.1\r\nHost: localhost\r\n{fields}Connection: close\r\n\r\n"));
+        client.response().status()
+    };
+    assert_eq!(ask(""), 200);
+    let token = balancer.directory().join("token");
+    std::fs::write(&token, "a-long-random-word-0\n").unwrap();
+    rewrite(&balancer, |text| format!("{text}token_file = {token:?}\n"));
+    assert!(reload(&balancer).contains("admin: changed\n"));
+    eventually(|| "the other door".into(), || (ask("") == 401).then_some(()));
+    assert_eq!(ask("Authorization: Bearer a-long-random-word-0\r\n"), 200);
+    let socket = balancer.directory().join("moved.sock");
+    rewrite(&balancer, |text| text.replace("[admin]\n", &format!("[admin]\nsocket = {socket:?}\n")));
+    // Asked where the file says it is, it is not there yet.
+    balancer.signal(Signal::SIGHUP);
+    eventually(|| "the other socket".into(), || (balancer.run(&["status"]).0 == 0).then_some(()));
+    eventually(|| "the end of the old one".into(), || (!balancer.admin_socket().exists()).then_some(()));
+}
+
+#[test]
+fn sockets_that_are_removed_under_us_come_back() {
+    let (directory, origin) = (directory(), Origin::named("1"));
+    let listener = directory.join("lb.sock");
+    let top = format!("listen = [\"127.0.0.1:0\", \"unix:{}\"]\n", listener.display());
+    let mut balancer = Balancer::start_in(directory, &top, &pool_of(&[&origin]));
+    let admin = balancer.admin_socket();
+    std::fs::remove_file(&listener).unwrap();
+    // Its directory too.
+    std::fs::remove_dir_all(admin.parent().unwrap()).unwrap();
+    balancer.await_stderr(&format!(
+        "the file of unix:{} was removed, so nobody could connect; it is there again",
+        listener.display()
+    ));
+    balancer.await_stderr(&format!("the admin socket {} was removed; it is there again", admin.display()));
+    assert_eq!(balancer.run(&["status"]).0, 0);
+    let mut stream = std::os::unix::net::UnixStream::connect(&listener).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.0 200 "), "{answer}");
+    balancer.signal(Signal::SIGTERM);
+    assert!(balancer.ended().success());
+    assert!(!listener.exists() && !admin.exists());
+}
+
+#[test]
+fn a_storm_of_hups_is_one_reload_and_says_where_scale_and_file_differ() {
+    let balancer = Balancer::start("", &workers(1));
+    until_ready(&balancer, 1);
+    assert_eq!(balancer.run(&["scale", "app", "2"]).0, 0);
+    for _ in 0..20 {
+        balancer.signal(Signal::SIGHUP);
+        // Each is seen before the next, as from a script.
+        assert_eq!(balancer.run(&["status"]).0, 0);
+    }
+    let reloads = || status(&balancer)["reloads"]["done"].as_u64().unwrap();
+    eventually(|| "a reload".into(), || (reloads() > 0).then_some(()));
+    assert!(reloads() <= 5, "{} reloads", reloads());
+    assert!(reload(&balancer).contains("pool app: 2 workers by scale, the file says 1\n"));
 }
 
 #[test]
@@ -277,7 +423,8 @@ fn a_scaled_pool_keeps_its_number_though_a_reload_fails() {
     let (code, said) = balancer.run(&["reload"]);
     assert!(code == 1 && said.contains("workers of pool app are as they were"), "{said}");
     rewrite(&balancer, |text| text.replace("\"no-such-command\"", "\"backend\""));
-    assert_eq!(reload(&balancer), "untouched: pool app\nnothing to do\n");
+    let differs = "pool app: 3 workers by scale, the file says 1\n";
+    assert_eq!(reload(&balancer), format!("untouched: pool app\n{differs}nothing to do\n"));
     until_ready(&balancer, 3);
 }
 
@@ -417,7 +564,7 @@ fn a_hup_is_heard_though_the_most_orders_wait() {
     let mut restart = balancer.command(&["restart", "app"]).stderr(Stdio::piped()).spawn().unwrap();
     let is_draining = || status(&balancer)["pools"][0]["endpoints"][0]["state"] == "draining";
     eventually(|| "a drain".into(), || is_draining().then_some(()));
-    let path = balancer.directory().join("balancer").join("lb.sock");
+    let path = balancer.admin_socket();
     let mut waiting: Vec<UnixStream> = (0..20).map(|_| UnixStream::connect(&path).unwrap()).collect();
     for stream in &mut waiting {
         stream.write_all(b"POST /api/scale?pool=app&count=1 HTTP/1.0\r\n\r\n").unwrap();

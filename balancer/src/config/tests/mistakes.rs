@@ -601,7 +601,7 @@ const TOP_LEVEL: &[Row] = &[
             1,
             "zzz",
             "unknown key `zzz`",
-            "the keys here are `listen`, `threads`, `connections_max`, `header_timeout`, `keep_alive_timeout`, `body_timeout`, `body_rate_min`, `response_rate_min`, `header_bytes_max`, `body_bytes_max`, `ambiguous_fields`, `upgrades`, `spool_dir`, `spool_max`, `drain_timeout`, `trusted_proxies`, `state_dir`, `user`, `group`, `pool`, `access_log`, `admin`, `route`",
+            "the likest here are `listen`, `threads`, `connections_max`; deploy/lb.example.toml has every key",
         )],
     ),
     (
@@ -1138,16 +1138,61 @@ const COMMAND: &[Row] = &[
         &[(4, 10, r#""yes""#, "`socket` must be true or false, not a text", "write true, without quotation marks")],
     ),
     (
+        "script = [\"a\"]\ninstances = 2\nstopwaitsecs = 3",
+        &[
+            (3, 1, "script", "unknown key `script`", "it is called `command` here, in pool.NAME.workers"),
+            (4, 1, "instances", "unknown key `instances`", "it is called `count` here, in pool.NAME.workers"),
+            (
+                5,
+                1,
+                "stopwaitsecs",
+                "unknown key `stopwaitsecs`",
+                "it is called `stop_timeout` here, in pool.NAME.workers",
+            ),
+        ],
+    ),
+    (
         "command = [\"a\", \"{socket}\"]\nsockets = true",
         &[(4, 1, "sockets", "unknown key `sockets`", "did you mean `socket`?")],
     ),
     (
         "command = [\"a\", \"$SOCKET\"]\nsocket = true",
-        &[(3, 17, r#""$SOCKET""#, "no shell is there to fill in `$SOCKET`", r#"write "{socket}""#)],
+        &[(
+            3,
+            17,
+            r#""$SOCKET""#,
+            "no shell is there to fill in `$SOCKET`",
+            r#"write "{socket}", or a shell: ["sh", "-c", "…"]"#,
+        )],
     ),
     (
         r#"command = ["a", "$PORT"]"#,
-        &[(3, 17, r#""$PORT""#, "no shell is there to fill in `$PORT`", r#"write "{port}""#)],
+        &[(
+            3,
+            17,
+            r#""$PORT""#,
+            "no shell is there to fill in `$PORT`",
+            r#"write "{port}", or a shell: ["sh", "-c", "…"]"#,
+        )],
+    ),
+    (
+        r#"command = ["gunicorn", "-c", "conf.py", "--bind", "$HOST:$PORT", "--port=${PORT}", "$PORTS"]"#,
+        &[
+            (
+                3,
+                51,
+                r#""$HOST:$PORT""#,
+                "no shell is there to fill in `$HOST:$PORT`",
+                r#"write "127.0.0.1:{port}", or a shell: ["sh", "-c", "…"]"#,
+            ),
+            (
+                3,
+                66,
+                r#""--port=${PORT}""#,
+                "no shell is there to fill in `--port=${PORT}`",
+                r#"write "--port={port}", or a shell: ["sh", "-c", "…"]"#,
+            ),
+        ],
     ),
     (r#"command = ["a\u0000"]"#, &[(3, 12, r#""a\u0000""#, "`command` contains a NUL character", "leave it out")]),
 ];
@@ -1601,7 +1646,13 @@ const ACCESS_LOG: &[Row] = &[
     ),
     (
         r#"path = "stdot""#,
-        &[(5, 8, r#""stdot""#, r#"`stdot` is neither "stdout" nor a path"#, r#"write "stdout" or "./stdot""#)],
+        &[(
+            5,
+            8,
+            r#""stdot""#,
+            r#"`stdot` is neither "stdout" nor "stderr" nor a path"#,
+            r#"write "stdout" or "./stdot""#,
+        )],
     ),
     (
         r#"path = "/nowhere/access.log""#,

@@ -23,6 +23,7 @@ use crate::supervise::process::{Offspring, Process};
 use crate::supervise::ready::{LastAnswer, Shown, until_gone, until_ready};
 use crate::supervise::state::State;
 use crate::supervise::status::{RestartReason, Usage, WorkerStatus};
+use crate::supervise::unready::tell_misplaced;
 use crate::supervise::usage::Meter;
 use crate::supervise::warm_up::warm_up;
 
@@ -190,6 +191,12 @@ impl WorkerHandle {
     pub(super) fn mind(&mut self, process: Process, offspring: Offspring, limits: Limits) {
         let (id, run, outbox) = (self.id, self.run, self.outbox.clone());
         self.minders = JoinSet::new();
+        let title = format!("{} (pid {})", self.name, process.pid());
+        let (place, group, patience) = (process.address(), process.group(), self.settings.ready_timeout);
+        // What needs no place is told none.
+        if !matches!(self.settings.ready, Ready::Alive(_)) {
+            self.minders.spawn(tell_misplaced(title, place, group, self.index == 1, patience));
+        }
         self.minders.spawn(async move {
             let status = offspring.ended().await;
             // Sending fails only when the loop is gone.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
+use balancer::admin::name_of;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -153,7 +154,15 @@ impl Balancer {
     pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.command(arguments).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
-        (output.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
+        // Whom an order has reached is told first, and tested in `instances.rs`.
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let told = |line: &&str| !line.starts_with(&format!("asked lb (pid {}, ", self.child.id()));
+        (output.status.code().unwrap(), said.split_inclusive('\n').filter(told).collect())
+    }
+
+    /// Its admin socket, where the configuration names none.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.directory.join("balancer").join(format!("{}.sock", name_of(&self.directory.join("lb.toml"))))
     }
 
     /// What it has said once a line has both parts.

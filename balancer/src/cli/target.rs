@@ -1,0 +1,209 @@
+//! Which instance a command is for. Decides where it is looked for, and that nobody is taken for another; called by every command
+//! that asks one; never asks it to do anything.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use nix::unistd::geteuid;
+
+use super::{WRONG_CONFIGURATION, config_path, say, whole};
+use crate::admin::client::introduced;
+use crate::admin::{Account, Introduction, all_sockets, candidates, name_of};
+use crate::config;
+
+/// Which instance.
+#[derive(Debug, clap::Args)]
+pub(super) struct Target {
+    /// The instance's admin socket [default: the one its configuration names, else the usual place]
+    #[arg(long, value_name = "PATH", env = "BALANCER_SOCKET")]
+    pub(super) socket: Option<PathBuf>,
+
+    /// The instance's configuration [default: as without a command]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The instance's name, as `balancer list` shows it
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["config", "socket"])]
+    name: Option<String>,
+
+    #[arg(skip)]
+    quiet: bool,
+}
+
+/// Where an instance is.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The first where it answers.
+    pub(super) sockets: Vec<PathBuf>,
+    /// What it must serve.
+    pub(super) file: Option<PathBuf>,
+}
+
+/// An instance that runs, and its socket.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) socket: PathBuf,
+    pub(super) is: Introduction,
+}
+
+impl Target {
+    /// With what was given in front of the command.
+    pub(super) fn or(self, config: Option<PathBuf>) -> Self {
+        let config = self.config.or(config).filter(|_| self.name.is_none());
+        Self { config, ..self }
+    }
+
+    /// Says nothing of why it cannot be asked, where `quiet`.
+    pub(super) fn quiet(self, quiet: bool) -> Self {
+        Self { quiet, ..self }
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Where it is. An order wants to be sure; who only looks is content with the only one that runs.
+    ///
+    /// # Errors
+    /// The exit code, once it is said why there is none, or that there are several.
+    pub(super) fn place(&self, is_order: bool) -> Result<Place, ExitCode> {
+        if let Some(socket) = &self.socket {
+            return Ok(Place { sockets: vec![socket.clone()], file: None });
+        }
+        if let Some(name) = &self.name {
+            let mut named = running();
+            named.retain(|one| one.is.name == *name);
+            return only(named, &format!("no instance is called {name}"));
+        }
+        let path = config_path(self.config.clone());
+        let is_given = self.config.is_some();
+        if !is_given && !path.exists() {
+            let all = running();
+            return match all.iter().any(|one| is_order && !one.is_of_here()) {
+                true => Err(ask_for_one(&all)),
+                false => only(all, "no instance runs"),
+            };
+        }
+        let file = whole(&path);
+        // The installed one was not named, and somebody has started another here.
+        if !is_given && is_order && path.is_absolute() {
+            let here: Vec<_> = running().into_iter().filter(|one| one.is_of_here() && !one.serves(&file)).collect();
+            if !here.is_empty() {
+                let installed = running().into_iter().filter(|one| one.serves(&file));
+                return Err(ask_for_one(&here.into_iter().chain(installed).collect::<Vec<_>>()));
+            }
+        }
+        let (socket, identity) = config::admin_place(&path);
+        if let Some(socket) = socket {
+            return Ok(Place { sockets: vec![socket], file: None });
+        }
+        let name = name_of(&file);
+        let mut sockets = candidates(&name, geteuid());
+        if let Some(uid) = Account::uid_of(&identity) {
+            // It may have been started by root.
+            let others = candidates(&name, uid).into_iter().filter(|path| !sockets.contains(path));
+            sockets.extend(others.collect::<Vec<_>>());
+        }
+        // In the usual places there may be one that serves the same file by another name.
+        sockets.extend(running().into_iter().filter(|one| one.serves(&file)).map(|one| one.socket));
+        Ok(Place { sockets, file: Some(file) })
+    }
+
+    /// Says that nobody is there; the exit code.
+    pub(super) fn not_running(&self, place: &Place) -> ExitCode {
+        if self.quiet {
+            return ExitCode::from(NOT_RUNNING);
+        }
+        match (&place.file, place.sockets.as_slice()) {
+            (Some(file), _) => say(&format!("balancer: not running: nobody serves {}", file.display())),
+            (None, [socket, ..]) => say(&format!("balancer: not running: nobody listens at {}", socket.display())),
+            (None, []) => say("balancer: not running"),
+        }
+        // It may be there, at a socket that a file with mistakes does not tell.
+        if self.socket.is_none() && self.tell_mistakes() {
+            return ExitCode::from(WRONG_CONFIGURATION);
+        }
+        match running().as_slice() {
+            [] => say("Start it by `balancer --config FILE`; `balancer list` shows what runs."),
+            others => {
+                let shown: Vec<String> = others.iter().take(SHOWN_MAX).map(|one| one.is.to_string()).collect();
+                say(&format!("What runs is {}: see `balancer list`.", shown.join(", ")));
+            }
+        }
+        ExitCode::from(NOT_RUNNING)
+    }
+
+    fn tell_mistakes(&self) -> bool {
+        let path = config_path(self.config.clone());
+        match config::load(&path) {
+            Err(error) if path.exists() => {
+                say(&error.to_string());
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Running {
+    /// Whether it was started in the directory we are in, or serves a file of it.
+    fn is_of_here(&self) -> bool {
+        let Ok(here) = std::env::current_dir() else { return false };
+        let is_here = |path: &Path| path == here || path.canonicalize().is_ok_and(|path| path == here);
+        match &self.is.file {
+            Some(file) => file.parent().is_some_and(is_here),
+            None => is_here(&self.is.directory),
+        }
+    }
+
+    fn serves(&self, file: &Path) -> bool {
+        self.is.file.as_ref().is_some_and(|own| is_same(own, file))
+    }
+}
+
+/// All of this account, in the usual places and where the file that serving would take has its own.
+pub(super) fn running() -> Vec<Running> {
+    let mut sockets = all_sockets();
+    let own = config::admin_place(&config_path(None)).0;
+    sockets.extend(own.filter(|own| !sockets.contains(own)).into_iter().collect::<Vec<_>>());
+    let found = sockets.into_iter().filter_map(|socket| introduced(&socket).map(|is| Running { socket, is }));
+    let mut found: Vec<Running> = found.collect();
+    found.sort_by(|a, b| (&a.is.name, a.is.pid).cmp(&(&b.is.name, b.is.pid)));
+    found.dedup_by_key(|one| one.is.pid);
+    found
+}
+
+/// The place of the only one.
+fn only(mut found: Vec<Running>, none: &str) -> Result<Place, ExitCode> {
+    match found.len() {
+        0 => {
+            say(&format!("balancer: not running: {none}"));
+            say(
+                "Start one by `balancer --config FILE`, `balancer run` or `balancer demo`; `balancer list` shows what runs.",
+            );
+            Err(ExitCode::from(NOT_RUNNING))
+        }
+        1 => Ok(Place { sockets: vec![found.remove(0).socket], file: None }),
+        _ => Err(ask_for_one(&found)),
+    }
+}
+
+/// Says which there are, and how to say which is meant.
+fn ask_for_one(found: &[Running]) -> ExitCode {
+    say(
+        "balancer: which one? There is no file here that says it. Name it by --config FILE, --name NAME or --socket PATH:",
+    );
+    found.iter().for_each(|one| say(&format!("  {}: {}, --socket {}", one.is, one.is.origin, one.socket.display())));
+    ExitCode::from(WRONG_ARGUMENTS)
+}
+
+/// Whether two paths are one file, by their text or by what they lead to now.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
+/// Nobody is there to ask, or nothing there takes requests.
+pub(super) const NOT_RUNNING: u8 = 3;
+/// As clap ends with.
+const WRONG_ARGUMENTS: u8 = 2;
+const SHOWN_MAX: usize = 3;
