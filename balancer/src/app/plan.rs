@@ -173,6 +173,8 @@ impl PoolChange {
             endpoints,
             workers,
             timeouts,
+            ready_wait: _,
+            waiting_max,
             attempts_max,
             retry_budget,
             idle_connections_max,
@@ -201,6 +203,10 @@ impl PoolChange {
         compare("tunnel_idle_timeout", &old.timeouts.tunnel_idle, &timeouts.tunnel_idle);
         compare("keep_alive_timeout", &old.timeouts.keep_alive, &timeouts.keep_alive);
         compare("tunnel_drain_timeout", &old.timeouts.tunnel_drain, &timeouts.tunnel_drain);
+        compare("ready_wait", &old.ready_wait(), &new.ready_wait());
+        if slots.is_none() {
+            compare("queue_max", &old.waiting_max, waiting_max);
+        }
         compare("attempts_max", &old.attempts_max, attempts_max);
         compare("retry_budget", &old.retry_budget, retry_budget);
         compare("idle_connections_max", &old.idle_connections_max, idle_connections_max);

@@ -58,6 +58,8 @@ impl Pool {
             dns: Dns::default(),
             workers: None,
             slots: None,
+            ready_wait: None,
+            waiting_max: 1_024,
             buffers: Buffers::with_slots(false),
             timeouts: UpstreamTimeouts::default(),
             attempts_max: 3,

@@ -27,6 +27,10 @@ pub struct Pool {
     pub workers: Option<Workers>,
     /// At most so many requests at an endpoint, and the queue of the others; `None`: no limit and no queue.
     pub slots: Option<Slots>,
+    /// How long requests wait where nobody takes them; see [`Self::ready_wait`].
+    pub ready_wait: Option<Duration>,
+    /// How many do at most.
+    pub waiting_max: usize,
     /// What is held for a slow client.
     pub buffers: Buffers,
     /// Time limits towards endpoints.
@@ -61,6 +65,13 @@ pub struct UpstreamTimeouts {
 }
 
 impl Pool {
+    /// How long requests wait where nobody takes them: workers may all be starting, and a name have no address for a moment; fixed
+    /// endpoints are not waited for.
+    pub fn ready_wait(&self) -> Duration {
+        let come_and_go = self.workers.is_some() || self.dns.name.is_some();
+        self.ready_wait.unwrap_or(if come_and_go { READY_WAIT } else { Duration::ZERO })
+    }
+
     /// Whether it takes requests; if not, its workers are programs without HTTP.
     pub fn serves(&self) -> bool {
         self.workers.as_ref().is_none_or(|workers| workers.ready.serves())
@@ -130,7 +141,9 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         );
     }
     let workers = workers_item.as_ref().and_then(workers::read);
-    let (slots, buffers) = queue::read(&mut section);
+    let ready_wait = section.take("ready_wait").and_then(|item| item.duration(Duration::ZERO..=READY_WAIT_MAX));
+    let waits = ready_wait.is_some() || workers_item.is_some() || dns.name.is_some();
+    let (slots, waiting_max, buffers) = queue::read(&mut section, waits);
     let timeouts = timeouts(&mut section, default.timeouts);
     if let (Some(item), Some((Workers { recycle, .. }, _))) = (&workers_item, &workers)
         && let Some(hang_timeout) = recycle.hang_timeout.filter(|hang_timeout| *hang_timeout > timeouts.response)
@@ -157,6 +170,8 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         dns,
         workers,
         slots,
+        ready_wait,
+        waiting_max,
         buffers,
         timeouts,
         attempts_max: attempts_max.unwrap_or(default.attempts_max),
@@ -182,6 +197,12 @@ fn timeouts(section: &mut Section<'_>, default: UpstreamTimeouts) -> UpstreamTim
             .unwrap_or(default.tunnel_drain),
     }
 }
+
+/// Where nothing is said and there are workers or a name.
+const READY_WAIT: Duration = Duration::from_secs(5);
+
+/// No client waits longer.
+const READY_WAIT_MAX: Duration = Duration::from_secs(3_600);
 
 /// Characters of a name, which stands before every line of a worker's output and in every metric.
 const NAME_MAX: usize = 64;

@@ -39,23 +39,26 @@ pub struct Buffers {
     pub response: u64,
 }
 
-/// The keys of a pool that are about slots and buffers.
-pub(super) fn read(section: &mut Section<'_>) -> (Option<Slots>, Buffers) {
+/// The keys of a pool that are about slots and buffers, and between these how many requests may wait. `waits`: whether they do
+/// without slots too.
+pub(super) fn read(section: &mut Section<'_>, waits: bool) -> (Option<Slots>, usize, Buffers) {
     let count = section.take("slots").and_then(|item| item.integer(0..=SLOTS_MAX)).unwrap_or(0);
     let default = Slots::new(count);
     let mut of_the_queue = |key| {
         let item: Option<Item<'_>> = section.take(key);
         if count == 0
+            && !(waits && key == "queue_max")
             && let Some(item) = &item
         {
             let message = format!("`{key}` means something only with `slots`");
             item.key_wrong(message, "add slots = 1, or as many requests as an endpoint takes at once, or leave it out");
         }
-        item.filter(|_| count > 0)
+        item.filter(|_| count > 0 || key == "queue_max")
     };
+    let queue_max = of_the_queue("queue_max").and_then(|item| item.integer(0..=QUEUE_MAX)).unwrap_or(default.queue_max);
     let slots = Slots {
         count,
-        queue_max: of_the_queue("queue_max").and_then(|item| item.integer(0..=QUEUE_MAX)).unwrap_or(default.queue_max),
+        queue_max,
         queue_timeout: of_the_queue("queue_timeout")
             .and_then(|item| item.duration(TIMEOUT_MIN..=TIMEOUT_MAX))
             .unwrap_or(default.queue_timeout),
@@ -70,7 +73,7 @@ pub(super) fn read(section: &mut Section<'_>) -> (Option<Slots>, Buffers) {
         request: size("buffer_request").unwrap_or(default.request),
         response: size("buffer_response").unwrap_or(default.response),
     };
-    ((count > 0).then_some(slots), buffers)
+    ((count > 0).then_some(slots), queue_max, buffers)
 }
 
 /// More than this is the same as none.

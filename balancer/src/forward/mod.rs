@@ -9,6 +9,7 @@ mod body;
 mod client;
 mod error;
 mod exchange;
+mod expecting;
 mod fields;
 mod gate;
 mod held;
@@ -122,14 +123,23 @@ impl Forwarder {
             if pool.refuses(&outbound.asked(exchange)) {
                 return Err(Fault::QueryOfDeath);
             }
-            let mut place = if pool.has_slots() {
+            let mut may_have_waited = pool.has_slots();
+            let mut place = if may_have_waited {
                 // On the heap: what a request in a queue needs would be part of every request's state.
                 Box::pin(queued::place(&outbound, pool, exchange, wish, (&tried, turn), upload.streams())).await?
             } else {
-                pool.claim(&wish, &tried, &mut *self.rng.borrow_mut()).ok_or(Fault::NoEndpoint)?.into()
+                let claim = || pool.claim(&wish, &tried, &mut *self.rng.borrow_mut());
+                match claim() {
+                    Some(place) => place.into(),
+                    // On the heap, as above.
+                    None => {
+                        may_have_waited = true;
+                        Box::pin(expecting::place(pool, exchange, claim)).await?.into()
+                    }
+                }
             };
             // It may have waited while others of its kind killed workers.
-            if pool.has_slots() && pool.refuses(&outbound.asked(exchange)) {
+            if may_have_waited && pool.refuses(&outbound.asked(exchange)) {
                 return Err(Fault::QueryOfDeath);
             }
             outbound.note(exchange, &mut place);

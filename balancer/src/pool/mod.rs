@@ -4,6 +4,7 @@
 //! attempt, and by `supervise` and `app` when endpoints come and go. Never opens a connection and never judges one.
 
 mod affinity;
+mod arrivals;
 mod ask;
 mod forecast;
 mod holds;
@@ -38,6 +39,8 @@ use crate::config::{self, UpstreamTimeouts};
 use crate::endpoint::{Endpoint, EndpointId, InFlight};
 use crate::pick::Turn;
 pub use affinity::Affinity;
+use arrivals::Arrivals;
+pub use arrivals::Expecting;
 pub use ask::{Ask, Figures, Reason, Refused};
 pub use forecast::Kind;
 use holds::Holds;
@@ -78,6 +81,9 @@ pub struct Pool {
     requests: Arc<AtomicUsize>,
     retries: Mutex<RetryBudget>,
     query_of_death: Arc<QueryOfDeath>,
+    /// How long a request waits where nobody takes requests, and how many do at most.
+    ready_wait: (Duration, usize),
+    arrivals: Arc<Arrivals>,
     /// The limit of a response's header is `hang_timeout`.
     hangs: bool,
     /// Its workers' `query_of_death`; 0 without workers.
@@ -93,6 +99,7 @@ struct Shared {
     queue: Option<Arc<Mutex<Queue>>>,
     requests: Arc<AtomicUsize>,
     query_of_death: Arc<QueryOfDeath>,
+    arrivals: Arc<Arrivals>,
 }
 
 /// Whose turn it is, for all threads.
@@ -115,6 +122,7 @@ impl Pool {
             queue: pool.slots.clone().map(|slots| Arc::new(Mutex::new(Queue::new(slots, Instant::now())))),
             requests: Arc::default(),
             query_of_death: Arc::default(),
+            arrivals: Arc::default(),
         };
         Arc::new(Self::sharing(pool, name, shared))
     }
@@ -138,6 +146,7 @@ impl Pool {
             queue,
             requests: Arc::clone(&self.requests),
             query_of_death: Arc::clone(&self.query_of_death),
+            arrivals: Arc::clone(&self.arrivals),
         };
         let successor = Self::sharing(pool, Arc::clone(&self.name), shared);
         let before = self.endpoints();
@@ -153,7 +162,7 @@ impl Pool {
     }
 
     fn sharing(pool: &config::Pool, name: Arc<str>, shared: Shared) -> Self {
-        let Shared { members, changed, holds, cursors, queue, requests, query_of_death } = shared;
+        let Shared { members, changed, holds, cursors, queue, requests, query_of_death, arrivals } = shared;
         let counted = requests.load(Ordering::Relaxed);
         let mut timeouts = pool.timeouts.clone();
         let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
@@ -175,6 +184,8 @@ impl Pool {
             requests,
             retries: Mutex::new(RetryBudget::new(pool.retry_budget, counted, Instant::now())),
             query_of_death,
+            ready_wait: (pool.ready_wait(), pool.waiting_max),
+            arrivals,
             hangs: hang_timeout.is_some(),
             deaths_max: pool.workers.as_ref().map_or(0, |workers| workers.query_of_death),
         }
@@ -243,6 +254,17 @@ impl Pool {
             return ejected;
         }
         if tried.is_empty() { None } else { self.claim_among(members, wish, &[], turn.rng) }
+    }
+
+    /// A request waits from now on for somebody who takes it; nothing where the pool does not wait, or too many do already.
+    pub fn expect(&self, now: Instant) -> Option<Expecting> {
+        let (time, most) = self.ready_wait;
+        if time.is_zero() { None } else { self.arrivals.expect(most, now + time) }
+    }
+
+    /// Requests that wait so.
+    pub fn expecting(&self) -> usize {
+        self.arrivals.waiting()
     }
 
     /// Counts a request, of whose number a share may be retried.
@@ -340,6 +362,7 @@ impl Pool {
         let changed = change(&self.members.load(), &one_at_a_time);
         self.members.store(Arc::new(changed));
         self.changed.notify_one();
+        self.arrivals.tell();
     }
 }
 

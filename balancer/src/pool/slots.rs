@@ -81,6 +81,7 @@ impl Pool {
 
     /// Says that endpoints may be available that were not: those who wait have a look.
     pub fn available_changed(&self) {
+        self.arrivals.tell();
         self.locked(|queue, members, wake| queue.dispatch(members, &self.cursors, Instant::now(), wake));
     }
 

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::harness::{Balancer, Client, directory};
+use crate::harness::{Balancer, Client, directory, eventually};
 use crate::supervise::{Room, python, scratch, shell};
 
 /// Answers what its file says; `serve` is called once it may.
@@ -218,6 +218,33 @@ fn an_app_that_answers_only_its_own_host_is_asked_for_it_and_told_otherwise() {
     let mut balancer = Balancer::start("", &pool(&folder, ""));
     balancer.await_stderr("is ready at");
     drop(balancer);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn requests_wait_for_the_first_worker_where_none_is_ready() {
+    let folder = app("time.sleep(0.5)\nserve()");
+    let tables = |keys: &str| format!("[pool.app]\n{keys}{}", pool(&folder, "roll = \"stop_first\""));
+    let mut balancer = Balancer::start("", &tables(""));
+    assert_eq!(Client::of(&balancer).get("/").text(), "hello");
+    balancer.await_stderr("is ready at");
+    // Nor does one fail while the only one is stopped before it is started again.
+    let restart = balancer.command(&["restart", "app"]).spawn().unwrap();
+    let mut client = Client::of(&balancer);
+    let told = |count: usize| balancer.count_logged(&["\"status\":200"]) >= count;
+    balancer.await_stderr_count("is drained", 1);
+    assert_eq!(client.get("/").text(), "hello");
+    eventually(|| "its line".to_owned(), || told(2).then_some(()));
+    assert!(restart.wait_with_output().unwrap().status.success());
+
+    let impatient = Balancer::start("", &tables("ready_wait = \"0s\"\n"));
+    assert_eq!(Client::of(&impatient).get("/").status(), 503);
+    // Half a second is not enough for one that is never ready.
+    let never = "[pool.app]\nready_wait = \"300ms\"\n[pool.app.workers]\ncommand = [\"sleep\", \"1000\"]\n";
+    let never = Balancer::start("", never);
+    assert_eq!(Client::of(&never).get("/").status(), 503);
+    never.logged(&["\"reason\":\"no_endpoint\""]);
+    drop((balancer, impatient));
     fs::remove_dir_all(folder).unwrap();
 }
 
