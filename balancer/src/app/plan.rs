@@ -173,7 +173,7 @@ impl PoolChange {
             endpoints,
             workers,
             timeouts,
-            ready_wait: _,
+            ready_wait,
             waiting_max,
             attempts_max,
             retry_budget,
@@ -203,7 +203,7 @@ impl PoolChange {
         compare("tunnel_idle_timeout", &old.timeouts.tunnel_idle, &timeouts.tunnel_idle);
         compare("keep_alive_timeout", &old.timeouts.keep_alive, &timeouts.keep_alive);
         compare("tunnel_drain_timeout", &old.timeouts.tunnel_drain, &timeouts.tunnel_drain);
-        compare("ready_wait", &old.ready_wait(), &new.ready_wait());
+        compare("ready_wait", &old.ready_wait, ready_wait);
         if slots.is_none() {
             compare("queue_max", &old.waiting_max, waiting_max);
         }
