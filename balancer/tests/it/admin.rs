@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -225,11 +226,15 @@ fn an_instance_without_a_place_for_its_socket_serves_all_the_same() {
     let mut command = Command::new(program);
     command.arg("--config").arg(&file).env("XDG_RUNTIME_DIR", "/proc").env("TMPDIR", "/proc");
     command.stdout(Stdio::null()).stderr(Stdio::piped());
-    if nix::unistd::geteuid().is_root() {
+    let mut uid = nix::unistd::geteuid();
+    if uid.is_root() {
         // Who may make a directory in /run.
-        let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
-        std::os::unix::process::CommandExt::uid(&mut command, nobody.uid.as_raw());
+        uid = nix::unistd::User::from_name("nobody").unwrap().unwrap().uid;
+        std::os::unix::process::CommandExt::uid(&mut command, uid.as_raw());
     }
+    // Everybody may make a directory there, but not where something else is.
+    let in_the_way = PathBuf::from(format!("/dev/shm/balancer-admin-{uid}"));
+    std::fs::write(&in_the_way, "").unwrap();
     let mut child = command.spawn().unwrap();
     let mut said = Vec::new();
     let mut stderr = child.stderr.take().unwrap();
@@ -242,6 +247,7 @@ fn an_instance_without_a_place_for_its_socket_serves_all_the_same() {
     assert!(found(&said, "listening on 127.0.0.1:"), "{}", String::from_utf8_lossy(&said));
     child.kill().unwrap();
     child.wait().unwrap();
+    std::fs::remove_file(&in_the_way).unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
 }
 

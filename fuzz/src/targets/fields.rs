@@ -84,9 +84,20 @@ pub(crate) fn run(bytes: &[u8]) {
     judge(method, &fields, framing, &seen, &got, &request);
 }
 
+/// Whether a `Connection` value names no field.
+fn is_option(value: &str) -> bool {
+    value.eq_ignore_ascii_case("close") || value.eq_ignore_ascii_case("keep-alive")
+}
+
 /// Panics where the worker got what it may not, or not what it must.
 fn judge(method: &str, fields: &[(&str, &str)], framing: &str, seen: &Seen, got: &[u8], sent: &str) {
     assert!(seen.violations.is_empty(), "{:?} of {sent:?}", seen.violations);
+    // More fields than an honest client names there.
+    let connection = fields.iter().filter(|(name, value)| *name == "Connection" && !is_option(value));
+    if connection.map(|(_, value)| value.split(',').count()).sum::<usize>() > 32 {
+        assert!(seen.requests.is_empty(), "{sent:?}");
+        return assert!(got.starts_with(b"HTTP/1.1 431"), "{sent:?}");
+    }
     // RFC 9110 §7.6.2: for us.
     if method == "OPTIONS" && fields.iter().any(|(name, _)| *name == "Max-Forwards") && seen.requests.is_empty() {
         return assert!(got.starts_with(b"HTTP/1.1 200"), "{sent:?}");
