@@ -84,7 +84,8 @@ fn a_request_cut_in_its_body_gets_no_499_whatever_the_worker_does_meanwhile() {
             moment(round % 5);
             client.half_close();
             let (text, ended) = client.rest();
-            assert!(!text.contains("499"), "round {round} of {number}: {text}");
+            // As a status: an id may hold any digits.
+            assert!(!text.contains("HTTP/1.1 499"), "round {round} of {number}: {text}");
             assert_ne!(ended, Ended::Silence, "round {round} of {number}: {text}");
         }
     }
