@@ -37,7 +37,7 @@ fn the_image_is_small_and_needs_no_root_no_shell_and_nothing_to_write_to() {
     eventually("an answer", || get(&address, "/").ok().filter(|(status, _)| *status == 200));
     // A command finds the instance by a socket in a place that can be written to.
     let status = docker(&["exec", &id, "/usr/local/bin/balancer", "status"]);
-    assert!(status.starts_with("demo: serving"), "{status}");
+    assert!(status.starts_with("demo (pid 1, ") && status.contains("): serving for "), "{status}");
     eventually("a healthy container", || {
         (docker(&["inspect", "-f", "{{.State.Health.Status}}", &id]) == "healthy").then_some(())
     });
