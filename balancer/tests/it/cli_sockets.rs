@@ -123,7 +123,8 @@ fn of_a_worker_that_listens_on_every_address_it_is_said_once() {
 
 #[test]
 fn a_worker_that_takes_no_notice_of_its_port_is_told_so_too() {
-    let config = "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"PROGRAM\", \"backend\", \"0\"]\nready_timeout = \"2s\"\n";
+    let config = "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"PROGRAM\", \"backend\", \"0\"]\nfirst_port = 13517\nready_timeout = \"2s\"\n";
+    // A port of its own: whoever happened to listen on one that is chosen would be taken for the worker.
     let program = Base::new().serve("ports-other", &config.replace("PROGRAM", PROGRAM), 0);
     program.stderr.until("which is what {port} and $PORT name, but on 127.0.0.1:");
 }
