@@ -10,6 +10,7 @@ mod close;
 mod connection;
 mod control;
 mod open;
+mod outgoing;
 mod parked;
 mod refusal;
 mod refusing;

@@ -3,7 +3,6 @@
 //! What a [`super::Service`] is handed. It speaks of heads and bodies and not of a version of HTTP: framing and persistence
 //! (RFC 9112 §6, §9) are decided here.
 
-use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,11 +12,12 @@ use std::time::Instant;
 use http::StatusCode;
 
 use super::alarm::Alarm;
+use super::outgoing::Outgoing;
 use super::registry::Registry;
 use crate::http1::{
     BadBody, BodyDecoder, BodyLength, Fields, RequestHead, ResponseHead, Version, lists, status_line, trailer_section,
 };
-use crate::net::{Buffer, Outbox, Peer, Socket, give_fields};
+use crate::net::{Buffer, Peer, Socket, give_fields};
 
 /// A client's side of one exchange.
 #[derive(Debug)]
@@ -34,11 +34,8 @@ pub struct Stream {
     body: BodyDecoder,
     /// Behind the body.
     trailers: Fields,
-    outbox: Outbox,
-    /// Pieces of the response's body, as they go out.
-    queue: VecDeque<Buffer>,
-    written: u64,
-    framing: Outgoing,
+    outgoing: Outgoing,
+    framing: BodyFraming,
     keeps: bool,
     /// Whether it is looked for the client's leaving.
     looks: bool,
@@ -47,7 +44,7 @@ pub struct Stream {
 
 /// How a response's body goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outgoing {
+enum BodyFraming {
     /// As it comes, or not at all.
     Plain,
     Chunked,
@@ -103,10 +100,8 @@ impl Stream {
             head: None,
             body: BodyDecoder::Done,
             trailers: Fields::default(),
-            outbox: Outbox::default(),
-            queue: VecDeque::new(),
-            written: 0,
-            framing: Outgoing::Plain,
+            outgoing: Outgoing::default(),
+            framing: BodyFraming::Plain,
             keeps: true,
             looks: false,
             state: State::Waiting,
@@ -189,15 +184,15 @@ impl Stream {
 
     /// Passes an interim response on (RFC 9110 §15.2), 103 that is; for 100 see [`Self::go_on`].
     pub fn interim(&mut self, head: &ResponseHead) {
-        let out = self.outbox.end();
+        let out = self.outgoing.head();
         head.write(out);
         out.extend_from_slice(b"\r\n");
     }
 
     /// Tells the client to send its body.
     pub fn go_on(&mut self) {
-        status_line(self.outbox.end(), StatusCode::CONTINUE, b"");
-        self.outbox.end().extend_from_slice(b"\r\n");
+        status_line(self.outgoing.head(), StatusCode::CONTINUE, b"");
+        self.outgoing.head().extend_from_slice(b"\r\n");
     }
 
     /// Begins the answer. `head` must hold no field for framing or for the connection, with one exception: where there is no body it
@@ -207,25 +202,25 @@ impl Stream {
         self.state = State::Responding;
         let is_1_0 = request.version == Version::Http10;
         self.framing = match length {
-            BodyLength::None | BodyLength::Known(_) => Outgoing::Plain,
+            BodyLength::None | BodyLength::Known(_) => BodyFraming::Plain,
             // HTTP/1.0 knows no chunks.
-            BodyLength::Chunked | BodyLength::UntilClose if is_1_0 => Outgoing::UntilClose,
-            BodyLength::Chunked | BodyLength::UntilClose => Outgoing::Chunked,
+            BodyLength::Chunked | BodyLength::UntilClose if is_1_0 => BodyFraming::UntilClose,
+            BodyLength::Chunked | BodyLength::UntilClose => BodyFraming::Chunked,
         };
         // What is left of a body that was answered early must not be taken for a request.
         self.keeps = !close
-            && self.framing != Outgoing::UntilClose
+            && self.framing != BodyFraming::UntilClose
             && self.body.is_done()
             && !self.registry.is_draining()
             && !request.wants_close();
-        if self.framing == Outgoing::UntilClose {
+        if self.framing == BodyFraming::UntilClose {
             // Whatever closes the socket before the end of the body, be it the end of the program, must not look like that.
             self.socket.reset_on_close();
         }
-        let out = self.outbox.end();
+        let out = self.outgoing.head();
         head.write(out);
         match (self.framing, length) {
-            (Outgoing::Chunked, _) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            (BodyFraming::Chunked, _) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             (_, BodyLength::Known(length)) => {
                 out.extend_from_slice(b"Content-Length: ");
                 out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
@@ -246,36 +241,19 @@ impl Stream {
 
     /// Sends a piece of the answer's body.
     pub fn send(&mut self, piece: Buffer) {
-        let piece = if self.framing == Outgoing::Chunked { piece.into_chunk(false) } else { piece };
-        if !self.put_behind(piece.unread()) {
-            self.queue.push_back(piece);
-        }
-    }
-
-    /// Puts a small piece behind what waits already, if there is something: the kernel takes one piece faster than two.
-    fn put_behind(&mut self, bytes: &[u8]) -> bool {
-        if let Some(last) = self.queue.back_mut() {
-            return last.put(bytes);
-        }
-        let waits = self.outbox.unwritten().len();
-        let fits = waits > 0 && waits + bytes.len() <= TOGETHER;
-        if fits {
-            self.outbox.end().extend_from_slice(bytes);
-        }
-        fits
+        let piece = if self.framing == BodyFraming::Chunked { piece.into_chunk(false) } else { piece };
+        self.outgoing.push(piece);
     }
 
     /// Ends the answer's body, with these trailers if they may be sent.
     pub fn finish(&mut self, trailers: &Fields) {
         self.state = State::Finished;
-        if self.framing == Outgoing::Chunked {
+        if self.framing == BodyFraming::Chunked {
             let mut end = Vec::new();
             let none = Fields::default();
             let wanted = self.head.as_ref().is_some_and(|head| wants_trailers(head));
             trailer_section(&mut end, if wanted { trailers } else { &none });
-            if !self.put_behind(&end) {
-                self.queue.push_back(Buffer::copy_of(&end));
-            }
+            self.outgoing.push_copy(&end);
         }
     }
 
@@ -286,23 +264,23 @@ impl Stream {
 
     /// Memory of what waits for the client.
     pub fn waiting(&self) -> usize {
-        self.queue.iter().map(Buffer::taken).sum()
+        self.outgoing.taken()
     }
 
     /// Bytes that the client has been sent, ever.
     pub fn written(&self) -> u64 {
-        self.written
+        self.outgoing.written()
     }
 
     /// Bytes that the client has acknowledged, where the kernel tells it, or been sent, ever: what grows is what it takes. One
     /// system call.
     pub fn acknowledged(&self) -> u64 {
-        self.socket.acknowledged().unwrap_or(self.written)
+        self.socket.acknowledged().unwrap_or(self.outgoing.written())
     }
 
     /// Whether nothing waits for the client.
     pub fn is_flushed(&self) -> bool {
-        self.outbox.is_empty() && self.queue.is_empty()
+        self.outgoing.is_empty()
     }
 
     /// Writes what waits.
@@ -310,44 +288,7 @@ impl Stream {
     /// # Errors
     /// When the client is gone.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let flushed = self.poll_write_once(cx);
-            if flushed.is_pending() {
-                self.queue.iter_mut().for_each(Buffer::settle);
-            }
-            if ready!(flushed)? {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    }
-
-    /// Whether nothing is left.
-    fn poll_write_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        if self.outbox.is_empty() {
-            let Some(front) = self.queue.front_mut() else { return Poll::Ready(Ok(true)) };
-            let written = ready!(self.socket.poll_write(cx, front.unread()))?;
-            self.written += written as u64;
-            front.consume(written);
-            if front.is_empty() {
-                self.queue.pop_front();
-            }
-            return Poll::Ready(Ok(self.queue.is_empty()));
-        }
-        let head = self.outbox.unwritten();
-        let written = match self.queue.front() {
-            None => ready!(self.socket.poll_write(cx, head))?,
-            Some(front) => ready!(self.socket.poll_write_both(cx, head, front.unread()))?,
-        };
-        let of_head = written.min(head.len());
-        self.written += written as u64;
-        self.outbox.written(of_head);
-        if let Some(front) = self.queue.front_mut() {
-            front.consume(written - of_head);
-            if front.is_empty() {
-                self.queue.pop_front();
-            }
-        }
-        Poll::Ready(Ok(self.is_flushed()))
+        self.outgoing.poll_flush(cx, &mut self.socket)
     }
 
     /// Socket and unread bytes, for a tunnel behind a 101.
@@ -366,7 +307,7 @@ impl Stream {
         self.complete = complete;
         self.body = BodyDecoder::new(head.length);
         self.head = Some(Arc::new(head));
-        (self.state, self.framing, self.keeps) = (State::Waiting, Outgoing::Plain, true);
+        (self.state, self.framing, self.keeps) = (State::Waiting, BodyFraming::Plain, true);
     }
 
     /// The first byte of a request, or the end of an exchange, was at that time.
@@ -383,13 +324,13 @@ impl Stream {
         self.alarm.set(None);
         self.alarm.watch(false);
         if self.state != State::Finished || !self.is_flushed() {
-            return if self.framing == Outgoing::UntilClose || self.state == State::Cut && !self.is_flushed() {
+            return if self.framing == BodyFraming::UntilClose || self.state == State::Cut && !self.is_flushed() {
                 After::Reset
             } else {
                 After::Close
             };
         }
-        if self.framing == Outgoing::UntilClose {
+        if self.framing == BodyFraming::UntilClose {
             self.socket.end_on_close();
         }
         match (self.body.is_done(), self.keeps) {
@@ -406,6 +347,3 @@ impl Stream {
 fn wants_trailers(head: &RequestHead) -> bool {
     head.fields.all(crate::http1::Name::Te).any(|value| lists(value, b"trailers"))
 }
-
-/// A head and a body that is not longer than this go out as one piece.
-const TOGETHER: usize = 8 * 1024;
