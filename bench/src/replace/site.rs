@@ -179,9 +179,12 @@ impl<'a> Site<'a> {
     }
 
     fn told<T>(&self, read: impl FnOnce(&[u8]) -> Option<T>) -> Result<T, Failure> {
-        let answer = exchange::get(&Endpoint::Socket(self.socket()), "/api/status");
-        let told = answer.ok().and_then(|answer| read(&answer.body));
-        told.ok_or_else(|| self.complaint("does not tell its status"))
+        let answer = exchange::get(&Endpoint::Socket(self.socket()), "/api/status")
+            .map_err(|error| self.complaint(&format!("does not tell its status: {error}")))?;
+        read(&answer.body).ok_or_else(|| {
+            let text = String::from_utf8_lossy(&answer.body);
+            self.complaint(&format!("tells a status ({}) that cannot be read: {text}", answer.status))
+        })
     }
 
     /// Waits until so many workers are ready and there is no other.
