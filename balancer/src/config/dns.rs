@@ -55,8 +55,17 @@ pub(super) fn read(section: &mut Section<'_>, default: Dns, names: bool) -> Dns 
     Dns {
         interval: duration("dns_interval", INTERVAL_MIN).unwrap_or(default.interval),
         hold: duration("dns_hold", Duration::ZERO).unwrap_or(default.hold),
-        name: item.and_then(|item| name(&item)),
+        name: item.and_then(|item| if HAS_RESOLVER { name(&item) } else { refuse(&item) }),
     }
+}
+
+/// A program without a resolver of its own cannot keep the addresses of a name fresh.
+fn refuse<T>(item: &Item<'_>) -> Option<T> {
+    item.key_wrong(
+        "`dns` cannot be followed: this balancer was built without its feature `dns`",
+        "take a balancer that was built with it (it is on by default), or write the name or its addresses into `endpoints`",
+    );
+    None
 }
 
 fn name(item: &Item<'_>) -> Option<DnsName> {
@@ -107,6 +116,9 @@ fn is_service(name: &str) -> bool {
 /// Help for what cannot be guessed.
 const EXAMPLE: &str = "write \"name:port\", as in \"app:8000\", or \"_service._proto.name\"";
 
+/// Whether names can be asked for again and again.
+const HAS_RESOLVER: bool = cfg!(feature = "dns");
+
 /// Whoever asks more often is a burden to a resolver that many share.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
@@ -135,5 +147,13 @@ mod tests {
         ] {
             assert_eq!(parse(text), Err(help.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_program_without_a_resolver_refuses_a_name_to_follow() {
+        let text = "listen = \"127.0.0.1:0\"\n[pool.app]\ndns = \"app:8000\"\n";
+        let refused = crate::config::parse(text, "test").err().map(|mistakes| mistakes.to_string());
+        let refused = refused.as_ref().map(|text| text.contains("this balancer was built without its feature `dns`"));
+        assert_eq!(refused, (!HAS_RESOLVER).then_some(true));
     }
 }

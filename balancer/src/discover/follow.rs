@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::hear::Heard;
 use super::pace::pause;
-use super::resolver::Resolve;
+use super::resolve::Resolve;
 use super::{Settings, Shown};
 use crate::config::{Address, Host, ListenAddress};
 use crate::endpoint::Endpoint;

@@ -5,6 +5,8 @@
 //! never keeps a request waiting.
 
 mod answer;
+#[cfg(not(feature = "dns"))]
+mod by_libc;
 mod candidates;
 mod follow;
 mod hear;
@@ -12,11 +14,16 @@ mod join;
 mod known;
 mod own;
 mod pace;
+mod resolve;
+#[cfg(feature = "dns")]
 mod resolver;
+#[cfg(feature = "dns")]
 mod search;
 mod seek;
+#[cfg(feature = "dns")]
 mod shares;
 mod shown;
+#[cfg(feature = "dns")]
 mod system;
 mod tell;
 
@@ -33,8 +40,12 @@ use crate::endpoint::EndpointId;
 use crate::pool::Pool;
 use crate::probe::Permits;
 pub use answer::Answer;
+#[cfg(not(feature = "dns"))]
+pub use by_libc::Resolver;
 use candidates::Candidates;
-pub use resolver::{Resolve, Resolver};
+pub use resolve::Resolve;
+#[cfg(feature = "dns")]
+pub use resolver::Resolver;
 pub use shown::{NameShown, Shown};
 
 /// Follows the names of one pool until it is dropped: its `dns`, and those in its `endpoints`.

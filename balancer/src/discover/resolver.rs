@@ -10,19 +10,11 @@ use hickory_resolver::proto::rr::{RData, RecordType};
 use tokio::task::JoinSet;
 
 use super::answer::{Answer, Failure, Part, Place};
+use super::resolve::Resolve;
 use super::search;
 use super::shares::shares;
 use super::system::{Said, System};
 use crate::config::DnsName;
-
-/// Whoever can be asked where a name leads to.
-pub trait Resolve: Send + Sync + 'static {
-    /// Every address of a host.
-    fn host(&self, name: &str) -> impl Future<Output = Answer<IpAddr>> + Send;
-
-    /// Every place of a name.
-    fn places(&self, name: &DnsName) -> impl Future<Output = Answer<Place>> + Send;
-}
 
 /// Asks as this machine is set up to. An answer takes no longer than resolv.conf allows (`timeout`, 5 s where it says nothing, for
 /// each name of the search list).

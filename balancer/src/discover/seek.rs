@@ -12,7 +12,7 @@ use super::candidates::Candidates;
 use super::hear::Heard;
 use super::join::Joining;
 use super::pace::pause;
-use super::resolver::Resolve;
+use super::resolve::Resolve;
 use super::{Settings, Shown};
 use crate::config::{Address, DnsName, Host, ListenAddress};
 use crate::probe::Permits;

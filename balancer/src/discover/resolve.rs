@@ -1,0 +1,15 @@
+//! Whom the others of this room ask; a test answers itself.
+
+use std::net::IpAddr;
+
+use super::answer::{Answer, Place};
+use crate::config::DnsName;
+
+/// Whoever can be asked where a name leads to.
+pub trait Resolve: Send + Sync + 'static {
+    /// Every address of a host.
+    fn host(&self, name: &str) -> impl Future<Output = Answer<IpAddr>> + Send;
+
+    /// Every place of a name.
+    fn places(&self, name: &DnsName) -> impl Future<Output = Answer<Place>> + Send;
+}
