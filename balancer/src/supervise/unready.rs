@@ -6,17 +6,17 @@
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, Pid, access};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::clash::{Listeners, same_place};
 use crate::config::{Address, Host};
 
 /// What is wrong with where the processes of `group` listen, if it is that; begins with a semicolon.
-///
-/// Reads the whole of `/proc/*/fd`: milliseconds.
-pub(super) fn explain(address: &Address, group: Pid) -> String {
-    let listeners = Listeners::look();
-    if is_listened_on(address, &listeners) {
+pub(super) async fn explain(address: &Address, group: Pid) -> String {
+    let sight = Sight::of(address.clone(), group).await;
+    if sight.is_listened_on {
         return match address {
             Address::Unix(path) if access(path, AccessFlags::W_OK).is_err() => {
                 format!(
@@ -27,8 +27,7 @@ pub(super) fn explain(address: &Address, group: Pid) -> String {
             _ => String::new(),
         };
     }
-    let elsewhere: Vec<String> = listeners.of_group(group).map(ToString::to_string).collect();
-    let but = if elsewhere.is_empty() { String::new() } else { format!(", but on {}", elsewhere.join(", ")) };
+    let but = if sight.own.is_empty() { String::new() } else { format!(", but on {}", list(&sight.own)) };
     format!("; it does not listen on {address}, which is what {} name{but}", names(address))
 }
 
@@ -38,11 +37,9 @@ pub(super) async fn tell_misplaced(title: String, address: Address, group: Pid, 
     let until = Instant::now() + patience;
     loop {
         sleep(LOOK).await;
-        let listeners = Listeners::look();
-        if is_listened_on(&address, &listeners) {
-            let everywhere =
-                first.then(|| listeners.of_group(group).find(|own| is_every_address(own, &address)).cloned());
-            if let Some(own) = everywhere.flatten() {
+        let sight = Sight::of(address.clone(), group).await;
+        if sight.is_listened_on {
+            if let Some(own) = sight.own.iter().find(|own| first && is_every_address(own, &address)) {
                 tracing::warn!(
                     "{title} listens on {own}, which is every address of this machine: others can reach it without passing here. \
                      Have it listen on $HOST, or on a {{socket}}"
@@ -50,11 +47,10 @@ pub(super) async fn tell_misplaced(title: String, address: Address, group: Pid, 
             }
             return;
         }
-        let elsewhere: Vec<String> = listeners.of_group(group).map(ToString::to_string).collect();
-        if !elsewhere.is_empty() {
+        if !sight.own.is_empty() {
             tracing::warn!(
                 "{title} is not ready yet: it listens on {}, and was told {address} by {}",
-                elsewhere.join(", "),
+                list(&sight.own),
                 names(&address)
             );
             return;
@@ -63,6 +59,36 @@ pub(super) async fn tell_misplaced(title: String, address: Address, group: Pid, 
             return;
         }
     }
+}
+
+/// Where a worker was told to listen, and where it does.
+#[derive(Debug, Default)]
+struct Sight {
+    /// Somebody listens where it was told.
+    is_listened_on: bool,
+    /// Where its own processes listen, as far as we may look into them.
+    own: Vec<Address>,
+}
+
+impl Sight {
+    /// Reads the kernel's tables and what its processes have open, on a thread of its own: with ten thousand connections on this machine
+    /// that takes long enough for everybody else on the control thread to notice. One look at a time, however many workers start.
+    async fn of(address: Address, group: Pid) -> Self {
+        static ONE: Semaphore = Semaphore::const_new(1);
+        // Nobody closes the semaphore.
+        let _turn = ONE.acquire().await;
+        let look = move || {
+            let listeners = Listeners::look();
+            let is_listened_on = is_listened_on(&address, &listeners);
+            Self { is_listened_on, own: listeners.of_group(group).cloned().collect() }
+        };
+        // It fails only when the program ends, and then nobody reads it.
+        spawn_blocking(look).await.unwrap_or_default()
+    }
+}
+
+fn list(addresses: &[Address]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn is_listened_on(address: &Address, listeners: &Listeners) -> bool {

@@ -23,7 +23,7 @@ use crate::supervise::process::{Offspring, Process};
 use crate::supervise::ready::{LastAnswer, Shown, until_gone, until_ready};
 use crate::supervise::state::State;
 use crate::supervise::status::{RestartReason, Usage, WorkerStatus};
-use crate::supervise::unready::tell_misplaced;
+use crate::supervise::unready::{explain, tell_misplaced};
 use crate::supervise::usage::Meter;
 use crate::supervise::warm_up::warm_up;
 
@@ -59,6 +59,8 @@ pub(super) struct WorkerHandle {
     pub(super) recycle_after: Option<Instant>,
     /// Why it is not ready, where that is known better than by the time it took.
     pub(super) not_ready: Option<String>,
+    /// What is wrong with where it listens, if anything; begins with a semicolon.
+    pub(super) misplaced: String,
     /// How often a worker of its index was started again.
     pub(super) restarts: u64,
     /// The same and replacements, by why.
@@ -118,6 +120,7 @@ impl WorkerHandle {
             hung: false,
             recycle_after: None,
             not_ready: None,
+            misplaced: String::new(),
             restarts: 0,
             restart_reasons: BTreeMap::new(),
             run: 0,
@@ -227,8 +230,12 @@ impl WorkerHandle {
             };
             let message = match timeout(limit, becoming).await {
                 Ok(Ok(())) => Message::Worker { id, run, event: Event::BecameReady },
-                Ok(Err(why)) => Message::NotReady { id, run, why: Some(why) },
-                Err(_) => Message::NotReady { id, run, why: last.take() },
+                Ok(Err(why)) => Message::NotReady { id, run, why: Some(why), place: String::new() },
+                Err(_) => {
+                    let why = last.take();
+                    let place = if why.is_none() { explain(&address, group).await } else { String::new() };
+                    Message::NotReady { id, run, why, place }
+                }
             };
             let is_ready = matches!(message, Message::Worker { .. });
             let _ = outbox.send(message).await;

@@ -50,8 +50,8 @@ pub(super) enum Message {
     Worker { id: u64, run: u64, event: Event },
     /// A worker's process ended.
     Ended { id: u64, run: u64, status: Option<ExitStatus> },
-    /// It has not become ready: why, or that its time is over.
-    NotReady { id: u64, run: u64, why: Option<String> },
+    /// It has not become ready: why, or that its time is over; and what is wrong with the `place` where it listens.
+    NotReady { id: u64, run: u64, why: Option<String>, place: String },
     /// Its endpoint asks for its replacement.
     Alarm { id: u64, run: u64, alarm: Alarm },
     /// Something is to be changed.
@@ -163,9 +163,9 @@ impl Reconciler {
                     self.step(at, event);
                 }
             }
-            Message::NotReady { id, run, why } => {
+            Message::NotReady { id, run, why, place } => {
                 if let Some(at) = self.position(id, run) {
-                    self.workers[at].not_ready = why;
+                    (self.workers[at].not_ready, self.workers[at].misplaced) = (why, place);
                     self.tell(at, Event::ReadyTimedOut);
                     self.step(at, Event::ReadyTimedOut);
                 }

@@ -17,7 +17,6 @@ use crate::pool::{Led, Refusal, Whom};
 use crate::supervise::event::{EventKind, WorkerEvent};
 use crate::supervise::obituary::{Obituary, seconds, web_sockets};
 use crate::supervise::state::State;
-use crate::supervise::unready::explain;
 
 impl Reconciler {
     /// Says what is about to happen.
@@ -30,7 +29,7 @@ impl Reconciler {
                 let explained = match &worker.not_ready {
                     Some(why) => format!("; {why}"),
                     None if matches!(worker.settings.ready, Ready::Line(_)) && process.is_silent() => SILENT.to_owned(),
-                    None => explain(&process.address(), process.group()),
+                    None => worker.misplaced.clone(),
                 };
                 tracing::warn!("{name} is not ready after {lived}{explained}: stopping it");
             }
