@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::live::Live;
+use super::serial;
 use crate::admin::{Action, Instance, Order, Outcome, Served, Teller, note};
 use crate::config::nearest;
 use crate::endpoint::Endpoint;
@@ -41,6 +42,7 @@ impl HangUp {
 
 /// Carries out what comes until nobody is left to order.
 pub(super) async fn act(live: &mut Live, mut orders: Receiver<Order>, hang_up: &HangUp) {
+    let may_be_serial = live.may_be_serial();
     loop {
         let order = tokio::select! {
             biased;
@@ -49,6 +51,10 @@ pub(super) async fn act(live: &mut Live, mut orders: Receiver<Order>, hang_up: &
                 Some(Order { action: Action::Reload { dry_run: false }, teller: Teller::nobody() })
             }
             order = orders.recv() => order,
+            () = serial::found(may_be_serial.as_deref()) => {
+                live.serve_one_at_a_time().await;
+                continue;
+            }
         };
         let Some(Order { action, teller }) = order else { return };
         let outcome = match action {

@@ -13,6 +13,7 @@ mod names;
 mod plan;
 mod privileges;
 mod reload;
+mod serial;
 mod signals;
 mod start;
 mod stop;

@@ -101,7 +101,13 @@ impl Live {
     ///
     /// # Errors
     /// A sentence, when nothing has been changed.
-    async fn apply(&mut self, plan: &Plan, new: Config, file: Config, teller: &Teller) -> Result<Vec<String>, String> {
+    pub(super) async fn apply(
+        &mut self,
+        plan: &Plan,
+        new: Config,
+        file: Config,
+        teller: &Teller,
+    ) -> Result<Vec<String>, String> {
         let opened = self.open(&plan.listen_added, &new.listen)?;
         let log = self.open_log(&new)?;
         let spool = match new.spool == self.config.spool {

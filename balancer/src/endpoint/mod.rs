@@ -10,6 +10,7 @@ mod health;
 mod idle_time;
 mod ledger;
 mod reach;
+mod serial;
 mod slow_start;
 mod verdict;
 
@@ -29,6 +30,8 @@ pub use idle_time::IdleTime;
 use ledger::Ledger;
 pub use ledger::{Alarm, Noted};
 use reach::Reach;
+pub use serial::Answered;
+use serial::Serial;
 pub use slow_start::WHOLE;
 use verdict::Verdict;
 
@@ -52,6 +55,7 @@ pub struct Endpoint {
     drained: Notify,
     verdict: Verdict,
     idle_time: IdleTime,
+    serial: Serial,
     /// Of a worker's.
     ledger: Option<Ledger>,
     /// Of one to which a name has led.
@@ -112,6 +116,7 @@ impl Endpoint {
             drained: Notify::new(),
             verdict: Verdict::new(),
             idle_time: IdleTime::default(),
+            serial: Serial::default(),
             ledger: None,
             found: None,
         }
@@ -187,6 +192,17 @@ impl Endpoint {
     /// For how long a connection to it may be idle.
     pub fn idle_time(&self) -> &IdleTime {
         &self.idle_time
+    }
+
+    /// A request has waited for long on a new connection, without a byte of an answer; whether idle ones are to be closed for it, because
+    /// it may serve one connection at a time. Told once, until that is known.
+    pub fn keeps_waiting(&self) -> bool {
+        self.serial.keeps_waiting()
+    }
+
+    /// Whether no idle connection to it is to be kept, because others wait for it to be closed.
+    pub fn keeps_none(&self) -> bool {
+        self.serial.keeps_none()
     }
 
     /// A request was not answered in time: no more come, and whoever waits for [`Self::alarmed`] is told. Says whether

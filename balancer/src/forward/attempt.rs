@@ -14,7 +14,7 @@ use super::fields::{self, ToWorker};
 use super::retry::{Failed, may_retry};
 use super::scan::Scan;
 use super::upload::Upload;
-use super::upstream::{Upstream, Upstreams, Written, learn};
+use super::upstream::{Upstream, Upstreams, Written, learn, let_go_for_who_waits};
 use crate::config::ClientLimits;
 use crate::endpoint::Noted;
 use crate::http1::{BodyLength, RequestHead, ResponseHead};
@@ -168,7 +168,7 @@ impl Outbound<'_> {
         if matches!(exchange.stream.poll_flush(cx), Poll::Ready(Err(_))) {
             return Poll::Ready(Err(Fault::ClientGone));
         }
-        wait(cx, exchange, upload, place).map(Err)
+        wait(cx, exchange, upload, (upstream, place)).map(Err)
     }
 
     /// 100 lets the client send its body. 103 is passed on to browsers that load a page; other clients take it for the final answer.
@@ -187,9 +187,20 @@ impl Outbound<'_> {
 
 /// Looks whether the client has left, whether it is too late for what is waited for, and whether the client keeps others from the
 /// place for too long.
-fn wait(cx: &mut Context<'_>, exchange: &mut Exchange<'_>, upload: &mut Upload, place: &Place) -> Poll<Fault> {
+fn wait(
+    cx: &mut Context<'_>,
+    exchange: &mut Exchange<'_>,
+    upload: &mut Upload,
+    (upstream, place): (&Upstream, &Place),
+) -> Poll<Fault> {
     if upload.ignores_client() {
-        return wait_without_reading(cx, exchange);
+        let may_starve = upload.ended() && upstream.is_unanswered() && !place.owns_connection();
+        exchange.waits.look_every(may_starve.then_some(STARVES));
+        let fault = wait_without_reading(cx, exchange);
+        if exchange.waits.looks().is_some() && may_starve {
+            let_go_for_who_waits(place.endpoint());
+        }
+        return fault;
     }
     let keeps_others = upload.waits_for_client() && place.owns_connection();
     exchange.waits.look_every(keeps_others.then_some(Duration::ZERO));
@@ -227,5 +238,7 @@ fn is_final(status: StatusCode) -> bool {
     !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS
 }
 
+/// A request that has got no byte of an answer on a new connection by then may wait for an idle one to be closed.
+const STARVES: Duration = Duration::from_millis(500);
 /// RFC 8297.
 const EARLY_HINTS: u16 = 103;

@@ -258,15 +258,22 @@ impl Forwarder {
         let is_event_stream = matches!(length, BodyLength::Chunked | BodyLength::UntilClose)
             && head.fields.first(Name::ContentType).is_some_and(fields::is_event_stream);
         exchange.respond(head, length, false);
+        let keep_alive = match one_message_only || said.close || length == BodyLength::UntilClose {
+            true => Duration::ZERO,
+            false => keep_alive(&said, pool.timeouts().keep_alive),
+        };
+        if !keep_alive.is_zero()
+            && !place.owns_connection()
+            && upstream.answered(place.endpoint(), || exchange.waits.now())
+        {
+            pool.serves_one_at_a_time(place.endpoint());
+        }
         let lease = Lease {
             place,
             upstream,
             upstreams: Rc::clone(&self.upstreams),
             idle_max: pool.idle_connections_max(),
-            keep_alive: match one_message_only || said.close || length == BodyLength::UntilClose {
-                true => Duration::ZERO,
-                false => keep_alive(&said, pool.timeouts().keep_alive),
-            },
+            keep_alive,
         };
         let lease = if no_body || length == BodyLength::Known(0) {
             let now = exchange.waits.now();

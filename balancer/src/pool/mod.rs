@@ -22,6 +22,7 @@ mod pressure;
 mod query_of_death;
 mod queue;
 mod retry_budget;
+mod serial;
 mod slots;
 mod suspects;
 mod waiting;
@@ -53,6 +54,7 @@ pub use pressure::Pressure;
 use query_of_death::QueryOfDeath;
 use queue::Queue;
 use retry_budget::RetryBudget;
+use serial::Serial;
 pub use slots::{Claim, Reservation};
 pub use suspects::{Asked, Led, Refusal, Whom};
 pub use waiting::Waiting;
@@ -84,6 +86,7 @@ pub struct Pool {
     /// How long a request waits where nobody takes requests, and how many do at most.
     ready_wait: (Duration, usize),
     arrivals: Arc<Arrivals>,
+    serial: Arc<Serial>,
     /// The limit of a response's header is `hang_timeout`.
     hangs: bool,
     /// Its workers' `query_of_death`; 0 without workers.
@@ -100,6 +103,7 @@ struct Shared {
     requests: Arc<AtomicUsize>,
     query_of_death: Arc<QueryOfDeath>,
     arrivals: Arc<Arrivals>,
+    serial: Arc<Serial>,
 }
 
 /// Whose turn it is, for all threads.
@@ -123,6 +127,7 @@ impl Pool {
             requests: Arc::default(),
             query_of_death: Arc::default(),
             arrivals: Arc::default(),
+            serial: Arc::default(),
         };
         Arc::new(Self::sharing(pool, name, shared))
     }
@@ -147,6 +152,7 @@ impl Pool {
             requests: Arc::clone(&self.requests),
             query_of_death: Arc::clone(&self.query_of_death),
             arrivals: Arc::clone(&self.arrivals),
+            serial: Arc::clone(&self.serial),
         };
         let successor = Self::sharing(pool, Arc::clone(&self.name), shared);
         let before = self.endpoints();
@@ -162,7 +168,7 @@ impl Pool {
     }
 
     fn sharing(pool: &config::Pool, name: Arc<str>, shared: Shared) -> Self {
-        let Shared { members, changed, holds, cursors, queue, requests, query_of_death, arrivals } = shared;
+        let Shared { members, changed, holds, cursors, queue, requests, query_of_death, arrivals, serial } = shared;
         let counted = requests.load(Ordering::Relaxed);
         let mut timeouts = pool.timeouts.clone();
         let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
@@ -186,6 +192,7 @@ impl Pool {
             query_of_death,
             ready_wait: (pool.ready_wait(), pool.waiting_max),
             arrivals,
+            serial,
             hangs: hang_timeout.is_some(),
             deaths_max: pool.workers.as_ref().map_or(0, |workers| workers.query_of_death),
         }

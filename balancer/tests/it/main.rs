@@ -33,6 +33,7 @@ mod load;
 mod memory;
 mod nobody_listens;
 mod old_clients;
+mod one_at_a_time;
 mod panics;
 mod partial_heads;
 mod peers;

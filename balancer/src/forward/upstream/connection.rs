@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use tokio::task::unconstrained;
 
 use super::super::error::Fault;
-use crate::endpoint::{Connected, Endpoint};
+use crate::endpoint::{Answered, Connected, Endpoint};
 use crate::http1::{BodyDecoder, BodyLength, Ended, Fields, ResponseFault, ResponseHead, Search};
 use crate::net::{Buffer, Outbox, Socket, connect, give_fields, take_fields, timeout};
 
@@ -20,6 +20,8 @@ use crate::net::{Buffer, Outbox, Socket, connect, give_fields, take_fields, time
 /// closes it at once and a request costs no wake-up from task to task.
 #[derive(Debug)]
 pub(in super::super) struct Upstream {
+    /// Where it is known to have been answered on and may be again. Dropped first, before the endpoint can hear of the close.
+    answered: Option<Answered>,
     socket: Socket,
     /// What was read and is not used yet.
     inbox: Buffer,
@@ -83,6 +85,7 @@ impl Upstream {
     /// A connection that has carried nothing yet, or has rested since, see [`Self::into_idle`].
     pub(in super::super) fn over(socket: Socket, connected: Connected) -> Box<Self> {
         Box::new(Self {
+            answered: None,
             socket,
             inbox: Buffer::default(),
             request: Outbox::default(),
@@ -105,6 +108,21 @@ impl Upstream {
     pub(in super::super) fn begin(&mut self) -> &mut Vec<u8> {
         (self.written, self.search, self.interim, self.acknowledged) = (Written::Nothing, Search::default(), 0, false);
         self.request.end()
+    }
+
+    /// Whether nothing was answered on it, not a byte.
+    pub(in super::super) fn is_unanswered(&self) -> bool {
+        self.answered.is_none() && self.inbox.is_empty()
+    }
+
+    /// It was answered, and may be used again; whether that shows, now, that the endpoint serves one connection at a time.
+    pub(in super::super) fn answered(&mut self, endpoint: &Arc<Endpoint>, now: impl FnOnce() -> Instant) -> bool {
+        if self.answered.is_some() {
+            return false;
+        }
+        let (answered, shows) = Answered::first(endpoint, now());
+        self.answered = Some(answered);
+        shows
     }
 
     /// Whether its endpoint is still where it was.

@@ -10,6 +10,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::net::sleep;
 pub(super) use connection::{Upstream, Written};
@@ -74,7 +76,7 @@ impl Upstreams {
         (keep_alive, since): (Duration, Instant),
     ) {
         let limit = endpoint.idle_time().limit(keep_alive, since);
-        if limit.is_zero() || !upstream.rests(since) {
+        if limit.is_zero() || endpoint.keeps_none() || !upstream.rests(since) {
             return;
         }
         let mut idle = self.idle.borrow_mut();
@@ -85,10 +87,13 @@ impl Upstreams {
         }
     }
 
-    /// Closes what has been idle for too long or has been closed by its worker, as long as the thread lives.
+    /// Closes what has been idle for too long, has been closed by its worker or keeps others waiting, as long as the thread lives.
     pub async fn reap_for_ever(&self) {
         loop {
-            sleep(REAP).await;
+            tokio::select! {
+                () = sleep(REAP) => {}
+                () = LET_GO.notified() => {}
+            }
             let now = Instant::now();
             self.idle.borrow_mut().retain(|_, Kept { endpoint, connections }| {
                 connections.retain_mut(|kept| {
@@ -98,11 +103,19 @@ impl Upstreams {
                     } else {
                         learn(endpoint, &kept.upstream);
                     }
-                    open && idle < kept.limit
+                    open && idle < kept.limit && !endpoint.keeps_none()
                 });
                 !connections.is_empty()
             });
         }
+    }
+}
+
+/// A request has waited for long on a new connection to an endpoint: where idle ones may be why, every thread closes its own.
+pub(super) fn let_go_for_who_waits(endpoint: &Endpoint) {
+    if endpoint.keeps_waiting() {
+        tracing::debug!(endpoint = &**endpoint.name(), "closes idle connections: a request waits on a new one");
+        LET_GO.notify_waiters();
     }
 }
 
@@ -133,4 +146,6 @@ impl Hasher for IdHasher {
     }
 }
 
+/// That some are to be closed at once; a thread that is busy sees it at its next look.
+static LET_GO: Notify = Notify::const_new();
 const REAP: Duration = Duration::from_millis(500);

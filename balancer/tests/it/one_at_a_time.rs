@@ -1,0 +1,89 @@
+//! Servers that serve one connection at a time, and keep everybody else waiting while it is open.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::harness::{Balancer, Client, Gate, Origin, eventually, ok};
+use crate::program::{Program, balancer, has};
+
+/// As Python's `http.server` is when it keeps connections.
+const SERVER: &str = r#"
+import http.server, os
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers(); self.wfile.write(b"ok")
+    def log_message(self, *a): pass
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
+"#;
+
+#[test]
+fn a_server_that_answers_only_when_its_idle_connection_is_closed_is_named_and_none_is_kept() {
+    // A gate for each request that is held, while another comes on a connection of its own.
+    let gates: Vec<Gate> = (0..3).map(|_| Gate::default()).collect();
+    let (turn, opened) = (Mutex::new(()), gates.clone());
+    let origin = Origin::start(move |mut exchange| {
+        let _turn = turn.lock().unwrap();
+        while let Some(request) = exchange.request() {
+            let held = request.target().split('/').nth(1).and_then(|rest| rest.chars().next()?.to_digit(10));
+            if let Some(held) = held {
+                opened[held as usize].wait();
+            }
+            if !exchange.send(ok("done")) {
+                return;
+            }
+        }
+    });
+    // So that only its being closed for others closes a connection.
+    let pool = format!("[pool.app]\nkeep_alive_timeout = \"1h\"\nendpoints = [{:?}]\n", origin.address());
+    let mut balancer = Balancer::start("threads = 1", &pool);
+    let (mut first, mut second) = (Client::of(&balancer), Client::of(&balancer));
+    for (round, gate) in gates.iter().enumerate() {
+        first.send(format!("GET /{round} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        origin.await_requests(2 * round + 1);
+        let connections = origin.connections();
+        second.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        eventually(|| "a second connection".into(), || (origin.connections() > connections).then_some(()));
+        gate.open();
+        assert_eq!([first.response().status(), second.response().status()], [200, 200]);
+    }
+    let log = balancer.await_stderr("serves one client at a time?");
+    assert!(log.contains(&format!("pool app: {} serves one client", origin.address())) && log.contains("`slots = 1`"));
+    let connections = origin.connections();
+    for asked in 1..4 {
+        assert_eq!(first.get("/").status(), 200);
+        assert_eq!(origin.connections(), connections + asked, "each has a connection of its own");
+    }
+    assert_eq!(log.matches("serves one client at a time?").count(), 1);
+}
+
+#[test]
+fn a_run_of_servers_of_one_connection_gives_each_one_request_at_a_time() {
+    if !has("python3") {
+        return;
+    }
+    let arguments = ["run", "-n", "1", "--listen", "127.0.0.1:0", "--name", "serial", "--", "python3", "-c", SERVER];
+    let program = Program::start(&mut balancer(&arguments));
+    program.until_ready(1);
+    let address = program.address();
+    let done = Arc::new(AtomicBool::new(false));
+    // Fewer than the five that wait for Python to accept them.
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let done = Arc::clone(&done);
+            std::thread::spawn(move || {
+                let mut client = Client::at(address);
+                while !done.load(Ordering::Relaxed) {
+                    assert_eq!(client.get("/").status(), 200);
+                }
+                // Now that it is known, everybody has a turn.
+                (0..50).for_each(|_| assert_eq!(client.get("/").status(), 200));
+            })
+        })
+        .collect();
+    let log = program.stderr.until("each worker gets one request at a time from now on, as with --slots 1");
+    done.store(true, Ordering::Relaxed);
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    assert_eq!(log.matches("serves one client at a time?").count(), 1, "{log}");
+}
