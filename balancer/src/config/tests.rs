@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 use super::findings::Findings;
 use super::*;
 
+mod manual;
 mod mistakes;
 
 /// The file that goes with the program.

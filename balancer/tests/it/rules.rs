@@ -1,4 +1,5 @@
-//! The list of rules and the tests that hold them, `rules.md`, and that of promises, `SECURITY.md`, against the tests there are.
+//! The list of rules and the tests that hold them, `rules.md`, that of promises, `SECURITY.md`, and that of failures,
+//! `docs/failures.md`, against the tests there are.
 
 use super::program::repository;
 
@@ -10,6 +11,15 @@ fn every_test_that_a_rule_names_is_there() {
 #[test]
 fn every_test_that_a_promise_names_is_there() {
     assert_named_tests_exist("SECURITY.md", 30);
+}
+
+#[test]
+fn every_test_that_a_failure_names_is_there_and_each_has_one() {
+    assert_named_tests_exist("docs/failures.md", 40);
+    let page = std::fs::read_to_string(repository("docs/failures.md")).unwrap();
+    let lines = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what happens"));
+    let without: Vec<_> = lines.filter(|line| !line.contains("::")).collect();
+    assert!(without.is_empty(), "no test is named: {without:?}");
 }
 
 /// In a page that names so many or more.
