@@ -93,7 +93,7 @@ impl Outbound<'_> {
                 false => learn(&endpoint, &upstream),
                 true => {}
             }
-            if !(stale && may_retry(Failed { attempts: 0, ..failed }, &self.head.method, 1)) {
+            if !(stale && may_retry(Failed { attempts: 0, ..failed }, &self.head.method, 1, false)) {
                 return Err(failed);
             }
         }

@@ -158,7 +158,7 @@ impl Forwarder {
             }
             let endpoint = place.endpoint().id();
             cut.extend(failed.cut.then_some(endpoint));
-            if let Err(fault) = Self::go_on_after(failed, &outbound, exchange, &place, &cut) {
+            if let Err(fault) = Self::go_on_after(failed, &outbound, exchange, &place, (&tried, &cut)) {
                 drop(place);
                 if failed.cut {
                     Box::pin(pool.until_known(endpoint, &outbound.asked(exchange))).await;
@@ -170,7 +170,8 @@ impl Forwarder {
         }
     }
 
-    /// Tells of a failed attempt, and that another follows it. `cut` are the workers that have cut the request off.
+    /// Tells of a failed attempt, and that another follows it. `tried` were asked before, `cut` are the
+    /// workers that have cut the request off.
     ///
     /// # Errors
     /// What the client is to be told, where none does.
@@ -179,7 +180,7 @@ impl Forwarder {
         outbound: &Outbound<'_>,
         exchange: &mut Exchange<'_>,
         place: &Place,
-        cut: &[EndpointId],
+        (tried, cut): (&[EndpointId], &[EndpointId]),
     ) -> Result<(), Fault> {
         let (pool, endpoint) = (outbound.pool, place.endpoint());
         let name = &**endpoint.name();
@@ -196,7 +197,8 @@ impl Forwarder {
         }
         // What never left cannot amplify an outage, so it draws on no budget.
         let within_budget = || !failed.sent || pool.may_retry(Instant::now());
-        let may = may_retry(failed, &outbound.head.method, pool.attempts_max());
+        let others = pool.has_other_than(tried, endpoint.id());
+        let may = may_retry(failed, &outbound.head.method, pool.attempts_max(), others);
         if !(may && pool.may_repeat(&outbound.asked(exchange), cut) && within_budget()) {
             return Err(failed.fault);
         }

@@ -320,6 +320,11 @@ impl Pool {
         self.attempts_max
     }
 
+    /// Whether there are endpoints at this moment besides those that were `tried` and the `last` one.
+    pub fn has_other_than(&self, tried: &[EndpointId], last: EndpointId) -> bool {
+        self.members.load().endpoints().any(|one| one.id() != last && !tried.contains(&one.id()))
+    }
+
     /// Idle connections kept per endpoint and proxy thread.
     pub fn idle_connections_max(&self) -> usize {
         self.idle_connections_max

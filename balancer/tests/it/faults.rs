@@ -101,6 +101,23 @@ fn no_more_attempts_are_made_than_configured() {
 }
 
 #[test]
+fn endpoints_that_refuse_are_no_attempts_while_another_one_accepts() {
+    let good = Origin::named("good");
+    let refusing: Vec<Refusing> = (0..7).map(|_| Refusing::start()).collect();
+    let mut addresses: Vec<String> = refusing.iter().map(Refusing::address).collect();
+    addresses.push(good.address());
+    for more in ["eject_after = 0\n", "eject_after = 0\nslots = 4\n"] {
+        let balancer = Balancer::start("", &format!("{}{more}", pool_at(&addresses)));
+        let mut client = Client::of(&balancer);
+        for _ in 0..16 {
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+            let response = client.response();
+            assert_eq!(response.status(), 200, "{}", response.text());
+        }
+    }
+}
+
+#[test]
 fn retries_stay_within_their_budget() {
     let bad = Origin::start(|mut exchange| drop(exchange.request()));
     let balancer = Balancer::start("", &format!("{}retry_budget = \"0%\"\n", pool_of(&[&bad])));
