@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 
 use nix::sys::signal::Signal;
 
-use crate::program::{PROGRAM, Program, balancer, curl, file, get, has, repository, run, said};
+use crate::program::{PROGRAM, Program, balancer, curl, get, has, repository, run, said};
 
 #[test]
 fn the_demo_answers_four_times_with_server_1_and_server_2_in_turn() {
@@ -198,7 +198,9 @@ fn every_configuration_that_is_shipped_is_correct() {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            if path.ends_with("kubernetes") {
+                // It needs its token: see tests/manifests.
+            } else if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "toml") {
                 let output = run(&["check", "--config", path.to_str().unwrap()]);
@@ -208,14 +210,4 @@ fn every_configuration_that_is_shipped_is_correct() {
         }
     }
     assert!(found >= 6, "{found}");
-}
-
-#[test]
-fn the_kubernetes_manifest_holds_a_correct_configuration() {
-    let text = std::fs::read_to_string(repository("deploy/kubernetes.yaml")).unwrap();
-    let (_, block) = text.split_once("lb.toml: |\n").unwrap();
-    let lines = block.lines().take_while(|line| *line != "---").map(|line| line.trim_start());
-    let config = file("kubernetes", &lines.collect::<Vec<_>>().join("\n"));
-    let output = run(&["check", "--config", config.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
 }

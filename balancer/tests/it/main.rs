@@ -23,6 +23,7 @@ mod forwarding;
 mod framing;
 mod harness;
 mod health;
+mod hosts;
 mod idle;
 mod idle_connections;
 mod instances;

@@ -5,6 +5,7 @@
 
 mod balancer;
 mod client;
+pub(crate) mod hosts;
 mod message;
 pub(crate) mod names;
 mod origin;
