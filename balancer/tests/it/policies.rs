@@ -75,6 +75,34 @@ fn a_hash_of_the_target_spreads_and_stays() {
 }
 
 #[test]
+fn two_balancers_lead_a_key_to_the_same_endpoint_in_whatever_order_they_have_them() {
+    let origins = [Origin::named("1"), Origin::named("2"), Origin::named("3")];
+    let [one, two, three] = &origins;
+    let answers = |pool: String| {
+        let balancer = Balancer::start("", &format!("{pool}policy = \"hash\"\nhash_key = \"uri\"\n"));
+        let mut client = Client::of(&balancer);
+        (0..30).map(|n| client.get(&format!("/{n}")).text()).collect::<Vec<_>>()
+    };
+    assert_eq!(answers(pool_of(&[one, two, three])), answers(pool_of(&[three, one, two])));
+}
+
+#[test]
+fn a_cookie_of_another_balancer_with_the_same_machine_id_is_honoured() {
+    if std::fs::read_to_string("/etc/machine-id").is_ok_and(|id| id.trim().len() == 32) {
+        let origins = [Origin::named("1"), Origin::named("2"), Origin::named("3")];
+        let pool = format!("{}affinity = {{ cookie = \"lb\" }}\n", pool_of(&[&origins[0], &origins[1], &origins[2]]));
+        let [here, there] = [Balancer::start("", &pool), Balancer::start("", &pool)];
+        let first = Client::of(&here).get("/");
+        let pair = first.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        for _ in 0..6 {
+            let mut client = Client::of(&there);
+            client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {pair}\r\n\r\n"));
+            assert_eq!(client.response().text(), first.text());
+        }
+    }
+}
+
+#[test]
 fn an_affinity_cookie_is_set_once_and_honoured() {
     let origins = [Origin::named("1"), Origin::named("2"), Origin::named("3")];
     let pool = pool_of(&[&origins[0], &origins[1], &origins[2]]);
