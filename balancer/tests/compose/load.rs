@@ -1,6 +1,6 @@
 //! Clients that ask again and again, and count who has answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,10 +25,19 @@ struct Counted {
 impl Load {
     /// A few hundred requests a second.
     pub(crate) fn start(address: &str, clients: usize) -> Self {
+        Self::of("GET", address, clients)
+    }
+
+    /// The same with what may not be repeated.
+    pub(crate) fn posting(address: &str, clients: usize) -> Self {
+        Self::of("POST", address, clients)
+    }
+
+    fn of(method: &'static str, address: &str, clients: usize) -> Self {
         let counted = Arc::new(Counted::default());
         let client = |_| {
             let (counted, address) = (Arc::clone(&counted), address.to_owned());
-            std::thread::spawn(move || counted.ask(&address))
+            std::thread::spawn(move || counted.ask(method, &address))
         };
         Self { clients: (0..clients).map(client).collect(), counted }
     }
@@ -56,10 +65,10 @@ impl Load {
 }
 
 impl Counted {
-    fn ask(&self, address: &str) {
+    fn ask(&self, method: &str, address: &str) {
         let mut connection = None;
         while !self.over.load(Ordering::SeqCst) {
-            let answer = ask(&mut connection, address, "/");
+            let answer = ask(&mut connection, method, address, "/");
             *self.requests.lock().unwrap() += 1;
             match answer {
                 Ok((200, name)) => *self.by_name.lock().unwrap().entry(name).or_default() += 1,
@@ -72,16 +81,27 @@ impl Counted {
 
 /// Status and body of one request.
 pub(crate) fn get(address: &str, target: &str) -> std::io::Result<(u16, String)> {
-    ask(&mut None, address, target)
+    ask(&mut None, "GET", address, target)
 }
 
-fn ask(connection: &mut Option<TcpStream>, address: &str, target: &str) -> std::io::Result<(u16, String)> {
+/// Who answers a few requests.
+pub(crate) fn names(address: &str) -> BTreeSet<String> {
+    (0..24).filter_map(|_| get(address, "/").ok()).map(|(_, name)| name).collect()
+}
+
+fn ask(
+    connection: &mut Option<TcpStream>,
+    method: &str,
+    address: &str,
+    target: &str,
+) -> std::io::Result<(u16, String)> {
     let mut stream = match connection.take() {
         Some(stream) => stream,
         None => TcpStream::connect(address)?,
     };
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: app.test\r\n\r\n").as_bytes())?;
+    let head = format!("{method} {target} HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
     let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
     loop {
         let text = String::from_utf8_lossy(&answer).into_owned();

@@ -1,4 +1,4 @@
-//! The image and `deploy/compose.yaml` with Docker's engine and docker-compose, under load.
+//! The image, `deploy/compose.yaml` and `deploy/swarm.yaml` with Docker's engine and docker-compose, under load.
 //!
 //! Ignored unless asked for, for they take minutes: `cargo test -p balancer --test compose -- --ignored --test-threads 1`.
 //! `.ci/run` asks where an engine answers. Nothing is pulled: what builds the image is made of this machine's own programs.
@@ -9,13 +9,15 @@
 mod image;
 mod load;
 mod stack;
+mod swarm;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use image::{Image, docker, program_size};
-use load::{Load, get};
+use load::{Load, get, names};
 use stack::{Stack, eventually};
+use swarm::Swarm;
 
 #[test]
 #[ignore = "needs Docker's engine: see above"]
@@ -141,6 +143,82 @@ fn replicas_that_are_killed_paused_or_get_another_address_are_found_out() {
     eventually("503 or 502", || get(&stack.address(), "/").ok().filter(|(status, _)| matches!(status, 502..=504)));
     all.iter().for_each(|container| _ = image::command(&["start", container]));
     eventually("an answer", || get(&stack.address(), "/").ok().filter(|(status, _)| *status == 200));
+}
+
+#[test]
+#[ignore = "needs Docker's engine: see above"]
+fn requests_wait_while_there_is_no_replica_at_all() {
+    let image = Image::build();
+    let stack = Stack::up(&image, 2, SLOTS);
+    stack.await_names(2);
+    let before = stack.names();
+    let load = Load::start(&stack.address(), 4);
+    stack.scale(0);
+    assert_eq!(stack.containers(), [""; 0]);
+    eventually("nobody who answers", || load.count(Duration::from_millis(500)).is_empty().then_some(()));
+    stack.scale(2);
+    eventually("two others", || (load.count(Duration::from_millis(300)).len() == 2).then_some(()));
+    assert!(stack.names().is_disjoint(&before));
+    let (requests, failed) = load.end();
+    eprintln!("{requests} requests, {} failed", failed.len());
+    assert_eq!(failed, [""; 0]);
+}
+
+#[test]
+#[ignore = "needs Docker's engine: see above"]
+fn a_rolling_update_scaling_and_a_kill_in_a_swarm_lose_no_request() {
+    let image = Image::build();
+    let swarm = Swarm::up(&image);
+    let before = names(&swarm.address());
+    let (gets, posts) = (Load::start(&swarm.address(), 6), Load::posting(&swarm.address(), 2));
+    // Returns when all tasks have been replaced.
+    let begun = Instant::now();
+    docker(&["service", "update", "--quiet", "--detach=false", "--force", &swarm.backend()]);
+    eprintln!("four tasks replaced in {:.0} s", begun.elapsed().as_secs_f64());
+    eventually("four others", || {
+        let now = names(&swarm.address());
+        (now.len() == 4 && now.is_disjoint(&before)).then_some(())
+    });
+    for count in [6, 2] {
+        docker(&["service", "scale", "--detach=false", &format!("{}={count}", swarm.backend())]);
+        eventually("as many tasks", || (gets.count(Duration::from_millis(500)).len() == count).then_some(()));
+    }
+    // What cannot be repeated is cut by a kill.
+    let (requests, failed) = posts.end();
+    eprintln!("{requests} POSTs, {} failed", failed.len());
+    assert_eq!(failed, [""; 0]);
+    let before = names(&swarm.address());
+    docker(&["kill", &swarm.container()]);
+    eventually("another in its place", || {
+        let now = names(&swarm.address());
+        (now.len() == 2 && now != before).then_some(())
+    });
+    let (requests, failed) = gets.end();
+    eprintln!("{requests} GETs, {} failed", failed.len());
+    assert_eq!(failed, [""; 0]);
+}
+
+/// A figure, not a bar: how busy the machine is counts for more. Nobody asks before the engine says that it runs, for a question that
+/// comes before its network is up is repeated by the kernel after a second (ARP), and so is each that waits for that one.
+#[test]
+#[ignore = "needs Docker's engine: see above"]
+fn a_container_answers_soon_after_its_process_has_started() {
+    let image = Image::build();
+    let file = std::env::temp_dir().join(format!("balancer-start-{}.toml", std::process::id()));
+    std::fs::write(&file, "listen = \"0.0.0.0:8080\"\n[pool.app]\nendpoints = [\"127.0.0.1:9\"]\n").unwrap();
+    let volume = format!("{}:/etc/balancer/lb.toml:ro", file.display());
+    for _ in 0..4 {
+        let id = docker(&["run", "-d", "-v", &volume, "-p", "127.0.0.1::8080", image.name()]);
+        let _container = stack::Container(id.clone());
+        let address = docker(&["port", &id, "8080"]);
+        // Nobody is behind it, so it is balancer itself that answers.
+        let answered = eventually("502", || {
+            get(&address, "/").ok().filter(|(status, _)| *status == 502).map(|_| jiff::Timestamp::now())
+        });
+        let started: jiff::Timestamp = docker(&["inspect", "-f", "{{.State.StartedAt}}", &id]).parse().unwrap();
+        eprintln!("first answer {} ms after the process started", answered.duration_since(started).as_millis());
+    }
+    std::fs::remove_file(file).unwrap();
 }
 
 /// Requests wait for a place, and for a replica.

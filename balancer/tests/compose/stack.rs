@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::image::{Image, command, repository, said};
-use super::load::get;
+use super::load::{get, names};
 
 /// A project; all of it is removed when it is dropped.
 pub(crate) struct Stack {
@@ -72,7 +72,7 @@ impl Stack {
 
     /// Who answers a few requests.
     pub(crate) fn names(&self) -> BTreeSet<String> {
-        (0..24).filter_map(|_| get(&self.address(), "/").ok()).map(|(_, name)| name).collect()
+        names(&self.address())
     }
 
     /// Waits until so many replicas answer.
