@@ -18,6 +18,7 @@ use super::upstream::{Upstream, Upstreams, Written, learn, let_go_for_who_waits}
 use crate::config::ClientLimits;
 use crate::endpoint::Noted;
 use crate::http1::{BodyLength, RequestHead, ResponseHead};
+use crate::net::Client;
 use crate::pool::{Asked, Place, Pool};
 
 /// What stays the same over all attempts at a request.
@@ -101,7 +102,11 @@ impl Outbound<'_> {
 
     /// What is asked, and by whom.
     pub(super) fn asked(&self, exchange: &Exchange<'_>) -> Asked<'_> {
-        Asked { method: &self.head.method, path: self.admitted.path(), client: exchange.record.client() }
+        Asked {
+            method: &self.head.method,
+            path: self.admitted.path(),
+            client: exchange.record.client().map(Client::of),
+        }
     }
 
     /// Puts the request down where it goes, for the case that its worker dies of it.

@@ -1,7 +1,6 @@
 //! One request and its answer: what it waits for, and whom the news of it are told.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +12,7 @@ use super::error::{Fault, Party};
 use super::fields::{ClientFields, X_REQUEST_ID};
 use crate::http1::{BodyLength, Fields, Name, RequestHead, ResponseHead};
 use crate::listen::{self, Alarm, Stream};
-use crate::net::Buffer;
+use crate::net::{Buffer, Client};
 use crate::observe::{Record, RequestId, http_date};
 
 /// A request that is being answered.
@@ -79,10 +78,10 @@ impl<'a> Exchange<'a> {
         &self.head
     }
 
-    /// Its client's address, where one client is behind it and not a proxy that does not say who.
-    pub(super) fn one_client(&self) -> Option<IpAddr> {
+    /// Its client, where it is one and not a proxy that does not say who.
+    pub(super) fn one_client(&self) -> Option<Client> {
         let client = self.record.client();
-        client.filter(|_| !self.client.are_trusted() || client != self.stream.peer().ip())
+        client.filter(|_| !self.client.are_trusted() || client != self.stream.peer().ip()).map(Client::of)
     }
 
     /// Its story.

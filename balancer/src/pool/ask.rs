@@ -1,12 +1,12 @@
 //! What a request asks of a queue, and what it gets.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Wish;
 use super::forecast::Kind;
 use super::place::Grant;
 use crate::endpoint::EndpointId;
+use crate::net::Client;
 
 /// What a request asks for.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Ask<'a> {
     /// What kind of request it is.
     pub kind: Kind,
     /// Who asks, where that is known to be one client.
-    pub client: Option<IpAddr>,
+    pub client: Option<Client>,
     /// Its turn, when it has had a place before; 0 at first.
     pub turn: u64,
     /// Whether its client sends on while it has a place, however slowly.

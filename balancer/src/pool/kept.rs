@@ -1,17 +1,17 @@
 //! Clients that have kept places for which others waited, and with what kind of request. Pure.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::forecast::Kind;
+use crate::net::Client;
 
 /// Those of the last minute, of which there are few. A client answers for itself alone: others that ask for the same are not held up.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Vec<(IpAddr, Kind, Instant)>);
+pub(super) struct Kept(Vec<(Client, Kind, Instant)>);
 
 impl Kept {
     /// The client of such a request was too slow for those who waited.
-    pub(super) fn note(&mut self, client: IpAddr, kind: Kind, now: Instant) {
+    pub(super) fn note(&mut self, client: Client, kind: Kind, now: Instant) {
         self.0.retain(|&(who, what, since)| (who, what) != (client, kind) && is_recent(since, now));
         if self.0.len() >= KEPT_MAX {
             self.0.remove(0);
@@ -20,8 +20,8 @@ impl Kept {
     }
 
     /// Whether the client of such a request may be slow again. One that `streams` its body may be, whatever its kind.
-    pub(super) fn may_be(&self, client: Option<IpAddr>, (kind, streams): (Kind, bool), now: Instant) -> bool {
-        let is_it = |&(who, what, since): &(IpAddr, Kind, Instant)| {
+    pub(super) fn may_be(&self, client: Option<Client>, (kind, streams): (Kind, bool), now: Instant) -> bool {
+        let is_it = |&(who, what, since): &(Client, Kind, Instant)| {
             Some(who) == client && (streams || what == kind) && is_recent(since, now)
         };
         self.0.iter().any(is_it)
@@ -47,7 +47,7 @@ mod tests {
     fn a_client_is_remembered_for_a_minute_with_what_it_asked_and_there_are_never_many() {
         let (mut kept, now) = (Kept::default(), Instant::now());
         let kind = |path: &str| Kind::of(&Method::GET, path);
-        let client = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let client = |last: u8| Client::of([192, 0, 2, last].into());
         let (one, other) = (Some(client(1)), Some(client(2)));
         kept.note(client(1), kind("/large"), now);
         assert!(kept.may_be(one, (kind("/large"), false), now) && !kept.may_be(one, (kind("/"), false), now));

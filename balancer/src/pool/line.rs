@@ -1,7 +1,6 @@
 //! Those who wait, in the order of their turns.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::task::Waker;
 use std::time::Instant;
 
@@ -9,13 +8,14 @@ use super::Wish;
 use super::forecast::Kind;
 use super::lane::Lane;
 use crate::endpoint::EndpointId;
+use crate::net::Client;
 
 /// Two lanes of waiters, each in the order of turns: who comes back for another attempt stands where it stood.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     fast: BTreeMap<u64, Waiter>,
     slow: BTreeMap<u64, Waiter>,
-    clients: HashMap<IpAddr, usize>,
+    clients: HashMap<Client, usize>,
 }
 
 /// One who waits.
@@ -26,7 +26,7 @@ pub(super) struct Waiter {
     /// Waits for this endpoint alone, as long as it serves.
     pub(super) only: Option<EndpointId>,
     pub(super) tried: Vec<EndpointId>,
-    pub(super) client: Option<IpAddr>,
+    pub(super) client: Option<Client>,
     pub(super) kind: Kind,
     /// Whether it will wait for its client while it has a place.
     pub(super) streams: bool,
@@ -45,7 +45,7 @@ impl Line {
     }
 
     /// How many requests of a client wait.
-    pub(super) fn of_client(&self, client: IpAddr) -> usize {
+    pub(super) fn of_client(&self, client: Client) -> usize {
         self.clients.get(&client).copied().unwrap_or(0)
     }
 
@@ -70,7 +70,7 @@ impl Line {
     }
 
     /// What a client has waiting of a kind, and of bodies that stream, waits in the slow lane from now on.
-    pub(super) fn slow_down(&mut self, client: IpAddr, kind: Kind) {
+    pub(super) fn slow_down(&mut self, client: Client, kind: Kind) {
         let alike =
             |_: &u64, waiter: &mut Waiter| waiter.client == Some(client) && (waiter.streams || waiter.kind == kind);
         for (turn, mut waiter) in self.fast.extract_if(.., alike) {

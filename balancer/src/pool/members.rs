@@ -146,6 +146,20 @@ impl Members {
         none_available && self.endpoints().any(|endpoint| is_askable(endpoint) && endpoint.in_flight() < slots)
     }
 
+    /// Whether [`Self::pick_free`] has one for who was not served at `tried`, but for those that were tried.
+    pub(super) fn is_any_free_for(&self, tried: &[EndpointId], slots: usize, despite: bool) -> bool {
+        let parts = [&self.first, &self.backup];
+        let is_new = |endpoint: &Endpoint| !tried.contains(&endpoint.id());
+        let available = |endpoint: &Endpoint| takes(endpoint, despite && tried.is_empty()) && is_new(endpoint);
+        let left = |endpoint: &Endpoint| (is_askable(endpoint) || takes(endpoint, despite)) && is_new(endpoint);
+        let any_free = |part: &Picker, is: &dyn Fn(&Endpoint) -> bool| {
+            part.endpoints().iter().any(|endpoint| is(endpoint) && endpoint.in_flight() < slots)
+        };
+        let part = parts.into_iter().find(|part| part.endpoints().iter().any(|endpoint| available(endpoint)));
+        part.is_some_and(|part| any_free(part, &available))
+            || ((part.is_none() || despite) && parts.into_iter().any(|part| any_free(part, &left)))
+    }
+
     /// Places there are with so many at each, free or not.
     pub(super) fn places(&self, slots: usize, despite: bool) -> usize {
         let count = |part: &Picker, is: &dyn Fn(&Endpoint) -> bool| {

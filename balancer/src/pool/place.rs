@@ -8,7 +8,7 @@ use super::Pool;
 use super::forecast::Running;
 use super::pressure::Pressure;
 use crate::endpoint::{Connected, Endpoint, InFlight, Noted};
-use crate::net::Socket;
+use crate::net::{Client, Socket};
 
 /// A place at an endpoint; dropping it gives it back, in a pool with slots to the first who waits.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl Place {
 
     /// The client was too slow for those who wait, or for anybody, and loses its place: for a while others come first. Of one that is
     /// not known to be a single client nothing is remembered.
-    pub fn kept_by_client(&self, client: Option<std::net::IpAddr>) {
+    pub fn kept_by_client(&self, client: Option<Client>) {
         if let (Held::Slot(slot), Some(client)) = (&self.0, client)
             && let Some(running) = slot.grant.as_ref().and_then(|grant| grant.running)
         {

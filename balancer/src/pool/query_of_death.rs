@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::Pool;
 use super::suspects::{Asked, Dead, Refusal, Suspects};
 use crate::endpoint::{EndpointId, Noted};
-use crate::net::timeout;
+use crate::net::{Client, timeout};
 
 /// What is suspected and what is refused in one pool.
 #[derive(Debug, Default)]
@@ -86,9 +86,9 @@ impl Pool {
     /// A worker, called so, has died with these requests in flight; returns what is refused from now on, after `deaths_max`
     /// deaths.
     pub fn worker_died(&self, worker: EndpointId, named: &str, requests: &[Noted], deaths_max: u32) -> Vec<Refusal> {
-        let asked = requests
-            .iter()
-            .map(|noted| (Asked { method: &noted.head.method, path: noted.path(), client: noted.client }, noted.id));
+        let asked = requests.iter().map(|noted| {
+            (Asked { method: &noted.head.method, path: noted.path(), client: noted.client.map(Client::of) }, noted.id)
+        });
         let requests: Vec<_> = asked.collect();
         let dead = Dead { worker, named: named.into() };
         let refusals = self.query_of_death.look(|table| table.died(&dead, &requests, deaths_max, Instant::now()));

@@ -4,7 +4,6 @@
 //! moment, under one lock that is held for a few instructions. Never waits and never wakes: it says whom to wake.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use super::place::Grant;
 use super::places::{AGAIN, Places};
 use crate::config::{Shed, Slots};
 use crate::endpoint::EndpointId;
+use crate::net::Client;
 
 /// Who waits, for what, and what has been given.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ impl Queue {
     /// Of a kind that is expected to be slow, as far as is known by now, or of a request that waits for its client.
     fn patience(
         &self,
-        (kind, streams, client): (Kind, bool, Option<IpAddr>),
+        (kind, streams, client): (Kind, bool, Option<Client>),
         members: &Members,
         now: Instant,
     ) -> Option<Patience> {
@@ -292,7 +292,7 @@ impl Queue {
     }
 }
 
-/// One client address has at most one in so many places of the queue.
+/// One client has at most one in so many places of the queue.
 const CLIENT_SHARE: usize = 2;
 /// Slots of an endpoint without slots: more than it can have requests.
 const OPEN: usize = 1 << 30;

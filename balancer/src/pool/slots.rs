@@ -1,6 +1,5 @@
 //! The part of a pool that has slots: its queue, under its lock.
 
-use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -14,6 +13,7 @@ use super::queue::Queue;
 use super::{Learned, Place, Pool, Waiting};
 use crate::config;
 use crate::endpoint::{Endpoint, EndpointId};
+use crate::net::Client;
 
 /// What [`Pool::claim_slot`] gives.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Pool {
         self.locked(|queue, members, _| queue.figures(members, Instant::now()))
     }
 
-    pub(super) fn kept_by_client(&self, client: IpAddr, kind: Kind) {
+    pub(super) fn kept_by_client(&self, client: Client, kind: Kind) {
         self.locked(|queue, _, _| queue.kept_by_client(client, kind, Instant::now()));
     }
 

@@ -1,4 +1,3 @@
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -9,7 +8,7 @@ use http::Method;
 use super::*;
 use crate::config::{Address, Slots};
 use crate::endpoint::{Connected, Endpoint, EndpointId};
-use crate::net::{Family, Socket};
+use crate::net::{Client, Family, Socket};
 
 /// A pool of `endpoints` endpoints called `app.1`, ….
 fn pool(slots: Slots, endpoints: usize) -> Arc<Pool> {
@@ -208,14 +207,14 @@ fn one_address_gets_half_of_the_queue_and_retry_after_grows_with_it() {
     let pool = pool(Slots { queue_max: 100, ..Slots::new(1) }, 1);
     let mut serving = placed(pool.claim_slot(&ask("/")));
     serving.served();
-    let one: IpAddr = [192, 0, 2, 1].into();
+    let [one, other] = [1, 2].map(|last| Client::of([192, 0, 2, last].into()));
     let of_one = || pool.claim_slot(&Ask { client: Some(one), ..ask("/") });
     let first: Vec<Waiting> = (0..50).map(|_| waiting(of_one())).collect();
     let full = refused(of_one());
     assert_eq!(full.reason, Reason::QueueFull);
     // Nothing is known of the service time yet: a second each.
     assert!((38..=77).contains(&full.retry_after), "{full:?}");
-    let other = waiting(pool.claim_slot(&Ask { client: Some([192, 0, 2, 2].into()), ..ask("/") }));
+    let other = waiting(pool.claim_slot(&Ask { client: Some(other), ..ask("/") }));
     drop(first);
     let _again = waiting(of_one());
     drop(other);
@@ -371,7 +370,7 @@ fn those_who_wait_press_whoever_has_what_they_wait_for() {
 #[test]
 fn once_a_client_has_kept_a_place_it_lets_others_go_first_and_they_may_ask_for_the_same() {
     let pool = pool(Slots::new(1), 2);
-    let [slow, other] = [1, 2].map(|last| Some(IpAddr::from([192, 0, 2, last])));
+    let [slow, other] = [1, 2].map(|last| Some(Client::of([192, 0, 2, last].into())));
     let large = |client| Ask { client, ..ask("/large") };
     let (kept, held) = (placed(pool.claim_slot(&large(slow))), placed(pool.claim_slot(&ask("/"))));
     let mut like_it = waiting(pool.claim_slot(&large(slow)));

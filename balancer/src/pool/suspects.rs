@@ -3,13 +3,13 @@
 //! Decides which method and path is refused for a while, for whom, and of which deaths that follows. Called by
 //! [`super::query_of_death`] under its lock. Never counts what has not killed: a closed connection is no death.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
 
 use crate::endpoint::EndpointId;
+use crate::net::Client;
 
 /// What was asked, and by whom.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,7 @@ pub struct Asked<'a> {
     /// Its path, without the query.
     pub path: &'a str,
     /// Who sent it; those without an address count as one.
-    pub client: Option<IpAddr>,
+    pub client: Option<Client>,
 }
 
 /// From now on these are refused for a minute.
@@ -38,8 +38,8 @@ pub struct Refusal {
 /// Who is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
-    /// The client of that address, or those without one.
-    Client(Option<IpAddr>),
+    /// That client, or those without an address.
+    Client(Option<Client>),
     /// Whoever asks.
     Everybody,
 }
@@ -52,7 +52,7 @@ pub struct Led {
     /// How long ago.
     pub ago: Duration,
     /// Who had sent the request that it had in flight.
-    pub client: Option<IpAddr>,
+    pub client: Option<Client>,
     /// The id of that request.
     pub id: [u8; 32],
 }
@@ -86,7 +86,7 @@ struct Death {
     named: Arc<str>,
     at: Instant,
     /// Who had it in flight, each client once, and the id of the request.
-    clients: Vec<(Option<IpAddr>, [u8; 32])>,
+    clients: Vec<(Option<Client>, [u8; 32])>,
 }
 
 impl Suspects {
@@ -191,7 +191,7 @@ impl Suspect {
         self.refused.iter().any(|(refused, _)| *refused == whom)
     }
 
-    fn add(&mut self, dead: &Dead, request: (Option<IpAddr>, [u8; 32]), now: Instant) {
+    fn add(&mut self, dead: &Dead, request: (Option<Client>, [u8; 32]), now: Instant) {
         let at = self.deaths.iter().position(|death| death.worker == dead.worker).unwrap_or_else(|| {
             if self.deaths.len() == DEATHS_MAX {
                 self.deaths.remove(0);
@@ -226,7 +226,7 @@ impl Suspect {
         Some(Refusal { method: self.method.clone(), path: self.path.to_string(), whom, deaths })
     }
 
-    fn of(&self, client: Option<IpAddr>) -> impl Iterator<Item = &Death> {
+    fn of(&self, client: Option<Client>) -> impl Iterator<Item = &Death> {
         self.deaths.iter().filter(move |death| death.is_of(client))
     }
 
@@ -235,7 +235,7 @@ impl Suspect {
         self.deaths.iter().filter(|death| self.answered.is_none_or(|answered| death.at > answered)).collect()
     }
 
-    fn acquit(&mut self, client: Option<IpAddr>) {
+    fn acquit(&mut self, client: Option<Client>) {
         self.deaths.iter_mut().for_each(|death| death.clients.retain(|(other, _)| *other != client));
         self.deaths.retain(|death| !death.clients.is_empty());
     }
@@ -255,7 +255,7 @@ impl Suspect {
 }
 
 impl Death {
-    fn is_of(&self, client: Option<IpAddr>) -> bool {
+    fn is_of(&self, client: Option<Client>) -> bool {
         self.clients.iter().any(|(other, _)| *other == client)
     }
 

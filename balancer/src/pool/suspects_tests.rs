@@ -9,8 +9,8 @@ fn worker() -> EndpointId {
     Endpoint::of_worker("app.1".into(), Address::Unix("/w".into()), None).id()
 }
 
-fn client(number: u8) -> Option<IpAddr> {
-    Some([192, 0, 2, number].into())
+fn client(number: u8) -> Option<Client> {
+    Some(Client::of([192, 0, 2, number].into()))
 }
 
 fn asked(path: &str, number: u8) -> Asked<'_> {

@@ -98,3 +98,20 @@ fn a_clients_share_of_the_queue_is_its_own_behind_a_trusted_proxy_too() {
     let statuses: Vec<u16> = greedy.iter_mut().map(|client| client.response().status()).collect();
     assert_eq!(statuses.iter().filter(|&&status| status == 200).count(), 6, "{statuses:?}");
 }
+
+#[test]
+fn all_addresses_of_one_ipv6_network_are_one_client() {
+    let gate = Gate::default();
+    let origin = held_by(&gate);
+    let balancer = Balancer::start(TRUSTED, &slots_of(&[&origin], "slots = 1\nqueue_max = 10\n"));
+    let mut greedy: Vec<Client> = (0..20).map(|_| Client::of(&balancer)).collect();
+    for (number, client) in greedy.iter_mut().enumerate() {
+        ask(client, &format!("X-Forwarded-For: 2001:db8:0:1:{number:x}::{number:x}\r\n"));
+    }
+    let refused = || (count(&balancer, "\"reason\":\"queue_full\"") == 14).then_some(());
+    eventually(|| "20 requests of which 1 is served and 5 wait".into(), refused);
+    let mut other = Client::of(&balancer);
+    ask(&mut other, "X-Forwarded-For: 2001:db8:0:2::1\r\n");
+    gate.open();
+    assert_eq!(other.response().status(), 200);
+}

@@ -83,6 +83,24 @@ fn many_slow_readers_keep_nobody_for_long() {
 }
 
 #[test]
+fn an_idle_backup_helps_nobody_who_may_not_have_it_and_keeps_no_slow_client() {
+    let (origin, backup) = (reading(), Origin::named("backup"));
+    let pool = format!(
+        "[pool.app]\nendpoints = [\"{}\", {{ address = \"{}\", backup = true }}]\n{PATIENT}",
+        origin.address(),
+        backup.address()
+    );
+    let balancer = Balancer::start("", &pool);
+    let head = "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 2097152\r\n\r\n";
+    let upload = Dripping::start(&balancer, head.into(), 1_150_000, 300);
+    origin.await_requests(1);
+    assert_eq!(Client::of(&balancer).get("/").status(), 200);
+    balancer.logged(&["\"target\":\"/up\"", "\"status\":408"]);
+    assert_eq!(backup.connections(), 0);
+    drop(upload);
+}
+
+#[test]
 fn who_waits_for_its_own_endpoint_presses_whoever_keeps_that_one() {
     let origins = [reading(), reading()];
     let keys = format!("{PATIENT}affinity = {{ cookie = \"lb\" }}\n");

@@ -1,6 +1,5 @@
 //! What is said of workers, and learned, when they are late or end.
 
-use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use super::jobs::{Failure, Failures};
 use super::life::Event;
 use crate::config::Ready;
 use crate::endpoint::EndpointId;
+use crate::net::Client;
 use crate::pool::{Led, Refusal, Whom};
 use crate::supervise::event::{EventKind, WorkerEvent};
 use crate::supervise::obituary::{Obituary, seconds, web_sockets};
@@ -163,8 +163,9 @@ impl Reconciler {
 /// answered 503 for a minute for client 192.0.2.7`.
 fn refused(refusal: &Refusal) -> String {
     let Refusal { method, path, whom, deaths } = refusal;
-    let client =
-        |ip: Option<IpAddr>| ip.map_or_else(|| "clients without an address".to_owned(), |ip| format!("client {ip}"));
+    let client = |one: Option<Client>| {
+        one.map_or_else(|| "clients without an address".to_owned(), |one| format!("client {one}"))
+    };
     let led = |death: &Led| {
         let (ago, id) = (seconds(death.ago), String::from_utf8_lossy(&death.id));
         format!("{} {ago} ago, {}, id {id}", death.worker, client(death.client))
@@ -174,7 +175,7 @@ fn refused(refusal: &Refusal) -> String {
         told.insert(0, format!("{} before them", deaths.len() - told.len()));
     }
     let whom = match whom {
-        Whom::Client(address) => client(*address),
+        Whom::Client(one) => client(*one),
         Whom::Everybody => "everybody: different clients had sent it, and none was answered in between".to_owned(),
     };
     let (count, told) = (deaths.len(), told.join("; "));
