@@ -6,7 +6,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::evidence::{Cause, Evidence, Finding};
 use crate::config::{EJECT_TIME_MAX, Health as Rules};
+use crate::net::ClientKey;
 
 /// One endpoint's health.
 ///
@@ -17,8 +19,8 @@ pub(super) struct Health {
     probed: Probed,
     /// Probes in a row that contradict `probed`.
     contradictions: u32,
-    /// Requests in a row that failed.
-    failures: u32,
+    /// Requests in a row that failed; of an ejected endpoint, those on probation.
+    evidence: Evidence,
     /// Whether the last that tried to connect could not.
     unreachable: bool,
     ejection: Ejection,
@@ -40,8 +42,8 @@ pub(super) enum Event {
     ProbeFailed,
     /// A request was served.
     Served(Claimed),
-    /// A request failed, and it is the endpoint's fault.
-    Failed(Claimed),
+    /// A request failed, and it may be the endpoint's fault.
+    Failed(Claimed, Cause),
     /// A request ended without telling anything: its client left.
     Abandoned(Claimed),
     /// It took no connection.
@@ -115,7 +117,7 @@ impl Health {
         Self {
             probed: Probed::Unknown,
             contradictions: 0,
-            failures: 0,
+            evidence: Evidence::default(),
             unreachable: false,
             ejection: Ejection::No,
             last: None,
@@ -138,7 +140,7 @@ impl Health {
             Event::ProbeOk => self.probed_well(rules, now),
             Event::ProbeFailed => self.probed_badly(rules, now),
             Event::Served(claimed) => self.served(claimed, rules, now),
-            Event::Failed(claimed) => self.failed(claimed, rules, now),
+            Event::Failed(claimed, cause) => self.failed((claimed, cause), rules, now),
             Event::Abandoned(Claimed::OnProbation) if self.ejection == Ejection::Probation => {
                 self.ejection = Ejection::Until(now);
                 None
@@ -152,13 +154,17 @@ impl Health {
         }
     }
 
-    /// Lets one request decide, if the time of an ejection is over and no other does so already.
-    pub(super) fn begin_probation(&mut self, now: Instant) -> bool {
-        let begins = self.probed != Probed::Down && matches!(self.ejection, Ejection::Until(until) if until <= now);
-        if begins {
-            self.ejection = Ejection::Probation;
+    /// What a request of `client` is that gets a place once the time of an ejection is over: the one that decides; or none where
+    /// another does so already, and it had better go elsewhere.
+    pub(super) fn begin_probation(&mut self, client: ClientKey, now: Instant) -> Option<Claimed> {
+        if self.probed == Probed::Down || !matches!(self.ejection, Ejection::Until(until) if until <= now) {
+            return None;
         }
-        begins
+        if self.evidence.has_heard(client, now) {
+            return Some(Claimed::Despite);
+        }
+        self.ejection = Ejection::Probation;
+        Some(Claimed::OnProbation)
     }
 
     /// What may be seen of it at a glance.
@@ -168,7 +174,7 @@ impl Health {
             (_, Ejection::Until(until), _) => Standing::Ejected(until),
             (_, Ejection::Probation, _) => Standing::Probation,
             (.., Some(since)) => Standing::Ramping(since),
-            _ if self.failures > 0 => Standing::Suspect,
+            _ if self.evidence.failures > 0 => Standing::Suspect,
             _ => Standing::Fine,
         }
     }
@@ -185,7 +191,7 @@ impl Health {
             return None;
         }
         let probes = std::mem::take(&mut self.contradictions);
-        (self.probed, self.failures) = (Probed::Up, 0);
+        (self.probed, self.evidence) = (Probed::Up, Evidence::default());
         let ejected = self.ejection != Ejection::No;
         if ejected {
             self.ejection = Ejection::Until(now);
@@ -225,7 +231,7 @@ impl Health {
         self.unreachable = false;
         match (self.ejection, claimed) {
             (Ejection::No, _) => {
-                self.failures = 0;
+                self.evidence = Evidence::default();
                 let over = |since| now.saturating_duration_since(since) >= rules.slow_start;
                 self.ramp_since = self.ramp_since.filter(|since| !over(*since));
                 None
@@ -233,7 +239,7 @@ impl Health {
             // It began before the failures did, and proves nothing.
             (_, Claimed::Ordinary) => None,
             (_, Claimed::OnProbation | Claimed::Despite) => {
-                (self.ejection, self.failures) = (Ejection::No, 0);
+                (self.ejection, self.evidence) = (Ejection::No, Evidence::default());
                 if let Some((_, back)) = &mut self.last {
                     *back = Some(now);
                 }
@@ -242,26 +248,37 @@ impl Health {
         }
     }
 
-    fn failed(&mut self, claimed: Claimed, rules: &Rules, now: Instant) -> Option<Change> {
+    fn failed(&mut self, (claimed, cause): (Claimed, Cause), rules: &Rules, now: Instant) -> Option<Change> {
         match (self.ejection, claimed) {
             (Ejection::No, _) if self.probed != Probed::Down => {
-                self.failures = self.failures.saturating_add(1);
-                if rules.eject_after == 0 || self.failures < rules.eject_after {
+                let finding = self.evidence.add(cause, rules.eject_after, now);
+                if rules.eject_after == 0 || finding == Finding::Open {
                     return None;
                 }
-                let failures = std::mem::take(&mut self.failures);
-                Some(Change::Ejected(self.eject(rules, now), failures))
+                let failures = std::mem::take(&mut self.evidence).failures;
+                Some(Change::Ejected(self.eject(finding, rules, now), failures))
             }
-            (Ejection::Probation, Claimed::OnProbation) => Some(Change::Again(self.eject(rules, now))),
+            (Ejection::Probation, Claimed::OnProbation) => match self.evidence.add(cause, 1, now) {
+                Finding::Open => {
+                    // Somebody else decides, at once.
+                    self.ejection = Ejection::Until(now);
+                    None
+                }
+                finding => {
+                    self.evidence = Evidence::default();
+                    Some(Change::Again(self.eject(finding, rules, now)))
+                }
+            },
             // Of those that were under way, and of those sent in spite of the verdict, nothing new is learned.
             _ => None,
         }
     }
 
-    /// Twice as long as the last time, and half as long for every `eject_time` that it has held out since.
-    fn eject(&mut self, rules: &Rules, now: Instant) -> Duration {
+    /// Twice as long as the last time where that is sure, and half as long for every `eject_time` that it has held out since.
+    fn eject(&mut self, finding: Finding, rules: &Rules, now: Instant) -> Duration {
         let longest = EJECT_TIME_MAX.max(rules.eject_time);
-        let time = self.last.map_or(rules.eject_time, |(time, back)| {
+        let last = self.last.filter(|_| finding == Finding::Sure);
+        let time = last.map_or(rules.eject_time, |(time, back)| {
             let well = back.map_or(Duration::ZERO, |back| now.saturating_duration_since(back));
             let steps = (well.as_nanos() / rules.eject_time.as_nanos().max(1)).min(STEPS_MAX);
             ((time * 2) / (1 << steps)).clamp(rules.eject_time, longest)

@@ -17,12 +17,12 @@ fn rules() -> Rules {
 
 /// Steps through events at their seconds; the changes, and the last standing.
 fn run(events: &[(u64, Event)], rules: &Rules) -> (Vec<Change>, Standing, Instant) {
-    let (mut health, begun) = (Health::new(), Instant::now());
+    let (mut health, begun, client) = (Health::new(), Instant::now(), ClientKey::default());
     let mut changes = Vec::new();
     for &(at, event) in events {
         let now = begun + SECOND * u32::try_from(at).unwrap();
-        if matches!(event, Event::Served(Claimed::OnProbation) | Event::Failed(Claimed::OnProbation)) {
-            assert!(health.begin_probation(now), "{event:?} at {at}");
+        if matches!(event, Event::Served(Claimed::OnProbation) | Event::Failed(Claimed::OnProbation, _)) {
+            assert_eq!(health.begin_probation(client, now), Some(Claimed::OnProbation), "{event:?} at {at}");
             assert_eq!(health.standing(), Standing::Probation);
         }
         changes.extend(health.step(event, rules, now));
@@ -31,9 +31,10 @@ fn run(events: &[(u64, Event)], rules: &Rules) -> (Vec<Change>, Standing, Instan
 }
 
 const OK: Event = Event::Served(Claimed::Ordinary);
-const FAILED: Event = Event::Failed(Claimed::Ordinary);
+const FAILED: Event = Event::Failed(Claimed::Ordinary, ALONE);
 const TRIED_OK: Event = Event::Served(Claimed::OnProbation);
-const TRIED_FAILED: Event = Event::Failed(Claimed::OnProbation);
+const TRIED_FAILED: Event = Event::Failed(Claimed::OnProbation, ALONE);
+const ALONE: Cause = Cause::Endpoint;
 
 #[test]
 fn failures_in_a_row_eject_and_a_success_between_them_does_not() {
@@ -117,7 +118,7 @@ fn one_that_takes_connections_again_is_on_probation_before_its_time_is_over() {
 #[test]
 fn what_was_under_way_or_sent_in_spite_of_an_ejection_does_not_prolong_it() {
     let ejected = [(0, FAILED), (0, FAILED), (0, FAILED)];
-    for event in [FAILED, OK, Event::Failed(Claimed::Despite), Event::Abandoned(Claimed::Ordinary)] {
+    for event in [FAILED, OK, Event::Failed(Claimed::Despite, ALONE), Event::Abandoned(Claimed::Ordinary)] {
         let (changes, standing, begun) = run(&[&ejected[..], &[(0, event); 9]].concat(), &rules());
         assert_eq!((changes.len(), standing), (1, Standing::Ejected(begun + SECOND)), "{event:?}");
     }
@@ -131,11 +132,12 @@ fn a_probation_that_tells_nothing_leaves_it_to_the_next_request() {
     for _ in 0..3 {
         health.step(FAILED, &rules(), now);
     }
-    assert!(!health.begin_probation(now), "its time is not over");
-    assert!(health.begin_probation(now + SECOND));
-    assert!(!health.begin_probation(now + SECOND), "one at a time");
+    let mut begin = |now| health.begin_probation(ClientKey::default(), now);
+    assert_eq!(begin(now), None, "its time is not over");
+    assert_eq!(begin(now + SECOND), Some(Claimed::OnProbation));
+    assert_eq!(begin(now + SECOND), None, "one at a time");
     health.step(Event::Abandoned(Claimed::OnProbation), &rules(), now + SECOND);
-    assert!(health.begin_probation(now + SECOND));
+    assert_eq!(health.begin_probation(ClientKey::default(), now + SECOND), Some(Claimed::OnProbation));
 }
 
 #[test]
@@ -181,12 +183,12 @@ fn who_comes_back_ramps_up_until_a_request_finds_it_over() {
 
 #[test]
 fn whatever_happens_every_endpoint_that_is_well_again_comes_back() {
-    let mut rng = SmallRng::seed_from_u64(11);
+    let (mut rng, client) = (SmallRng::seed_from_u64(11), ClientKey::default());
     for _ in 0..2_000 {
         let (mut health, mut now, mut probation) = (Health::new(), Instant::now(), false);
         for _ in 0..rng.random_range(0..60) {
             now += Duration::from_millis(rng.random_range(0..2_000));
-            probation = probation || health.begin_probation(now);
+            probation = probation || health.begin_probation(client, now) == Some(Claimed::OnProbation);
             let event = match rng.random_range(0..10) {
                 8 => Event::Reachable,
                 9 => Event::Unreachable,
@@ -194,7 +196,7 @@ fn whatever_happens_every_endpoint_that_is_well_again_comes_back() {
                 1 => Event::ProbeFailed,
                 2 => OK,
                 3..=5 => FAILED,
-                6 => Event::Failed(Claimed::Despite),
+                6 => Event::Failed(Claimed::Despite, ALONE),
                 _ if std::mem::take(&mut probation) => {
                     [TRIED_OK, TRIED_FAILED, Event::Abandoned(Claimed::OnProbation)][rng.random_range(0..3)]
                 }
@@ -211,10 +213,51 @@ fn whatever_happens_every_endpoint_that_is_well_again_comes_back() {
             health.step(Event::ProbeOk, &rules(), now);
         }
         now += EJECT_TIME_MAX;
-        if probation || health.begin_probation(now) {
+        if probation || health.begin_probation(client, now).is_some() {
             health.step(TRIED_OK, &rules(), now);
         }
         health.step(OK, &rules(), now);
         assert_eq!(health.standing(), Standing::Fine, "{health:?}");
     }
+}
+
+#[test]
+fn one_client_among_others_neither_ejects_nor_prolongs_what_others_may_end() {
+    let client = |last: u8| ClientKey::of(Some([192, 0, 2, last].into()));
+    let of = |last, claimed| Event::Failed(claimed, Cause::Request { client: client(last), around: 9 });
+    let (mut health, now) = (Health::new(), Instant::now());
+    (0..100).for_each(|_| assert_eq!(health.step(of(1, Claimed::Ordinary), &rules(), now), None));
+    health.step(OK, &rules(), now);
+    // Ejected for a reason of its own; then the one is the first to come.
+    (0..3).for_each(|_| _ = health.step(FAILED, &rules(), now));
+    let over = now + SECOND;
+    assert_eq!(health.begin_probation(client(1), over), Some(Claimed::OnProbation));
+    assert_eq!(health.step(of(1, Claimed::OnProbation), &rules(), over), None);
+    assert_eq!(health.standing(), Standing::Ejected(over), "over, and for others to decide");
+    assert_eq!(health.begin_probation(client(1), over), Some(Claimed::Despite));
+    assert_eq!(health.begin_probation(client(2), over), Some(Claimed::OnProbation));
+    assert_eq!(health.step(TRIED_OK, &rules(), over), Some(Change::Back(SECOND)));
+}
+
+#[test]
+fn others_that_fail_on_probation_too_prolong_it_and_so_does_one_where_nobody_else_comes() {
+    let client = |last: u8| ClientKey::of(Some([192, 0, 2, last].into()));
+    let tried = |last| Event::Failed(Claimed::OnProbation, Cause::Request { client: client(last), around: 9 });
+    let ejected = |now| {
+        let mut health = Health::new();
+        (0..3).for_each(|_| _ = health.step(FAILED, &rules(), now));
+        health
+    };
+    let now = Instant::now();
+    let fail = |health: &mut Health, last, at| {
+        assert_eq!(health.begin_probation(client(last), at), Some(Claimed::OnProbation));
+        health.step(tried(last), &rules(), at)
+    };
+    let mut health = ejected(now);
+    let over = now + SECOND;
+    assert_eq!([1, 2].map(|last| fail(&mut health, last, over)), [None, None]);
+    assert_eq!(fail(&mut health, 3, over), Some(Change::Again(2 * SECOND)));
+    let mut health = ejected(now);
+    assert_eq!(fail(&mut health, 1, over), None);
+    assert_eq!(fail(&mut health, 1, over + 3 * SECOND), Some(Change::Again(SECOND)), "no longer than at first");
 }

@@ -4,7 +4,9 @@
 //! it. Called by `pool`, which chooses among endpoints, by `forward` and `probe`, which bring news of it, and by whoever
 //! drains one. Never opens a connection and never chooses.
 
+mod around;
 mod connected;
+mod evidence;
 mod found;
 mod health;
 mod idle_time;
@@ -23,6 +25,8 @@ use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::{self, Address};
+use crate::net::ClientKey;
+pub use around::Around;
 pub use connected::Connected;
 use found::Found;
 use health::{Claimed, Event};
@@ -75,6 +79,8 @@ pub struct InFlight {
     endpoint: Arc<Endpoint>,
     claimed: Claimed,
     judged: bool,
+    /// Whose request it is.
+    client: ClientKey,
     /// Where the request stands in the ledger.
     entry: Option<u8>,
 }
@@ -122,14 +128,15 @@ impl Endpoint {
         }
     }
 
-    /// Takes a place, unless the endpoint drains. One that is out is not refused, for verdicts may have to be ignored; but
+    /// Takes a place for a request of `client`, unless the endpoint drains. One that is out is not refused, for verdicts may have to be ignored; but
     /// of requests that meet the end of an ejection together one gets the place, and decides.
     ///
     /// Counts first and asks then (both sequentially consistent), so that whoever sees [`Self::drain`] done and nothing in
     /// flight knows that nothing will be.
-    pub fn claim(self: &Arc<Self>) -> Option<InFlight> {
+    pub fn claim(self: &Arc<Self>, client: ClientKey) -> Option<InFlight> {
         let mut place = self.reserve()?;
-        place.claimed = self.verdict.claim()?;
+        place.claimed = self.verdict.claim(client)?;
+        place.client = client;
         place.judged = false;
         self.requests.fetch_add(1, Ordering::Relaxed);
         if let Some(ledger) = &self.ledger {
@@ -141,13 +148,14 @@ impl Endpoint {
     /// Counts somebody who is no request, and of whom nothing is learned; `None` when it does not accept.
     pub fn reserve(self: &Arc<Self>) -> Option<InFlight> {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let place = InFlight { endpoint: Arc::clone(self), claimed: Claimed::Ordinary, judged: true, entry: None };
+        let (endpoint, claimed, client) = (Arc::clone(self), Claimed::Ordinary, ClientKey::default());
+        let place = InFlight { endpoint, claimed, judged: true, client, entry: None };
         self.accepts().then_some(place)
     }
 
-    /// From now on `pool` judges it by `rules`; as a fresh member, it begins with a slow start.
-    pub fn judged_by(&self, pool: &Arc<str>, rules: &config::Health) {
-        self.verdict.judged_by(pool, rules);
+    /// From now on `pool`, with the clients `around`, judges it by `rules`; as a fresh member, it begins with a slow start.
+    pub fn judged_by(&self, pool: &Arc<str>, rules: &config::Health, around: &Arc<Around>) {
+        self.verdict.judged_by(pool, rules, around);
     }
 
     /// A probe was answered, or not, and why.
@@ -377,11 +385,22 @@ impl InFlight {
         }
     }
 
-    /// The request failed, and it is the endpoint's fault.
+    /// The request failed, and it is the endpoint's fault, or that of what was asked for.
     pub fn failed(&mut self, why: &dyn Display) {
-        if !std::mem::replace(&mut self.judged, true) && !self.endpoint.is_retired() {
-            self.endpoint.verdict.step(&self.endpoint.name, Event::Failed(self.claimed), why);
+        if self.is_to_be_judged() {
+            self.endpoint.verdict.failed(&self.endpoint.name, (self.claimed, self.client), why);
         }
+    }
+
+    /// The request failed, and no byte of it had reached the endpoint: it is the endpoint's fault.
+    pub fn failed_alone(&mut self, why: &dyn Display) {
+        if self.is_to_be_judged() {
+            self.endpoint.verdict.failed_alone(&self.endpoint.name, self.claimed, why);
+        }
+    }
+
+    fn is_to_be_judged(&mut self) -> bool {
+        !std::mem::replace(&mut self.judged, true) && !self.endpoint.is_retired()
     }
 
     /// The same, because there was no connection to be had: where a name has led here, others are not sent until there is one.
@@ -390,7 +409,7 @@ impl InFlight {
         if let Some(found) = &self.endpoint.found {
             found.failed();
         }
-        self.failed(why);
+        self.failed_alone(why);
     }
 
     /// Puts the request down, where the endpoint is a worker's.
@@ -451,8 +470,8 @@ mod tests {
     #[test]
     fn a_place_is_counted_until_it_is_dropped() {
         let endpoint = endpoint();
-        let first = endpoint.claim().unwrap();
-        let second = endpoint.claim().unwrap();
+        let first = endpoint.claim(ClientKey::default()).unwrap();
+        let second = endpoint.claim(ClientKey::default()).unwrap();
         assert_eq!(endpoint.in_flight(), 2);
         drop((first, second));
         assert_eq!(endpoint.in_flight(), 0);
@@ -462,7 +481,7 @@ mod tests {
     fn a_draining_endpoint_gives_no_place_and_counts_none() {
         let endpoint = endpoint();
         endpoint.drain();
-        assert!(endpoint.claim().is_none());
+        assert!(endpoint.claim(ClientKey::default()).is_none());
         assert_eq!(endpoint.in_flight(), 0);
     }
 
@@ -472,8 +491,9 @@ mod tests {
         let rules = config::Health { eject_after: 1, ..config::Health::default() };
         for retired in [false, true] {
             let endpoint = endpoint();
-            endpoint.judged_by(&pool, &rules);
-            let mut places = [endpoint.claim().unwrap(), endpoint.claim().unwrap()];
+            endpoint.judged_by(&pool, &rules, &Arc::default());
+            let mut places =
+                [endpoint.claim(ClientKey::default()).unwrap(), endpoint.claim(ClientKey::default()).unwrap()];
             if retired {
                 endpoint.drain();
             }
@@ -488,20 +508,21 @@ mod tests {
     fn a_held_endpoint_comes_back_unless_it_drains_too() {
         let endpoint = endpoint();
         endpoint.hold();
-        assert!(endpoint.claim().is_none() && endpoint.is_held());
+        assert!(endpoint.claim(ClientKey::default()).is_none() && endpoint.is_held());
         endpoint.release();
-        assert!(endpoint.claim().is_some());
+        assert!(endpoint.claim(ClientKey::default()).is_some());
         endpoint.hold();
         endpoint.drain();
         endpoint.release();
-        assert!(endpoint.claim().is_none());
+        assert!(endpoint.claim(ClientKey::default()).is_none());
         assert_eq!(endpoint.claims(), 1);
     }
 
     #[tokio::test]
     async fn a_tunnel_is_no_request_that_a_drain_waits_for_but_is_in_flight() {
         let endpoint = endpoint();
-        let [request, upgraded] = [endpoint.claim().unwrap(), endpoint.claim().unwrap()];
+        let [request, upgraded] =
+            [endpoint.claim(ClientKey::default()).unwrap(), endpoint.claim(ClientKey::default()).unwrap()];
         let tunnel = endpoint.begin_tunnel();
         endpoint.drain();
         let mut requests = tokio_test_pending(endpoint.drained_but_for_tunnels());
@@ -518,7 +539,7 @@ mod tests {
     #[tokio::test]
     async fn drained_waits_for_the_last_request() {
         let endpoint = endpoint();
-        let place = endpoint.claim().unwrap();
+        let place = endpoint.claim(ClientKey::default()).unwrap();
         endpoint.drain();
         let mut drained = tokio_test_pending(endpoint.drained());
         assert!(drained.poll_once().await);
@@ -529,7 +550,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_a_held_endpoint_hears_that_it_was_released() {
         let endpoint = endpoint();
-        let _place = endpoint.claim().unwrap();
+        let _place = endpoint.claim(ClientKey::default()).unwrap();
         endpoint.hold();
         let mut waiting = tokio_test_pending(endpoint.drained_or_released());
         assert!(waiting.poll_once().await);

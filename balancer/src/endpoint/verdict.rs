@@ -8,9 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::around::Around;
+use super::evidence::Cause;
 use super::health::{Change, Claimed, Event, Health, Standing};
 use super::slow_start::{self, WHOLE};
 use crate::config::Health as Rules;
+use crate::net::ClientKey;
 
 /// What is known of an endpoint's health, by whom it is judged.
 #[derive(Debug)]
@@ -29,6 +32,7 @@ struct Judged {
     health: Health,
     rules: Rules,
     pool: Arc<str>,
+    around: Arc<Around>,
 }
 
 impl Verdict {
@@ -38,14 +42,19 @@ impl Verdict {
             standing: AtomicU64::new(FINE),
             slow_start: AtomicU64::new(0),
             born: Instant::now(),
-            judged: Mutex::new(Judged { health: Health::new(), rules: Rules::default(), pool: "".into() }),
+            judged: Mutex::new(Judged {
+                health: Health::new(),
+                rules: Rules::default(),
+                pool: "".into(),
+                around: Arc::default(),
+            }),
         }
     }
 
-    /// From now on `pool` judges by `rules`.
-    pub(super) fn judged_by(&self, pool: &Arc<str>, rules: &Rules) {
+    /// From now on `pool`, with these clients, judges by `rules`.
+    pub(super) fn judged_by(&self, pool: &Arc<str>, rules: &Rules, around: &Arc<Around>) {
         let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        (judged.pool, judged.rules) = (Arc::clone(pool), rules.clone());
+        (judged.pool, judged.rules, judged.around) = (Arc::clone(pool), rules.clone(), Arc::clone(around));
         self.slow_start.store(micros(rules.slow_start), Ordering::Relaxed);
         let Judged { health, rules, .. } = &mut *judged;
         health.step(Event::Joined, rules, Instant::now());
@@ -96,17 +105,17 @@ impl Verdict {
         }
     }
 
-    /// What a request that gets a place now is; `None` when another one took the probation since it was picked.
-    pub(super) fn claim(&self) -> Option<Claimed> {
+    /// What a request of `client` that gets a place now is; `None` when another one took the probation since it was picked.
+    pub(super) fn claim(&self, client: ClientKey) -> Option<Claimed> {
         match self.load() {
             FINE => Some(Claimed::Ordinary),
             word => match self.decode(word) {
                 Standing::Fine | Standing::Suspect | Standing::Ramping(_) => Some(Claimed::Ordinary),
                 Standing::Ejected(until) if until <= Instant::now() => {
                     let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-                    let begun = judged.health.begin_probation(Instant::now());
+                    let claimed = judged.health.begin_probation(client, Instant::now());
                     self.publish(&judged.health);
-                    begun.then_some(Claimed::OnProbation)
+                    claimed
                 }
                 Standing::Down | Standing::Ejected(_) | Standing::Probation => Some(Claimed::Despite),
             },
@@ -118,6 +127,20 @@ impl Verdict {
         if self.load() != FINE {
             self.step(endpoint, Event::Served(claimed), &"");
         }
+    }
+
+    /// A request failed, and no byte of it had reached the endpoint.
+    pub(super) fn failed_alone(&self, endpoint: &str, claimed: Claimed, why: &dyn Display) {
+        self.step(endpoint, Event::Failed(claimed, Cause::Endpoint), why);
+    }
+
+    /// A request of `client` failed, perhaps by what it asked for.
+    pub(super) fn failed(&self, endpoint: &str, (claimed, client): (Claimed, ClientKey), why: &dyn Display) {
+        let around = {
+            let judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+            judged.around.count(Instant::now())
+        };
+        self.step(endpoint, Event::Failed(claimed, Cause::Request { client, around }), why);
     }
 
     /// Something else has happened; `why` is told where the verdict changes.

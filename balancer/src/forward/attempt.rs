@@ -234,8 +234,10 @@ fn blame(place: &mut Place, failed: &Failed, upload: &Upload) {
     match failed.fault {
         Fault::ConnectFailed | Fault::ConnectTimeout => place.unreachable(&failed.fault),
         Fault::RequestTimeout if !had_all => {}
-        fault if fault.party() == Party::Endpoint => place.failed(&fault),
-        _ => {}
+        fault if fault.party() != Party::Endpoint => {}
+        // Its client may have used up the time with its head.
+        fault if failed.sent || fault == Fault::RequestTimeout => place.failed(&fault),
+        fault => place.failed_alone(&fault),
     }
 }
 

@@ -115,7 +115,7 @@ impl Forwarder {
             Box::pin(upload.hold(exchange, pool.buffers().request, spool.as_ref())).await?;
         }
         let wish = Wish::of(pool, &admitted.target, &head.fields, exchange.record.client());
-        pool.count_request();
+        pool.count_request(wish.client, exchange.waits.now());
         let (mut tried, mut cut): (Vec<EndpointId>, Vec<EndpointId>) = Default::default();
         let mut turn = 0;
         loop {

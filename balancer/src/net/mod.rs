@@ -15,6 +15,6 @@ mod timer;
 pub use ask::{Answer, get, get_over};
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
-pub use peer::{Client, Peer};
+pub use peer::{Client, ClientKey, Peer};
 pub use socket::{ASK_PEER, Family, Socket};
 pub use timer::{Timer, sleep, timeout};

@@ -37,6 +37,10 @@ impl Client {
     }
 }
 
+/// A client in 32 bits, for whom it is no harm that two may have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientKey(u32);
+
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -55,6 +59,27 @@ impl fmt::Display for Peer {
     }
 }
 
+impl ClientKey {
+    /// Of the client at an address; all those without one have the same.
+    pub fn of(address: Option<IpAddr>) -> Self {
+        Self(match address {
+            Some(IpAddr::V4(ip)) => ip.to_bits().wrapping_mul(SPREAD),
+            Some(IpAddr::V6(ip)) => {
+                let network = (ip.to_bits() >> HOST_BITS) as u64;
+                ((network ^ network >> 29) as u32 ^ (network >> 32) as u32).wrapping_mul(SPREAD)
+            }
+            None => 0,
+        })
+    }
+
+    /// Its bits, the upper ones spread.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+/// Odd, so that no two IPv4 addresses become one; the golden ratio.
+const SPREAD: u32 = 0x9E37_79B1;
 /// What its network leaves to a host.
 const HOST_BITS: u32 = 64;
 
@@ -71,5 +96,9 @@ mod tests {
         assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
         let shown = ["192.0.2.1", "2001:db8:1:2::1"].map(|text| client(text).to_string());
         assert_eq!(shown, ["192.0.2.1", "2001:db8:1:2::/64"]);
+        let key = |text: &str| ClientKey::of(Some(text.parse().unwrap()));
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2::2"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
     }
 }

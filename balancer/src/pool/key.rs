@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Pool;
 use crate::config::{HashKey, Policy};
 use crate::http1::{Fields, Name};
+use crate::net::ClientKey;
 
 /// What a request wishes of [`Pool::claim`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,14 +16,17 @@ pub struct Wish {
     pub key: u64,
     /// The tag of its affinity cookie.
     pub affinity: Option<u64>,
+    /// Whose it is.
+    pub client: ClientKey,
 }
 
 impl Wish {
     /// Reads the wish off a request for `target`. A request without the key hashes by client address, so that it too stays in
     /// place.
     pub fn of(pool: &Pool, target: &str, fields: &Fields, client: Option<IpAddr>) -> Self {
+        let whose = ClientKey::of(client);
         let affinity = pool.affinity().and_then(|affinity| affinity.wanted(fields));
-        let Policy::Hash(hash_key) = pool.policy() else { return Self { key: 0, affinity } };
+        let Policy::Hash(hash_key) = pool.policy() else { return Self { key: 0, affinity, client: whose } };
         let text = match hash_key {
             HashKey::ClientIp => None,
             HashKey::Uri => Some(target.as_bytes()),
@@ -35,7 +39,7 @@ impl Wish {
             (None, Some(IpAddr::V6(ip))) => xxh3_64(&ip.octets()),
             (None, None) => 0,
         };
-        Self { key, affinity }
+        Self { key, affinity, client: whose }
     }
 }
 

@@ -8,7 +8,7 @@ use rand::Rng;
 
 use super::Affinity;
 use crate::config;
-use crate::endpoint::{Endpoint, EndpointId};
+use crate::endpoint::{Around, Endpoint, EndpointId};
 use crate::pick::{Picker, Turn};
 
 /// Endpoints in order, and the policy made ready for them.
@@ -21,13 +21,17 @@ pub(super) struct Members {
     positions: Vec<(usize, Arc<Endpoint>)>,
     first: Picker,
     backup: Picker,
+    /// Who asks for something in these seconds.
+    around: Arc<Around>,
 }
 
 impl Members {
     /// The fixed endpoints of a configuration.
     pub(super) fn of(pool: &config::Pool, name: &Arc<str>) -> Self {
-        let fixed: Vec<_> = pool.endpoints.iter().map(|fixed| (0, fixed_endpoint(fixed, name, &pool.health))).collect();
-        Self::new(&Arc::new(pool.clone()), fixed.len(), fixed)
+        let around = Arc::default();
+        let fixed = pool.endpoints.iter().map(|fixed| (0, fixed_endpoint(fixed, (name, &pool.health, &around))));
+        let fixed: Vec<_> = fixed.collect();
+        Self::new(&Arc::new(pool.clone()), fixed.len(), fixed, &around)
     }
 
     /// The same members under another configuration: its fixed endpoints, those that were there already kept, and whoever
@@ -36,24 +40,31 @@ impl Members {
         let (before, others) = self.positions.split_at(self.fixed);
         let fixed = pool.endpoints.iter().map(|fixed| {
             let known = before.iter().map(|(_, endpoint)| endpoint).find(|known| *known.address() == fixed.address);
-            let endpoint = known.map_or_else(|| fixed_endpoint(fixed, name, &pool.health), Arc::clone);
-            endpoint.judged_by(name, &pool.health);
+            let endpoint = known.map_or_else(|| fixed_endpoint(fixed, (name, &pool.health, &self.around)), Arc::clone);
+            endpoint.judged_by(name, &pool.health, &self.around);
             endpoint.configure(fixed.weight, fixed.backup);
             (0, endpoint)
         });
         let fixed: Vec<_> = fixed.collect();
-        others.iter().for_each(|(_, endpoint)| endpoint.judged_by(name, &pool.health));
-        Self::new(&Arc::new(pool.clone()), fixed.len(), fixed.into_iter().chain(others.iter().cloned()).collect())
+        others.iter().for_each(|(_, endpoint)| endpoint.judged_by(name, &pool.health, &self.around));
+        let all = fixed.iter().chain(others).cloned().collect();
+        Self::new(&Arc::new(pool.clone()), fixed.len(), all, &self.around)
     }
 
     /// The first `fixed` stay in front and in order, the others follow by position.
-    fn new(config: &Arc<config::Pool>, fixed: usize, mut positions: Vec<(usize, Arc<Endpoint>)>) -> Self {
+    fn new(
+        config: &Arc<config::Pool>,
+        fixed: usize,
+        mut positions: Vec<(usize, Arc<Endpoint>)>,
+        around: &Arc<Around>,
+    ) -> Self {
         positions[fixed..].sort_by_key(|(position, endpoint)| (*position, endpoint.id()));
         let part = |backup| {
             let part = positions.iter().map(|(_, endpoint)| endpoint).filter(|endpoint| endpoint.backup() == backup);
             Picker::new(&config.policy, part.cloned().collect())
         };
-        Self { config: Arc::clone(config), fixed, first: part(false), backup: part(true), positions }
+        let (config, around) = (Arc::clone(config), Arc::clone(around));
+        Self { config, fixed, first: part(false), backup: part(true), positions, around }
     }
 
     /// How long tunnels may go on.
@@ -65,19 +76,19 @@ impl Members {
     pub(super) fn with(&self, endpoint: Arc<Endpoint>, position: usize) -> Self {
         let mut positions = self.positions.clone();
         positions.push((position, endpoint));
-        Self::new(&self.config, self.fixed, positions)
+        Self::new(&self.config, self.fixed, positions, &self.around)
     }
 
     /// The same, made anew of what the endpoints are now.
     pub(super) fn again(&self) -> Self {
-        Self::new(&self.config, self.fixed, self.positions.clone())
+        Self::new(&self.config, self.fixed, self.positions.clone(), &self.around)
     }
 
     /// The same without the one of that number.
     pub(super) fn without(&self, id: EndpointId) -> Self {
         let fixed = self.positions[..self.fixed].iter().filter(|(_, endpoint)| endpoint.id() != id).count();
         let rest = self.positions.iter().filter(|(_, endpoint)| endpoint.id() != id);
-        Self::new(&self.config, fixed, rest.cloned().collect())
+        Self::new(&self.config, fixed, rest.cloned().collect(), &self.around)
     }
 
     /// Picks one that accepts requests, is not out, and is none of `tried`; a backup only where there is no other.
@@ -199,6 +210,11 @@ impl Members {
         Some((available, first.iter().filter(|endpoint| endpoint.accepts()).count()))
     }
 
+    /// Who asks the pool for something in these seconds.
+    pub(super) fn around(&self) -> &Arc<Around> {
+        &self.around
+    }
+
     /// How members are judged.
     pub(super) fn health(&self) -> &config::Health {
         &self.config.health
@@ -216,9 +232,12 @@ impl Members {
 }
 
 /// An endpoint that the configuration names.
-fn fixed_endpoint(fixed: &config::Endpoint, pool: &Arc<str>, health: &config::Health) -> Arc<Endpoint> {
+fn fixed_endpoint(
+    fixed: &config::Endpoint,
+    (pool, health, around): (&Arc<str>, &config::Health, &Arc<Around>),
+) -> Arc<Endpoint> {
     let endpoint = Endpoint::new(fixed.address.to_string(), fixed.address.clone(), fixed.weight, fixed.backup);
-    endpoint.judged_by(pool, health);
+    endpoint.judged_by(pool, health, around);
     endpoint
 }
 

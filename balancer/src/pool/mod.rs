@@ -37,7 +37,8 @@ use rand::Rng;
 use tokio::sync::Notify;
 
 use crate::config::{self, UpstreamTimeouts};
-use crate::endpoint::{Endpoint, EndpointId, InFlight};
+use crate::endpoint::{Around, Endpoint, EndpointId, InFlight};
+use crate::net::ClientKey;
 use crate::pick::Turn;
 pub use affinity::Affinity;
 use arrivals::Arrivals;
@@ -72,6 +73,8 @@ pub struct Pool {
     idle_connections_max: usize,
     panic: Panic,
     members: Arc<ArcSwap<Members>>,
+    /// The members' own.
+    around: Arc<Around>,
     /// Told of every change of the members.
     changed: Arc<Notify>,
     /// Locked by whoever changes the members; readers never wait.
@@ -181,6 +184,7 @@ impl Pool {
             attempts_max: pool.attempts_max,
             idle_connections_max: pool.idle_connections_max,
             panic: Panic::new(pool.health.panic_threshold),
+            around: Arc::clone(members.load().around()),
             members,
             changed,
             holds,
@@ -202,7 +206,7 @@ impl Pool {
     /// first.
     pub fn add(&self, endpoint: Arc<Endpoint>, position: usize) {
         self.change_members(|members, holds| {
-            endpoint.judged_by(&self.name, members.health());
+            endpoint.judged_by(&self.name, members.health(), members.around());
             holds.apply(&endpoint);
             members.with(endpoint, position)
         });
@@ -242,7 +246,8 @@ impl Pool {
         tried: &[EndpointId],
         rng: &mut impl Rng,
     ) -> Option<InFlight> {
-        if let Some(place) = wish.affinity.and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim())
+        if let Some(place) =
+            wish.affinity.and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim(wish.client))
         {
             return Some(place);
         }
@@ -252,11 +257,11 @@ impl Pool {
         // is not picked again.
         for _ in 0..=members.len() {
             let Some(endpoint) = self.pick(members, &mut turn, tried) else { break };
-            if let Some(place) = endpoint.claim() {
+            if let Some(place) = endpoint.claim(wish.client) {
                 return Some(place);
             }
         }
-        let ejected = (0..members.len()).find_map(|_| members.pick_ejected(&mut turn, tried)?.claim());
+        let ejected = (0..members.len()).find_map(|_| members.pick_ejected(&mut turn, tried)?.claim(wish.client));
         if ejected.is_some() {
             return ejected;
         }
@@ -274,8 +279,9 @@ impl Pool {
         self.arrivals.waiting()
     }
 
-    /// Counts a request, of whose number a share may be retried.
-    pub fn count_request(&self) {
+    /// Counts a request of `client`, of whose number a share may be retried.
+    pub fn count_request(&self, client: ClientKey, now: Instant) {
+        self.around.saw(client, now);
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 

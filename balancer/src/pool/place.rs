@@ -110,10 +110,17 @@ impl Place {
         }
     }
 
-    /// The request failed, and it is the endpoint's fault.
+    /// The request failed, and it is the endpoint's fault, or that of what was asked for.
     pub fn failed(&mut self, why: &dyn Display) {
         if let Some(in_flight) = self.in_flight() {
             in_flight.failed(why);
+        }
+    }
+
+    /// The same, though no byte of it had reached the endpoint.
+    pub fn failed_alone(&mut self, why: &dyn Display) {
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.failed_alone(why);
         }
     }
 

@@ -49,14 +49,16 @@ impl Places {
         let is_free = |endpoint: &Endpoint| endpoint.in_flight() < slots;
         let only = waiter.only.filter(|id| !tried.contains(id)).and_then(|id| members.get(id));
         let in_flight = match only.filter(|only| only.accepts() && (despite || !only.is_out())) {
-            Some(only) if is_free(only) => only.claim(),
+            Some(only) if is_free(only) => only.claim(waiter.wish.client),
             Some(_) => None,
             None => {
                 let cursor = if tried.is_empty() { &cursors.first } else { &cursors.retry };
                 let mut turn = Turn { cursor, key: waiter.wish.key, rng: &mut self.rng };
                 // An endpoint may begin to drain between the pick and the claim, or another request be the one on
                 // probation; then it is not picked again.
-                (0..=members.len()).find_map(|_| members.pick_free(&mut turn, tried, (slots, again, despite))?.claim())
+                (0..=members.len()).find_map(|_| {
+                    members.pick_free(&mut turn, tried, (slots, again, despite))?.claim(waiter.wish.client)
+                })
             }
         }?;
         let kept = self.kept.get_mut(&in_flight.endpoint().id()).and_then(Vec::pop);

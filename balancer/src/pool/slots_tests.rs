@@ -191,7 +191,7 @@ fn affinity_waits_for_its_endpoint_as_long_as_that_serves() {
     let pool = Pool::new(&config::Pool { slots: Some(Slots::new(1)), affinity, ..config::Pool::new("app") });
     let endpoints: Vec<_> = (1..=2).map(|index| endpoint(index, false)).collect();
     endpoints.iter().enumerate().for_each(|(index, endpoint)| pool.add(Arc::clone(endpoint), index));
-    let wish = Wish { key: 0, affinity: Some(pool.affinity().unwrap().tag(&endpoints[1])) };
+    let wish = Wish { affinity: Some(pool.affinity().unwrap().tag(&endpoints[1])), ..Wish::default() };
     let of_its_own = placed(pool.claim_slot(&Ask { wish, ..ask("/") }));
     assert_eq!(of_its_own.endpoint().id(), endpoints[1].id());
     let mut next = waiting(pool.claim_slot(&Ask { wish, ..ask("/") }));

@@ -64,7 +64,7 @@ fn a_cookie_of_ours_leads_back_to_its_endpoint() {
     let pair = set.split(';').next().unwrap();
     let mut fields = Fields::default();
     fields.append("Cookie", format!("theme=dark; {pair}").as_bytes());
-    let wish = Wish { key: 0, affinity: affinity.wanted(&fields) };
+    let wish = Wish { affinity: affinity.wanted(&fields), ..Wish::default() };
     for _ in 0..5 {
         assert_eq!(name(pool.claim(&wish, &[], &mut rng)).unwrap(), "app.2");
     }
@@ -104,7 +104,7 @@ fn a_successor_keeps_the_endpoints_it_names_and_drains_the_others() {
     assert_eq!(names(&after), ["unix:/s3", "unix:/s1", "app.1"]);
     assert!(Arc::ptr_eq(&after[1], &before[0]) && Arc::ptr_eq(&after[2], &worker), "they are the same");
     assert_eq!((after[1].weight(), after[1].claims(), after[1].in_flight()), (5, 1, 1));
-    assert!(before[1].claim().is_none() && before[0].accepts());
+    assert!(before[1].claim(ClientKey::default()).is_none() && before[0].accepts());
     assert_eq!((new.attempts_max(), old.attempts_max()), (1, 3), "a request goes on by the rules it began with");
     drop(place);
 
@@ -117,7 +117,7 @@ fn a_successor_keeps_the_endpoints_it_names_and_drains_the_others() {
 fn after_a_reload_the_requests_of_before_pay_for_no_retry() {
     let config = config::Pool::new("app");
     let pool = Pool::new(&config);
-    (0..1_000_000).for_each(|_| pool.count_request());
+    (0..1_000_000).for_each(|_| pool.count_request(ClientKey::default(), Instant::now()));
     let successor = pool.succeed(&config::Pool { attempts_max: 5, ..config });
     let now = Instant::now();
     assert_eq!((0..1_000).filter(|_| successor.may_retry(now)).count(), 10);

@@ -279,6 +279,39 @@ fn a_page_in_the_operator_s_browser_gets_nothing_from_the_admin_address() {
 const CLOSE: &str = "Connection: close\r\n\r\n";
 
 #[test]
+fn a_client_whose_requests_fail_everywhere_takes_no_endpoint_from_others() {
+    let origins = [(); 2].map(|()| {
+        Origin::start(|mut exchange: Exchange| {
+            while let Some(request) = exchange.request() {
+                let failed = "HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\n".to_owned();
+                match request.target() {
+                    "/closes" => return,
+                    "/fails" => exchange.send(failed),
+                    _ => exchange.send(ok("here")),
+                };
+            }
+        })
+    });
+    let balancer = Balancer::start("", &(pool_of(&[&origins[0], &origins[1]]) + "eject_after = 3\nattempts_max = 1\n"));
+    let mut other = Client::of(&balancer);
+    for _ in 0..20 {
+        // Each has its turn at both.
+        for _ in 0..2 {
+            assert_eq!(other.get("/").text(), "here");
+        }
+        let mut stranger = Client::from([127, 0, 0, 2].into(), balancer.address());
+        for _ in 0..10 {
+            assert_eq!(stranger.get("/fails").status(), 500);
+        }
+        for _ in 0..10 {
+            assert_eq!(stranger.get("/closes").status(), 502);
+        }
+    }
+    let served = |origin: &Origin| origin.requests().iter().filter(|request| request.target() == "/").count();
+    assert_eq!((served(&origins[0]), served(&origins[1])), (20, 20), "nobody was out for a moment");
+}
+
+#[test]
 fn clients_that_ask_for_little_at_a_time_cost_others_nothing() {
     let origin = Origin::start(|mut exchange: Exchange| {
         while let Some(request) = exchange.request() {
