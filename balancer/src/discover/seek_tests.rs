@@ -146,7 +146,7 @@ async fn a_member_without_connections_leaves_until_it_accepts_one() {
     running.members(&[at]).await;
     let endpoint = Arc::clone(&running.pool.endpoints()[0]);
     drop(listener);
-    endpoint.claim(crate::net::ClientKey::default()).unwrap().unreachable(&"refused");
+    endpoint.claim().unwrap().unreachable(&"refused");
     running.members(&[]).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(running.names().is_empty());

@@ -133,7 +133,7 @@ impl Endpoint {
     ///
     /// Counts first and asks then (both sequentially consistent), so that whoever sees [`Self::drain`] done and nothing in
     /// flight knows that nothing will be.
-    pub fn claim(self: &Arc<Self>, client: ClientKey) -> Option<InFlight> {
+    pub fn claim_for(self: &Arc<Self>, client: ClientKey) -> Option<InFlight> {
         let mut place = self.reserve()?;
         place.claimed = self.verdict.claim(client)?;
         place.client = client;
@@ -143,6 +143,11 @@ impl Endpoint {
             ledger.count();
         }
         Some(place)
+    }
+
+    /// The same for a request of whose client nothing is known.
+    pub fn claim(self: &Arc<Self>) -> Option<InFlight> {
+        self.claim_for(ClientKey::default())
     }
 
     /// Counts somebody who is no request, and of whom nothing is learned; `None` when it does not accept.
@@ -470,8 +475,8 @@ mod tests {
     #[test]
     fn a_place_is_counted_until_it_is_dropped() {
         let endpoint = endpoint();
-        let first = endpoint.claim(ClientKey::default()).unwrap();
-        let second = endpoint.claim(ClientKey::default()).unwrap();
+        let first = endpoint.claim().unwrap();
+        let second = endpoint.claim().unwrap();
         assert_eq!(endpoint.in_flight(), 2);
         drop((first, second));
         assert_eq!(endpoint.in_flight(), 0);
@@ -481,7 +486,7 @@ mod tests {
     fn a_draining_endpoint_gives_no_place_and_counts_none() {
         let endpoint = endpoint();
         endpoint.drain();
-        assert!(endpoint.claim(ClientKey::default()).is_none());
+        assert!(endpoint.claim().is_none());
         assert_eq!(endpoint.in_flight(), 0);
     }
 
@@ -492,8 +497,7 @@ mod tests {
         for retired in [false, true] {
             let endpoint = endpoint();
             endpoint.judged_by(&pool, &rules, &Arc::default());
-            let mut places =
-                [endpoint.claim(ClientKey::default()).unwrap(), endpoint.claim(ClientKey::default()).unwrap()];
+            let mut places = [endpoint.claim().unwrap(), endpoint.claim().unwrap()];
             if retired {
                 endpoint.drain();
             }
@@ -508,21 +512,20 @@ mod tests {
     fn a_held_endpoint_comes_back_unless_it_drains_too() {
         let endpoint = endpoint();
         endpoint.hold();
-        assert!(endpoint.claim(ClientKey::default()).is_none() && endpoint.is_held());
+        assert!(endpoint.claim().is_none() && endpoint.is_held());
         endpoint.release();
-        assert!(endpoint.claim(ClientKey::default()).is_some());
+        assert!(endpoint.claim().is_some());
         endpoint.hold();
         endpoint.drain();
         endpoint.release();
-        assert!(endpoint.claim(ClientKey::default()).is_none());
+        assert!(endpoint.claim().is_none());
         assert_eq!(endpoint.claims(), 1);
     }
 
     #[tokio::test]
     async fn a_tunnel_is_no_request_that_a_drain_waits_for_but_is_in_flight() {
         let endpoint = endpoint();
-        let [request, upgraded] =
-            [endpoint.claim(ClientKey::default()).unwrap(), endpoint.claim(ClientKey::default()).unwrap()];
+        let [request, upgraded] = [endpoint.claim().unwrap(), endpoint.claim().unwrap()];
         let tunnel = endpoint.begin_tunnel();
         endpoint.drain();
         let mut requests = tokio_test_pending(endpoint.drained_but_for_tunnels());
@@ -539,7 +542,7 @@ mod tests {
     #[tokio::test]
     async fn drained_waits_for_the_last_request() {
         let endpoint = endpoint();
-        let place = endpoint.claim(ClientKey::default()).unwrap();
+        let place = endpoint.claim().unwrap();
         endpoint.drain();
         let mut drained = tokio_test_pending(endpoint.drained());
         assert!(drained.poll_once().await);
@@ -550,7 +553,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_a_held_endpoint_hears_that_it_was_released() {
         let endpoint = endpoint();
-        let _place = endpoint.claim(ClientKey::default()).unwrap();
+        let _place = endpoint.claim().unwrap();
         endpoint.hold();
         let mut waiting = tokio_test_pending(endpoint.drained_or_released());
         assert!(waiting.poll_once().await);

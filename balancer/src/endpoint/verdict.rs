@@ -146,7 +146,7 @@ impl Verdict {
     /// Something else has happened; `why` is told where the verdict changes.
     pub(super) fn step(&self, endpoint: &str, event: Event, why: &dyn Display) {
         let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        let Judged { health, rules, pool } = &mut *judged;
+        let Judged { health, rules, pool, .. } = &mut *judged;
         let change = health.step(event, rules, Instant::now());
         self.publish(health);
         // Told under the lock, so that the lines stand in the order of the changes; writing is queued.

@@ -106,7 +106,6 @@ mod tests {
 
     use super::*;
     use crate::config::{Address, HashKey, Policy as P};
-    use crate::net::ClientKey;
 
     fn endpoints(weights: &[u16]) -> Vec<Arc<Endpoint>> {
         let unix = |index: usize| Address::Unix(format!("/s{index}").into());
@@ -171,7 +170,7 @@ mod tests {
         let mut places = Vec::new();
         for _ in 0..8 {
             let mut turn = Turn { cursor: &cursor, key: 0, rng: &mut rng };
-            places.push(picker.pick(&mut turn, |_| true).unwrap().claim(ClientKey::default()).unwrap());
+            places.push(picker.pick(&mut turn, |_| true).unwrap().claim().unwrap());
         }
         assert_eq!([endpoints[0].in_flight(), endpoints[1].in_flight()], [2, 6]);
     }

@@ -37,7 +37,7 @@ fn shares(pool: &Pool, endpoints: &[Arc<Endpoint>], requests: usize) -> Vec<usiz
 }
 
 fn fail(endpoint: &Arc<Endpoint>) {
-    endpoint.claim(ClientKey::default()).unwrap().failed(&"refused");
+    endpoint.claim().unwrap().failed(&"refused");
 }
 
 /// Waits for the end of a short ejection.
@@ -71,7 +71,7 @@ fn with_too_few_available_all_are_used_alike() {
         let counts = shares(&pool, &endpoints, 1_000);
         assert!(counts.iter().all(|count| count.abs_diff(250) < 100), "{policy:?}: {counts:?}");
         // One is back: half are available, and verdicts hold again.
-        endpoints[0].claim(ClientKey::default()).unwrap().served();
+        endpoints[0].claim().unwrap().served();
         let counts = shares(&pool, &endpoints, 1_000);
         assert_eq!(counts[1] + counts[2], 0, "{policy:?}: {counts:?}");
     }
@@ -174,7 +174,7 @@ fn a_fast_failer_does_not_attract_least_connections() {
         let mut rng = SmallRng::seed_from_u64(5);
         // Those that work are busy, the one that fails is always empty.
         let mut busy: Vec<InFlight> =
-            endpoints[1..].iter().flat_map(|one| [(); 2].map(|()| one.claim(ClientKey::default()))).flatten().collect();
+            endpoints[1..].iter().flat_map(|one| [(); 2].map(|()| one.claim())).flatten().collect();
         let mut failed = 0;
         for _ in 0..1_000 {
             let mut place = pool.claim(&Wish::default(), &[], &mut rng).unwrap();
@@ -218,13 +218,7 @@ fn least_connections_gives_a_fresh_endpoint_fewer_at_once() {
     let picker = Picker::new(&Policy::LeastConnections, endpoints);
     let (cursor, mut rng) = (AtomicUsize::new(0), SmallRng::seed_from_u64(5));
     let places: Vec<InFlight> = (0..60)
-        .map(|_| {
-            picker
-                .pick(&mut Turn { cursor: &cursor, key: 0, rng: &mut rng }, |_| true)
-                .unwrap()
-                .claim(ClientKey::default())
-                .unwrap()
-        })
+        .map(|_| picker.pick(&mut Turn { cursor: &cursor, key: 0, rng: &mut rng }, |_| true).unwrap().claim().unwrap())
         .collect();
     assert_eq!((places.len(), fresh.in_flight()), (60, 2));
 }

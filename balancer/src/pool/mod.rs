@@ -247,7 +247,7 @@ impl Pool {
         rng: &mut impl Rng,
     ) -> Option<InFlight> {
         if let Some(place) =
-            wish.affinity.and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim(wish.client))
+            wish.affinity.and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim_for(wish.client))
         {
             return Some(place);
         }
@@ -257,11 +257,11 @@ impl Pool {
         // is not picked again.
         for _ in 0..=members.len() {
             let Some(endpoint) = self.pick(members, &mut turn, tried) else { break };
-            if let Some(place) = endpoint.claim(wish.client) {
+            if let Some(place) = endpoint.claim_for(wish.client) {
                 return Some(place);
             }
         }
-        let ejected = (0..members.len()).find_map(|_| members.pick_ejected(&mut turn, tried)?.claim(wish.client));
+        let ejected = (0..members.len()).find_map(|_| members.pick_ejected(&mut turn, tried)?.claim_for(wish.client));
         if ejected.is_some() {
             return ejected;
         }

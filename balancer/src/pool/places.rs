@@ -49,7 +49,7 @@ impl Places {
         let is_free = |endpoint: &Endpoint| endpoint.in_flight() < slots;
         let only = waiter.only.filter(|id| !tried.contains(id)).and_then(|id| members.get(id));
         let in_flight = match only.filter(|only| only.accepts() && (despite || !only.is_out())) {
-            Some(only) if is_free(only) => only.claim(waiter.wish.client),
+            Some(only) if is_free(only) => only.claim_for(waiter.wish.client),
             Some(_) => None,
             None => {
                 let cursor = if tried.is_empty() { &cursors.first } else { &cursors.retry };
@@ -57,7 +57,7 @@ impl Places {
                 // An endpoint may begin to drain between the pick and the claim, or another request be the one on
                 // probation; then it is not picked again.
                 (0..=members.len()).find_map(|_| {
-                    members.pick_free(&mut turn, tried, (slots, again, despite))?.claim(waiter.wish.client)
+                    members.pick_free(&mut turn, tried, (slots, again, despite))?.claim_for(waiter.wish.client)
                 })
             }
         }?;

@@ -104,7 +104,7 @@ fn a_successor_keeps_the_endpoints_it_names_and_drains_the_others() {
     assert_eq!(names(&after), ["unix:/s3", "unix:/s1", "app.1"]);
     assert!(Arc::ptr_eq(&after[1], &before[0]) && Arc::ptr_eq(&after[2], &worker), "they are the same");
     assert_eq!((after[1].weight(), after[1].claims(), after[1].in_flight()), (5, 1, 1));
-    assert!(before[1].claim(ClientKey::default()).is_none() && before[0].accepts());
+    assert!(before[1].claim().is_none() && before[0].accepts());
     assert_eq!((new.attempts_max(), old.attempts_max()), (1, 3), "a request goes on by the rules it began with");
     drop(place);
 
