@@ -152,7 +152,9 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
     });
     let writer = Writer::start(None).expect("a writer");
     let (_drain, draining) = drain();
-    let listeners = [0, 1].map(|index| listen::open(&config.listen[index], &config.listen, 1).expect("a listener"));
+    let listeners = [0, 1].map(|index| {
+        listen::open(&config.listen[index], &config.listen, 1, &mut listen::Passed::default()).expect("a listener")
+    });
     let tcp = listeners[1].address.to_string().parse().expect("an address");
     let limit = Duration::from_secs(10);
     let (mut servers, _control) =

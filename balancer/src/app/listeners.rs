@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::live::Live;
 use super::open_listener;
 use crate::config::ListenAddress;
-use crate::listen::{self, Control, Listener, SocketFile};
+use crate::listen::{self, Control, Listener, Passed, SocketFile};
 
 /// An address that is listened on.
 pub(super) struct Listening {
@@ -46,12 +46,9 @@ impl Live {
         added: &[ListenAddress],
         all: &[ListenAddress],
     ) -> Result<Vec<(ListenAddress, Listener)>, String> {
-        if let Some(why) = in_the_way(&self.config.listen, added, all) {
-            return Err(why);
-        }
         let mut opened = Vec::new();
         for address in added {
-            match open_listener(address, all, self.control.threads(), None) {
+            match open_listener(address, all, self.control.threads(), (None, &mut Passed::default())) {
                 Ok(listener) => opened.push((address.clone(), listener)),
                 Err(failure) => return Err(failure.to_string()),
             }
@@ -79,9 +76,14 @@ impl Live {
 
     pub(super) fn close_listener(&mut self, address: &ListenAddress) {
         let Some(index) = self.listening.iter().position(|one| one.configured == *address) else { return };
-        let Listening { bound, .. } = self.listening.remove(index);
+        let Listening { configured, bound, .. } = self.listening.remove(index);
         self.control.close(&bound);
         tracing::info!("no longer listening on {bound}");
+        if let ListenAddress::Passed(name) = configured {
+            tracing::warn!(
+                "whoever has opened fd:{name} keeps it open, and clients wait there: stop its .socket unit too"
+            );
+        }
     }
 }
 
@@ -102,7 +104,7 @@ async fn look_after(watched: Arc<Mutex<Watched>>, control: Arc<Control>) {
             continue;
         }
         let address = watched.address.clone();
-        let opened = listen::open(&address, std::slice::from_ref(&address), control.threads());
+        let opened = listen::open(&address, std::slice::from_ref(&address), control.threads(), &mut Passed::default());
         match opened.and_then(|opened| control.open(&opened).map(|()| opened.file)) {
             Ok(Some(again)) => {
                 watched.file = again;
@@ -124,8 +126,15 @@ async fn look_after(watched: Arc<Mutex<Watched>>, control: Arc<Control>) {
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Why `open` listeners of ours keep `added` from being opened, or would have to change themselves: at no moment is a port
-/// without a listener, so an address goes in one reload and what takes its place comes in the next.
-fn in_the_way(open: &[ListenAddress], added: &[ListenAddress], all: &[ListenAddress]) -> Option<String> {
+/// without a listener, so an address goes in one reload and what takes its place comes in the next. And what others open for us
+/// comes when we are started.
+pub(super) fn in_the_way(open: &[ListenAddress], added: &[ListenAddress], all: &[ListenAddress]) -> Option<String> {
+    let passed = added.iter().find(|new| matches!(new, ListenAddress::Passed(_)));
+    if let Some(new) = passed {
+        return Some(format!(
+            "cannot listen on {new} from now on: listeners are passed at the start, so restart the balancer"
+        ));
+    }
     let clash = added.iter().find_map(|new| {
         let own = open.iter().find(|own| own.covers(new, open) || new.covers(own, all))?;
         Some(format!(
@@ -166,6 +175,11 @@ mod tests {
         assert_eq!(check(&["0.0.0.0:80"], &["[::]:80"]), clash("0.0.0.0:80", "[::]:80"));
         assert_eq!(check(&["0.0.0.0:80"], &["0.0.0.0:80", "[::]:80"]), None);
         assert_eq!(check(&["127.0.0.1:80"], &["127.0.0.1:81"]), None);
+        let passed = ListenAddress::Passed("web".into());
+        let text =
+            in_the_way(&addresses(&["0.0.0.0:80"]), std::slice::from_ref(&passed), std::slice::from_ref(&passed))
+                .unwrap();
+        assert!(text.starts_with("cannot listen on fd:web from now on: "), "{text}");
         let text = check(&["0.0.0.0:80", "[::]:80"], &["[::]:80"]).unwrap();
         assert!(text.starts_with("[::]:80 does not take IPv4 clients, and cannot begin to: "), "{text}");
     }

@@ -32,7 +32,7 @@ use crate::admin::{self, Account, Action, AdminServer, Instance, Order as Asked,
 use crate::config::{Config, ListenAddress};
 use crate::discover::Resolver;
 use crate::drain::{Drain, drain};
-use crate::listen::{self, Listener, Server};
+use crate::listen::{self, Listener, Passed, Server};
 use crate::net::Timer;
 use crate::observe::Writer;
 use crate::pool::Pool;
@@ -61,24 +61,24 @@ pub struct Origin {
 
 /// Runs until a signal has ended it: serves, supervises, drains.
 ///
-/// Must be called on the main thread: workers die with the thread that started them.
+/// Must be called on the main thread: workers die with the thread that started them. `passed` are listeners that are open already.
 ///
 /// # Errors
 /// See [`Failure`]. Whatever has been started by then is stopped.
-pub fn run(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), Failure> {
+pub fn run(config: &Config, origin: &Origin, passed: Passed, writer: &Writer) -> Result<(), Failure> {
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let control = control.map_err(|error| Failure::System("cannot start the control thread", error))?;
-    control.block_on(serve(config, origin, writer))
+    control.block_on(serve(config, origin, passed, writer))
 }
 
-async fn serve(config: &Config, origin: &Origin, writer: &Writer) -> Result<(), Failure> {
+async fn serve(config: &Config, origin: &Origin, passed: Passed, writer: &Writer) -> Result<(), Failure> {
     let (asking, asked) = mpsc::channel(ORDERS_MAX);
     // First of all: from here on a signal is an order and not the end.
     let mut signals = Signals::new(asked).map_err(|error| Failure::System("cannot listen to signals", error))?;
     let here = Here::look();
     let (descriptors_before, descriptors) = limits::raise_descriptors();
     let account = Account::of(&config.identity);
-    let listeners = open(config, account.as_ref())?;
+    let listeners = open(config, account.as_ref(), passed)?;
     // Before anything is started: what the configuration wants and cannot have ends the start.
     let admin = admin::Opened::new(&origin.name, origin.path.as_deref(), &config.admin, account.as_ref())
         .map_err(Failure::Admin)?;
@@ -249,9 +249,20 @@ async fn stopping(
     stop::everything(live.config.drain_timeout, drain, ends, &live.supervisors(), signals, now).await;
 }
 
-fn open(config: &Config, account: Option<&Account>) -> Result<Vec<Listener>, Failure> {
-    let open = |address| open_listener(address, &config.listen, config.threads, account);
-    config.listen.iter().map(open).collect()
+/// Opens all that is configured; what else was passed is closed, and told of.
+fn open(config: &Config, account: Option<&Account>, mut passed: Passed) -> Result<Vec<Listener>, Failure> {
+    let mut all: Vec<Listener> = Vec::new();
+    for address in &config.listen {
+        let listener = open_listener(address, &config.listen, config.threads, (account, &mut passed))?;
+        if all.iter().any(|known| known.address == listener.address) {
+            let twice = format!("it is {}, where we listen already; keep one of the two", listener.address);
+            return Err(Failure::Listen(address.clone(), io::Error::other(twice), None));
+        }
+        all.push(listener);
+    }
+    passed.problem().into_iter().for_each(|problem| tracing::warn!("{problem}"));
+    passed.left().iter().for_each(|left| tracing::warn!("{left}"));
+    Ok(all)
 }
 
 /// Opens a listener, one of `all`; where somebody else has the address, the error says who. The file of a Unix socket will belong
@@ -260,9 +271,9 @@ fn open_listener(
     address: &ListenAddress,
     all: &[ListenAddress],
     threads: usize,
-    account: Option<&Account>,
+    (account, passed): (Option<&Account>, &mut Passed),
 ) -> Result<Listener, Failure> {
-    let opened = listen::open(address, all, threads).and_then(|listener| {
+    let opened = listen::open(address, all, threads, passed).and_then(|listener| {
         if let (Some(account), ListenAddress::Unix(socket), Some(file)) = (account, address, &listener.file) {
             file.admit(socket, Some(account.uid.as_raw()))?;
         }

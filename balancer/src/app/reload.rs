@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::act::{told, took};
 use super::limits;
-use super::listeners::Listening;
+use super::listeners::{Listening, in_the_way};
 use super::live::{Live, SETTLED};
 use super::plan::{Plan, WorkersChange};
 use super::start;
@@ -62,6 +62,9 @@ impl Live {
         if plan.is_empty() {
             self.file = file;
             return Outcome::done("nothing to do");
+        }
+        if let Some(why) = in_the_way(&self.config.listen, &plan.listen_added, &new.listen) {
+            return Outcome::failed(format!("{why}; nothing has changed"));
         }
         if dry_run {
             return Outcome::done("nothing was done: a dry run");

@@ -50,8 +50,12 @@ pub(super) fn announce(
     for pool in &config.pools {
         tracing::info!("pool {}: {}", pool.name, describe(pool));
     }
-    for listener in listeners {
-        tracing::info!("listening on {}", listener.address);
+    for (configured, listener) in config.listen.iter().zip(listeners) {
+        let whose = match configured {
+            ListenAddress::Passed(_) => format!("{configured}: "),
+            ListenAddress::Tcp(_) | ListenAddress::Unix(_) => String::new(),
+        };
+        tracing::info!("{whose}listening on {}", listener.address);
     }
 }
 
@@ -145,6 +149,8 @@ pub(super) fn hint(listen: &ListenAddress, page: Option<SocketAddr>) -> String {
         ListenAddress::Tcp(address) if address.ip().is_unspecified() => format!("http://127.0.0.1:{}", address.port()),
         ListenAddress::Tcp(address) => format!("http://{address}"),
         ListenAddress::Unix(socket) => format!("--unix-socket {} http://localhost", socket.path.display()),
+        // What is bound has an address.
+        ListenAddress::Passed(_) => "http://localhost".to_owned(),
     };
     let page = page.map_or(String::new(), |page| format!(" · page http://{page}"));
     format!("Try curl {curl}{page} · Ctrl-C stops")

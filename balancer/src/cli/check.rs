@@ -18,6 +18,7 @@ use super::{load, print, say};
 use crate::admin::Account;
 use crate::config::{self, Address, Config, DnsName, Host, Identity, ListenAddress, Pool, UnixSocket, token_is_open};
 use crate::discover::{Resolve, Resolver};
+use crate::listen::{self, Passed};
 use crate::supervise::{Holders, Sockets, find_program};
 
 /// Which file.
@@ -28,7 +29,7 @@ pub(super) struct Options {
     pub(super) config: Option<PathBuf>,
 }
 
-pub(super) fn run(file: Option<PathBuf>) -> ExitCode {
+pub(super) fn run(file: Option<PathBuf>, mut passed: Passed) -> ExitCode {
     let (config, path) = match load(file) {
         Ok(loaded) => loaded,
         Err(code) => return code,
@@ -36,7 +37,8 @@ pub(super) fn run(file: Option<PathBuf>) -> ExitCode {
     for variable in config::variables(&path) {
         print(format!("from the environment: {variable}\n").as_bytes());
     }
-    let warnings = warnings(&config, &path);
+    let opened_elsewhere = of_passed(&config, &mut passed);
+    let warnings = warnings(&config, &path, opened_elsewhere);
     for socket in config.listen.iter().filter_map(unix_socket) {
         say(&format!("note: {}", who_may_connect(socket, &config.identity)));
     }
@@ -63,8 +65,30 @@ fn count(number: usize, of: &str) -> String {
 fn unix_socket(address: &ListenAddress) -> Option<&UnixSocket> {
     match address {
         ListenAddress::Unix(socket) => Some(socket),
-        ListenAddress::Tcp(_) => None,
+        ListenAddress::Tcp(_) | ListenAddress::Passed(_) => None,
     }
+}
+
+/// Listeners that others open. They are here only where this command was started as the program will be; else that is said, and no
+/// warning.
+fn of_passed(config: &Config, passed: &mut Passed) -> Vec<String> {
+    let named = config.listen.iter().filter(|address| matches!(address, ListenAddress::Passed(_)));
+    if passed.is_empty() {
+        for address in named {
+            say(&format!(
+                "note: {address} is opened by whoever starts us, such as its .socket unit, and not looked at here"
+            ));
+        }
+        return Vec::new();
+    }
+    let mut warnings: Vec<String> = named
+        .filter_map(|address| {
+            let error = listen::open(address, &config.listen, 1, passed).err()?;
+            Some(format!("cannot listen on {address}: {error}"))
+        })
+        .collect();
+    warnings.extend(passed.left());
+    warnings
 }
 
 /// Whom the file of a socket lets in: those that may write to it (unix(7)).
@@ -86,10 +110,9 @@ fn who_may_connect(socket: &UnixSocket, identity: &Identity) -> String {
     format!("who may connect to unix:{path}: {who}; what they say of their clients (X-Forwarded-*) is believed")
 }
 
-/// What is right in the file and still would not work here and now.
-fn warnings(config: &Config, path: &Path) -> Vec<String> {
+/// What is right in the file and still would not work here and now; of `listeners` some is known.
+fn warnings(config: &Config, path: &Path, mut listeners: Vec<String>) -> Vec<String> {
     let mut ports = Ports::default();
-    let mut listeners: Vec<String> = Vec::new();
     for address in &config.listen {
         match address {
             ListenAddress::Tcp(address) => {
@@ -99,6 +122,7 @@ fn warnings(config: &Config, path: &Path) -> Vec<String> {
             ListenAddress::Unix(socket) => {
                 listeners.extend(of_socket(&socket.path).map(|why| format!("cannot listen on {address}: {why}")))
             }
+            ListenAddress::Passed(_) => {}
         }
     }
     if config.pools.iter().any(|pool| pool.workers.as_ref().is_some_and(|workers| !workers.socket))

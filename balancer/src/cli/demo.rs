@@ -6,6 +6,7 @@ use super::arguments::{count, instance_name, listen, without_file};
 use super::serve::serve;
 use crate::app::Origin;
 use crate::config::{ListenAddress, Pool, Workers};
+use crate::listen::Passed;
 use crate::supervise::own_program;
 
 /// Where and how many.
@@ -28,7 +29,7 @@ pub(super) struct Options {
     access_log: bool,
 }
 
-pub(super) fn run(options: &Options, log_level: &str) -> ExitCode {
+pub(super) fn run(options: &Options, passed: Passed, log_level: &str) -> ExitCode {
     // By its name, which people see; by what it is where the name is gone.
     let program = std::env::current_exe().unwrap_or_else(|_| own_program()).display().to_string();
     let workers = Workers { count: options.count, ..Workers::new(vec![program, "backend".into(), "{port}".into()]) };
@@ -36,6 +37,7 @@ pub(super) fn run(options: &Options, log_level: &str) -> ExitCode {
     serve(
         &without_file(options.listen.clone(), pool, options.access_log),
         &Origin { name: options.name.clone(), shown: "the demo's own configuration".into(), path: None },
+        passed,
         log_level,
     )
 }

@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Config, LoadError};
+use crate::listen::Passed;
 use crate::observe::printable;
 use crate::supervise;
 
@@ -94,14 +95,16 @@ pub fn main() -> ExitCode {
     if arguments.nth(1).is_some_and(|first| first == supervise::SHIM_COMMAND) {
         return supervise::exec_shim(arguments);
     }
+    // Before anything else is opened.
+    let passed = Passed::to_this_process();
     let arguments = Arguments::parse();
     let log_level = arguments.log_level.as_str();
     match arguments.command {
-        None if arguments.test => check::run(arguments.config),
-        None => serve::run(arguments.config, log_level),
-        Some(Command::Demo(options)) => demo::run(&options, log_level),
-        Some(Command::Run(options)) => run::run(&options, log_level),
-        Some(Command::Check(options)) => check::run(options.config.or(arguments.config)),
+        None if arguments.test => check::run(arguments.config, passed),
+        None => serve::run(arguments.config, passed, log_level),
+        Some(Command::Demo(options)) => demo::run(&options, passed, log_level),
+        Some(Command::Run(options)) => run::run(&options, passed, log_level),
+        Some(Command::Check(options)) => check::run(options.config.or(arguments.config), passed),
         Some(Command::Status(options)) => status::run(options, arguments.config),
         Some(Command::Reload(options)) => control::reload(options, arguments.config),
         Some(Command::Restart(options)) => control::restart(options, arguments.config),

@@ -9,6 +9,7 @@ use super::say;
 use super::serve::{WRONG_ARGUMENTS, serve};
 use crate::app::Origin;
 use crate::config::{Buffers, ListenAddress, Policy, Pool, Slots, Workers, nearest};
+use crate::listen::Passed;
 use crate::supervise::{ProgramError, find_program};
 
 /// What to run, how often and where.
@@ -58,7 +59,7 @@ enum PolicyName {
     Random,
 }
 
-pub(super) fn run(options: &Options, log_level: &str) -> ExitCode {
+pub(super) fn run(options: &Options, passed: Passed, log_level: &str) -> ExitCode {
     let policy = match options.policy {
         PolicyName::RoundRobin => Policy::RoundRobin,
         PolicyName::LeastConnections => Policy::LeastConnections,
@@ -86,6 +87,7 @@ pub(super) fn run(options: &Options, log_level: &str) -> ExitCode {
     serve(
         &without_file(options.listen.clone(), pool, options.access_log),
         &Origin { name: options.name.clone(), shown: "the command line".into(), path: None },
+        passed,
         log_level,
     )
 }

@@ -6,22 +6,23 @@ use std::process::ExitCode;
 use super::{fail, load, log, say};
 use crate::app::{self, Origin};
 use crate::config::Config;
+use crate::listen::Passed;
 use crate::observe::{LogFile, Writer};
 
-pub(super) fn run(file: Option<PathBuf>, log_level: &str) -> ExitCode {
+pub(super) fn run(file: Option<PathBuf>, passed: Passed, log_level: &str) -> ExitCode {
     match load(file) {
         Ok((config, path)) => {
             let shown = path.display().to_string();
             // Whatever becomes of the directory we are in, the file stays the same.
             let path = super::whole(&path);
-            serve(&config, &Origin { name: super::instance_name(&path), shown, path: Some(path) }, log_level)
+            serve(&config, &Origin { name: super::instance_name(&path), shown, path: Some(path) }, passed, log_level)
         }
         Err(code) => code,
     }
 }
 
 /// Serves a configuration, whoever made it.
-pub(super) fn serve(config: &Config, origin: &Origin, log_level: &str) -> ExitCode {
+pub(super) fn serve(config: &Config, origin: &Origin, passed: Passed, log_level: &str) -> ExitCode {
     let file = match config.access_log.file().map(|path| (path, LogFile::open(path))) {
         None => None,
         Some((_, Ok(file))) => Some(file),
@@ -44,7 +45,7 @@ pub(super) fn serve(config: &Config, origin: &Origin, log_level: &str) -> ExitCo
             path.display()
         );
     }
-    let outcome = app::run(config, origin, &writer);
+    let outcome = app::run(config, origin, passed, &writer);
     if let Err(failure) = &outcome {
         tracing::error!("{failure}");
     }

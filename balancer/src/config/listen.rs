@@ -8,6 +8,7 @@ use std::str::FromStr;
 use super::diagnostics::quote;
 use super::identity;
 use super::item::Item;
+use super::passed;
 use super::raw::{Placed, Section};
 
 /// A place we accept connections.
@@ -17,6 +18,8 @@ pub enum ListenAddress {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(UnixSocket),
+    /// A listener that whoever starts us has opened, by the name it was given (systemd.socket(5), `FileDescriptorName=`).
+    Passed(String),
 }
 
 /// A Unix socket for clients, which are trusted: its file says who may be one.
@@ -42,6 +45,7 @@ impl fmt::Display for ListenAddress {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(socket) => write!(f, "unix:{}", socket.path.display()),
+            Self::Passed(name) => write!(f, "fd:{name}"),
         }
     }
 }
@@ -50,10 +54,11 @@ impl FromStr for ListenAddress {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        match text.strip_prefix("unix:") {
-            Some(path) if is_socket_path(path) => Ok(Self::Unix(UnixSocket::new(path))),
-            Some(_) => Err(()),
-            None => text.parse().map(Self::Tcp).map_err(drop),
+        match (text.strip_prefix("unix:"), text.strip_prefix("fd:")) {
+            (Some(path), _) if is_socket_path(path) => Ok(Self::Unix(UnixSocket::new(path))),
+            (None, Some(name)) if passed::is_name(name) => Ok(Self::Passed(name.to_owned())),
+            (None, None) => text.parse().map(Self::Tcp).map_err(drop),
+            _ => Err(()),
         }
     }
 }
@@ -81,6 +86,7 @@ impl ListenAddress {
                 one.port() == other.port() && one.port() != 0 && (same_address || self.takes_all(other.is_ipv4(), all))
             }
             (Self::Unix(one), Self::Unix(other)) => one.path == other.path,
+            (Self::Passed(one), Self::Passed(other)) => one == other,
             _ => false,
         }
     }
@@ -140,8 +146,11 @@ fn one(item: &Item<'_>) -> Option<ListenAddress> {
             Some(ListenAddress::Unix(UnixSocket { mode, group, ..socket }))
         }
         address => {
+            let help = match address {
+                ListenAddress::Passed(_) => "leave it out: the .socket unit says it (SocketMode=, SocketGroup=)",
+                _ => "leave it out: everybody who reaches the port may connect, and a firewall says who that is",
+            };
             for item in [mode_item, group_item].into_iter().flatten() {
-                let help = "leave it out: everybody who reaches the port may connect, and a firewall says who that is";
                 item.key_wrong(format!("`{}` is for Unix sockets", item.key), help);
             }
             Some(address)
@@ -172,6 +181,9 @@ fn address(item: &Item<'_>) -> Option<ListenAddress> {
     let text = item.text("\"127.0.0.1:8080\"")?;
     if let Some(path) = text.strip_prefix("unix:") {
         return unix_path(item, path).map(|path| ListenAddress::Unix(UnixSocket::new(path)));
+    }
+    if let Some(name) = text.strip_prefix("fd:") {
+        return passed::name(item, name).map(ListenAddress::Passed);
     }
     if let Some((ip, zone, port)) = zoned(text) {
         let Some(index) = interface(zone) else {

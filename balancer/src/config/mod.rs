@@ -22,6 +22,7 @@ mod later;
 mod listen;
 mod load;
 mod output;
+mod passed;
 mod policy;
 mod pool;
 mod question;

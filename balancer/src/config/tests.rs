@@ -31,7 +31,7 @@ fn the_smallest_file_is_all_defaults() {
 #[test]
 fn every_value_arrives_where_it_belongs() {
     let text = r#"
-listen = ["0.0.0.0:80", "[::]:80", { address = "unix:/run/lb.sock", mode = "0660", group = "0" }]
+listen = ["0.0.0.0:80", "[::]:80", { address = "unix:/run/lb.sock", mode = "0660", group = "0" }, "fd:web"]
 threads = 3
 connections_max = 1000
 header_timeout = "1s"
@@ -169,6 +169,7 @@ address = "127.0.0.1:9100"
             tcp("0.0.0.0:80"),
             tcp("[::]:80"),
             ListenAddress::Unix(UnixSocket { mode: 0o660, group: Some("0".into()), ..UnixSocket::new("/run/lb.sock") }),
+            ListenAddress::Passed("web".into()),
         ],
         threads: 3,
         connections_max: Some(1000),

@@ -29,7 +29,7 @@ impl<'a> Own<'a> {
             ListenAddress::Tcp(bound) if bound.port() == address.port() => {
                 bound.ip().to_canonical() == ip || (own.takes_all(ip.is_ipv4(), self.listen) && is_local())
             }
-            ListenAddress::Tcp(_) | ListenAddress::Unix(_) => false,
+            ListenAddress::Tcp(_) | ListenAddress::Unix(_) | ListenAddress::Passed(_) => false,
         })
     }
 }

@@ -65,6 +65,11 @@ impl Accepting {
         }
     }
 
+    /// Whether whoever comes after us serves those that wait.
+    pub(super) fn outlives_us(&self) -> bool {
+        self.listener.get_ref().outlives_us
+    }
+
     async fn next(&self) -> io::Result<(Socket, Peer)> {
         if self.in_a_row.get() >= IN_A_ROW {
             self.in_a_row.set(0);
@@ -120,10 +125,7 @@ impl Accepting {
 /// client that brings its request along may be answered before it has to.
 fn accept(queue: &Queue) -> io::Result<(Socket, Peer)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let (descriptor, address) = match queue {
-        Queue::Tcp(listener) => acceptfrom_with(listener, flags)?,
-        Queue::Unix(listener) => acceptfrom_with(listener, flags)?,
-    };
+    let (descriptor, address) = acceptfrom_with(queue, flags)?;
     let address = address.and_then(|address| std::net::SocketAddr::try_from(address).ok());
     Ok(match address {
         Some(address) => (Socket::bare(descriptor, Family::Tcp), Peer::Tcp(address)),

@@ -92,10 +92,12 @@ impl<S: Service> Connection<S> {
 
     /// Waits for the head of the next request; what is here already came at `now`, if that is known.
     async fn next_request(&mut self, mut now: Option<Instant>) -> Next {
-        poll_fn(|cx| self.poll_next(cx, now.take())).await
+        let is_new = now.is_some();
+        poll_fn(|cx| self.poll_next(cx, now.take(), is_new)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, mut now: Option<Instant>) -> Poll<Next> {
+    /// `is_new`: nothing was asked here yet.
+    fn poll_next(&mut self, cx: &mut Context<'_>, mut now: Option<Instant>, is_new: bool) -> Poll<Next> {
         let head = self.limits.borrow().header_bytes_max;
         let bounds = Bounds { line: head.min(REQUEST_LINE_MAX), head };
         let stream = &mut self.stream;
@@ -134,8 +136,11 @@ impl<S: Service> Connection<S> {
         match (self.arriving.is_some(), rung) {
             (true, Some(_)) => return Poll::Ready(Next::Refused(Refusal::SlowHeader)),
             (true, None) => return Poll::Pending,
-            // Asked for last, so that a request that is already here is served.
-            (false, _) if self.registry.is_draining() => return Poll::Ready(Next::End(After::Close)),
+            // Asked for last, so that a request that is already here is served. Who has just connected is about to send one, and would not
+            // be told why it gets no answer.
+            (false, rung) if self.registry.is_draining() && (rung.is_some() || !is_new) => {
+                return Poll::Ready(Next::End(After::Close));
+            }
             (false, _) => {}
         }
         let idle = |limit: Duration| stream.begun() + limit;
@@ -241,6 +246,29 @@ mod tests {
             assert!(Instant::now() < until, "nothing comes");
             runtime.block_on(yield_now());
         }
+    }
+
+    #[test]
+    fn who_has_just_connected_is_given_time_for_a_request_when_a_drain_begins() {
+        let (runtime, mut connection, mut client) = connection();
+        connection.registry.drain();
+        let now = Instant::now();
+        assert!(runtime.block_on(async { once(connection.next_request(Some(now))) }).is_none());
+        client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        assert!(matches!(first(&runtime, || once(connection.next_request(Some(now)))), Next::Request));
+        let next = runtime.block_on(async { once(connection.next_request(None)) });
+        assert!(matches!(next, Some(Next::End(After::Close))));
+    }
+
+    #[test]
+    fn who_sends_nothing_for_a_while_ends_with_the_drain() {
+        let (runtime, mut connection, _client) = connection();
+        connection.registry.drain();
+        let now = Instant::now();
+        assert!(runtime.block_on(async { once(connection.next_request(Some(now))) }).is_none());
+        connection.stream.alarm.look(connection.stream.begun() + PARK_AFTER);
+        let ended = runtime.block_on(async { once(connection.next_request(Some(now))) });
+        assert!(matches!(ended, Some(Next::End(After::Close))));
     }
 
     #[test]

@@ -1,17 +1,18 @@
-//! Opens listeners, once: they outlive every reload.
+//! Opens listeners, or takes those that were passed, once: they outlive every reload.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixListener;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
+use super::Passed;
 use super::unix::{self, SocketFile};
 use crate::config::ListenAddress;
 use crate::net::ASK_PEER;
 
-/// An address we listen on: one kernel queue per thread for TCP, one for all for Unix.
+/// An address we listen on: one kernel queue per thread for TCP, one for all for Unix and for what was passed.
 #[derive(Debug)]
 pub struct Listener {
     /// The address, with the port the kernel chose where the configuration said 0.
@@ -22,25 +23,53 @@ pub struct Listener {
     pub(super) queues: Vec<Queue>,
 }
 
+/// Connections that wait for us.
 #[derive(Debug)]
-pub(super) enum Queue {
+pub(super) struct Queue {
+    socket: Kind,
+    /// Whether others hold it too: who waits there when we end is served by whoever comes after us.
+    pub(super) outlives_us: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
     Tcp(std::net::TcpListener),
     Unix(UnixListener),
 }
 
-/// Opens `address`, one of `all` that are listened on, for `threads` threads.
+/// Opens `address`, one of `all` that are listened on, for `threads` threads, or takes it of what was `passed`.
 ///
 /// # Errors
 /// Those of the system calls. An address in use is refused even where the other side set SO_REUSEPORT too, so that a
 /// second instance cannot quietly take half of the connections.
-pub fn open(address: &ListenAddress, all: &[ListenAddress], threads: usize) -> io::Result<Listener> {
+pub fn open(
+    address: &ListenAddress,
+    all: &[ListenAddress],
+    threads: usize,
+    passed: &mut Passed,
+) -> io::Result<Listener> {
     match address {
         ListenAddress::Tcp(tcp) => open_tcp(*tcp, address.takes_ipv4(all), threads),
         ListenAddress::Unix(socket) => {
             let (listener, file) = unix::open(socket)?;
-            Ok(Listener { address: address.clone(), file: Some(file), queues: vec![Queue::Unix(listener)] })
+            let queue = Queue { socket: Kind::Unix(listener), outlives_us: false };
+            Ok(Listener { address: address.clone(), file: Some(file), queues: vec![queue] })
         }
+        ListenAddress::Passed(name) => take(passed.take(name)?),
     }
+}
+
+/// One that is open already; as with Unix sockets, one thread accepts and the others are handed their share.
+fn take((address, socket): (ListenAddress, Socket)) -> io::Result<Listener> {
+    socket.set_nonblocking(true)?;
+    let socket = match &address {
+        ListenAddress::Tcp(_) => {
+            inherited_by_connections(&socket)?;
+            Kind::Tcp(socket.into())
+        }
+        ListenAddress::Unix(_) | ListenAddress::Passed(_) => Kind::Unix(socket.into()),
+    };
+    Ok(Listener { address, file: None, queues: vec![Queue { socket, outlives_us: true }] })
 }
 
 fn open_tcp(address: SocketAddr, takes_ipv4: bool, threads: usize) -> io::Result<Listener> {
@@ -62,20 +91,16 @@ fn open_tcp(address: SocketAddr, takes_ipv4: bool, threads: usize) -> io::Result
     let queues = queues.collect::<io::Result<Vec<Socket>>>()?;
     let listening = queues.into_iter().map(|socket| {
         socket.listen(BACKLOG)?;
-        Ok(Queue::Tcp(socket.into()))
+        Ok(Queue { socket: Kind::Tcp(socket.into()), outlives_us: false })
     });
     Ok(Listener { address: ListenAddress::Tcp(bound), file: None, queues: listening.collect::<io::Result<_>>()? })
 }
 
-/// Options that accepted connections inherit are set here, which saves system calls for each of them.
 fn socket(address: SocketAddr, takes_ipv4: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
-    // A response in several writes would wait for the client's delayed acknowledgement (40 ms) otherwise.
-    socket.set_tcp_nodelay(true)?;
-    // Finds out about peers that are gone without a word while their requests take long; by itself the kernel asks after two hours.
-    socket.set_tcp_keepalive(&ASK_PEER)?;
+    inherited_by_connections(&socket)?;
     if address.is_ipv6() && address.ip().is_unspecified() {
         // `[::]` alone takes IPv4 clients too, as users of other servers expect, whatever the machine's default is.
         socket.set_only_v6(!takes_ipv4)?;
@@ -83,21 +108,36 @@ fn socket(address: SocketAddr, takes_ipv4: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Options that accepted connections inherit, which saves system calls for each of them.
+fn inherited_by_connections(socket: &Socket) -> io::Result<()> {
+    // A response in several writes would wait for the client's delayed acknowledgement (40 ms) otherwise.
+    socket.set_tcp_nodelay(true)?;
+    // Finds out about peers that are gone without a word while their requests take long; by itself the kernel asks after two hours.
+    socket.set_tcp_keepalive(&ASK_PEER)
+}
+
 impl AsRawFd for Queue {
     fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Self::Tcp(listener) => listener.as_raw_fd(),
-            Self::Unix(listener) => listener.as_raw_fd(),
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl AsFd for Queue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Kind::Tcp(listener) => listener.as_fd(),
+            Kind::Unix(listener) => listener.as_fd(),
         }
     }
 }
 
 impl Queue {
     pub(super) fn try_clone(&self) -> io::Result<Self> {
-        match self {
-            Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
-            Self::Unix(listener) => SockRef::from(listener).try_clone().map(|socket| Self::Unix(socket.into())),
-        }
+        let socket = match &self.socket {
+            Kind::Tcp(listener) => Kind::Tcp(listener.try_clone()?),
+            Kind::Unix(listener) => Kind::Unix(SockRef::from(listener).try_clone()?.into()),
+        };
+        Ok(Self { socket, outlives_us: self.outlives_us })
     }
 }
 

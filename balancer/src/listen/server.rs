@@ -174,7 +174,8 @@ impl Server {
     }
 }
 
-/// Accepts until the drain begins or the listener is to close; then what the kernel has accepted already, and closes.
+/// Accepts until the drain begins or the listener is to close; then what the kernel has accepted already, where nobody else will,
+/// and closes.
 async fn accept<S: Service>(
     queue: Accepting,
     own: usize,
@@ -195,6 +196,9 @@ async fn accept<S: Service>(
             _ = &mut closing => break,
         };
         serving.place(own, accepted);
+    }
+    if queue.outlives_us() {
+        return;
     }
     // No more than may have been waiting, however fast others come.
     for _ in 0..BACKLOG {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use ::balancer::config;
 use ::balancer::drain::drain;
 use ::balancer::http1::{BodyLength, Fields, ResponseHead};
-use ::balancer::listen::{Refusal, Server, Service, Stream, open};
+use ::balancer::listen::{Passed, Refusal, Server, Service, Stream, open};
 use ::balancer::net::{Buffer, Peer};
 use http::StatusCode;
 use tokio::runtime::{Builder, LocalOptions};
@@ -39,7 +39,7 @@ impl Service for Panicking {
 fn a_panic_ends_its_exchange_and_no_other() {
     let file = "listen = \"127.0.0.1:0\"\n[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n";
     let config = config::parse(file, "lb.toml").unwrap();
-    let listener = open(&config.listen[0], &config.listen, 1).unwrap();
+    let listener = open(&config.listen[0], &config.listen, 1, &mut Passed::default()).unwrap();
     let config::ListenAddress::Tcp(address) = listener.address.clone() else { panic!("not TCP") };
     let (_drain, draining) = drain();
     let shortest = config.client.header_timeout;

@@ -174,6 +174,27 @@ fn check(file: &str, rows: &[Row]) {
 type Row = (&'static str, &'static [(usize, usize, &'static str, &'static str, &'static str)]);
 
 const LISTEN: &[Row] = &[
+    (
+        r#"listen = "fd:web:a""#,
+        &[(
+            1,
+            10,
+            r#""fd:web:a""#,
+            "`fd:web:a` names no listener",
+            r#"write the name that its .socket unit gives it (FileDescriptorName=), as in "fd:web""#,
+        )],
+    ),
+    (r#"listen = ["fd:web", "fd:web"]"#, &[(1, 21, r#""fd:web""#, "`fd:web` is there twice", "keep one of the two")]),
+    (
+        r#"listen = { address = "fd:web", mode = "0660" }"#,
+        &[(
+            1,
+            32,
+            "mode",
+            "`mode` is for Unix sockets",
+            "leave it out: the .socket unit says it (SocketMode=, SocketGroup=)",
+        )],
+    ),
     ("listen = []", &[(1, 10, "[]", "`listen` is empty", r#"write where clients connect, as in "127.0.0.1:8080""#)]),
     (
         "listen = 8080",

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -57,8 +58,17 @@ impl Balancer {
         Self::start_by(command, directory(), top, tables)
     }
 
+    /// The same by somebody who has opened a listener, as systemd does; the descriptor is passed under each of `names`.
+    pub(crate) fn start_passed(listener: impl Into<OwnedFd>, names: &[&str], top: &str, tables: &str) -> Self {
+        Self::start_with(passing(names), Stdio::from(listener.into()), directory(), top, tables)
+    }
+
     /// The same by a command that becomes the program: what stands behind is its arguments.
-    pub(crate) fn start_by(mut command: Command, directory: PathBuf, top: &str, tables: &str) -> Self {
+    pub(crate) fn start_by(command: Command, directory: PathBuf, top: &str, tables: &str) -> Self {
+        Self::start_with(command, Stdio::null(), directory, top, tables)
+    }
+
+    fn start_with(mut command: Command, stdin: Stdio, directory: PathBuf, top: &str, tables: &str) -> Self {
         let mut config = top.to_owned();
         if !top.contains("listen =") {
             config.push_str("\nlisten = \"127.0.0.1:0\"");
@@ -70,7 +80,7 @@ impl Balancer {
         }
         let file = directory.join("lb.toml");
         std::fs::write(&file, &config).unwrap();
-        command.arg("--config").arg(&file).env_remove("RUST_LOG").stdin(Stdio::null());
+        command.arg("--config").arg(&file).env_remove("RUST_LOG").stdin(stdin);
         // Its admin socket is its own, however many run.
         command.env("XDG_RUNTIME_DIR", &directory).env_remove("CACHE_DIRECTORY");
         command.stdout(std::fs::File::create(directory.join("stdout")).unwrap()).stderr(Stdio::piped());
@@ -251,6 +261,20 @@ impl Drop for Balancer {
         }
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// The program started by a shell that passes its stdin on, once under each of `names` (sd_listen_fds(3)).
+pub(crate) fn passing(names: &[&str]) -> Command {
+    let descriptors: Vec<String> = (3..3 + names.len()).map(|number| format!("{number}<&0")).collect();
+    let script = format!(
+        "exec {} </dev/null; export LISTEN_PID=$$ LISTEN_FDS={} LISTEN_FDNAMES='{}'; exec \"$0\" \"$@\"",
+        descriptors.join(" "),
+        names.len(),
+        names.join(":")
+    );
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_balancer"));
+    command
 }
 
 fn follow(pipe: ChildStderr, text: Arc<Mutex<String>>) {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-pub(crate) use balancer::Balancer;
+pub(crate) use balancer::{Balancer, passing};
 pub(crate) use client::Client;
 pub(crate) use message::{Ended, Message};
 pub(crate) use origin::{Exchange, Origin};
