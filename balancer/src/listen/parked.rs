@@ -14,8 +14,8 @@ use slab::Slab;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::threads::Counted;
-use crate::net::{Family, Peer, Socket};
+use super::threads::{Counted, Whose};
+use crate::net::{Client, Family, Peer, Socket, is_silent};
 
 /// The parked connections of one thread.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Parked {
         // Level-triggered: what came in since the last look wakes at once. Without memory for it in the kernel the
         // connection is closed, as an idle one may be at any time.
         if self.set.get_ref().0.add(&descriptor, EpollEvent::new(interest, entry.key() as u64)).is_ok() {
-            counted.set_parked(true);
+            counted.park(peer.ip().map(Client::of));
             entry.insert(Entry { descriptor, family, peer, since, counted });
             self.tidying.set((TIDYINGS, self.tidying.get().1));
         }
@@ -98,6 +98,16 @@ impl Parked {
         }
     }
 
+    /// Closes connections of a client, so many at most and none that has said something; how many.
+    pub(super) fn close_of(&self, whose: Whose, count: usize) -> usize {
+        let mut entries = self.entries.borrow_mut();
+        let is_one = |entry: &Entry| entry.counted.parked_for() == Some(whose) && is_silent(&entry.descriptor);
+        let keys: Vec<usize> =
+            entries.iter().filter(|(_, entry)| is_one(entry)).map(|(key, _)| key).take(count).collect();
+        keys.iter().for_each(|&key| drop(entries.try_remove(key)));
+        keys.len()
+    }
+
     /// Has the allocator give back what the connections held that were parked lately.
     ///
     /// It looks for that when something large is freed, and a process that has become idle frees nothing any more.
@@ -121,7 +131,7 @@ impl Parked {
 
     fn leave(&self, key: usize) -> Option<Entry> {
         let mut entry = self.entries.borrow_mut().try_remove(key)?;
-        entry.counted.set_parked(false);
+        entry.counted.unpark();
         // It was added, so this fails only for a descriptor that is closed, which is out of the set as well.
         let _ = self.set.get_ref().0.delete(&entry.descriptor);
         Some(entry)

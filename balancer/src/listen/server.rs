@@ -19,7 +19,7 @@ use super::parked::Parked;
 use super::refusing::Refusing;
 use super::registry::{Registry, tick_for};
 use super::stream::Stream;
-use super::threads::{Counted, Handed, Threads};
+use super::threads::{Counted, Sent, Threads};
 use super::{Alarm, Refusal, Service, close};
 use crate::config::{ClientLimits, ListenAddress};
 use crate::drain::{Draining, Stage};
@@ -30,7 +30,7 @@ use crate::net::{Peer, Socket};
 pub struct Server {
     index: usize,
     threads: Arc<Threads>,
-    handed: mpsc::UnboundedReceiver<Handed>,
+    handed: mpsc::UnboundedReceiver<Sent>,
     queues: Vec<(ListenAddress, Queue)>,
     orders: mpsc::UnboundedReceiver<Order>,
     limits: ClientLimits,
@@ -234,7 +234,7 @@ impl<S: Service> Serving<S> {
         }
         let counted = self.threads.place(own);
         // Settled here and once: who has a place keeps it on the way to another thread, however many are refused meanwhile.
-        if self.threads.are_full() {
+        if self.threads.are_full() && !self.make_room(own) {
             drop(counted);
             self.refuse(socket, peer);
         } else if counted.thread() == own {
@@ -244,10 +244,21 @@ impl<S: Service> Serving<S> {
         }
     }
 
-    /// Serves a connection that another thread has accepted.
-    fn take(&self, handed: Handed) {
-        let (socket, peer, counted) = handed.arrive();
-        self.serve(socket, peer, counted);
+    /// Closes idle connections of the client that has most of them, or has other threads do so; whether one more has room.
+    fn make_room(&self, own: usize) -> bool {
+        let Some((whose, count)) = self.threads.most_idle() else { return false };
+        self.parked.close_of(whose, count) > 0 || self.threads.ask_for_room(own, whose, count)
+    }
+
+    /// Serves a connection that another thread has accepted, or makes room for one that it serves.
+    fn take(&self, sent: Sent) {
+        match sent {
+            Sent::Connection(handed) => {
+                let (socket, peer, counted) = handed.arrive();
+                self.serve(socket, peer, counted);
+            }
+            Sent::Room(whose, count) => _ = self.parked.close_of(whose, count),
+        }
     }
 
     /// Says that there are too many connections; this one takes no place among them.

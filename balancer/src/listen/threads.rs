@@ -1,19 +1,22 @@
 //! The proxy threads among each other: how many connections each has, and how one gets from one to another.
 
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::net::{Family, Peer, Socket};
+use crate::net::{Client, Family, Peer, Socket};
 
 /// What all threads share.
 #[derive(Debug)]
 pub(super) struct Threads {
     open: Vec<AtomicUsize>,
     parked: AtomicUsize,
-    hand_over: Vec<mpsc::UnboundedSender<Handed>>,
+    /// Whose they are. Locked by connections that have been idle for long already, and by those that come when there are too many.
+    idle: Mutex<HashMap<Whose, usize>>,
+    hand_over: Vec<mpsc::UnboundedSender<Sent>>,
     pub(super) connections_max: AtomicUsize,
     /// Threads that have all they need to serve.
     ready: watch::Sender<usize>,
@@ -21,12 +24,23 @@ pub(super) struct Threads {
     closed: watch::Sender<usize>,
 }
 
+/// The client of a connection; those of Unix sockets are one.
+pub(super) type Whose = Option<Client>;
+
+/// What one thread sends to another.
+#[derive(Debug)]
+pub(super) enum Sent {
+    Connection(Handed),
+    /// So many idle connections of that client shall be closed.
+    Room(Whose, usize),
+}
+
 /// A place among a thread's connections; dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Counted {
     threads: Arc<Threads>,
     index: usize,
-    parked: bool,
+    parked: Option<Whose>,
 }
 
 /// A connection on its way to another thread, unknown to any runtime and counted where it goes.
@@ -40,13 +54,14 @@ pub(super) struct Handed {
 
 impl Threads {
     /// For `count` threads; what is handed over to each arrives at its receiver.
-    pub(super) fn new(count: usize, connections_max: usize) -> (Arc<Self>, Vec<mpsc::UnboundedReceiver<Handed>>) {
+    pub(super) fn new(count: usize, connections_max: usize) -> (Arc<Self>, Vec<mpsc::UnboundedReceiver<Sent>>) {
         // Bounded by `connections_max`: whatever is handed over has been counted.
         let (hand_over, receivers) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let open = (0..count).map(|_| AtomicUsize::new(0)).collect();
         let (ready, closed) = (watch::Sender::new(0), watch::Sender::new(0));
         let connections_max = AtomicUsize::new(connections_max);
-        (Arc::new(Self { open, parked: AtomicUsize::new(0), hand_over, connections_max, ready, closed }), receivers)
+        let (parked, idle) = (AtomicUsize::new(0), Mutex::default());
+        (Arc::new(Self { open, parked, idle, hand_over, connections_max, ready, closed }), receivers)
     }
 
     /// Says that one more thread has all it needs, and waits until all have: clients who come at once must not take
@@ -87,6 +102,24 @@ impl Threads {
         self.connections() > self.connections_max.load(Ordering::Relaxed)
     }
 
+    /// The client that has most idle connections, and how many there shall be fewer where others have no room; `None` where nobody
+    /// has one.
+    pub(super) fn most_idle(&self) -> Option<(Whose, usize)> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let (whose, count) = idle.iter().max_by_key(|(_, count)| **count)?;
+        // Some at once: in a crowd not everybody who comes has to look for one.
+        Some((*whose, count.div_ceil(8)))
+    }
+
+    /// Has the threads but `own` close so many idle connections of a client. Whether there will be room: what comes meanwhile is
+    /// bounded.
+    pub(super) fn ask_for_room(&self, own: usize, whose: Whose, count: usize) -> bool {
+        let excess = self.connections().saturating_sub(self.connections_max.load(Ordering::Relaxed));
+        let others = self.hand_over.iter().enumerate().filter(|(index, _)| *index != own);
+        let sent = others.filter(|(_, thread)| thread.send(Sent::Room(whose, count)).is_ok()).count();
+        sent > 0 && excess <= EXCESS_MAX
+    }
+
     /// Counts a connection accepted by thread `own`, on the thread that shall serve it.
     ///
     /// The kernel spreads connections by a hash, which with few of them leaves a thread idle; handing over costs a wake-up,
@@ -98,7 +131,7 @@ impl Threads {
         let slack = 1 + load(least) / 8;
         let index = if load(own) > load(least) + slack { least } else { own };
         self.open[index].fetch_add(1, Ordering::Relaxed);
-        Counted { threads: Arc::clone(self), index, parked: false }
+        Counted { threads: Arc::clone(self), index, parked: None }
     }
 }
 
@@ -108,13 +141,31 @@ impl Counted {
         self.index
     }
 
-    /// It is parked, or no longer.
-    pub(super) fn set_parked(&mut self, parked: bool) {
-        match (std::mem::replace(&mut self.parked, parked), parked) {
-            (false, true) => self.threads.parked.fetch_add(1, Ordering::Relaxed),
-            (true, false) => self.threads.parked.fetch_sub(1, Ordering::Relaxed),
-            _ => 0,
-        };
+    /// It is parked, as one of that client.
+    pub(super) fn park(&mut self, whose: Whose) {
+        self.unpark();
+        self.parked = Some(whose);
+        self.threads.parked.fetch_add(1, Ordering::Relaxed);
+        let mut idle = self.threads.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        *idle.entry(whose).or_default() += 1;
+    }
+
+    /// It is parked no longer.
+    pub(super) fn unpark(&mut self) {
+        let Some(whose) = self.parked.take() else { return };
+        self.threads.parked.fetch_sub(1, Ordering::Relaxed);
+        let mut idle = self.threads.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = idle.get_mut(&whose) {
+            *count -= 1;
+            if *count == 0 {
+                idle.remove(&whose);
+            }
+        }
+    }
+
+    /// The client that it is parked for.
+    pub(super) fn parked_for(&self) -> Option<Whose> {
+        self.parked
     }
 
     /// Sends the connection to that thread.
@@ -122,14 +173,19 @@ impl Counted {
         // A runtime or a thread that ended with the process: nothing to serve either way.
         if let Some((descriptor, family)) = socket.into_bare() {
             let threads = Arc::clone(&self.threads);
-            let _ = threads.hand_over[self.index].send(Handed { descriptor, family, peer, counted: self });
+            let _ = threads.hand_over[self.index].send(Sent::Connection(Handed {
+                descriptor,
+                family,
+                peer,
+                counted: self,
+            }));
         }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.set_parked(false);
+        self.unpark();
         self.threads.open[self.index].fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -140,6 +196,9 @@ impl Handed {
         (Socket::bare(self.descriptor, self.family), self.peer, self.counted)
     }
 }
+
+/// Connections above `connections_max` whose room is being made by other threads: descriptors are set aside for as many.
+const EXCESS_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -163,6 +222,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn room_is_asked_of_the_client_that_has_most_idle_connections() {
+        let (threads, mut receivers) = Threads::new(2, 6);
+        let client = |last: u8| Some(Client::of([192, 0, 2, last].into()));
+        assert_eq!(threads.most_idle(), None);
+        let mut counted: Vec<_> = (0..6).map(|_| threads.place(0)).collect();
+        for (counted, last) in counted.iter_mut().zip([1, 2, 2, 3, 2, 1]) {
+            counted.park(client(last));
+        }
+        assert_eq!((threads.most_idle(), threads.parked()), (Some((client(2), 1)), 6));
+        assert!(threads.ask_for_room(0, client(2), 1));
+        assert!(matches!(receivers[1].try_recv(), Ok(Sent::Room(whose, 1)) if whose == client(2)));
+        assert!(receivers[0].try_recv().is_err());
+        counted.remove(2);
+        counted[1].unpark();
+        assert_eq!((threads.most_idle(), threads.parked()), (Some((client(1), 1)), 4));
+        let _many: Vec<_> = (0..18).map(|_| threads.place(0)).collect();
+        assert!(!threads.ask_for_room(0, client(1), 1), "too many wait for it already");
+        drop(counted);
+        assert_eq!((threads.most_idle(), threads.parked()), (None, 0));
     }
 
     #[test]

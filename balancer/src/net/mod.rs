@@ -16,5 +16,5 @@ pub use ask::{Answer, get, get_over};
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
 pub use peer::{Client, ClientKey, Peer};
-pub use socket::{ASK_PEER, Family, Socket};
+pub use socket::{ASK_PEER, Family, Socket, is_silent};
 pub use timer::{Timer, sleep, timeout};

@@ -212,8 +212,7 @@ impl Socket {
 
     /// Whether the peer has said nothing that is unread, not even its end, whatever the runtime has heard. One system call.
     pub fn is_silent(&self) -> bool {
-        let peeked = self.options().map(|socket| socket.peek(&mut [MaybeUninit::uninit()]));
-        matches!(peeked, Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
+        self.options().is_some_and(|socket| says_nothing(&socket))
     }
 
     /// Ends our side; what the peer still sends can be read.
@@ -289,6 +288,16 @@ impl Socket {
             |socket: SockRef<'_>| Some((socket.local_addr().ok()?.as_socket()?, socket.peer_addr().ok()?.as_socket()?));
         self.options().and_then(ends).is_some_and(|(ours, theirs)| ours == theirs)
     }
+}
+
+/// Whether a connection that is not read at this time has nothing to read, not even its end. One system call.
+pub fn is_silent(descriptor: &OwnedFd) -> bool {
+    says_nothing(&SockRef::from(descriptor))
+}
+
+fn says_nothing(socket: &SockRef<'_>) -> bool {
+    let peeked = socket.peek(&mut [MaybeUninit::uninit()]);
+    matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 fn lost() -> io::Error {

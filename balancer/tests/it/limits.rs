@@ -160,6 +160,42 @@ fn connections_over_the_limit_get_503_and_when_to_come_back() {
 }
 
 #[test]
+fn idle_connections_of_the_client_that_has_most_make_room_and_active_ones_stay() {
+    let (gate, origin) = (Gate::default(), Origin::named("1"));
+    let slow = gate.clone();
+    let held = Origin::start(
+        move |mut exchange| {
+            while exchange.request().is_some() && slow.wait() && exchange.send(ok("held")) {}
+        },
+    );
+    let tables = format!(
+        "[pool.held]\nendpoints = [\"{}\"]\n{}[[route]]\npool = \"app\"\n[[route]]\npath = \"/held\"\npool = \"held\"\n",
+        held.address(),
+        pool_of(&[&origin])
+    );
+    let balancer = Balancer::start("threads = 2\nconnections_max = 12", &tables);
+    let from = |last: u8| Client::from([127, 0, 0, last].into(), balancer.address());
+    let mut active = from(2);
+    active.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
+    held.await_requests(1);
+    let mut one = from(1);
+    assert_eq!(one.get("/").text(), "1");
+    // Those that have asked for something, and those that have not.
+    let mut strangers: Vec<Client> = (0..10).map(|_| from(2)).collect();
+    strangers.iter_mut().take(5).for_each(|client| assert_eq!(client.get("/").text(), "1"));
+    balancer.await_parked(11);
+    let mut others: Vec<Client> = (0..5).map(|_| from(3)).collect();
+    for client in &mut others {
+        assert_eq!(client.get("/").text(), "1");
+    }
+    assert_eq!(one.get("/").text(), "1");
+    gate.open();
+    assert_eq!(active.response().text(), "held");
+    assert_eq!(balancer.count_logged(&["connections_max"]), 0);
+    balancer.logged(&["\"target\":\"/held\""]);
+}
+
+#[test]
 fn every_client_is_answered_when_there_are_too_few_descriptors_for_all() {
     let origin = Origin::named("1");
     // With so few that even those who are told use them up.
@@ -171,11 +207,14 @@ fn every_client_is_answered_when_there_are_too_few_descriptors_for_all() {
         if top.contains("connections_max") {
             balancer.await_stderr("connections_max = 100000 is more than 70 descriptors allow, which is 1");
         }
-        let mut clients: Vec<Client> = (0..1_000).map(|_| Client::of(&balancer)).collect();
-        for client in &mut clients {
-            // Those that have been refused by now may be closed.
-            let _ = client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        }
+        let mut clients: Vec<Client> = (0..1_000)
+            .map(|_| {
+                // At once: who is idle makes room for others. Those that have been refused by now may be closed.
+                let mut client = Client::of(&balancer);
+                let _ = client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                client
+            })
+            .collect();
         let (mut served, mut answers) = (0, BTreeMap::<_, usize>::new());
         for client in &mut clients {
             let response = client.response();
