@@ -198,6 +198,49 @@ fn a_rolling_update_scaling_and_a_kill_in_a_swarm_lose_no_request() {
     assert_eq!(failed, [""; 0]);
 }
 
+#[test]
+#[ignore = "needs Docker's engine: see above"]
+fn a_file_that_is_swapped_as_kubernetes_does_is_reloaded_in_a_container_that_may_write_nothing() {
+    let image = Image::build();
+    let folder = std::env::temp_dir().join(format!("balancer-map-{}", std::process::id()));
+    for (data, name) in [("..one", "one"), ("..two", "two")] {
+        std::fs::create_dir_all(folder.join(data)).unwrap();
+        let command = format!("[\"/usr/local/bin/balancer\", \"backend\", \"{{port}}\", \"--name\", \"{name}\"]");
+        let text = format!("listen = \"0.0.0.0:8080\"\n[pool.app.workers]\ncommand = {command}\n");
+        std::fs::write(folder.join(data).join("lb.toml"), text).unwrap();
+    }
+    let publish = |data: &str| {
+        std::os::unix::fs::symlink(data, folder.join("..next")).unwrap();
+        std::fs::rename(folder.join("..next"), folder.join("..data")).unwrap();
+    };
+    publish("..one");
+    std::os::unix::fs::symlink("..data/lb.toml", folder.join("lb.toml")).unwrap();
+    let volume = format!("{}:/etc/balancer:ro", folder.display());
+    let id = docker(&[
+        "run",
+        "-d",
+        "--read-only",
+        "--cap-drop",
+        "ALL",
+        "-v",
+        &volume,
+        "-p",
+        "127.0.0.1::8080",
+        image.name(),
+    ]);
+    let _container = stack::Container(id.clone());
+    let address = docker(&["port", &id, "8080"]);
+    eventually("the first", || get(&address, "/").ok().filter(|(_, name)| name == "one"));
+    let load = Load::start(&address, 2);
+    publish("..two");
+    std::fs::remove_dir_all(folder.join("..one")).unwrap();
+    let said = docker(&["exec", &id, "/usr/local/bin/balancer", "reload"]);
+    eventually("the second", || get(&address, "/").ok().filter(|(_, name)| name == "two"));
+    let (_, failed) = load.end();
+    assert_eq!(failed, [""; 0], "{said}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 /// A figure, not a bar: how busy the machine is counts for more. Nobody asks before the engine says that it runs, for a question that
 /// comes before its network is up is repeated by the kernel after a second (ARP), and so is each that waits for that one.
 #[test]

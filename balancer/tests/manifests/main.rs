@@ -191,6 +191,11 @@ fn who_is_stopped_is_given_longer_than_it_takes() {
 }
 
 #[test]
+fn compose_starts_the_backends_first_so_that_the_first_requests_find_all_of_them() {
+    assert_eq!(read_yaml("compose.yaml")[0]["services"]["balancer"]["depends_on"][0], "backend");
+}
+
+#[test]
 fn compose_and_swarm_lead_to_their_own_backends() {
     for (file, config, prefix) in [("compose.yaml", "compose.lb.toml", ""), ("swarm.yaml", "swarm.lb.toml", "tasks.")] {
         let (services, config) = (&read_yaml(file)[0]["services"], read_toml(config));
