@@ -55,7 +55,7 @@ fn again(file: &SocketFile, said: &mut bool) -> Option<(UnixListener, SocketFile
     let opened = socket::open(path, None).and_then(|(again, file)| Ok((UnixListener::from_std(again)?, file)));
     match opened {
         Ok(again) => {
-            tracing::warn!("the admin socket {} was removed; it is there again", path.display());
+            tracing::warn!("the admin socket {} was removed; it was made again", path.display());
             Some(again)
         }
         Err(error) => {
@@ -154,7 +154,8 @@ fn introduce(
         return Ok(());
     }
     let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-        let text = format!("{CLIENTS_MAX} clients are here already, and no more fit: come again when one has left");
+        let text =
+            format!("{CLIENTS_MAX} admin clients are connected, which is the limit: try again when one has left");
         return Err(plain(StatusCode::SERVICE_UNAVAILABLE, &text).into());
     };
     // The connection is there as long as its requests are.

@@ -46,10 +46,10 @@ impl Door {
             }
             // A name that a stranger has made to mean 127.0.0.1 gives the stranger's page the right to ask and to read.
             Self::Loopback if !host.is_none_or(is_local) => {
-                Err(plain(StatusCode::FORBIDDEN, "ask for an address or for localhost, not for another name").into())
+                Err(plain(StatusCode::FORBIDDEN, "the Host field must be an address or localhost").into())
             }
             Self::Loopback if head.method != Method::GET && is_foreign(&head.headers) => {
-                Err(plain(StatusCode::FORBIDDEN, "pages of others may not ask for that").into())
+                Err(plain(StatusCode::FORBIDDEN, "requests of other web pages are refused").into())
             }
             Self::Loopback => Ok(Asker::Known),
         }
@@ -63,7 +63,7 @@ fn host(head: &Parts) -> Result<Option<&str>, &'static str> {
         (_, Some(_)) => return Err("there are several Host fields: send one"),
         (None, None) if head.version >= Version::HTTP_11 => return Err("there is no Host field: send one"),
         (None, None) => None,
-        (Some(value), None) => Some(value.to_str().map_err(|_| "the Host field holds what no host does")?),
+        (Some(value), None) => Some(value.to_str().map_err(|_| "the Host field is not a host")?),
     };
     match (head.uri.authority(), field) {
         (Some(target), Some(field)) if !field.eq_ignore_ascii_case(target.as_str()) => {

@@ -95,7 +95,7 @@ fn exchange(mut stream: UnixStream, configuration: Option<&Path>, method: &str, 
         request.push_str(&format!("{CONFIGURATION}: {}\r\n", escaped(&path.to_string_lossy())));
     }
     stream.write_all(format!("{request}\r\n").as_bytes())?;
-    let broken = || io::Error::new(io::ErrorKind::InvalidData, "that is no answer of a balancer");
+    let broken = || io::Error::new(io::ErrorKind::InvalidData, "the answer is not from a balancer");
     let (mut bytes, mut search) = (Vec::new(), Search::default());
     let end = loop {
         if let Some(end) = search.response(&bytes, HEAD_MAX).map_err(|_| broken())? {
@@ -128,7 +128,7 @@ pub fn escaped(text: &str) -> String {
 impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotRunning => f.write_str("not running"),
+            Self::NotRunning => f.write_str("no running instance"),
             Self::Failed(path, error) => write!(f, "cannot ask {}: {error}", path.display()),
         }
     }

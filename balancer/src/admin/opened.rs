@@ -184,7 +184,7 @@ impl Tried {
                 path.display()
             ),
             Self::Nowhere(reasons) => tracing::warn!(
-                "no admin socket, so no commands; name a place for it ([admin] socket). {}",
+                "no admin socket, so commands cannot reach this instance; set [admin] socket. {}",
                 reasons.join("; ")
             ),
         }

@@ -37,7 +37,11 @@ type Figure = fn(&[Arc<Endpoint>]) -> f64;
 
 impl Text {
     fn requests(&mut self, totals: &[(&str, &Totals)]) {
-        self.family("requests_total", "counter", "Requests by what the client got; 499: it left before.");
+        self.family(
+            "requests_total",
+            "counter",
+            "Requests by the status that the client got; 499: the client left before.",
+        );
         for (pool, totals) in totals {
             for ((method, code), count) in &totals.answers {
                 let labels = [("pool", *pool), ("method", *method), ("code", &code.to_string())];
@@ -48,12 +52,12 @@ impl Text {
         self.histogram("request_seconds", help, totals, |totals| &totals.request);
         let help = "From a request's place at an endpoint to the last byte of its answer.";
         self.histogram("upstream_seconds", help, totals, |totals| &totals.upstream);
-        let help = "Waits for a slot, of requests that had to.";
+        let help = "Waits for a slot, of requests that had to wait.";
         self.histogram("queue_seconds", help, totals, |totals| &totals.queue);
         for (word, help) in [
-            (Word::Rejected, "Requests answered by the balancer itself, by why."),
-            (Word::Broken, "Answers that had begun and were not finished, by why."),
-            (Word::Retried, "Attempts that failed and were followed by another, by why."),
+            (Word::Rejected, "Requests answered by balancer itself, by reason."),
+            (Word::Broken, "Answers that began and were not finished, by reason."),
+            (Word::Retried, "Attempts that failed and were followed by another, by reason."),
         ] {
             self.family(word.metric(), "counter", help);
             for (pool, totals) in totals {
@@ -66,7 +70,7 @@ impl Text {
 
     fn endpoints(&mut self, served: &Served) {
         let figures: [(&str, &str, &str, Figure); 3] = [
-            ("endpoint_up", "gauge", "Whether it takes requests and is not out.", |all| {
+            ("endpoint_up", "gauge", "1: the endpoint takes requests and is neither down nor ejected.", |all| {
                 f64::from(u8::from(all.iter().any(|one| one.accepts() && !one.is_out())))
             }),
             ("in_flight", "gauge", "Requests at an endpoint.", |all| sum(all, |one| one.in_flight() as f64)),
@@ -101,7 +105,7 @@ impl Text {
         let all: Vec<_> = with_slots.collect();
         self.family("slots", "gauge", "Requests that the endpoints take at once.");
         all.iter().for_each(|(pool, figures)| self.sample("slots", &[("pool", pool)], figures.slots as f64));
-        self.family("slots_used", "gauge", "Of these, in use.");
+        self.family("slots_used", "gauge", "Slots in use.");
         all.iter().for_each(|(pool, figures)| self.sample("slots_used", &[("pool", pool)], figures.slots_used as f64));
         self.family("queue_length", "gauge", "Requests that wait for a slot.");
         all.iter().for_each(|(pool, figures)| self.sample("queue_length", &[("pool", pool)], figures.queued as f64));
@@ -122,7 +126,7 @@ impl Text {
                 self.sample("worker_state", &labels, f64::from(u8::from(state == worker.state)));
             }
         }
-        self.family("worker_restarts_total", "counter", "Times a worker was started again or replaced, by why.");
+        self.family("worker_restarts_total", "counter", "Times a worker was started again or replaced, by reason.");
         for (pool, worker) in &each {
             for (why, count) in &worker.restart_reasons {
                 let labels = [("pool", *pool), ("worker", &*worker.name), ("reason", why.as_str())];
@@ -148,13 +152,9 @@ impl Text {
         let active = instance.control.connections().saturating_sub(idle);
         self.sample("connections", &[("state", "active")], active as f64);
         self.sample("connections", &[("state", "idle")], idle as f64);
-        self.family("connections_max", "gauge", "Client connections there may be.");
+        self.family("connections_max", "gauge", "Limit of client connections.");
         self.sample("connections_max", &[], instance.control.connections_max() as f64);
-        self.family(
-            "log_lines_lost_total",
-            "counter",
-            "Lines of logs that could not be written, by where they should have gone.",
-        );
+        self.family("log_lines_lost_total", "counter", "Lines of logs that could not be written, by log.");
         for (log, destination) in
             [("access_log", Destination::File), ("stdout", Destination::Stdout), ("stderr", Destination::Stderr)]
         {
@@ -163,9 +163,9 @@ impl Text {
         self.family("config_reloads_total", "counter", "Reloads.");
         self.sample("config_reloads_total", &[("result", "done")], done as f64);
         self.sample("config_reloads_total", &[("result", "failed")], failed as f64);
-        self.family("config_last_reload_success", "gauge", "Whether the last reload was done.");
+        self.family("config_last_reload_success", "gauge", "1: the last reload was done.");
         self.sample("config_last_reload_success", &[], f64::from(u8::from(last_ok)));
-        self.family("build_info", "gauge", "1; which version it is.");
+        self.family("build_info", "gauge", "1, with the version.");
         self.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         let process = Process::now();
         let started = instance.started.duration_since(UNIX_EPOCH).map_or(0.0, seconds);

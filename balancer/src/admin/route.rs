@@ -28,9 +28,9 @@ pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts) -> Answer {
             Ok(action) => order(instance, action).await,
             Err(sentence) => plain(StatusCode::BAD_REQUEST, &sentence),
         },
-        (_, _) if is_action => plain(StatusCode::METHOD_NOT_ALLOWED, "this wants a POST"),
+        (_, _) if is_action => plain(StatusCode::METHOD_NOT_ALLOWED, "use POST for this"),
         (&Method::GET | &Method::HEAD, _) => read(instance, path, &query),
-        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "this wants a GET"),
+        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "use GET for this"),
     }
 }
 
@@ -96,7 +96,7 @@ fn is_of(line: &[u8], worker: &str) -> bool {
 fn unknown_pool(name: &str, names: &[&str]) -> String {
     let all = names.join(", ");
     match (name, nearest(name, names.iter().copied())) {
-        (_, _) if names.is_empty() => "no pool has workers of ours".to_owned(),
+        (_, _) if names.is_empty() => "no pool has workers".to_owned(),
         ("", _) => format!("say of which pool: {all}"),
         (_, Some(near)) => format!("no pool with workers is called {name}; did you mean {near}?"),
         (_, None) => format!("no pool with workers is called {name}; there is {all}"),
@@ -213,7 +213,7 @@ mod tests {
     fn an_unknown_pool_is_answered_with_the_nearest() {
         assert_eq!(unknown_pool("ap", &["app", "web"]), "no pool with workers is called ap; did you mean app?");
         assert_eq!(unknown_pool("", &["app", "web"]), "say of which pool: app, web");
-        assert_eq!(unknown_pool("x", &[]), "no pool has workers of ours");
+        assert_eq!(unknown_pool("x", &[]), "no pool has workers");
     }
 
     #[test]

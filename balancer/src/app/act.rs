@@ -78,9 +78,9 @@ impl Live {
         let names: Vec<Arc<str>> = with_workers.map(|served| Arc::clone(served.pool.name())).collect();
         match (pool, names.as_slice()) {
             (Some(pool), _) => self.restart(&pool, teller).await,
-            (None, []) => Outcome::wrong("no pool has workers of ours"),
+            (None, []) => Outcome::wrong("no pool has workers"),
             (None, [only]) => self.restart(only, teller).await,
-            (None, _) if !all => Outcome::wrong(format!("say of which pool, or --all: {}", names.join(", "))),
+            (None, _) if !all => Outcome::wrong(format!("name the pool, or use --all: {}", names.join(", "))),
             (None, _) => {
                 let mut done = Vec::new();
                 for name in &names {
@@ -119,11 +119,11 @@ impl Live {
         };
         if count == 0 {
             return Outcome::wrong(format!(
-                "0 workers would stop {pool}; the least is 1 (`balancer stop` ends everything, a reload without the pool takes it away)"
+                "{pool} needs at least 1 worker (`balancer stop` ends everything, a reload without the pool removes it)"
             ));
         }
         if count > WORKERS_MAX {
-            return Outcome::wrong(format!("{count} workers are more than {WORKERS_MAX}, the most there may be"));
+            return Outcome::wrong(format!("{count} workers are too many: {WORKERS_MAX} is the limit"));
         }
         let scaled = told(&supervisor, teller, supervisor.scale(count)).await;
         for config in self.config.pools.iter_mut().filter(|config| config.name == pool) {
@@ -144,7 +144,7 @@ impl Live {
         let found = self.pools.iter().find(|served| **served.pool.name() == *name);
         match found.map(|served| served.supervisor.clone()) {
             Some(Some(supervisor)) => Ok(supervisor),
-            Some(None) => Err(Outcome::wrong(format!("pool {name} has no workers of ours"))),
+            Some(None) => Err(Outcome::wrong(format!("pool {name} has no workers"))),
             None => Err(Outcome::wrong(unknown("pool", name, self.pools.iter().map(|served| &**served.pool.name())))),
         }
     }
@@ -167,7 +167,7 @@ pub(super) fn drain(instance: &Arc<Instance>, name: &str, yes: bool, patience: D
     }
     for (pool, endpoint) in &found {
         pool.hold(endpoint.name());
-        let text = format!("{} is taken out by an operator", endpoint.name());
+        let text = format!("{} is drained by an operator", endpoint.name());
         tracing::info!("{text}");
         note(&instance.events, "drained", Some(pool.name()), Some(endpoint.name()), &text);
     }

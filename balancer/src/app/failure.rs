@@ -43,7 +43,7 @@ impl fmt::Display for Failure {
             Self::Identity(text) => f.write_str(text),
             Self::Sockets(error) => error.fmt(f),
             Self::NeverReady(first) => {
-                write!(f, "no worker was ever ready, so this ends here. The first death was: {first}")
+                write!(f, "no worker was ever ready: giving up. The first death was: {first}")
             }
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::Thread(Some(error)) => write!(f, "a proxy thread has ended: {error}"),

@@ -67,7 +67,7 @@ impl Live {
         if let Some(watched) = &listening.file {
             let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
             let admitted = watched.file.admit(socket, None);
-            admitted.map_err(|error| format!("who may connect to {address} could not be changed: {error}"))?;
+            admitted.map_err(|error| format!("the permissions of {address} could not be changed: {error}"))?;
             watched.address = address.clone();
         }
         listening.configured = address.clone();
@@ -108,13 +108,13 @@ async fn look_after(watched: Arc<Mutex<Watched>>, control: Arc<Control>) {
         match opened.and_then(|opened| control.open(&opened).map(|()| opened.file)) {
             Ok(Some(again)) => {
                 watched.file = again;
-                tracing::warn!("the file of {address} was removed, so nobody could connect; it is there again");
+                tracing::warn!("the socket file of {address} was removed; it was made again");
             }
             Ok(None) => return,
             Err(error) if !said => {
                 said = true;
                 tracing::error!(
-                    "the file of {address} was removed, so nobody can connect, and it cannot be made again: {error}"
+                    "the socket file of {address} was removed and cannot be made again, so clients cannot connect: {error}"
                 );
             }
             Err(_) => {}
@@ -138,13 +138,13 @@ pub(super) fn in_the_way(open: &[ListenAddress], added: &[ListenAddress], all: &
     let clash = added.iter().find_map(|new| {
         let own = open.iter().find(|own| own.covers(new, open) || new.covers(own, all))?;
         Some(format!(
-            "cannot listen on {new} while we listen on {own}: remove {own} by one reload and add {new} by the next, or restart"
+            "cannot listen on {new} while balancer listens on {own}: remove {own} by one reload and add {new} by the next, or restart"
         ))
     });
     clash.or_else(|| {
         let changed = open.iter().find(|own| all.contains(own) && own.takes_ipv4(open) != own.takes_ipv4(all))?;
         Some(format!(
-            "{changed} does not take IPv4 clients, and cannot begin to: remove it by one reload and add it by the next, or restart"
+            "{changed} cannot begin to take IPv4 clients: remove it by one reload and add it by the next, or restart"
         ))
     })
 }
@@ -166,7 +166,7 @@ mod tests {
         };
         let clash = |own: &str, new: &str| {
             Some(format!(
-                "cannot listen on {new} while we listen on {own}: remove {own} by one reload and add {new} by the next, or restart"
+                "cannot listen on {new} while balancer listens on {own}: remove {own} by one reload and add {new} by the next, or restart"
             ))
         };
         assert_eq!(check(&["127.0.0.1:80"], &["0.0.0.0:80"]), clash("127.0.0.1:80", "0.0.0.0:80"));
@@ -181,6 +181,6 @@ mod tests {
                 .unwrap();
         assert!(text.starts_with("cannot listen on fd:web from now on: "), "{text}");
         let text = check(&["0.0.0.0:80", "[::]:80"], &["[::]:80"]).unwrap();
-        assert!(text.starts_with("[::]:80 does not take IPv4 clients, and cannot begin to: "), "{text}");
+        assert!(text.starts_with("[::]:80 cannot begin to take IPv4 clients: "), "{text}");
     }
 }

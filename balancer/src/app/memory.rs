@@ -111,7 +111,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, Learned>, String> {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         // A pipe would block, and a device never end.
-        Ok(metadata) if !metadata.is_file() => return Err("that is no file".to_owned()),
+        Ok(metadata) if !metadata.is_file() => return Err("it is not a file".to_owned()),
         _ => {}
     }
     let mut bytes = Vec::new();
@@ -122,11 +122,11 @@ fn read(path: &Path) -> Result<BTreeMap<String, Learned>, String> {
     }
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
     if value["version"] != VERSION {
-        return Err("they are of another version".to_owned());
+        return Err("the file is of another version".to_owned());
     }
     let pools = value["pools"].as_object().ok_or("the file has no pools")?;
     let pool = |(name, value): (&String, &Value)| {
-        let learned = Learned::from_json(value).ok_or_else(|| format!("those of pool {name} are damaged"))?;
+        let learned = Learned::from_json(value).ok_or_else(|| format!("the times of pool {name} are damaged"))?;
         Ok((name.clone(), learned))
     };
     pools.into_iter().map(pool).collect()
@@ -164,7 +164,7 @@ mod tests {
             ("{}", "another version"),
             ("{\"version\":2,\"pools\":{}}", "another version"),
             ("{\"version\":1}", "no pools"),
-            ("{\"version\":1,\"pools\":{\"app\":{}}}", "those of pool app are damaged"),
+            ("{\"version\":1,\"pools\":{\"app\":{}}}", "the times of pool app are damaged"),
             (&"[".repeat(100_000), "recursion"),
         ] {
             write(&path, text.as_bytes()).unwrap();
@@ -175,7 +175,7 @@ mod tests {
         assert!(read(&path).unwrap_err().contains("more than 16 MiB"));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert_eq!(read(&path).unwrap_err(), "that is no file");
+        assert_eq!(read(&path).unwrap_err(), "it is not a file");
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -212,7 +212,7 @@ async fn until_stopped(
                 Order::Asked(asked) => enqueue(asked),
                 // Without a file it is what it is to every other command: its terminal is gone.
                 Order::Reload if instance.path.is_none() && signals.hup_ignored() => {
-                    tracing::info!("HUP: there is no file to read again, and it was to be ignored");
+                    tracing::info!("HUP: ignored, as nohup asks for; there is no file to read again");
                 }
                 Order::Reload if instance.path.is_none() => {
                     tracing::info!("HUP: there is no file to read again; stopping");

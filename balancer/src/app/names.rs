@@ -65,7 +65,7 @@ impl Live {
                     self.discoverers.insert(config.name.clone(), discoverer);
                 }
             }
-            teller.progress(format!("{}: looks for its endpoints", config.name));
+            teller.progress(format!("{}: looking up its endpoints", config.name));
             if let Some(discoverer) = self.discoverers.get(&config.name) {
                 discoverer.settled(FOUND).await;
             }

@@ -141,7 +141,9 @@ impl Plan {
                 .iter()
                 .map(|address| format!("listen: {address} removed; its connections stay until they end")),
         );
-        lines.extend(self.listen_changed.iter().map(|address| format!("listen: {address}: others may connect")));
+        lines.extend(
+            self.listen_changed.iter().map(|address| format!("listen: {address}: permissions of the socket changed")),
+        );
         lines.extend(each_or_count(&self.added, "pools added", |name| format!("pool {name}: added")));
         for change in &self.changed {
             lines.extend(change.lines());
@@ -157,7 +159,7 @@ impl Plan {
         }
         if !self.needs_restart.is_empty() {
             let keys = self.needs_restart.join(", ");
-            lines.push(format!("NOT changed, for it needs a restart of the balancer: {keys}"));
+            lines.push(format!("requires restart: {keys}"));
         }
         lines
     }
@@ -449,7 +451,7 @@ mod tests {
             "route *.old.test/ → old: removed",
             "header_timeout: changed",
             "drain_timeout: changed",
-            "NOT changed, for it needs a restart of the balancer: threads",
+            "requires restart: threads",
         ];
         assert_eq!(lines(OLD, new), expected);
     }
@@ -464,7 +466,7 @@ mod tests {
         };
         let (private, shared) = ("\"unix:/run/a.sock\"", "{ address = \"unix:/run/a.sock\", mode = \"0660\" }");
         let changed = plan(private, shared);
-        assert_eq!(changed.lines()[0], "listen: unix:/run/a.sock: others may connect");
+        assert_eq!(changed.lines()[0], "listen: unix:/run/a.sock: permissions of the socket changed");
         assert!(!changed.is_empty() && changed.listen_added.is_empty() && changed.listen_removed.is_empty());
         assert!(plan(shared, shared).is_empty());
         assert_eq!(plan("\"unix:/run/b.sock\"", shared).lines()[0], "listen: unix:/run/a.sock added");
@@ -476,8 +478,7 @@ mod tests {
                    access_log = { format = \"json\" }\ndrain_timeout = \"5s\"\n";
         let file = config(&format!("{top}{OLD}[admin]\naddress = \"127.0.0.1:9\"\n"));
         let runs = Plan::possible(&config(OLD), file.clone());
-        let expected = "NOT changed, for it needs a restart of the balancer: \
-                        threads, user";
+        let expected = "requires restart: threads, user";
         let again = Plan::new(&runs, &file);
         assert_eq!(again.lines(), ["untouched: pool app, web, old", expected]);
         assert!(again.is_empty());

@@ -103,11 +103,11 @@ fn who_may_connect(socket: &UnixSocket, identity: &Identity) -> String {
     let who = match (socket.mode & 0o020 != 0, socket.mode & 0o002 != 0, group) {
         (_, true, _) => "every account of this machine that reaches its directory".to_owned(),
         (true, false, Some(group)) => format!("group {group}, {own}"),
-        (true, false, None) => format!("the group of the account we run as, {own}"),
+        (true, false, None) => format!("the group of balancer's account, {own}"),
         (false, false, _) => own,
     };
     let path = socket.path.display();
-    format!("who may connect to unix:{path}: {who}; what they say of their clients (X-Forwarded-*) is believed")
+    format!("clients of unix:{path}: {who}; their X-Forwarded-* fields are believed")
 }
 
 /// What is right in the file and still would not work here and now; of `listeners` some is known.
@@ -212,7 +212,9 @@ fn of_access_log(config: &Config) -> Option<String> {
     };
     let error = opened.err()?;
     Some(match error.raw_os_error() {
-        Some(nix::libc::ENXIO) => format!("nobody reads the access log {}: its lines would be lost", path.display()),
+        Some(nix::libc::ENXIO) => {
+            format!("the access log {} is a pipe without a reader: lines would be lost", path.display())
+        }
         _ => format!("cannot open the access log {}: {error}", path.display()),
     })
 }
@@ -280,7 +282,7 @@ impl Ports {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 Some(match self.0.get_or_insert_with(Holders::now).at(address) {
                     Some((pid, name)) => format!("{name} (pid {pid}) listens there"),
-                    None => "somebody listens there".to_owned(),
+                    None => "another process listens there".to_owned(),
                 })
             }
             Err(error) => Some(error.to_string()),

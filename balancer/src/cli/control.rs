@@ -38,7 +38,7 @@ pub(super) struct Scale {
     /// The pool
     pool: String,
 
-    /// How many workers it shall have
+    /// The new number of workers
     #[arg(value_name = "N")]
     count: usize,
 
@@ -52,7 +52,7 @@ pub(super) struct Drain {
     /// An address, a worker as in app.2, or either with its pool in front, as in app/127.0.0.1:8000
     endpoint: String,
 
-    /// Though it is the last that takes requests
+    /// Drain also the last endpoint that takes requests
     #[arg(long)]
     yes: bool,
 
@@ -63,7 +63,7 @@ pub(super) struct Drain {
 /// Which endpoint to take back.
 #[derive(Debug, clap::Args)]
 pub(super) struct Undrain {
-    /// As for drain
+    /// An address or a worker, as for `drain`
     endpoint: String,
 
     #[command(flatten)]

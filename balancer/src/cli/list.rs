@@ -9,7 +9,7 @@ use super::{print, say};
 pub(super) fn run() -> ExitCode {
     let running = running();
     if running.is_empty() {
-        say("balancer: no instance runs, as far as the usual places of this account tell");
+        say("balancer: no running instance in the usual places of this account");
         return ExitCode::from(NOT_RUNNING);
     }
     let mut rows = vec![["name", "pid", "for", "listens on", "configuration"].map(str::to_owned).to_vec()];

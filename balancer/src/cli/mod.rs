@@ -39,7 +39,7 @@ struct Arguments {
     #[arg(long, short, value_name = "FILE", env = "BALANCER_CONFIG")]
     config: Option<PathBuf>,
 
-    /// How much to tell on stderr: error, warn, info, debug, trace, or a filter as in RUST_LOG
+    /// What to log on stderr: error, warn, info, debug, trace, or a filter as in RUST_LOG
     #[arg(long, value_name = "LEVEL", env = "RUST_LOG", default_value = "info", global = true)]
     log_level: String,
 
@@ -53,13 +53,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show it at work, no file needed: two built-in workers behind 127.0.0.1:8080
+    /// Serve a demonstration, no file needed: two built-in workers behind 127.0.0.1:8080
     Demo(demo::Options),
     /// Run your own program N times behind one address, no file needed
     Run(run::Options),
-    /// Check the configuration: every mistake, and what would go wrong at start
+    /// Check the configuration: report every mistake, and warn of problems of this machine
     Check(check::Options),
-    /// What a running instance does: pools, endpoints, workers
+    /// Show the pools, endpoints and workers of a running instance
     Status(status::Options),
     /// Read the configuration again: check it, show what changes, do it, wait
     Reload(control::Reload),
@@ -68,17 +68,17 @@ enum Command {
     Restart(control::Restart),
     /// Have N workers in a pool
     Scale(control::Scale),
-    /// Let an endpoint take no new request, and wait until it has none
+    /// Send an endpoint no new requests, and wait until it has finished those it has
     Drain(control::Drain),
-    /// Let it take requests again
+    /// Send a drained endpoint requests again
     Undrain(control::Undrain),
-    /// The instances that run
+    /// List the running instances
     List,
     /// Stop: requests in flight finish, then the workers end
     Stop(control::Stop),
-    /// What workers have printed
+    /// Print the output of workers
     Logs(watch::Logs),
-    /// What has happened: workers, reloads, commands
+    /// Print events: workers, reloads, commands
     Events(watch::Events),
     /// The built-in worker: the small HTTP server the demo starts
     Backend(backend::Options),

@@ -23,7 +23,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = listen)]
     listen: ListenAddress,
 
-    /// What commands know it by
+    /// Name of this instance, for other commands
     #[arg(long, value_name = "NAME", default_value = "run", value_parser = instance_name)]
     name: String,
 

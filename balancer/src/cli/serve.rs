@@ -40,10 +40,7 @@ pub(super) fn serve(config: &Config, origin: &Origin, passed: Passed, log_level:
         return ExitCode::from(WRONG_ARGUMENTS);
     }
     if let Some(path) = config.access_log.file().filter(|_| is_unread) {
-        tracing::warn!(
-            "nobody reads the access log {}, which is a pipe: its lines are lost until somebody does",
-            path.display()
-        );
+        tracing::warn!("the access log {} is a pipe without a reader: lines are lost until it has one", path.display());
     }
     let outcome = app::run(config, origin, passed, &writer);
     if let Err(failure) = &outcome {

@@ -15,14 +15,14 @@ use crate::config::nearest;
 /// In which form.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Of this pool alone
+    /// Show this pool only
     pool: Option<String>,
 
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 
-    /// Nothing but the exit code: 0 when every pool takes requests, 3 when not, for a HEALTHCHECK
+    /// Print nothing; the exit code is 0 when every pool takes requests, else 3 (for a HEALTHCHECK)
     #[arg(long, short, conflicts_with = "json")]
     quiet: bool,
 
@@ -40,7 +40,7 @@ pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
         Err(error) => return fail(&format!("balancer: no further answer: {error}")),
     };
     let Ok(mut status) = serde_json::from_str::<Value>(&text) else {
-        return fail("balancer: that is no status of a balancer");
+        return fail("balancer: the answer is not the status of a balancer");
     };
     if let Some(name) = &options.pool
         && let Err(text) = only(&mut status, name)

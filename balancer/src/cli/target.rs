@@ -115,19 +115,19 @@ impl Target {
             return ExitCode::from(NOT_RUNNING);
         }
         match (&place.file, place.sockets.as_slice()) {
-            (Some(file), _) => say(&format!("balancer: not running: nobody serves {}", file.display())),
-            (None, [socket, ..]) => say(&format!("balancer: not running: nobody listens at {}", socket.display())),
-            (None, []) => say("balancer: not running"),
+            (Some(file), _) => say(&format!("balancer: no running instance serves {}", file.display())),
+            (None, [socket, ..]) => say(&format!("balancer: no running instance at {}", socket.display())),
+            (None, []) => say("balancer: no running instance"),
         }
         // It may be there, at a socket that a file with mistakes does not tell.
         if self.socket.is_none() && self.tell_mistakes() {
             return ExitCode::from(WRONG_CONFIGURATION);
         }
         match running().as_slice() {
-            [] => say("Start it by `balancer --config FILE`; `balancer list` shows what runs."),
+            [] => say("Start it with `balancer --config FILE`; `balancer list` shows the running instances."),
             others => {
                 let shown: Vec<String> = others.iter().take(SHOWN_MAX).map(|one| one.is.to_string()).collect();
-                say(&format!("What runs is {}: see `balancer list`.", shown.join(", ")));
+                say(&format!("Running instances: {}. See `balancer list`.", shown.join(", ")));
             }
         }
         ExitCode::from(NOT_RUNNING)
@@ -177,9 +177,9 @@ pub(super) fn running() -> Vec<Running> {
 fn only(mut found: Vec<Running>, none: &str) -> Result<Place, ExitCode> {
     match found.len() {
         0 => {
-            say(&format!("balancer: not running: {none}"));
+            say(&format!("balancer: no running instance: {none}"));
             say(
-                "Start one by `balancer --config FILE`, `balancer run` or `balancer demo`; `balancer list` shows what runs.",
+                "Start one with `balancer --config FILE`, `balancer run` or `balancer demo`; `balancer list` shows the running instances.",
             );
             Err(ExitCode::from(NOT_RUNNING))
         }
@@ -191,7 +191,7 @@ fn only(mut found: Vec<Running>, none: &str) -> Result<Place, ExitCode> {
 /// Says which there are, and how to say which is meant.
 fn ask_for_one(found: &[Running]) -> ExitCode {
     say(
-        "balancer: which one? There is no file here that says it. Name it by --config FILE, --name NAME or --socket PATH:",
+        "balancer: several instances run, and no file here says which one is meant. Name it with --config FILE, --name NAME or --socket PATH:",
     );
     found.iter().for_each(|one| say(&format!("  {}: {}, --socket {}", one.is, one.is.origin, one.socket.display())));
     ExitCode::from(WRONG_ARGUMENTS)

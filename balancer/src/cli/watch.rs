@@ -29,15 +29,15 @@ pub(super) struct Logs {
 /// Which lines.
 #[derive(Debug, clap::Args)]
 struct Lines {
-    /// Go on with what comes
+    /// Follow: print new lines as they come
     #[arg(short, long)]
     follow: bool,
 
-    /// Of what is there, the last N lines
+    /// Begin with the last N lines
     #[arg(short = 'n', long = "lines", value_name = "N")]
     last: Option<usize>,
 
-    /// Nothing older: a duration, as in 10m, or a time, as in 2026-11-28T00:30:00Z
+    /// Leave out older lines: a duration, as in 10m, or a time, as in 2026-11-28T00:30:00Z
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
 }
@@ -48,7 +48,7 @@ pub(super) struct Events {
     #[command(flatten)]
     lines: Lines,
 
-    /// One JSON object a line
+    /// Print one JSON object a line
     #[arg(long)]
     json: bool,
 

@@ -49,7 +49,7 @@ pub(super) fn read(section: &mut Section<'_>, listen: &[Placed<ListenAddress>], 
         && !address.ip().is_loopback()
     {
         let help = format!("add token_file, or write \"127.0.0.1:{}\"", address.port());
-        item.wrong(format!("everybody who reaches `{address}` could stop us"), help);
+        item.wrong(format!("every client that reaches `{address}` could stop balancer"), help);
     }
     table.finish();
     Admin { socket, address, token_file }
@@ -118,7 +118,7 @@ pub fn token_is_open(path: &Path) -> Option<String> {
         (true, true) => "read and write",
     };
     Some(format!(
-        "every account of this machine can {can} the token in {} (mode {mode:04o}), and so could stop us: chmod 0600 or 0640",
+        "every account of this machine can {can} the token in {} (mode {mode:04o}), and could stop balancer: chmod 0600 or 0640",
         quote(&path.display().to_string())
     ))
 }

@@ -67,8 +67,8 @@ fn loops(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedP
     for pool in pools {
         for (endpoint, span) in pool.pool.endpoints.iter().zip(&pool.endpoints) {
             if let Some(own) = listen.iter().find(|own| reaches(&endpoint.address, &own.value, &all)) {
-                let message = format!("`{}` is where we listen ourselves", endpoint.address);
-                let help = format!("`listen` has \"{}\": write the address of the program behind us", own.value);
+                let message = format!("`{}` is where balancer itself listens", endpoint.address);
+                let help = format!("`listen` has \"{}\": write the address of the program behind balancer", own.value);
                 findings.whole(span.clone(), message, help);
             }
         }
@@ -102,7 +102,7 @@ fn ports(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedP
             _ => None,
         });
         if let Some(own) = taken {
-            let message = format!("{reserved}, and we listen on `{own}`");
+            let message = format!("{reserved}, and balancer listens on `{own}`");
             findings.whole(
                 block.span.clone(),
                 message,

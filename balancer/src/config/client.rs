@@ -104,7 +104,10 @@ fn protocol(item: &Item<'_>) -> Option<String> {
     let name = parts().next().unwrap_or_default();
     // Requests inside would pass routes, limits and the log unseen; `TLS` hides them too (RFC 2817).
     if matches!(name, "h2c" | "h2" | "http" | "tls") {
-        let message = format!("{} cannot become a tunnel: nobody would see the requests in it", quote(&protocol));
+        let message = format!(
+            "{} cannot become a tunnel: requests inside would pass routes, limits and the log unseen",
+            quote(&protocol)
+        );
         item.wrong(message, "leave it out; clients go on in HTTP/1.1 without it");
         return None;
     }

@@ -47,7 +47,7 @@ pub(super) fn read(section: &mut Section<'_>, default: Dns, names: bool) -> Dns 
     let mut duration = |key, least| {
         let item: Option<Item<'_>> = section.take(key);
         if let (Some(item), false) = (&item, asks) {
-            let message = format!("`{key}` means something only with a name to ask for");
+            let message = format!("`{key}` has no effect without a name to look up");
             item.key_wrong(message, "add dns = \"app:8000\", or leave it out");
         }
         item.filter(|_| asks).and_then(|item| item.duration(least..=DURATION_MAX))

@@ -178,7 +178,7 @@ impl Unknown {
             _ if !elsewhere.is_empty() => format!("`{}` belongs {elsewhere}", self.name),
             _ if !called.is_empty() => called,
             Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => format!("the likest here are {}; deploy/lb.example.toml has every key", self.likest),
+            None => format!("the nearest keys are {}; deploy/lb.example.toml has every key", self.likest),
         };
         (self.span, format!("unknown key {}", quote(&self.name)), help)
     }

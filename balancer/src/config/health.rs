@@ -87,7 +87,7 @@ fn probe(item: &Item<'_>) -> Option<Probe> {
     let fall = section.take("fall").and_then(|item| item.integer(1..=TIMES_MAX));
     let status = section.take("status");
     if let (Some(status), None) = (&status, &path) {
-        status.wrong("`status` means something only with `path`", "add path = \"/health\", or leave it out");
+        status.wrong("`status` has no effect without `path`", "add path = \"/health\", or leave it out");
     }
     let (host, fields) = question::read(&mut section, path.is_some());
     section.finish();

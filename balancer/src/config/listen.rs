@@ -148,7 +148,7 @@ fn one(item: &Item<'_>) -> Option<ListenAddress> {
         address => {
             let help = match address {
                 ListenAddress::Passed(_) => "leave it out: the .socket unit says it (SocketMode=, SocketGroup=)",
-                _ => "leave it out: everybody who reaches the port may connect, and a firewall says who that is",
+                _ => "leave it out: every client that reaches the port may connect; a firewall can restrict that",
             };
             for item in [mode_item, group_item].into_iter().flatten() {
                 item.key_wrong(format!("`{}` is for Unix sockets", item.key), help);
@@ -166,7 +166,7 @@ fn mode(item: &Item<'_>) -> Option<u32> {
     match mode {
         Some(mode) if mode & MODE == MODE => Some(mode),
         _ => {
-            let help = "write \"0600\" for our own account, \"0660\" for its group too, or \"0666\" for everybody";
+            let help = "write \"0600\" for our own account, \"0660\" for its group too, or \"0666\" for every account";
             item.wrong(format!("{} is not the mode of a socket", quote(text)), help);
             None
         }

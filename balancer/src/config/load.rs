@@ -46,7 +46,7 @@ pub(super) fn text(path: &Path) -> Result<String, LoadError> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() as u64 > BYTES_MAX {
-        let message = format!("larger than {} MiB, so hardly a configuration", BYTES_MAX >> 20);
+        let message = format!("larger than {} MiB, the limit of a configuration", BYTES_MAX >> 20);
         return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, message)));
     }
     String::from_utf8(bytes).map_err(|error| {
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn an_endless_file_is_not_read_to_its_end() {
         let error = load(Path::new("/dev/zero")).unwrap_err().to_string();
-        assert_eq!(error, "cannot read /dev/zero: larger than 1 MiB, so hardly a configuration");
+        assert_eq!(error, "cannot read /dev/zero: larger than 1 MiB, the limit of a configuration");
     }
 
     #[test]

@@ -58,10 +58,7 @@ pub(super) fn read(section: &mut Section<'_>, default: Policy) -> Policy {
         (Policy::Hash(default), key) => Policy::Hash(key.and_then(|item| hash_key(&item)).unwrap_or(default)),
         (policy, Some(_)) if misread => policy,
         (policy, Some(key)) => {
-            key.wrong(
-                "`hash_key` means something only with policy = \"hash\"",
-                "add policy = \"hash\", or leave it out",
-            );
+            key.wrong("`hash_key` has no effect without policy = \"hash\"", "add policy = \"hash\", or leave it out");
             policy
         }
         (policy, None) => policy,

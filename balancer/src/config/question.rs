@@ -28,7 +28,7 @@ impl Question {
 pub(super) fn read(section: &mut Section<'_>, asks: bool) -> (Option<String>, Vec<(String, String)>) {
     let (host, fields) = (section.take("host"), section.take("fields"));
     for item in host.iter().chain(&fields).filter(|_| !asks) {
-        item.key_wrong(format!("`{}` means something only with `path`", item.key), "add path = \"/\", or leave it out");
+        item.key_wrong(format!("`{}` has no effect without `path`", item.key), "add path = \"/\", or leave it out");
     }
     let host = host.and_then(|item| host_to_name(&item));
     (host, fields.map_or(Vec::new(), |item| fields_to_send(&item)))
@@ -40,7 +40,7 @@ pub(super) fn path(item: &Item<'_>) -> Option<String> {
     match path_mistake(text.split('?').next().unwrap_or_default()) {
         Some((message, help)) => item.wrong(message, help),
         None if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            item.wrong(format!("{} is not written as it travels", quote(text)), "percent-encode it");
+            item.wrong(format!("{} has characters that must be percent-encoded", quote(text)), "percent-encode it");
         }
         None => return Some(text.to_owned()),
     }

@@ -50,7 +50,7 @@ pub(super) fn read(section: &mut Section<'_>, waits: bool) -> (Option<Slots>, us
             && !(waits && key == "queue_max")
             && let Some(item) = &item
         {
-            let message = format!("`{key}` means something only with `slots`");
+            let message = format!("`{key}` has no effect without `slots`");
             item.key_wrong(message, "add slots = 1, or as many requests as an endpoint takes at once, or leave it out");
         }
         item.filter(|_| count > 0 || key == "queue_max")

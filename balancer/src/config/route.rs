@@ -125,7 +125,7 @@ fn right_host(text: &str) -> String {
         _ if bare != text && is_host(bare) => format!("write \"{bare}\", the name alone"),
         _ if text.parse::<std::net::Ipv6Addr>().is_ok() => format!("write \"[{text}]\""),
         _ if text.starts_with('.') && is_host(&text[1..]) => format!("write \"*{text}\""),
-        _ if !text.is_ascii() => "write the name as it travels, in ASCII (`xn--…`)".to_owned(),
+        _ if !text.is_ascii() => "write the name in ASCII (`xn--…`)".to_owned(),
         _ => "write a name, as in \"example.com\", or \"*.example.com\" for every name below it".to_owned(),
     }
 }
@@ -166,7 +166,7 @@ pub(super) fn path_mistake(text: &str) -> Option<(String, String)> {
         return not("does not begin with `/`", format!("write \"/{text}\""));
     }
     if let Some(prefix) = text.strip_suffix('*') {
-        return not("ends with `*`", format!("write \"{prefix}\": everything that begins so is meant"));
+        return not("ends with `*`", format!("write \"{prefix}\": a path matches everything that begins with it"));
     }
     if text.contains(['?', '#']) {
         let path = text.split(['?', '#']).next().unwrap_or_default();
@@ -174,7 +174,7 @@ pub(super) fn path_mistake(text: &str) -> Option<(String, String)> {
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return not(
-            "is not written as it travels",
+            "has characters that must be percent-encoded",
             "percent-encode what is not printable ASCII: a space is `%20`".to_owned(),
         );
     }

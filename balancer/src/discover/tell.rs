@@ -24,7 +24,7 @@ impl Told {
             tracing::info!("{who} has {}: {news}", addresses(count));
         }
         if changes.refused > 0 {
-            tracing::warn!("{who} has more addresses than we take: {} are left out", changes.refused);
+            tracing::warn!("{who} has more addresses than balancer takes: {} are left out", changes.refused);
         }
         match problem {
             Some(problem) if self.problem.as_deref() != Some(problem) => match count {
@@ -43,7 +43,7 @@ impl Told {
     /// An address that is our own listener's.
     pub(super) fn ours(&mut self, who: &str, address: SocketAddr) {
         if self.ours.len() < OURS_MAX && self.ours.insert(address) {
-            tracing::warn!("{who} leads to {address}, where we listen ourselves: it gets no requests");
+            tracing::warn!("{who} leads to {address}, where balancer itself listens: it gets no requests");
         }
     }
 }

@@ -37,7 +37,9 @@ impl Budget {
             self.held.fetch_sub(bytes, Ordering::Relaxed);
             if !self.said.swap(true, Ordering::Relaxed) {
                 let mib = self.max >> 20;
-                tracing::warn!("bodies held for slow clients take {mib} MiB, as much as they may: others stream");
+                tracing::warn!(
+                    "body buffer limit reached ({mib} MiB held for slow clients); further bodies are streamed"
+                );
             }
             return false;
         }

@@ -50,7 +50,7 @@ impl SocketFile {
     /// When it is not ours to decide: the group is none that we are in, or the file is another's.
     pub fn admit(&self, socket: &UnixSocket, owner: Option<u32>) -> io::Result<()> {
         if id(&self.path)? != self.id {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "its file was replaced by somebody else's"));
+            return Err(io::Error::new(io::ErrorKind::NotFound, "its file was replaced by another program"));
         }
         let set = |mode: u32| {
             let mode = Mode::from_bits_truncate(mode);

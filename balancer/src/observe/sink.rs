@@ -51,7 +51,7 @@ impl Sink {
         // All or nothing, as they came.
         if !self.pending.is_empty() && self.pending.len() + lines.len() > PENDING_MAX {
             lost = count(lines);
-            self.lose(lost, "nobody takes them", now);
+            self.lose(lost, "the reader does not take them", now);
         } else {
             self.pending.extend_from_slice(lines);
         }
@@ -148,7 +148,7 @@ impl Sink {
 /// Why lines cannot be written, in words.
 pub(super) fn reason(error: &io::Error) -> String {
     match (error.kind(), error.raw_os_error()) {
-        (io::ErrorKind::BrokenPipe, _) | (_, Some(nix::libc::ENXIO)) => "nobody reads them".to_owned(),
+        (io::ErrorKind::BrokenPipe, _) | (_, Some(nix::libc::ENXIO)) => "the pipe has no reader".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -1,6 +1,6 @@
 //! A pool on paper: arrivals and service times drawn from a seed, places handed out by `lane`, learned by `forecast`.
 //!
-//! This is where the rule and its constants come from; the figures are in `ARCHITECTURE.md`.
+//! This is where the rule and its constants come from; the figures are in `docs/decisions/slow-lane.md`.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -205,7 +205,7 @@ impl Times {
 }
 
 #[test]
-#[ignore = "prints the figures that ARCHITECTURE.md states"]
+#[ignore = "prints the figures that docs/decisions/slow-lane.md has"]
 fn figures() {
     use std::io::Write as _;
     for load in [0.5, 0.7, 0.8, 0.9, 1.2] {

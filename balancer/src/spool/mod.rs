@@ -64,7 +64,7 @@ impl Shared {
         let grown = self.taken.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if grown > self.bytes_max {
             self.taken.fetch_sub(bytes, Ordering::Relaxed);
-            self.say(&format_args!("they take {} MiB, as much as they may (spool_max)", self.bytes_max >> 20));
+            self.say(&format_args!("spool_max ({} MiB) is reached", self.bytes_max >> 20));
             return false;
         }
         true
@@ -80,7 +80,7 @@ impl Shared {
 
     fn say(&self, why: &dyn std::fmt::Display) {
         if !self.said.swap(true, Ordering::Relaxed) {
-            tracing::warn!("no more room on the disk for bodies of slow clients: {why}; others stream");
+            tracing::warn!("no room on the disk for bodies of slow clients: {why}; further bodies are streamed");
         }
     }
 }

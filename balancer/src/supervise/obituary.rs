@@ -98,7 +98,7 @@ impl Obituary {
         if self.oom {
             how.push_str(" by the kernel, which was out of memory");
         } else if self.oom_unknown {
-            how.push_str(", not by us: perhaps by the kernel, for want of memory,");
+            how.push_str(", not by balancer: perhaps by the kernel, because memory was short,");
         }
         let mut sentence = match (self.state, self.was_ready) {
             _ if self.hung => format!("{name} (pid {pid}) did not answer and was stopped: {how} after {lived}"),

@@ -123,9 +123,9 @@ impl fmt::Display for PortError {
                 write!(f, "port {} is taken by {name} (pid {pid})", address.port())
             }
             Self::Taken(address, None) => {
-                write!(f, "port {} is taken by a process whose name we may not see", address.port())
+                write!(f, "port {} is taken by a process that cannot be identified", address.port())
             }
-            Self::Ours(number) => write!(f, "port {number} is given to another worker of ours"),
+            Self::Ours(number) => write!(f, "port {number} belongs to another worker"),
             Self::Beyond => f.write_str("its port would be above 65535"),
             Self::NoneFree(range) => write!(f, "no port from {} to {} is free", range.start(), range.end()),
         }

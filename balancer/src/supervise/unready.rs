@@ -41,8 +41,7 @@ pub(super) async fn tell_misplaced(title: String, address: Address, group: Pid, 
         if sight.is_listened_on {
             if let Some(own) = sight.own.iter().find(|own| first && is_every_address(own, &address)) {
                 tracing::warn!(
-                    "{title} listens on {own}, which is every address of this machine: others can reach it without passing here. \
-                     Have it listen on $HOST, or on a {{socket}}"
+                    "{title} listens on {own}, which is every address of this machine: clients can reach it without balancer. Have it listen on $HOST, or on a {{socket}}"
                 );
             }
             return;

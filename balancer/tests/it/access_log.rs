@@ -154,7 +154,7 @@ fn a_pipe_without_a_reader_stops_nothing_and_its_lines_are_counted_until_somebod
     for _ in 0..3 {
         assert_eq!(client.get("/lost").status(), 200);
     }
-    balancer.await_stderr(&format!("the access log {}: lines are being lost: nobody reads them", pipe.display()));
+    balancer.await_stderr(&format!("the access log {}: lines are being lost: the pipe has no reader", pipe.display()));
     let lost = || lost_lines(&balancer);
     super::harness::eventually(|| format!("3 lost lines, not {}", lost()), || (lost() == 3).then_some(()));
     let mut reader = BufReader::new(std::fs::File::options().read(true).custom_flags(O_NONBLOCK).open(&pipe).unwrap());
@@ -196,7 +196,7 @@ fn a_disk_that_is_full_is_said_once_and_check_warns_of_what_cannot_be_opened() {
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     for (path, warning) in [
         ("/proc/access.log", "warning: cannot open the access log /proc/access.log: ".to_owned()),
-        (pipe.to_str().unwrap(), format!("warning: nobody reads the access log {}: ", pipe.display())),
+        (pipe.to_str().unwrap(), format!("warning: the access log {} is a pipe without a reader: ", pipe.display())),
     ] {
         let text = std::fs::read_to_string(&config).unwrap().replace("/dev/full", path);
         let other = balancer.directory().join("other.toml");

@@ -1,5 +1,6 @@
 //! The admin service and the commands that ask it.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
@@ -94,6 +95,26 @@ fn status_counts_requests_and_metrics_say_the_same() {
     }
     assert!(ask(&address, "POST /api/reload HTTP/1.0\r\nHost: evil.test\r\n\r\n").contains(" 403 "));
     assert!(get(&address, "/api/reload", "").contains(" 405 "));
+}
+
+#[test]
+fn the_manual_has_a_line_for_every_metric_and_no_other() {
+    let origin = Origin::named("1");
+    let mut balancer = Balancer::start("", &format!("{}[admin]\naddress = \"127.0.0.1:0\"\n", pool_of(&[&origin])));
+    let address = admin_address(&mut balancer);
+    let text = get(&address, "/metrics", "");
+    let served: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .map(|rest| rest.split_once(' ').map_or(rest.to_owned(), |(name, kind)| format!("`{name}` | {kind}")))
+        .collect();
+    let page = std::fs::read_to_string(super::program::repository("docs/metrics.md")).unwrap();
+    let shown: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .map(|rest| format!("`{}", rest.split(" | ").take(2).collect::<Vec<_>>().join(" | ")))
+        .collect();
+    assert_eq!(shown, served);
 }
 
 #[test]
@@ -243,7 +264,11 @@ fn an_instance_without_a_place_for_its_socket_serves_all_the_same() {
     while !found(&said, "listening on 127.0.0.1:") && stderr.read(&mut byte).unwrap() > 0 {
         said.push(byte[0]);
     }
-    assert!(found(&said, "no admin socket, so no commands"), "{}", String::from_utf8_lossy(&said));
+    assert!(
+        found(&said, "no admin socket, so commands cannot reach this instance"),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
     assert!(found(&said, "listening on 127.0.0.1:"), "{}", String::from_utf8_lossy(&said));
     child.kill().unwrap();
     child.wait().unwrap();
@@ -270,9 +295,9 @@ fn restart_and_scale_do_what_they_say_and_refuse_what_makes_no_sense() {
     assert_eq!(pids(&balancer).len(), 3);
     for (arguments, expected) in [
         (&["restart", "ap"][..], "no pool is called ap; did you mean app?"),
-        (&["restart", "web"], "pool web has no workers of ours"),
-        (&["scale", "app", "0"], "0 workers would stop app"),
-        (&["scale", "app", "5000"], "5000 workers are more than 4096"),
+        (&["restart", "web"], "pool web has no workers"),
+        (&["scale", "app", "0"], "app needs at least 1 worker"),
+        (&["scale", "app", "5000"], "5000 workers are too many: 4096 is the limit"),
         (&["drain", "app.9"], "no endpoint is called app.9; did you mean app."),
         (&["drain", "127.0.0.1:1"], "127.0.0.1:1 is the last endpoint of pool web that takes requests: --yes to go on"),
         (&["undrain", "nobody"], "no endpoint is called nobody"),
@@ -312,7 +337,7 @@ fn restart_asks_which_pool_or_takes_all_of_them() {
     let two = format!("{}{ROUTES}", workers(1).to_owned() + &workers(1).replace("pool.app", "pool.web"));
     let balancer = Balancer::start("", &two);
     let (code, said) = balancer.run(&["restart"]);
-    assert!(code == 2 && said.contains("say of which pool, or --all: app, web"), "{said}");
+    assert!(code == 2 && said.contains("name the pool, or use --all: app, web"), "{said}");
     let (code, said) = balancer.run(&["restart", "--all"]);
     assert!(
         code == 0 && said.contains("app: app.1 replaced in ") && said.contains("web: web.1 replaced in "),
@@ -408,7 +433,7 @@ fn drain_ends_when_the_endpoint_is_taken_back_meanwhile() {
     client.head();
     let name = origin.address();
     let drain = balancer.command(&["drain", &name, "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    balancer.await_stderr("is taken out by an operator");
+    balancer.await_stderr("is drained by an operator");
     assert_eq!(balancer.run(&["undrain", &name]), (0, format!("{name}: takes requests again\n")));
     let drained = drain.unwrap().wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&drained.stdout) + String::from_utf8_lossy(&drained.stderr);
@@ -439,7 +464,7 @@ fn stop_waits_for_the_end_and_now_cuts_what_is_in_flight() {
     assert!(polite.wait().unwrap().success());
     assert_eq!(balancer.ended().code(), Some(0));
     let (code, said) = balancer.run(&["stop"]);
-    assert!(code == 3 && said.contains("not running: nobody serves "), "{code} {said}");
+    assert!(code == 3 && said.contains("no running instance serves "), "{code} {said}");
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn who_kills_is_refused_alone_until_three_clients_have_killed() {
     // Another reaches a worker, and so does a third.
     assert_eq!(crash("192.0.2.2").0, 502);
     assert_eq!(crash("2001:db8::3").0, 502);
-    program.stderr.until("is answered 503 for a minute for everybody");
+    program.stderr.until("is answered 503 for a minute for every client");
     let (status, body) = crash("192.0.2.4");
     assert!(status == 503 && body.contains("query_of_death"), "{status} {body}");
     assert_eq!(post_as(program.address(), "/echo", "X-Forwarded-For: 192.0.2.1\r\n").0, 200, "other paths");
@@ -168,7 +168,7 @@ fn innocents_are_served_beside_two_crashers_of_a_path() {
     innocents.await_more();
     innocents.assert_all_served();
     let log = program.stderr.now();
-    assert!(!log.contains("is answered 503 for a minute for everybody"), "{log}");
+    assert!(!log.contains("is answered 503 for a minute for every client"), "{log}");
 }
 
 /// Closes the connection of a request with `X-Bad`, dies of one with `X-Die`, and answers all others.

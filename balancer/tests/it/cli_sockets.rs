@@ -117,7 +117,7 @@ fn of_a_worker_that_listens_on_every_address_it_is_said_once() {
     }
     let config = "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"python3\", \"-m\", \"http.server\", \"{port}\"]\ncount = 2\n";
     let program = Base::new().serve("ports-every", config, 2);
-    let log = program.stderr.until("which is every address of this machine: others can reach it without passing here");
+    let log = program.stderr.until("which is every address of this machine: clients can reach it without balancer");
     assert!(log.contains("app.1 (pid ") && log.contains(" listens on 0.0.0.0:"), "{log}");
 }
 
@@ -155,7 +155,8 @@ fn a_socket_that_is_removed_costs_nothing_while_another_worker_is_there_and_its_
         assert_eq!(get(program.address(), "/").unwrap().0, 200);
     }
     let log = program.stderr.until(" was stopped: exit code 0 after ");
-    let said = format!("{} of {} (pid {}) was removed, nobody can connect", victim.place, victim.name, victim.pid);
+    let said =
+        format!("{} of {} (pid {}) was removed, so clients cannot connect", victim.place, victim.name, victim.pid);
     assert!(log.contains(&said), "{log}");
     let back = program.until_ready(3).pop().unwrap();
     assert!(back.name == victim.name && back.place != victim.place, "{back:?}");

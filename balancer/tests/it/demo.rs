@@ -76,7 +76,7 @@ fn run_gives_up_when_no_worker_was_ever_ready() {
     let mut program =
         Program::start(&mut balancer(&["run", "-n", "1", "--listen", "127.0.0.1:0", "--", "sh", "-c", script]));
     assert_eq!(program.wait().code(), Some(1));
-    let log = program.stderr.until("no worker was ever ready, so this ends here. The first death was: app.1 (pid ");
+    let log = program.stderr.until("no worker was ever ready: giving up. The first death was: app.1 (pid ");
     let (before, last) = log.split_once("no worker was ever ready").unwrap();
     assert!(last.contains("exit code 3") && last.matches("| no module named app").count() == 1, "{log}");
     assert_eq!(before.matches(" started for ").count(), 3, "{log}");
@@ -160,7 +160,7 @@ fn without_a_file_hup_is_the_end_of_the_terminal_except_under_nohup() {
 
     let mut program = start("--ignore-signal=HUP");
     program.signal(Signal::SIGHUP);
-    program.stderr.until("HUP: there is no file to read again, and it was to be ignored");
+    program.stderr.until("HUP: ignored, as nohup asks for; there is no file to read again");
     assert_eq!(get(program.address(), "/").unwrap().0, 200);
     assert_eq!(program.stop(), Some(0));
 }

@@ -370,7 +370,8 @@ fn an_address_that_is_our_own_listener_is_refused_and_said() {
     let own = address(77);
     names.set("app", &[&address(1), &own]);
     let mut balancer = names.balancer(&format!("listen = [\"{own}:{}\"]", origins.port), &origins.pool(""));
-    balancer.await_stderr(&format!("leads to {own}:{}, where we listen ourselves: it gets no requests", origins.port));
+    balancer
+        .await_stderr(&format!("leads to {own}:{}, where balancer itself listens: it gets no requests", origins.port));
     await_status(&balancer, 200);
     await_answers(&balancer, &["1"]);
     assert_eq!(shown(&balancer)["addresses"].as_array().unwrap().len(), 1);

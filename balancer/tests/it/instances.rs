@@ -132,7 +132,7 @@ fn two_files_of_one_name_have_commands_both_and_an_order_says_whom_it_reached() 
     let file = folders[1].join("lb.toml");
     let text = said(&gone);
     assert_eq!((gone.status.code(), text.lines().count()), (Some(3), 2), "{text}");
-    assert!(text.starts_with(&format!("balancer: not running: nobody serves {}\n", file.display())), "{text}");
+    assert!(text.starts_with(&format!("balancer: no running instance serves {}\n", file.display())), "{text}");
     assert_eq!(machine.command(&folders[0], &["status"]).status.code(), Some(0));
 }
 

@@ -149,8 +149,8 @@ fn a_unix_listener_lets_in_our_own_account_unless_its_mode_lets_in_others() {
         assert_eq!(Client::unix(&private).get("/").text(), "1");
         assert_eq!(Client::unix(&shared).get("/").text(), "1");
         let said = balancer.run(&["check"]).1;
-        assert!(said.contains(&format!("who may connect to unix:{}: ", private.display())), "{said}");
-        assert!(said.contains(&format!("who may connect to unix:{}: group ", shared.display())), "{said}");
+        assert!(said.contains(&format!("clients of unix:{}: ", private.display())), "{said}");
+        assert!(said.contains(&format!("clients of unix:{}: group ", shared.display())), "{said}");
         // Others may connect from now on, and the socket is the same.
         let file = balancer.directory().join("lb.toml");
         let text = std::fs::read_to_string(&file).unwrap();
@@ -158,7 +158,10 @@ fn a_unix_listener_lets_in_our_own_account_unless_its_mode_lets_in_others() {
         let mut kept = Client::unix(&shared);
         assert_eq!(kept.get("/").text(), "1");
         let (code, said) = balancer.run(&["reload"]);
-        assert!(code == 0 && said.contains(&format!("unix:{}: others may connect", shared.display())), "{said}");
+        assert!(
+            code == 0 && said.contains(&format!("unix:{}: permissions of the socket changed", shared.display())),
+            "{said}"
+        );
         assert_eq!((mode(&private), mode(&shared)), (0o600, 0o666));
         assert_eq!(kept.get("/").text(), "1");
         assert!(balancer.run(&["check"]).1.contains("every account of this machine"));

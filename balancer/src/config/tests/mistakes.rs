@@ -90,7 +90,7 @@ error: `policy` cannot be `roundrobin`
   |
   = help: did you mean "round_robin"? It is one of "round_robin", "least_connections", "two_choices", "random", "hash"
 
-error: `dns_interval` means something only with a name to ask for
+error: `dns_interval` has no effect without a name to look up
  --> lb.toml:7:1
   |
 7 | dns_interval = 1
@@ -337,7 +337,7 @@ const LISTEN: &[Row] = &[
                 66,
                 r#""0755""#,
                 "`0755` is not the mode of a socket",
-                r#"write "0600" for our own account, "0660" for its group too, or "0666" for everybody"#,
+                r#"write "0600" for our own account, "0660" for its group too, or "0666" for every account"#,
             ),
             (
                 1,
@@ -356,7 +356,7 @@ const LISTEN: &[Row] = &[
                 38,
                 "mode",
                 "`mode` is for Unix sockets",
-                "leave it out: everybody who reaches the port may connect, and a firewall says who that is",
+                "leave it out: every client that reaches the port may connect; a firewall can restrict that",
             ),
             (1, 53, "modus", "unknown key `modus`", "did you mean `mode`?"),
         ],
@@ -532,7 +532,7 @@ const TOP_LEVEL: &[Row] = &[
                 2,
                 26,
                 r#""H2C""#,
-                "`h2c` cannot become a tunnel: nobody would see the requests in it",
+                "`h2c` cannot become a tunnel: requests inside would pass routes, limits and the log unseen",
                 "leave it out; clients go on in HTTP/1.1 without it",
             ),
             (2, 33, r#""WebSocket""#, "`websocket` is there twice", "keep one of the two"),
@@ -622,7 +622,7 @@ const TOP_LEVEL: &[Row] = &[
             1,
             "zzz",
             "unknown key `zzz`",
-            "the likest here are `listen`, `threads`, `connections_max`; deploy/lb.example.toml has every key",
+            "the nearest keys are `listen`, `threads`, `connections_max`; deploy/lb.example.toml has every key",
         )],
     ),
     (
@@ -674,7 +674,7 @@ const POOL: &[Row] = &[
             4,
             12,
             r#""uri""#,
-            r#"`hash_key` means something only with policy = "hash""#,
+            r#"`hash_key` has no effect without policy = "hash""#,
             r#"add policy = "hash", or leave it out"#,
         )],
     ),
@@ -785,7 +785,7 @@ const POOL: &[Row] = &[
             4,
             1,
             "queue_max",
-            "`queue_max` means something only with `slots`",
+            "`queue_max` has no effect without `slots`",
             "add slots = 1, or as many requests as an endpoint takes at once, or leave it out",
         )],
     ),
@@ -869,7 +869,7 @@ const POOL: &[Row] = &[
     ("probe.fall = 0", &[(4, 14, "0", "`fall` cannot be `0`", "write a whole number from 1 to 1000")]),
     (
         r#"probe.status = "200""#,
-        &[(4, 16, r#""200""#, "`status` means something only with `path`", r#"add path = "/health", or leave it out"#)],
+        &[(4, 16, r#""200""#, "`status` has no effect without `path`", r#"add path = "/health", or leave it out"#)],
     ),
     (
         r#"probe = { path = "/", status = 200 }"#,
@@ -1074,8 +1074,8 @@ const ENDPOINTS: &[Row] = &[
             3,
             14,
             r#""127.0.0.1:8080""#,
-            "`127.0.0.1:8080` is where we listen ourselves",
-            r#"`listen` has "127.0.0.1:8080": write the address of the program behind us"#,
+            "`127.0.0.1:8080` is where balancer itself listens",
+            r#"`listen` has "127.0.0.1:8080": write the address of the program behind balancer"#,
         )],
     ),
     (
@@ -1084,8 +1084,8 @@ const ENDPOINTS: &[Row] = &[
             3,
             14,
             r#""localhost:8080""#,
-            "`localhost:8080` is where we listen ourselves",
-            r#"`listen` has "127.0.0.1:8080": write the address of the program behind us"#,
+            "`localhost:8080` is where balancer itself listens",
+            r#"`listen` has "127.0.0.1:8080": write the address of the program behind balancer"#,
         )],
     ),
 ];
@@ -1258,7 +1258,7 @@ const WORKERS: &[Row] = &[
             4,
             14,
             "8080",
-            "pool `app` takes ports 8080 to 8081, two for each worker, and we listen on `127.0.0.1:8080`",
+            "pool `app` takes ports 8080 to 8081, two for each worker, and balancer listens on `127.0.0.1:8080`",
             "write a first port beyond, or leave it out for free ports",
         )],
     ),
@@ -1323,13 +1323,13 @@ const WORKERS: &[Row] = &[
             4,
             18,
             r#""/a b""#,
-            "`/a b` is not written as it travels",
+            "`/a b` has characters that must be percent-encoded",
             "percent-encode what is not printable ASCII: a space is `%20`",
         )],
     ),
     (
         r#"ready = { path = "/a?b c" }"#,
-        &[(4, 18, r#""/a?b c""#, "`/a?b c` is not written as it travels", "percent-encode it")],
+        &[(4, 18, r#""/a?b c""#, "`/a?b c` has characters that must be percent-encoded", "percent-encode it")],
     ),
     (
         r#"ready = { line = "" }"#,
@@ -1347,7 +1347,7 @@ const WORKERS: &[Row] = &[
     ),
     (
         r#"ready = { line = "x", host = "a" }"#,
-        &[(4, 23, "host", "`host` means something only with `path`", r#"add path = "/", or leave it out"#)],
+        &[(4, 23, "host", "`host` has no effect without `path`", r#"add path = "/", or leave it out"#)],
     ),
     (
         r#"ready = { host = "a/b" }"#,
@@ -1533,12 +1533,18 @@ const ROUTE: &[Row] = &[
     ),
     (
         "host = \"bücher.de\"\npool = \"app\"",
-        &[(5, 8, r#""bücher.de""#, "`bücher.de` is not a host", "write the name as it travels, in ASCII (`xn--…`)")],
+        &[(5, 8, r#""bücher.de""#, "`bücher.de` is not a host", "write the name in ASCII (`xn--…`)")],
     ),
     ("path = \"api\"\npool = \"app\"", &[(5, 8, r#""api""#, "`api` does not begin with `/`", r#"write "/api""#)]),
     (
         "path = \"/api/*\"\npool = \"app\"",
-        &[(5, 8, r#""/api/*""#, "`/api/*` ends with `*`", r#"write "/api/": everything that begins so is meant"#)],
+        &[(
+            5,
+            8,
+            r#""/api/*""#,
+            "`/api/*` ends with `*`",
+            r#"write "/api/": a path matches everything that begins with it"#,
+        )],
     ),
     ("path = \"/a?b=c\"\npool = \"app\"", &[(5, 8, r#""/a?b=c""#, "`/a?b=c` is more than a path", r#"write "/a""#)]),
     (
@@ -1547,7 +1553,7 @@ const ROUTE: &[Row] = &[
             5,
             8,
             r#""/a b""#,
-            "`/a b` is not written as it travels",
+            "`/a b` has characters that must be percent-encoded",
             "percent-encode what is not printable ASCII: a space is `%20`",
         )],
     ),
@@ -1624,7 +1630,7 @@ const ADMIN: &[Row] = &[
             5,
             11,
             r#""0.0.0.0:9100""#,
-            "everybody who reaches `0.0.0.0:9100` could stop us",
+            "every client that reaches `0.0.0.0:9100` could stop balancer",
             r#"add token_file, or write "127.0.0.1:9100""#,
         )],
     ),
@@ -1807,8 +1813,8 @@ const FILE: &[Row] = &[
             3,
             14,
             r#""unix:/run/a""#,
-            "`unix:/run/a` is where we listen ourselves",
-            r#"`listen` has "unix:/run/a": write the address of the program behind us"#,
+            "`unix:/run/a` is where balancer itself listens",
+            r#"`listen` has "unix:/run/a": write the address of the program behind balancer"#,
         )],
     ),
     (
@@ -1817,8 +1823,8 @@ const FILE: &[Row] = &[
             3,
             14,
             r#""127.0.0.1:80""#,
-            "`127.0.0.1:80` is where we listen ourselves",
-            r#"`listen` has "[::]:80": write the address of the program behind us"#,
+            "`127.0.0.1:80` is where balancer itself listens",
+            r#"`listen` has "[::]:80": write the address of the program behind balancer"#,
         )],
     ),
     (

@@ -35,7 +35,9 @@ impl Reconciler {
             }
             (State::Ready, Event::SocketGone) => {
                 let address = process.address();
-                tracing::warn!("{address} of {name} was removed, nobody can connect any more: stopping it");
+                tracing::warn!(
+                    "{address} of {name} was removed, so clients cannot connect: stopping {name}, to start it again"
+                );
             }
             (State::Draining, Event::Drained) if worker.tunnels() > 0 && worker.in_flight() <= worker.tunnels() => {
                 tracing::info!("{name} is told to stop with {} open", web_sockets(worker.tunnels()));
@@ -176,7 +178,7 @@ fn refused(refusal: &Refusal) -> String {
     }
     let whom = match whom {
         Whom::Client(one) => client(*one),
-        Whom::Everybody => "everybody: different clients had sent it, and none was answered in between".to_owned(),
+        Whom::Everybody => "every client: different clients had sent it, and none was answered in between".to_owned(),
     };
     let (count, told) = (deaths.len(), told.join("; "));
     format!(
