@@ -198,6 +198,7 @@ fn wait(
     upload: &mut Upload,
     (upstream, place): (&Upstream, &Place),
 ) -> Poll<Fault> {
+    place.held_up_since(upload.held_up_since());
     if upload.ignores_client() {
         let may_starve = upload.ended() && upstream.is_unanswered() && !place.owns_connection();
         exchange.waits.look_every(may_starve.then_some(STARVES));

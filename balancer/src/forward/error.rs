@@ -73,6 +73,8 @@ pub enum Fault {
     TunnelIdle,
     /// A side of a tunnel broke.
     TunnelBroken,
+    /// A tunnel or an event stream had more than its share of the places that others wait for.
+    PlaceNeeded,
     /// The client left.
     ClientGone,
     /// The client took nothing of the response for `body_timeout`.
@@ -137,6 +139,7 @@ impl Fault {
             // Behind a 101 there is nobody to be told.
             Self::TunnelIdle => (Us, StatusCode::GATEWAY_TIMEOUT, "tunnel_idle"),
             Self::TunnelBroken => (Us, StatusCode::BAD_GATEWAY, "tunnel_broken"),
+            Self::PlaceNeeded => (Us, StatusCode::SERVICE_UNAVAILABLE, "place_needed"),
             // Never sent; the number nginx logs for the same.
             Self::ClientGone => (Client, CLIENT_GONE, "client_gone"),
             Self::ClientStalled => (Client, CLIENT_GONE, "client_stalled"),
@@ -167,9 +170,9 @@ impl Fault {
         }
     }
 
-    /// Whether it is that a client was too slow.
-    pub(super) fn is_slowness(self) -> bool {
-        matches!(self, Self::SlowBody | Self::ClientStalled | Self::ClientSlow)
+    /// Whether a client has kept its place for too long.
+    pub(super) fn keeps_place(self) -> bool {
+        matches!(self, Self::SlowBody | Self::ClientStalled | Self::ClientSlow | Self::PlaceNeeded)
     }
 
     /// Whose fault it is.

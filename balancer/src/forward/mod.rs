@@ -153,7 +153,7 @@ impl Forwarder {
                 }
                 Err(failed) => failed,
             };
-            if failed.fault.is_slowness() {
+            if failed.fault.keeps_place() {
                 place.kept_by_client(exchange.one_client());
             }
             let endpoint = place.endpoint().id();
@@ -250,8 +250,9 @@ impl Forwarder {
             exchange.record.answered(head.status);
             head.fields.append("Connection", b"upgrade");
             exchange.respond(head, BodyLength::None, false);
+            place.lasts(exchange.one_client());
             // On the heap: a tunnel is rare.
-            Box::pin(tunnel(exchange, upstream, place, pool.timeouts().tunnel_idle)).await;
+            Box::pin(tunnel(exchange, upstream, place, pool)).await;
             return Ok(());
         }
         exchange.record.answered(head.status);
@@ -269,6 +270,9 @@ impl Forwarder {
             && upstream.answered(place.endpoint(), || exchange.waits.now())
         {
             pool.serves_one_at_a_time(place.endpoint());
+        }
+        if is_event_stream {
+            place.lasts(exchange.one_client());
         }
         let lease = Lease {
             place,
@@ -289,6 +293,7 @@ impl Forwarder {
         let relay = Relay {
             exchange,
             upload,
+            pool,
             lease,
             patience: Patience { worker: pool.timeouts().idle, client: self.limits.borrow().body_timeout },
             ahead: usize::try_from(pool.buffers().response).unwrap_or(usize::MAX),
@@ -302,17 +307,20 @@ impl Forwarder {
     }
 }
 
-async fn tunnel(exchange: &mut Exchange<'_>, upstream: Box<Upstream>, place: Place, idle_timeout: Option<Duration>) {
-    let _tunnel = place.endpoint().begin_tunnel();
+async fn tunnel(exchange: &mut Exchange<'_>, upstream: Box<Upstream>, place: Place, pool: &Pool) {
+    let tunnel = place.endpoint().begin_tunnel();
     let (mut socket, read, connected) = upstream.into_socket();
-    if let Err(fault) = tunnel::relay(exchange, &mut socket, read, idle_timeout).await {
+    if let Err(fault) = tunnel::relay(exchange, (&mut socket, read), &place, pool).await {
         exchange.record.failed(fault.reason());
+        if fault.keeps_place() {
+            place.kept_by_client(exchange.one_client());
+        }
     }
     let now = exchange.waits.now();
     exchange.record.worker_done(now);
     exchange.end();
     // In this order: the connection is closed by the time somebody else gets the place.
-    drop((socket, connected, place));
+    drop((socket, connected, tunnel, place));
 }
 
 /// What a status tells of the endpoint.

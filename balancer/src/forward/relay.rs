@@ -10,14 +10,16 @@ use super::exchange::{Exchange, Wait};
 use super::held::Reserved;
 use super::taking::{Taking, Took};
 use super::trailers::keep_allowed;
+use super::tunnel::{self, tell_of_crowding};
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams};
-use crate::pool::Place;
+use crate::pool::{Place, Pool};
 
 /// A response body, with all that is held until its last byte.
 pub(super) struct Relay<'r, 'a> {
     pub(super) exchange: &'r mut Exchange<'a>,
     pub(super) upload: &'r mut Upload,
+    pub(super) pool: &'r Pool,
     /// Given back when the worker has sent everything; dropped, which closes the upstream connection, when not.
     pub(super) lease: Option<Lease>,
     pub(super) patience: Patience,
@@ -162,7 +164,7 @@ impl Relay<'_, '_> {
             if fault.party() == Party::Endpoint && fault != Fault::RequestTimeout {
                 lease.place.failed(&fault);
             }
-            if fault.is_slowness() {
+            if fault.keeps_place() {
                 lease.place.kept_by_client(self.exchange.one_client());
             }
         }
@@ -177,6 +179,7 @@ impl Relay<'_, '_> {
         if self.upload.ignores_client() && self.exchange.stream.poll_gone(cx).is_ready() {
             return self.break_off(Fault::ClientGone);
         }
+        self.tell_what_holds_up();
         let period = self.looks_every();
         self.exchange.waits.look_every(period);
         let mut late = self.exchange.waits.late();
@@ -199,12 +202,28 @@ impl Relay<'_, '_> {
         }
     }
 
+    /// Says whether the worker waits for the client, who sends too little or takes too little.
+    fn tell_what_holds_up(&mut self) {
+        if !self.lease.as_ref().is_some_and(|lease| lease.place.owns_connection()) {
+            return;
+        }
+        let since = match self.upload.held_up_since() {
+            None if !self.has_room() => Some(self.exchange.waits.now()),
+            since => since,
+        };
+        if let Some(lease) = &self.lease {
+            lease.place.held_up_since(since);
+        }
+    }
+
     /// How often to look how fast the client is: where it holds a place for which others may press, at each tick.
     fn looks_every(&mut self) -> Option<Duration> {
         let holds = self.lease.as_ref().is_some_and(|lease| lease.place.owns_connection());
         if self.exchange.stream.is_flushed() {
             self.taking.caught_up();
-            return (holds && self.upload.waits_for_client()).then_some(Duration::ZERO);
+            let lasts = self.lease.as_ref().is_some_and(|lease| lease.place.is_lasting());
+            let waits = (holds && self.upload.waits_for_client()).then_some(Duration::ZERO);
+            return waits.or_else(|| lasts.then_some(tunnel::LOOK));
         }
         Some(if holds { Duration::ZERO } else { LOOK.min(self.patience.client / 4) })
     }
@@ -214,6 +233,12 @@ impl Relay<'_, '_> {
     /// # Errors
     /// What is wrong with its pace.
     fn look(&mut self, now: Instant) -> Result<bool, Fault> {
+        if let Some(lease) = &self.lease
+            && let Some(crowding) = lease.place.has_to_go(now)
+        {
+            tell_of_crowding(self.pool, &lease.place, ("event stream", self.exchange.one_client()), crowding);
+            return Err(Fault::PlaceNeeded);
+        }
         let pressure = self.lease.as_ref().and_then(|lease| lease.place.pressure(now));
         if self.upload.waits_for_client() && self.upload.is_too_slow(now, pressure) {
             return Err(Fault::SlowBody);

@@ -9,7 +9,8 @@ use super::error::Fault;
 use super::exchange::{Exchange, Wait};
 use super::scan::protocols;
 use crate::http1::{Fields, Name};
-use crate::net::{Buffer, Socket};
+use crate::net::{Buffer, Client, Socket};
+use crate::pool::{Crowding, Place, Pool};
 
 /// One way through a tunnel. What waits for nothing holds nothing.
 #[derive(Debug)]
@@ -30,13 +31,14 @@ pub(super) fn was_asked_for(asked: u8, upgrades: &[String], answer: &Fields) -> 
 /// other direction goes on.
 ///
 /// # Errors
-/// When a side breaks, or is silent together with the other for longer than `idle_timeout`.
+/// When a side breaks, is silent together with the other for longer than `tunnel_idle_timeout`, or others need its `place`.
 pub(super) async fn relay(
     exchange: &mut Exchange<'_>,
-    worker: &mut Socket,
-    read: Buffer,
-    idle_timeout: Option<Duration>,
+    (worker, read): (&mut Socket, Buffer),
+    place: &Place,
+    pool: &Pool,
 ) -> Result<(), Fault> {
+    let (idle_timeout, whose, looks) = (pool.timeouts().tunnel_idle, exchange.one_client(), place.is_lasting());
     exchange.waits.end();
     // Our own 101 is the first that the client gets.
     poll_fn(|cx| exchange.stream.poll_flush(cx)).await.map_err(|_| Fault::TunnelBroken)?;
@@ -53,13 +55,23 @@ pub(super) async fn relay(
         if there.is_ready() && back.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        let Some(timeout) = idle_timeout else { return Poll::Pending };
+        if idle_timeout.is_none() && !looks {
+            return Poll::Pending;
+        }
         let now_passed = to_worker.bytes + to_client.bytes;
-        if passed.replace(now_passed) != Some(now_passed) {
+        if let Some(timeout) = idle_timeout
+            && passed.replace(now_passed) != Some(now_passed)
+        {
             let now = waits.now();
             waits.wait(Wait::Tunnel, now + timeout);
         }
-        waits.late().map_or(Poll::Pending, |wait| Poll::Ready(Err(Fault::late(wait))))
+        waits.look_every(looks.then_some(LOOK));
+        let late = waits.late();
+        if let Some(crowding) = waits.looks().and_then(|now| place.has_to_go(now)) {
+            tell_of_crowding(pool, place, ("tunnel", whose), crowding);
+            return Poll::Ready(Err(Fault::PlaceNeeded));
+        }
+        late.map_or(Poll::Pending, |wait| Poll::Ready(Err(Fault::late(wait))))
     })
     .await;
     exchange.record.sent(usize::try_from(to_client.bytes).unwrap_or(usize::MAX));
@@ -103,5 +115,22 @@ impl Way {
     }
 }
 
+/// One line for a tunnel or an event stream that makes room for others.
+pub(super) fn tell_of_crowding(
+    pool: &Pool,
+    place: &Place,
+    (what, client): (&str, Option<Client>),
+    Crowding { of_client, all, places }: Crowding,
+) {
+    let (pool, endpoint) = (pool.name(), place.endpoint().name());
+    let whose = client.map_or_else(String::new, |client| format!(" of client {client}, which has {of_client},"));
+    tracing::info!(
+        "pool {pool}: the newest {what}{whose} at {endpoint} is closed: requests wait, and tunnels and event streams have \
+         {all} of {places} slots"
+    );
+}
+
+/// Between looks whether others need the place.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// Pieces before others have their turn.
 const TURNS: usize = 16;

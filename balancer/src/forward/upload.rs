@@ -248,7 +248,12 @@ impl Upload {
 
     /// Whether the client is waited for.
     pub(super) fn waits_for_client(&self) -> bool {
-        !self.ended && self.body.silent_since().is_some()
+        self.held_up_since().is_some()
+    }
+
+    /// Since when the client is waited for, if it is.
+    pub(super) fn held_up_since(&self) -> Option<Instant> {
+        self.body.silent_since().filter(|_| !self.ended)
     }
 
     /// Whether the client, which is waited for, keeps its endpoint from others who press for it.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::held_up::HeldUp;
 use super::lane::{Lane, slow_max};
 
 /// What has been learned of a pool's requests. Its size is fixed but for one entry a place: a kind that is not asked for gives
@@ -34,12 +35,14 @@ pub(super) struct Forecast {
 pub struct Kind(pub(super) u64);
 
 /// A request that has a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Running {
     pub(super) kind: Kind,
     pub(super) lane: Lane,
     /// Since when it has it.
     pub(super) begun: Instant,
+    /// Of that time, how much its client had it.
+    pub(super) held_up: HeldUp,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,6 +75,18 @@ impl Kind {
     }
 }
 
+impl Running {
+    /// It gets its place now.
+    pub(super) fn new(kind: Kind, lane: Lane, now: Instant) -> Self {
+        Self { kind, lane, begun: now, held_up: HeldUp::default() }
+    }
+
+    /// How long it takes already.
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begun).saturating_sub(self.held_up.total(now))
+    }
+}
+
 impl Forecast {
     /// Nothing learned yet.
     pub(super) fn new(now: Instant) -> Self {
@@ -91,14 +106,15 @@ impl Forecast {
         if finished.count < KNOWN {
             // As if they ended now.
             for running in self.running_for(slow_from, now).filter(|running| running.kind == kind) {
-                mean.add(now.saturating_duration_since(running.begun).as_secs_f32().ln(), KIND_OF);
+                mean.add(running.age(now).as_secs_f32().ln(), KIND_OF);
             }
         }
         if mean.count >= KNOWN || mean.count > finished.count {
             let expected = Duration::from_secs_f32(mean.value.exp().min(DAY));
             return (expected >= slow_from).then_some(expected);
         }
-        let running = self.running.iter().filter(|running| running.kind == kind).count();
+        let crowds = |running: &&Running| running.kind == kind && running.held_up.since.is_none();
+        let running = self.running.iter().filter(crowds).count();
         (running >= SEVERAL && running >= slow_max(places())).then_some(slow_from)
     }
 
@@ -111,25 +127,38 @@ impl Forecast {
 
     /// It has left its place. That says nothing yet of how long it took.
     pub(super) fn end(&mut self, running: Running) {
-        let from = self.running.partition_point(|other| other.begun < running.begun);
-        if let Some(at) = self.running[from..].iter().position(|other| *other == running) {
-            self.running.remove(from + at);
+        if let Some(at) = self.position(running) {
+            self.running.remove(at);
             self.slow_running -= usize::from(running.lane == Lane::Slow);
         }
+    }
+
+    /// Its client has held it up for so long, and does so or not.
+    pub(super) fn hold_up(&mut self, running: Running, held_up: HeldUp) {
+        if let Some(at) = self.position(running) {
+            self.running[at].held_up = held_up;
+        }
+    }
+
+    /// Of one like this: others may have begun in the same moment.
+    fn position(&self, running: Running) -> Option<usize> {
+        let from = self.running.partition_point(|other| other.begun < running.begun);
+        let is_it =
+            |other: &Running| (other.kind, other.lane, other.begun) == (running.kind, running.lane, running.begun);
+        self.running[from..].iter().position(is_it).map(|at| from + at)
     }
 
     /// Places that slow requests have, where `kind` is slow: those among them that were not known to be slow when they got theirs.
     pub(super) fn slow_running(&self, kind: Kind, now: Instant) -> usize {
         let is_slow = |running: &Running| {
-            let age = now.saturating_duration_since(running.begun);
-            let for_long = self.slow_from.is_some_and(|slow_from| age >= slow_from);
+            let for_long = self.slow_from.is_some_and(|slow_from| running.age(now) >= slow_from);
             running.kind == kind || (for_long && self.slow(running.kind, || usize::MAX, now).is_some())
         };
         let unknown = self.running.iter().filter(|running| running.lane == Lane::Fast);
         self.slow_running + unknown.filter(|running| is_slow(running)).count()
     }
 
-    /// Such a request has held its place for `service`; with `whole` false it was given up, so that it is known only to take
+    /// Such a request has taken `service`, what its client held it up not counted; with `whole` false it was given up, so that it is known only to take
     /// longer.
     pub(super) fn learn(&mut self, kind: Kind, service: Duration, whole: bool, now: Instant) {
         let seconds = service.as_secs_f32().clamp(1e-6, DAY);
@@ -170,7 +199,9 @@ impl Forecast {
 
     /// Those that have had their place for that long.
     fn running_for(&self, time: Duration, now: Instant) -> impl Iterator<Item = &Running> {
-        self.running.iter().take_while(move |running| now.saturating_duration_since(running.begun) >= time)
+        let oldest =
+            self.running.iter().take_while(move |running| now.saturating_duration_since(running.begun) >= time);
+        oldest.filter(move |running| running.age(now) >= time)
     }
 
     fn set(&self, kind: Kind) -> &[Entry; WAYS] {
@@ -228,7 +259,7 @@ mod tests {
     }
 
     fn running(path: &str, begun: Instant) -> Running {
-        Running { kind: kind(path), lane: Lane::Fast, begun }
+        Running::new(kind(path), Lane::Fast, begun)
     }
 
     fn learned(pairs: &[(&str, u64)], rounds: usize, now: Instant) -> Forecast {
@@ -328,6 +359,23 @@ mod tests {
             (slow(&forecast, kind("/report"), after(300)), forecast.slow_running(kind("/report"), after(300))),
             (None, 0)
         );
+    }
+
+    #[test]
+    fn one_that_its_client_holds_up_makes_no_kind_slow() {
+        let now = Instant::now();
+        let mut forecast = learned(&[("/a", 5), ("/b", 6), ("/c", 4)], 20, now);
+        let after = |ms| now + Duration::from_millis(ms);
+        let (one, mut held_up) = (running("/large", now), HeldUp::default());
+        forecast.begin(one);
+        held_up.set(Some(after(10)), || now);
+        forecast.hold_up(one, held_up);
+        assert_eq!(slow(&forecast, kind("/large"), after(60_000)), None);
+        assert_eq!(forecast.slow_running(kind("/other"), after(60_000)), 0);
+        held_up.set(None, || after(60_000));
+        forecast.hold_up(one, held_up);
+        let expected = slow(&forecast, kind("/large"), after(60_300)).unwrap().as_secs_f64();
+        assert!((0.309..0.311).contains(&expected), "{expected}");
     }
 
     #[test]

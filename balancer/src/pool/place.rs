@@ -1,12 +1,14 @@
 //! A request's place at an endpoint, and the connection that belongs to it.
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Pool;
 use super::forecast::Running;
+use super::held_up::HeldUp;
 use super::pressure::Pressure;
+use super::{Crowding, Pool};
 use crate::endpoint::{Connected, Endpoint, InFlight, Noted};
 use crate::net::{Client, Socket};
 
@@ -29,6 +31,20 @@ pub(super) struct Slot {
     /// Whether the endpoint has finished its answer.
     pub(super) whole: bool,
     pub(super) grant: Option<Grant>,
+    /// For how long its client has held it up, and whether the queue knows of that.
+    held_up: Cell<HeldUp>,
+    told: Cell<bool>,
+    /// Whether it is a tunnel's or an event stream's.
+    lasting: bool,
+}
+
+/// What a request that leaves its place has to tell.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) turn: u64,
+    pub(super) whole: bool,
+    pub(super) held_up: HeldUp,
+    pub(super) lasting: bool,
 }
 
 /// What goes from one request to the next: the place itself with its connection.
@@ -54,7 +70,8 @@ pub(super) struct Kept {
 impl Place {
     pub(super) fn slot(pool: &Arc<Pool>, grant: Grant, turn: u64) -> Self {
         let (pool, endpoint) = (Arc::clone(pool), Arc::clone(grant.in_flight.endpoint()));
-        let slot = Slot { pool, endpoint, turn, whole: false, grant: Some(grant) };
+        let (held_up, told) = Default::default();
+        let slot = Slot { pool, endpoint, turn, whole: false, grant: Some(grant), held_up, told, lasting: false };
         Self(Held::Slot(Box::new(slot)))
     }
 
@@ -149,7 +166,7 @@ impl Place {
     /// not known to be a single client nothing is remembered.
     pub fn kept_by_client(&self, client: Option<Client>) {
         if let (Held::Slot(slot), Some(client)) = (&self.0, client)
-            && let Some(running) = slot.grant.as_ref().and_then(|grant| grant.running)
+            && let Some(running) = slot.running()
         {
             slot.pool.kept_by_client(client, running.kind);
         }
@@ -157,9 +174,49 @@ impl Place {
 
     /// How others press who would have this place; `None` where nobody waits for it.
     pub fn pressure(&self, now: Instant) -> Option<Pressure> {
+        let Held::Slot(slot) = &self.0 else { return None };
+        let held_up = slot.held_up.get();
+        slot.told.set(held_up.since.is_some());
+        slot.pool.pressure(slot.endpoint.id(), slot.running().map(|running| (running, held_up)), now)
+    }
+
+    /// The endpoint waits for the client since then, or does not: that time says nothing of the request.
+    pub fn held_up_since(&self, since: Option<Instant>) {
+        let Held::Slot(slot) = &self.0 else { return };
+        let mut held_up = slot.held_up.get();
+        if since.is_none() && held_up.since.is_none() {
+            return;
+        }
+        let begun = slot.running().map(|running| running.begun);
+        held_up.set(since.map(|since| begun.map_or(since, |begun| since.max(begun))), Instant::now);
+        slot.held_up.set(held_up);
+        if since.is_none()
+            && slot.told.take()
+            && let Some(running) = slot.running()
+        {
+            slot.pool.goes_on(running, held_up);
+        }
+    }
+
+    /// It is a tunnel's or an event stream's from now on, of that client.
+    pub fn lasts(&mut self, client: Option<Client>) {
+        if let Held::Slot(slot) = &mut self.0
+            && !std::mem::replace(&mut slot.lasting, true)
+        {
+            slot.pool.lasts(slot.turn, client);
+        }
+    }
+
+    /// Whether it is one of those.
+    pub fn is_lasting(&self) -> bool {
+        matches!(&self.0, Held::Slot(slot) if slot.lasting)
+    }
+
+    /// Whether it has to make room for others, of those that [`Self::lasts`] has named.
+    pub fn has_to_go(&self, now: Instant) -> Option<Crowding> {
         match &self.0 {
-            Held::Free(_) => None,
-            Held::Slot(slot) => slot.pool.pressure(slot.endpoint.id(), now),
+            Held::Slot(slot) if slot.lasting => slot.pool.has_to_go(slot.turn, slot.endpoint.id(), now),
+            _ => None,
         }
     }
 
@@ -185,10 +242,17 @@ impl From<InFlight> for Place {
     }
 }
 
+impl Slot {
+    fn running(&self) -> Option<Running> {
+        self.grant.as_ref().and_then(|grant| grant.running)
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(grant) = self.grant.take() {
-            self.pool.release(grant, self.whole);
+            let (turn, whole, lasting) = (self.turn, self.whole, self.lasting);
+            self.pool.release(grant, &Left { turn, whole, held_up: self.held_up.get(), lasting });
         }
     }
 }

@@ -62,7 +62,7 @@ impl Places {
             }
         }?;
         let kept = self.kept.get_mut(&in_flight.endpoint().id()).and_then(Vec::pop);
-        Some(Grant { in_flight, kept, running: Some(Running { kind: waiter.kind, lane: waiter.lane, begun: now }) })
+        Some(Grant { in_flight, kept, running: Some(Running::new(waiter.kind, waiter.lane, now)) })
     }
 
     /// Takes a free place at one endpoint for somebody who is no request.

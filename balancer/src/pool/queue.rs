@@ -14,10 +14,11 @@ use super::ask::{Ask, Claimed, Figures, Reason, Refused};
 use super::forecast::{Forecast, Kind, Running};
 use super::kept::Kept;
 use super::lane::{Lane, Lanes, Patience, next};
+use super::lasting::Lasting;
 use super::line::{Line, Waiter};
 use super::members::Members;
 use super::overload::Overload;
-use super::place::Grant;
+use super::place::{Grant, Left};
 use super::places::{AGAIN, Places};
 use crate::config::{Shed, Slots};
 use crate::endpoint::EndpointId;
@@ -31,6 +32,7 @@ pub(super) struct Queue {
     pub(super) places: Places,
     pub(super) forecast: Forecast,
     pub(super) kept: Kept,
+    pub(super) lasting: Lasting,
     /// Answers to those who waited, until they come for them.
     answers: HashMap<u64, Result<Grant, Refused>>,
     /// Of the fast lane and of the slow one.
@@ -45,6 +47,7 @@ impl Queue {
             places: Places::new(slots.count),
             forecast: Forecast::new(now),
             kept: Kept::default(),
+            lasting: Lasting::default(),
             answers: HashMap::new(),
             overload: Default::default(),
             next_turn: 1,
@@ -145,10 +148,13 @@ impl Queue {
         self.calm_down();
     }
 
-    /// A request has left its place; whether its answer was whole.
-    pub(super) fn finish(&mut self, grant: Grant, whole: bool, now: Instant) {
-        if let Some(Running { kind, begun, .. }) = grant.running {
-            self.forecast.learn(kind, now.saturating_duration_since(begun), whole, now);
+    /// A request has left its place. Of a tunnel or an event stream nothing is learned: it lasts as long as its client likes.
+    pub(super) fn finish(&mut self, grant: Grant, left: &Left, now: Instant) {
+        if left.lasting {
+            self.lasting.leave(left.turn);
+        } else if let Some(Running { kind, begun, .. }) = grant.running {
+            let service = now.saturating_duration_since(begun).saturating_sub(left.held_up.total(now));
+            self.forecast.learn(kind, service, left.whole, now);
         }
         self.put_back(grant);
     }

@@ -132,7 +132,7 @@ fn simulate(case: Case, seed: u64) -> Times {
         if end == Some(now) {
             if let Some(Reverse((_, kind, begun, is_slow))) = ends.pop() {
                 busy -= 1;
-                forecast.end(Running { kind, lane: lane(is_slow), begun: epoch + begun });
+                forecast.end(Running::new(kind, lane(is_slow), epoch + begun));
                 forecast.learn(kind, now - begun, true, epoch + now);
             }
         } else if arrival == Some(now)
@@ -161,7 +161,7 @@ fn simulate(case: Case, seed: u64) -> Times {
             let Some(request) = request else { break };
             let is_slow = next(&lanes) == Some(Lane::Slow);
             busy += 1;
-            forecast.begin(Running { kind: request.kind, lane: lane(is_slow), begun: epoch + now });
+            forecast.begin(Running::new(request.kind, lane(is_slow), epoch + now));
             ends.push(Reverse((now + request.service, request.kind, now, is_slow)));
             let of_its_kind = if request.service == SLOW { &mut times.slow } else { &mut times.fast };
             of_its_kind.push(now + request.service - request.arrived);

@@ -5,12 +5,13 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::ask::{Ask, Claimed, Figures, Reason, Refused};
-use super::forecast::Kind;
+use super::forecast::{Kind, Running};
+use super::held_up::HeldUp;
 use super::members::Members;
-use super::place::Grant;
+use super::place::{Grant, Left};
 use super::pressure::Pressure;
 use super::queue::Queue;
-use super::{Learned, Place, Pool, Waiting};
+use super::{Crowding, Learned, Place, Pool, Waiting};
 use crate::config;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::net::Client;
@@ -116,8 +117,31 @@ impl Pool {
         self.locked(|queue, _, _| queue.kept_by_client(client, kind, Instant::now()));
     }
 
-    pub(super) fn pressure(&self, at: EndpointId, now: Instant) -> Option<Pressure> {
-        self.locked(|queue, members, _| queue.pressure(members, at, now)).flatten()
+    pub(super) fn pressure(
+        &self,
+        at: EndpointId,
+        held_up: Option<(Running, HeldUp)>,
+        now: Instant,
+    ) -> Option<Pressure> {
+        let pressure = |queue: &mut Queue, members: &Members, _: &mut Vec<Waker>| {
+            if let Some((running, held_up)) = held_up {
+                queue.forecast.hold_up(running, held_up);
+            }
+            queue.pressure(members, at, now)
+        };
+        self.locked(pressure).flatten()
+    }
+
+    pub(super) fn goes_on(&self, running: Running, held_up: HeldUp) {
+        self.locked(|queue, _, _| queue.forecast.hold_up(running, held_up));
+    }
+
+    pub(super) fn lasts(&self, turn: u64, client: Option<Client>) {
+        self.locked(|queue, _, _| queue.lasting.enter(turn, client));
+    }
+
+    pub(super) fn has_to_go(&self, turn: u64, at: EndpointId, now: Instant) -> Option<Crowding> {
+        self.locked(|queue, members, _| queue.has_to_go(members, (turn, at), now)).flatten()
     }
 
     /// What has been learned of its requests, if anything has been.
@@ -130,10 +154,10 @@ impl Pool {
         self.locked(|queue, _, _| queue.forecast.remember(learned, Instant::now()));
     }
 
-    pub(super) fn release(&self, grant: Grant, whole: bool) {
+    pub(super) fn release(&self, grant: Grant, left: &Left) {
         self.locked(|queue, members, wake| {
             let now = Instant::now();
-            queue.finish(grant, whole, now);
+            queue.finish(grant, left, now);
             queue.dispatch(members, &self.cursors, now, wake);
         });
     }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::Crowding;
 use super::forecast::Kind;
 use super::line::Waiter;
 use super::members::Members;
@@ -21,6 +22,21 @@ impl Queue {
 
     /// How those press who would have the place at an endpoint that somebody keeps; `None` where there is nobody.
     pub(super) fn pressure(&self, members: &Members, at: EndpointId, now: Instant) -> Option<Pressure> {
+        let since = self.pressed_since(members, at)?;
+        Some(Pressure::of(now.saturating_duration_since(since), self.slots.queue_timeout))
+    }
+
+    /// Whether a tunnel or an event stream at an endpoint has to make room for those who have waited for a while.
+    pub(super) fn has_to_go(&self, members: &Members, (turn, at): (u64, EndpointId), now: Instant) -> Option<Crowding> {
+        let since = self.pressed_since(members, at)?;
+        let long = self.slots.queue_timeout / PATIENCE;
+        let places = || members.places(self.slots.count, self.places.despite);
+        let waits = now.saturating_duration_since(since) >= long;
+        waits.then(|| self.lasting.has_to_go(turn, places())).flatten()
+    }
+
+    /// Since when the first has waited who would have the place at that endpoint.
+    fn pressed_since(&self, members: &Members, at: EndpointId) -> Option<Instant> {
         if self.line.is_empty() {
             return None;
         }
@@ -32,7 +48,9 @@ impl Queue {
             None if waiter.tried.is_empty() => full,
             None => !waiter.tried.contains(&at) && !is_any_free(&waiter.tried),
         };
-        let since = self.line.oldest_of(would_have_it)?;
-        Some(Pressure::of(now.saturating_duration_since(since), self.slots.queue_timeout))
+        self.line.oldest_of(would_have_it)
     }
 }
+
+/// Others have waited for one in so many parts of `queue_timeout` before what may last for hours makes room for them.
+const PATIENCE: u32 = 4;

@@ -390,6 +390,52 @@ fn await_queued(balancer: &Balancer, count: u64) {
 }
 
 #[test]
+fn a_route_is_not_slow_because_clients_take_its_responses_slowly() {
+    let gate = Gate::default();
+    let origins = [(); 4].map(|()| {
+        let gate = gate.clone();
+        Origin::start(move |mut exchange: Exchange| {
+            while let Some(request) = exchange.request() {
+                let sent = match request.target() {
+                    "/file?large" => {
+                        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 8388608\r\n\r\n") && exchange.pour(8 << 20)
+                    }
+                    "/file?held" => gate.wait() && exchange.send(ok("done")),
+                    _ => {
+                        // So that what is slow takes much longer than all that the machine does.
+                        pause(Duration::from_millis(50));
+                        exchange.send(ok("done"))
+                    }
+                };
+                if !sent {
+                    return;
+                }
+            }
+        })
+    });
+    let all: Vec<&Origin> = origins.iter().collect();
+    let keys = "slots = 1\nqueue_timeout = \"60s\"\nbuffer_response = \"64KiB\"\n";
+    let balancer = Balancer::start("", &slots_of(&all, keys));
+    let mut fast = Client::of(&balancer);
+    (0..16).for_each(|_| assert_eq!(fast.get("/page").status(), 200));
+    let mut slow = [(); 2].map(|()| {
+        let mut client = Client::slow_reader(&balancer);
+        client.send("GET /file?large HTTP/1.1\r\nHost: a\r\n\r\n");
+        client
+    });
+    pause(Duration::from_secs(3));
+    slow.iter_mut().for_each(|client| assert_eq!(client.response().body.len(), 8 << 20));
+    let mut asked: Vec<Client> = (0..4).map(|_| Client::of(&balancer)).collect();
+    asked.iter_mut().for_each(|client| client.send("GET /file?held HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let held = || origins.iter().flat_map(Origin::requests).filter(|request| request.target() == "/file?held").count();
+    let queued = || status(&balancer)["pools"][0]["queue"]["length"].as_u64().unwrap() as usize;
+    eventually(|| "four that are served or wait".into(), || (held() + queued() == 4).then_some(()));
+    assert_eq!(held(), 4, "all places are for what is not slow");
+    gate.open();
+    asked.iter_mut().for_each(|client| assert_eq!(client.response().status(), 200));
+}
+
+#[test]
 fn a_new_kind_that_is_slow_leaves_the_last_place_before_any_of_it_has_ended() {
     let gate = Gate::default();
     let origins = [(); 4].map(|()| held_at(&[("/report", gate.clone())]));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::harness::{Balancer, Client, Ended, Origin, eventually};
-use super::slots::{ONE_SLOT, slots_of};
+use super::slots::{ONE_SLOT, from, slots_of};
 
 const ASK: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -50,6 +50,51 @@ fn a_silent_tunnel_is_closed_after_its_idle_timeout_and_gives_its_slot_back() {
     assert_eq!(Client::of(&balancer).get("/").text(), "plain");
     assert_ne!(client.rest().1, Ended::Silence);
     balancer.logged(&["\"status\":101", "\"reason\":\"tunnel_idle\""]);
+}
+
+#[test]
+fn tunnels_of_one_client_leave_half_of_the_slots_to_those_who_wait() {
+    let origins = [echoing(), echoing()];
+    let keys = format!("{ONE_SLOT}queue_timeout = \"8s\"\n");
+    let mut balancer = Balancer::start("", &slots_of(&[&origins[0], &origins[1]], &keys));
+    let (mut first, mut second) = (tunnel(&balancer), tunnel(&balancer));
+    assert_eq!(from(&balancer, "127.0.0.2").get("/").text(), "plain");
+    assert_ne!(second.rest().1, Ended::Silence);
+    first.send("still here\n");
+    assert_eq!(first.until("\n"), "still here\n");
+    balancer.logged(&["\"status\":101", "\"reason\":\"place_needed\""]);
+    balancer.await_stderr("the newest tunnel of client 127.0.0.1, which has 2, at ");
+}
+
+#[test]
+fn event_streams_of_one_client_leave_half_of_the_slots_to_those_who_wait() {
+    let origins = [(); 2].map(|()| {
+        Origin::start(|mut exchange| {
+            while let Some(request) = exchange.request() {
+                if request.target() == "/" {
+                    exchange.send(super::harness::ok("plain"));
+                    continue;
+                }
+                exchange
+                    .send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+                exchange.send("8\r\ndata: 1\n\r\n");
+                exchange.read_to_end();
+                return;
+            }
+        })
+    });
+    let keys = format!("{ONE_SLOT}queue_timeout = \"8s\"\n");
+    let balancer = Balancer::start("", &slots_of(&[&origins[0], &origins[1]], &keys));
+    let mut streams = [(); 2].map(|()| {
+        let mut client = Client::of(&balancer);
+        client.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.until("data: 1\n");
+        client
+    });
+    assert_eq!(from(&balancer, "127.0.0.2").get("/").text(), "plain");
+    assert_eq!(streams[1].rest().1, Ended::Reset, "it does not look complete");
+    balancer.logged(&["\"status\":200", "\"reason\":\"place_needed\""]);
+    assert_eq!(balancer.count_logged(&["/events"]), 1);
 }
 
 #[test]
