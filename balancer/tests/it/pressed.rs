@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::harness::{Balancer, Client, Ended, Origin, eventually, ok};
-use super::slots::{GET, count, slots_of};
+use super::slots::{GET, count, from, slots_of};
 
 const MIB: usize = 1 << 20;
 /// Without pressure from the queue, those who hold the places would hold them for minutes: then others get 503 after this time.
@@ -98,6 +98,21 @@ fn an_idle_backup_helps_nobody_who_may_not_have_it_and_keeps_no_slow_client() {
     balancer.logged(&["\"target\":\"/up\"", "\"status\":408"]);
     assert_eq!(backup.connections(), 0);
     drop(upload);
+}
+
+#[test]
+fn fifty_slow_uploads_and_fifty_slow_readers_have_nobody_refused() {
+    let origins = [(); 4].map(|()| pouring("", 10 * MIB));
+    let all: Vec<&Origin> = origins.iter().collect();
+    let balancer = Balancer::start("threads = 2", &slots_of(&all, "slots = 1\n"));
+    let head = "POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: 2097152\r\n\r\n";
+    let uploads: Vec<_> = (0..50).map(|_| Dripping::start(&balancer, head.into(), 1_150_000, 300)).collect();
+    let readers: Vec<Client> = (0..50).map(|_| reader(&balancer)).collect();
+    origins.iter().for_each(|origin| origin.await_requests(1));
+    for _ in 0..100 {
+        assert_eq!(from(&balancer, "127.0.0.2").get("/").text(), "small");
+    }
+    drop((uploads, readers));
 }
 
 #[test]

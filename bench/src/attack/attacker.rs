@@ -22,10 +22,14 @@ pub(crate) enum Kind {
     Header,
     /// A body, a byte a second of a declared length
     Body,
+    /// A body that is larger than what is held for it: 1.5 MB at once, and then a byte a second
+    Upload,
     /// A large response, of which a few bytes a second are taken through a tiny window
     Read,
     /// One request, and then nothing on a connection that is kept
     Idle,
+    /// A target at which workers close the connection, ten times a second
+    Close,
 }
 
 /// What one needs to know.
@@ -50,14 +54,17 @@ pub(super) enum End {
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 4] = [Kind::Header, Kind::Body, Kind::Read, Kind::Idle];
+    /// Those of which thousands may come.
+    pub(super) const MANY: [Kind; 4] = [Kind::Header, Kind::Body, Kind::Read, Kind::Idle];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Kind::Header => "slow header",
             Kind::Body => "slow body",
+            Kind::Upload => "slow upload",
             Kind::Read => "slow read",
             Kind::Idle => "idle",
+            Kind::Close => "closing target",
         }
     }
 }
@@ -77,12 +84,14 @@ impl Attacker {
     /// Attacks until the other side ends it. What `is_at_it` returns lives as long as the attack.
     pub(super) async fn attack<G>(self, is_at_it: impl FnOnce() -> G) -> End {
         let Ok(mut stream) = self.connect().await else { return End::Unconnected };
-        if stream.write_all(self.opening().as_bytes()).await.is_err() {
+        let at_once = if self.kind == Kind::Upload { AT_ONCE } else { 0 };
+        let opening = [self.opening().as_bytes(), &vec![b'x'; at_once]].concat();
+        if stream.write_all(&opening).await.is_err() {
             return End::Reset;
         }
         let _at_it = is_at_it();
         let ended = match self.kind {
-            Kind::Header | Kind::Body => drip(&mut stream).await,
+            Kind::Header | Kind::Body | Kind::Upload | Kind::Close => drip(&mut stream).await,
             Kind::Read => sip(&mut stream).await,
             Kind::Idle => silence(&mut stream).await,
         };
@@ -105,6 +114,11 @@ impl Attacker {
         match self.kind {
             Kind::Header => "GET / HTTP/1.1\r\nHost: attack.test\r\nX-Slow: ".to_owned(),
             Kind::Body => format!("POST / HTTP/1.1\r\nHost: attack.test\r\nContent-Length: {DECLARED}\r\n\r\n"),
+            Kind::Upload => {
+                let length = AT_ONCE as u32 + DECLARED;
+                format!("POST / HTTP/1.1\r\nHost: attack.test\r\nContent-Length: {length}\r\n\r\n")
+            }
+            Kind::Close => "GET /reset HTTP/1.1\r\nHost: attack.test\r\nConnection: close\r\n\r\n".to_owned(),
             Kind::Read => format!("GET /bytes?n={} HTTP/1.1\r\nHost: attack.test\r\n\r\n", self.response),
             Kind::Idle => "GET / HTTP/1.1\r\nHost: attack.test\r\n\r\n".to_owned(),
         }
@@ -167,6 +181,8 @@ fn status(answer: &[u8]) -> Option<u16> {
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Long enough to last for a day.
 const DECLARED: u32 = 100_000;
+/// More than the balancer holds of a body in memory.
+const AT_ONCE: usize = 1_500_000;
 const BETWEEN_BYTES: Duration = Duration::from_secs(1);
 /// Bytes a second of a response.
 const SIP: usize = 8;

@@ -35,7 +35,7 @@ use mob::Mob;
 /// The arguments of `attack`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Plan {
-    /// The attacks [default: all]
+    /// The attacks [default: all but upload and close]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     kind: Vec<Kind>,
     /// Attackers at once; who is cut comes again
@@ -120,7 +120,7 @@ pub(crate) fn attack(plan: &Plan, events: &Arc<Events>) -> Result<(String, bool)
     descriptors::raise(3 * u64::from(plan.connections) + 1_024);
     // Attackers, good clients and workers beside the proxy, not on its core.
     ground.cores.stay_beside_the_generator();
-    let kinds = if plan.kind.is_empty() { &Kind::ALL[..] } else { &plan.kind };
+    let kinds = if plan.kind.is_empty() { &Kind::MANY[..] } else { &plan.kind };
     let (mut rows, mut configurations) = (Vec::new(), Vec::new());
     for contender in &ground.contenders {
         for (nth, kind) in kinds.iter().enumerate() {
