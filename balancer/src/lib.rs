@@ -4,6 +4,7 @@
 //!
 //! - [`config`]: text → checked, plain data
 //! - [`drain`]: the stop signal
+//! - [`shown`]: times and sizes as people read them
 //! - [`http1`]: HTTP/1 messages as pure functions over bytes, for both sides
 //! - [`net`]: sockets and the memory for what passes through them
 //! - [`observe`]: access log, request ids, the writing thread
@@ -39,5 +40,6 @@ pub mod pool;
 pub mod probe;
 pub mod proxy;
 pub mod route;
+pub mod shown;
 pub mod spool;
 pub mod supervise;

@@ -11,9 +11,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::live::Live;
 use super::serial;
 use crate::admin::{Action, Instance, Order, Outcome, Served, Teller, note};
-use crate::config::nearest;
+use crate::config::{COUNT_MAX, nearest};
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
+use crate::shown;
 use crate::supervise::{RollError, State, Supervisor, web_sockets};
 
 /// That HUP has come: a reload that nobody waits for. It has no place in the queue, which may be full: as long as it has not begun,
@@ -103,9 +104,11 @@ impl Live {
         self.note("restart", Some(pool), &format!("{pool}: every worker is to be replaced"));
         let rolled = told(&supervisor, teller, supervisor.roll()).await;
         match rolled {
-            Ok(report) => {
-                Outcome::done(format!("{pool}: {} replaced in {}", report.replaced.join(", "), took(report.took)))
-            }
+            Ok(report) => Outcome::done(format!(
+                "{pool}: {} replaced in {}",
+                report.replaced.join(", "),
+                shown::time(report.took)
+            )),
             // It names the worker, and with it the pool.
             Err(error @ RollError::Roll { .. }) => Outcome::failed(error.to_string()),
             Err(error) => Outcome::failed(format!("{pool}: {error}")),
@@ -122,8 +125,8 @@ impl Live {
                 "{pool} needs at least 1 worker (`balancer stop` ends everything, a reload without the pool removes it)"
             ));
         }
-        if count > WORKERS_MAX {
-            return Outcome::wrong(format!("{count} workers are too many: {WORKERS_MAX} is the limit"));
+        if count > COUNT_MAX {
+            return Outcome::wrong(format!("{count} workers are too many: {COUNT_MAX} is the limit"));
         }
         let scaled = told(&supervisor, teller, supervisor.scale(count)).await;
         for config in self.config.pools.iter_mut().filter(|config| config.name == pool) {
@@ -133,9 +136,12 @@ impl Live {
         }
         match scaled {
             Ok(report) if report.from == report.to => Outcome::done(format!("{pool}: has {count} workers already")),
-            Ok(report) => {
-                Outcome::done(format!("{pool}: {} → {} workers in {}", report.from, report.to, took(report.took)))
-            }
+            Ok(report) => Outcome::done(format!(
+                "{pool}: {} → {} workers in {}",
+                report.from,
+                report.to,
+                shown::time(report.took)
+            )),
             Err(error) => Outcome::failed(format!("{pool}: {error}")),
         }
     }
@@ -186,7 +192,7 @@ pub(super) fn drain(instance: &Arc<Instance>, name: &str, yes: bool, patience: D
             0 => Outcome::done(format!("{name}: drained")),
             _ => Outcome::failed(format!(
                 "{name}: takes no new request; still in flight after {}: {left}",
-                took(patience)
+                shown::time(patience)
             )),
         });
     });
@@ -278,17 +284,6 @@ fn waiting_for_tunnels(worker: &crate::supervise::WorkerStatus) -> Option<String
     is_waiting.then(|| format!("{}: draining, {tunnels}, told to stop in {left:.0} s", worker.name))
 }
 
-/// A time as people say it.
-pub(super) fn took(time: Duration) -> String {
-    match time.as_secs() {
-        0 => format!("{} ms", time.as_millis()),
-        1..60 => format!("{:.1} s", time.as_secs_f64()),
-        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
-    }
-}
-
 /// Between two signals of one storm, and of all of it.
 const PAUSE: Duration = Duration::from_millis(100);
 const STORM: Duration = Duration::from_secs(1);
-/// As in the configuration.
-const WORKERS_MAX: usize = 4_096;

@@ -30,7 +30,7 @@ impl Listening {
         let mut watching = JoinSet::new();
         let file = listener.file.map(|file| Arc::new(Mutex::new(Watched { address: configured.clone(), file })));
         if let Some(watched) = &file {
-            watching.spawn(look_after(Arc::clone(watched), Arc::clone(control)));
+            watching.spawn(look_after(Arc::clone(watched), listener.address.clone(), Arc::clone(control)));
         }
         Self { configured, bound: listener.address, file, _watching: watching }
     }
@@ -94,7 +94,7 @@ struct Watched {
 }
 
 /// Listens anew where the file of a Unix listener was removed under us, as those do who tidy up temporary directories.
-async fn look_after(watched: Arc<Mutex<Watched>>, control: Arc<Control>) {
+async fn look_after(watched: Arc<Mutex<Watched>>, bound: ListenAddress, control: Arc<Control>) {
     let mut said = false;
     loop {
         sleep(LOOK).await;
@@ -105,7 +105,12 @@ async fn look_after(watched: Arc<Mutex<Watched>>, control: Arc<Control>) {
         }
         let address = watched.address.clone();
         let opened = listen::open(&address, std::slice::from_ref(&address), control.threads(), &mut Passed::default());
-        match opened.and_then(|opened| control.open(&opened).map(|()| opened.file)) {
+        // By the name that it has with the threads, whoever may connect now: they close what they had by that name.
+        let named = |mut opened: Listener| {
+            opened.address = bound.clone();
+            opened
+        };
+        match opened.map(named).and_then(|opened| control.open(&opened).map(|()| opened.file)) {
             Ok(Some(again)) => {
                 watched.file = again;
                 tracing::warn!("the socket file of {address} was removed; it was made again");

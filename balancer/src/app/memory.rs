@@ -141,6 +141,8 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(beside, path)
 }
 
+/// For a disk, at the end.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 const VERSION: u64 = 1;
 /// Some hundred pools.
 const BYTES_MAX: u64 = 16 << 20;

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use crate::admin::{self, Account, Action, AdminServer, Instance, Order as Asked, Outcome, note};
 use crate::config::{Config, ListenAddress};
@@ -39,6 +40,7 @@ use crate::pool::Pool;
 use crate::probe::Permits;
 use crate::proxy::{Settings, Shared};
 use crate::route::Table;
+use crate::shown;
 use crate::supervise::{Files, Here, Ports, Reaper, Sockets, Standings, who_listens};
 use act::HangUp;
 pub use failure::Failure;
@@ -68,7 +70,10 @@ pub struct Origin {
 pub fn run(config: &Config, origin: &Origin, passed: Passed, writer: &Writer) -> Result<(), Failure> {
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let control = control.map_err(|error| Failure::System("cannot start the control thread", error))?;
-    control.block_on(serve(config, origin, passed, writer))
+    let outcome = control.block_on(serve(config, origin, passed, writer));
+    // A disk that does not answer is not waited for.
+    control.shutdown_timeout(memory::PATIENCE);
+    outcome
 }
 
 async fn serve(config: &Config, origin: &Origin, passed: Passed, writer: &Writer) -> Result<(), Failure> {
@@ -133,7 +138,7 @@ async fn serve(config: &Config, origin: &Origin, passed: Passed, writer: &Writer
         resolver: Arc::new(Resolver::default()),
         listens: watch::Sender::default(),
         permits: Permits::default(),
-        memory: Memory::open(&origin.name, config),
+        memory: Memory::open(&instance.name, config),
         writer: writer.clone(),
         files: Files::default(),
         standings: Standings::default(),
@@ -165,7 +170,8 @@ async fn serve(config: &Config, origin: &Origin, passed: Passed, writer: &Writer
     notifier.abort();
     tending.abort();
     stopping(&live, &instance, &mut signals, (&drain, &mut ends), now).await;
-    live.memory.save(live.pools.iter().map(|served| &served.pool)).await;
+    // It is said no more than this: what is written is written whole or not at all.
+    let _ = timeout(memory::PATIENCE, live.memory.save(live.pools.iter().map(|served| &served.pool))).await;
     // Whoever waits for the end learns it by the end of the connection.
     live.admin = None;
     outcome
@@ -195,7 +201,8 @@ async fn until_stopped(
             order = signals.next() => match order {
                 Order::Stop(signal) => {
                     let patience = *drain_timeout.borrow();
-                    tracing::info!("{signal}: stopping; requests in flight may finish within {patience:?}");
+                    let patience = shown::time(patience);
+                    tracing::info!("{signal}: stopping; requests in flight may finish within {patience}");
                     return (false, Ok(()));
                 }
                 Order::Asked(Asked { action: Action::Stop { now }, teller }) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::act::{told, took};
+use super::act::told;
 use super::limits;
 use super::listeners::{Listening, in_the_way};
 use super::live::{Live, SETTLED};
@@ -20,6 +20,7 @@ use crate::observe::LogFile;
 use crate::pool::Pool;
 use crate::proxy::Settings;
 use crate::route::Table;
+use crate::shown;
 use crate::supervise::{Sockets, State, Stop, Supervisor};
 
 impl Live {
@@ -74,7 +75,7 @@ impl Live {
             Err(why) => return Outcome::failed(format!("{why}; nothing has changed")),
         };
         match failures.is_empty() {
-            true => Outcome::done(format!("reloaded in {}", took(begun.elapsed()))),
+            true => Outcome::done(format!("reloaded in {}", shown::time(begun.elapsed()))),
             false => Outcome::failed(format!("reloaded, but {}", failures.join("; "))),
         }
     }

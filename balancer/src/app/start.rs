@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
-use tokio::task::spawn_local;
+use tokio::task::{JoinSet, spawn_local};
 
 use super::failure::Failure;
 use super::memory::{LOOKS, Memory};
@@ -120,13 +120,19 @@ pub(super) fn spool(config: &config::Spool) -> Result<Option<Spool>, Failure> {
 /// Looks after queues, idle connections that belong to no thread, ejected endpoints, and what is to be remembered.
 pub(super) async fn tend(instance: Arc<Instance>, permits: Permits, memory: Arc<Memory>) {
     let mut scout = Scout::new(permits);
+    let mut saving = JoinSet::new();
     for look in 1.. {
         tokio::time::sleep(TEND).await;
         let served = instance.served.load_full();
         served.pools.iter().for_each(|served| served.pool.tend(Instant::now()));
         scout.look(served.pools.iter().map(|served| &served.pool));
+        while saving.try_join_next().is_some() {}
         if look % LOOKS == 0 {
-            memory.save(served.pools.iter().map(|served| &served.pool)).await;
+            // Beside the rest: a disk may take its time. One at a time.
+            let memory = Arc::clone(&memory);
+            if saving.is_empty() {
+                saving.spawn(async move { memory.save(served.pools.iter().map(|served| &served.pool)).await });
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::signals::Signals;
 use super::start::notify;
 use crate::drain::{Drain, Stage};
+use crate::shown;
 use crate::supervise::{Stop, Supervisor};
 
 /// Stops everything, within `drain_timeout` for the requests and `stop_timeout` for the workers; at once when a signal
@@ -29,7 +30,7 @@ pub(super) async fn everything(
         || tokio::select! {
             () = all_ended(threads) => false,
             () = tokio::time::sleep(drain_timeout) => {
-                tracing::warn!("requests still in flight after {drain_timeout:?} are cut");
+                tracing::warn!("requests still in flight after {} are cut", shown::time(drain_timeout));
                 false
             }
             () = signals.stop() => {

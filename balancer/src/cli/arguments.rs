@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 
-use crate::config::{AccessLogFormat, Admin, Config, ListenAddress, Pool};
+use crate::config::{AccessLogFormat, Admin, COUNT_MAX, Config, ListenAddress, Pool};
 
 /// Where clients connect: `8080` for this machine alone, `:8080` for every address, and what the file takes.
 pub(super) fn listen(text: &str) -> Result<ListenAddress, String> {
@@ -23,10 +23,10 @@ pub(super) fn listen(text: &str) -> Result<ListenAddress, String> {
 /// How many workers: a number, or `cpus`.
 pub(super) fn count(text: &str) -> Result<usize, String> {
     if text == "cpus" {
-        return Ok(thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX));
+        return Ok(thread::available_parallelism().map_or(1, usize::from).min(COUNT_MAX));
     }
-    let number = text.parse().ok().filter(|number| (1..=WORKERS_MAX).contains(number));
-    number.ok_or_else(|| format!("write a whole number from 1 to {WORKERS_MAX}, or cpus"))
+    let number = text.parse().ok().filter(|number| (1..=COUNT_MAX).contains(number));
+    number.ok_or_else(|| format!("write a whole number from 1 to {COUNT_MAX}, or cpus"))
 }
 
 /// What an instance is called: a part of a file's name.
@@ -48,8 +48,6 @@ pub(super) fn without_file(listen: ListenAddress, pool: Pool, access_log: bool) 
     config
 }
 
-/// As in the configuration.
-const WORKERS_MAX: usize = 4_096;
 const NAME_MAX: usize = 40;
 /// As in the examples; another where it is taken.
 const PAGE_PORT: u16 = 9_100;

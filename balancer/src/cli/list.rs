@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use super::target::{NOT_RUNNING, running};
-use super::text::{age, aligned};
-use super::{print, say};
+use super::text::aligned;
+use super::{say, show};
+use crate::shown::age;
 
 pub(super) fn run() -> ExitCode {
     let running = running();
@@ -23,5 +24,5 @@ pub(super) fn run() -> ExitCode {
     }
     let mut out = String::new();
     aligned(&mut out, &rows);
-    print(out.as_bytes())
+    show(&out)
 }

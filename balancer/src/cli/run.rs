@@ -95,19 +95,22 @@ pub(super) fn run(options: &Options, passed: Passed, log_level: &str) -> ExitCod
 /// Whether there is something to run; told as a shell tells it, with its exit codes.
 fn there_is_a_program(command: &[String]) -> Result<(), ExitCode> {
     let Some(program) = command.first() else { return Ok(()) };
-    let is_separated = std::env::args().any(|argument| argument == "--");
+    let is_separated = std::env::args_os().any(|argument| argument == "--");
+    let options = options();
+    let is_option =
+        |argument: &str| options.iter().any(|known| known == argument.split('=').next().unwrap_or_default());
     if !is_separated && program.starts_with('-') {
         let name = program.split('=').next().unwrap_or_default();
-        let hint = match nearest(name, OPTIONS) {
+        let hint = match nearest(name, options.iter().map(String::as_str)) {
             Some(near) => format!("did you mean {near}?"),
-            None => format!("there are {}", OPTIONS.join(", ")),
+            None => format!("there are {}", options.join(", ")),
         };
         say(&format!("error: unexpected argument '{name}'; {hint}"));
         return Err(ExitCode::from(WRONG_ARGUMENTS));
     }
     // Some programs have options of the same name, so it is theirs; but it is rarely meant so.
     let behind = command.iter().skip(1).filter(|_| !is_separated);
-    for option in behind.filter(|argument| OPTIONS.contains(&argument.split('=').next().unwrap_or_default())) {
+    for option in behind.filter(|argument| is_option(argument)) {
         say(&format!(
             "warning: {option} stands behind the command, so {program} gets it; did you mean balancer run {option} … {program}? With -- in front of the command it is {program}'s"
         ));
@@ -125,7 +128,12 @@ fn there_is_a_program(command: &[String]) -> Result<(), ExitCode> {
     })
 }
 
-const OPTIONS: [&str; 7] = ["--count", "--listen", "--name", "--slots", "--policy", "--first-port", "--access-log"];
+/// What stands in front of the command: `--count`, ….
+fn options() -> Vec<String> {
+    let command = <Options as clap::Args>::augment_args(clap::Command::new("run"));
+    command.get_arguments().filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect()
+}
+
 /// Of a shell that finds a program and may not execute it, and of one that finds none.
 const CANNOT_EXECUTE: u8 = 126;
 const NOT_FOUND: u8 = 127;

@@ -11,6 +11,7 @@ use super::target::{NOT_RUNNING, Target};
 use super::text::{self, aligned};
 use super::{fail, show};
 use crate::config::nearest;
+use crate::shown;
 
 /// In which form.
 #[derive(Debug, clap::Args)]
@@ -105,7 +106,7 @@ fn table(status: &Value) -> String {
         let _ = writeln!(
             out,
             "\npool {}: {}/s, p50 {}, p99 {}, {} in flight, {} requests",
-            word(&pool["name"]),
+            text::shortened(&word(&pool["name"]), 2 * CELL),
             pool["per_second"],
             time(&pool["seconds_p50"]),
             time(&pool["seconds_p99"]),
@@ -118,7 +119,8 @@ fn table(status: &Value) -> String {
             let backup = if endpoint["backup"] == true { ", backup" } else { "" };
             let state = format!("{}{backup}", word(&endpoint["state"]));
             let figures = ["weight", "in_flight", "requests"].map(|key| endpoint[key].to_string());
-            rows.push([vec![word(&endpoint["name"]), word(&endpoint["address"]), state], figures.to_vec()].concat());
+            let [name, address] = ["name", "address"].map(|key| text::shortened(&word(&endpoint[key]), CELL));
+            rows.push([vec![name, address, state], figures.to_vec()].concat());
         }
         // A pool of programs without HTTP has processes and no endpoints.
         if rows.len() > 1 || pool["workers"].is_null() {
@@ -140,7 +142,7 @@ fn table(status: &Value) -> String {
                 _ => "",
             };
             rows.push(vec![
-                word(&worker["name"]),
+                text::shortened(&word(&worker["name"]), CELL),
                 format!("{}{replaced}", word(&worker["state"])),
                 word(&worker["pid"]),
                 age(&worker["age_seconds"]),
@@ -166,7 +168,8 @@ fn dns(out: &mut String, name: &Value) {
     let waiting = each(&name["waiting"]).map(word).collect::<Vec<_>>().join(", ");
     let waiting = if waiting.is_empty() { waiting } else { format!("; not taking connections: {waiting}") };
     let count = each(&name["addresses"]).count();
-    let _ = writeln!(out, "  dns {}: {count} addresses, {answered}{problem}{waiting}", word(&name["name"]));
+    let plural = if count == 1 { "" } else { "es" };
+    let _ = writeln!(out, "  dns {}: {count} address{plural}, {answered}{problem}{waiting}", word(&name["name"]));
 }
 
 fn each(list: &Value) -> impl Iterator<Item = &Value> {
@@ -183,7 +186,7 @@ fn word(value: &Value) -> String {
 }
 
 fn age(seconds: &Value) -> String {
-    seconds.as_u64().map_or("-".to_owned(), text::age)
+    seconds.as_u64().map_or("-".to_owned(), shown::age)
 }
 
 /// Times are known by the bucket they fall into.
@@ -195,13 +198,15 @@ fn time(seconds: &Value) -> String {
     }
 }
 
+/// Of a name, so that what is told of it stays in the picture.
+const CELL: usize = 28;
 /// Names that one reads at a glance.
 const NAMES_MAX: usize = 3;
 
 fn memory(bytes: &Value) -> String {
     match bytes.as_u64() {
         None | Some(0) => "-".to_owned(),
-        Some(bytes) => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        Some(bytes) => shown::size(bytes),
     }
 }
 
@@ -250,9 +255,18 @@ pool app: 1.5/s, p50 ≤ 0.5 ms, p99 ≤ 2.5 s, 0 in flight, 7 requests
         long["pools"][0]["endpoints"][0]["address"] = json!("a-name-of-an-endpoint.".repeat(6));
         long["pools"][0]["workers"]["all"][0]["last_end"] = json!("died: ".repeat(50));
         long["listen"] = json!(vec!["127.0.0.1:8080"; 30]);
+        let name = "a-pool-with-a-name-as-they-are-generated-in-clusters-somewhere".repeat(2);
+        for of in ["/pools/0/name", "/pools/0/dns/0/name", "/name", "/configuration"] {
+            *long.pointer_mut(of).unwrap() = json!(name);
+        }
+        for of in ["/pools/0/endpoints/0/name", "/pools/0/workers/all/0/name"] {
+            *long.pointer_mut(of).unwrap() = json!(format!("{name}.17"));
+        }
         assert!(table(&long).lines().all(|line| line.chars().count() <= 100), "{}", table(&long));
+        let rows: Vec<String> = table(&long).lines().filter(|line| line.contains(".17 ")).map(str::to_owned).collect();
+        assert!(rows.len() == 2 && rows[0].contains("up, backup  1 ") && rows[1].contains("ready  12 "), "{rows:?}");
         assert!(table(&long).contains(" and 27 more\n"));
-        assert_eq!(only(&mut long, "ap"), Err("no pool is called ap; did you mean app?".to_owned()));
+        assert_eq!(only(&mut status.clone(), "ap"), Err("no pool is called ap; did you mean app?".to_owned()));
         assert!(only(&mut status.clone(), "app").is_ok());
     }
 }

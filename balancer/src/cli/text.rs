@@ -1,4 +1,4 @@
-//! Tables, times and sizes as commands show them, in one form everywhere.
+//! Tables as commands show them.
 
 /// Rows below each other, each cell as wide as its column.
 pub(super) fn aligned(out: &mut String, rows: &[Vec<String>]) {
@@ -14,14 +14,14 @@ pub(super) fn aligned(out: &mut String, rows: &[Vec<String>]) {
     }
 }
 
-/// Seconds that have passed.
-pub(super) fn age(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
+/// A name that takes no more than `width`: its beginning and its end, which tell it from others.
+pub(super) fn shortened(name: &str, width: usize) -> String {
+    let length = name.chars().count();
+    if length <= width {
+        return name.to_owned();
     }
+    let (begin, end) = (width / 2, width - width / 2 - 1);
+    name.chars().take(begin).chain(['…']).chain(name.chars().skip(length - end)).collect()
 }
 
 /// A line as wide as a terminal shows it.

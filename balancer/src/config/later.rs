@@ -2,7 +2,28 @@
 //! unknown; called by [`super::raw`]; never reads a value.
 
 /// Keys by table; a key leaves this list in the change that makes it work.
-const KEYS: &[(&str, &[&str])] = &[("", &["listener", "tls", "acme"])];
+const KEYS: &[(&str, &[&str])] = &[
+    ("", &["listener", "tls", "acme", "http2", "h2c", "proxy_protocol_from", "compress"]),
+    ("pool.NAME", &["tls", "http2", "proxy_protocol"]),
+    (
+        "route",
+        &[
+            "files",
+            "fallback",
+            "redirect",
+            "respond",
+            "strip_prefix",
+            "request_fields",
+            "response_fields",
+            "basic_auth",
+            "allow",
+            "rate",
+            "canary",
+            "mirror",
+            "compress",
+        ],
+    ),
+];
 
 /// Values of keys that are supported.
 const VALUES: &[(&str, &[&str])] = &[];

@@ -70,8 +70,7 @@ mod tests {
         let keys = top::keys();
         let is_key = |name: &str| keys.keys().any(|(_, key)| *key == name);
         for (theirs, ours) in NAMES {
-            // `restart` comes with the supervisor's rules for programs that end.
-            assert!((is_key(ours) || *ours == "restart") && !is_key(theirs), "{theirs} → {ours}");
+            assert!(is_key(ours) && !is_key(theirs), "{theirs} → {ours}");
         }
         assert_eq!((ours("stop-wait-secs"), ours("stopwaitsecs")), (None, Some("stop_timeout")));
         assert_eq!(ours("Proxy-Pass"), Some("endpoints"));

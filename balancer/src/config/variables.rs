@@ -70,8 +70,7 @@ impl Filling<'_> {
     fn table(&mut self, table: &mut DeTable<'_>, keys: &mut Vec<String>) {
         for (key, value) in table.iter_mut() {
             keys.push(key.get_ref().to_string());
-            // `command` is the worker's: its `$PORT` is another one.
-            if keys.last().is_none_or(|key| key != "command") {
+            if !is_command(keys) {
                 let span = value.span();
                 self.value(value.get_mut(), span, keys);
             }
@@ -197,10 +196,18 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.as_bytes()[0].is_ascii_digit() && text.bytes().all(is_part)
 }
 
-/// Whether a value may be a secret: by the variable's name, or for going to workers (`env` holds passwords of databases).
+/// `command` is the worker's: its `$PORT` is another one.
+fn is_command(keys: &[String]) -> bool {
+    matches!(keys, [pool, _, workers, command] if pool == "pool" && workers == "workers" && command == "command")
+}
+
+/// Whether a value may be a secret: by the variable's name, or for going to workers (`env` holds passwords of databases, `fields` what
+/// a health page asks for).
 fn is_secret(name: &str, keys: &[String]) -> bool {
     let name = name.to_ascii_uppercase();
-    SECRETS.iter().any(|word| name.contains(word)) || keys.iter().any(|key| key == "env")
+    // Behind the name of the pool, which may be anything.
+    let goes_to_workers = keys.iter().skip(2).any(|key| key == "env" || key == "fields");
+    SECRETS.iter().any(|word| name.contains(word)) || goes_to_workers
 }
 
 const SECRETS: [&str; 9] = ["SECRET", "TOKEN", "PASS", "KEY", "CREDENTIAL", "AUTH", "PRIVATE", "DSN", "DATABASE"];
@@ -275,6 +282,32 @@ env = { URL = "db://${USER}:${DB_PASSWORD}@db/$$x$HOME", EMPTY = "${EMPTY:-full}
                 "USER in pool.app.workers.env.URL (line 9): set, and not shown",
             ]
         );
+    }
+
+    #[test]
+    fn names_that_people_choose_are_no_keys_and_fields_of_a_question_are_secret() {
+        let file = r#"
+listen = "127.0.0.1:8080"
+[pool.command]
+connect_timeout = "${WAIT}"
+[pool.command.workers]
+command = ["app", "{port}"]
+env = { command = "${WHAT}" }
+ready = { path = "/", fields = { X-Auth = "${HEALTH}" } }
+[pool.env]
+endpoints = ["${WHERE}"]
+[[route]]
+pool = "command"
+[[route]]
+path = "/env"
+pool = "env"
+"#;
+        let environment = [("WAIT", "2s"), ("WHAT", "serve"), ("HEALTH", "hunter2"), ("WHERE", "10.0.0.1:80")];
+        let (config, taken) = read(file, &environment).unwrap();
+        let pool = config.pools.iter().find(|pool| pool.name == "command").unwrap();
+        assert_eq!((pool.timeouts.connect.as_secs(), &*pool.workers.as_ref().unwrap().env["command"]), (2, "serve"));
+        assert!(taken.iter().all(|told| !told.contains("hunter2") && !told.contains("serve\"")), "{taken:?}");
+        assert!(taken.contains(&"WHERE in pool.env.endpoints (line 10): \"10.0.0.1:80\"".to_owned()), "{taken:?}");
     }
 
     #[test]

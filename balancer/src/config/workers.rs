@@ -308,7 +308,7 @@ fn backoff(item: &Item<'_>, default: &Backoff) -> Option<Backoff> {
 }
 
 /// Workers of one pool at most.
-const COUNT_MAX: usize = 4096;
+pub const COUNT_MAX: usize = 4096;
 
 /// More deaths than that in a minute are no protection.
 const DEATHS_MAX: u32 = 100;

@@ -14,6 +14,7 @@ use super::health::{Change, Claimed, Event, Health, Standing};
 use super::slow_start::{self, WHOLE};
 use crate::config::Health as Rules;
 use crate::net::ClientKey;
+use crate::shown;
 
 /// What is known of an endpoint's health, by whom it is judged.
 #[derive(Debug)]
@@ -222,10 +223,7 @@ struct Seconds(Duration);
 
 impl Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_millis() {
-            millis if millis.is_multiple_of(1_000) => write!(f, "{} s", millis / 1_000),
-            _ => write!(f, "{:.1} s", self.0.as_secs_f64()),
-        }
+        f.write_str(&shown::time(self.0))
     }
 }
 

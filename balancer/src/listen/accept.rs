@@ -17,6 +17,7 @@ use tokio::task::yield_now;
 
 use super::open::Queue;
 use crate::net::{Family, Peer, Socket, timeout};
+use crate::shown;
 
 /// A listener registered with this thread's runtime.
 pub(super) struct Accepting {
@@ -110,7 +111,7 @@ impl Accepting {
                     // Whoever is being told so gives its descriptor back soon.
                     let longest = if exhausted { PAUSE_EXHAUSTED } else { PAUSE_MAX };
                     if !exhausted || pause >= longest {
-                        tracing::warn!(%error, "cannot accept a connection; trying again in {pause:?}");
+                        tracing::warn!(%error, "cannot accept a connection; trying again in {}", shown::time(pause));
                     }
                     // Sooner, should a spare be there again.
                     let _ = timeout(pause, self.spares.filled.notified()).await;

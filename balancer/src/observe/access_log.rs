@@ -190,7 +190,8 @@ fn combined(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) 
     out.text(" endpoint=").text(record.endpoint.as_deref().unwrap_or("-"));
     out.text(" attempts=").number(record.attempts.into());
     out.text(" reason=").text(record.reason.unwrap_or("-"));
-    out.text(" id=").ascii(&head.id);
+    // The date before it has whole seconds.
+    out.text(" t=").number(stamp.second).micros(stamp.nanos).text(" id=").ascii(&head.id);
 }
 
 /// One object a line; times in seconds, what is not known left out.

@@ -21,6 +21,7 @@ use crate::config;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::net::{Answer, connect, get};
 use crate::pool::Pool;
+use crate::shown;
 pub use ejected::Scout;
 
 /// Asks the endpoints of one pool until it is dropped.
@@ -142,7 +143,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
-            Self::Silent(time) => write!(f, "no answer within {time:?}"),
+            Self::Silent(time) => write!(f, "no answer within {}", shown::time(*time)),
             Self::Status(status) => write!(f, "status {status}"),
         }
     }

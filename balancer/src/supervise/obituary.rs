@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use super::state::State;
 use super::status::RestartReason;
 use crate::endpoint::Noted;
+use crate::shown;
 
 /// All that is said about the end of one run of a worker.
 #[derive(Debug, Clone)]
@@ -75,12 +76,12 @@ impl Obituary {
 
     /// What comes behind "the new one": `died after 2.2 s (exit code 3)`.
     pub(super) fn how(&self) -> String {
-        let lived = seconds(self.lived);
+        let lived = shown::time(self.lived);
         match (self.state, self.was_ready) {
             _ if self.hung => format!("did not answer and was stopped after {lived}"),
             (State::Stopping, false) => match &self.not_ready {
                 Some(why) => format!("was not ready ({why})"),
-                None => format!("was not ready within {}", seconds(self.ready_timeout)),
+                None => format!("was not ready within {}", shown::time(self.ready_timeout)),
             },
             (State::Stopping, true) => format!("was stopped after {lived}"),
             _ => {
@@ -91,10 +92,10 @@ impl Obituary {
     }
 
     /// One sentence: `app.2 (pid 123) died: killed by signal 9 (SIGKILL) after 3.2 s with 4 requests in flight (…), it used
-    /// 34 MB; starting again in 0.1 s`.
+    /// 31.9 MiB 400 ms before; starting again in 98 ms`.
     pub(super) fn sentence(&self) -> String {
         let Self { name, pid, .. } = self;
-        let (mut how, lived) = (describe(self.status), seconds(self.lived));
+        let (mut how, lived) = (describe(self.status), shown::time(self.lived));
         if self.oom {
             how.push_str(" by the kernel, which was out of memory");
         } else if self.oom_unknown {
@@ -107,7 +108,7 @@ impl Obituary {
             (State::Stopping, false) => {
                 let why = match &self.not_ready {
                     Some(why) => format!("was not ready ({why})"),
-                    None => format!("was not ready within {}", seconds(self.ready_timeout)),
+                    None => format!("was not ready within {}", shown::time(self.ready_timeout)),
                 };
                 format!("{name} (pid {pid}) {why} and was stopped: {how} after {lived}")
             }
@@ -123,11 +124,15 @@ impl Obituary {
         sentence.push_str(&self.named());
         if self.rss_bytes > 0 && !self.is_expected() {
             // A second is enough to take all there is.
-            let _ = write!(sentence, ", it used {} {} before", megabytes(self.rss_bytes), seconds(self.looked_at));
+            let _ =
+                write!(sentence, ", it used {} {} before", shown::size(self.rss_bytes), shown::time(self.looked_at));
         }
         sentence.push_str(&self.background());
         if let Some(delay) = self.again_in {
-            let _ = write!(sentence, "; starting again in {}", seconds(delay));
+            let _ = match delay.is_zero() {
+                true => write!(sentence, "; starting again at once"),
+                false => write!(sentence, "; starting again in {}", shown::time(delay)),
+            };
         }
         sentence
     }
@@ -152,7 +157,7 @@ impl Obituary {
         let name = |noted: &Noted| {
             let target: String = noted.target().chars().take(TARGET_CHARS_MAX).collect();
             let id = String::from_utf8_lossy(&noted.id);
-            let age = seconds(self.at.saturating_duration_since(noted.begun));
+            let age = shown::time(self.at.saturating_duration_since(noted.begun));
             format!("{} {target} since {age}, id {id}", noted.head.method)
         };
         let mut named: Vec<_> = self.requests.iter().take(NAMED_MAX).map(name).collect();
@@ -187,19 +192,9 @@ impl Obituary {
     }
 }
 
-/// `1.2 s`.
-pub(super) fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
-}
-
 /// `1 WebSocket`; other tunnels are rare.
 pub fn web_sockets(count: usize) -> String {
     format!("{count} WebSocket{}", if count == 1 { "" } else { "s" })
-}
-
-/// `34 MB`.
-pub(super) fn megabytes(bytes: u64) -> String {
-    format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
 /// `exit code 3`, `signal 9, SIGKILL`.
@@ -263,19 +258,19 @@ mod tests {
         let base = obituary();
         assert_eq!(
             base.sentence(),
-            "app.2 (pid 123) died: killed by signal 9 (SIGKILL) after 3.2 s with 4 requests in flight; starting again in 0.1 s"
+            "app.2 (pid 123) died: killed by signal 9 (SIGKILL) after 3.2 s with 4 requests in flight; starting again in 98 ms"
         );
         let exit = |code: i32| Some(ExitStatus::from_raw(code << 8));
         let early =
             Obituary { state: State::Starting, was_ready: false, status: exit(3), in_flight: 0, ..base.clone() };
         assert_eq!(
             early.sentence(),
-            "app.2 (pid 123) died before it was ready: exit code 3 after 3.2 s; starting again in 0.1 s"
+            "app.2 (pid 123) died before it was ready: exit code 3 after 3.2 s; starting again in 98 ms"
         );
         let slow = Obituary { state: State::Stopping, ..early.clone() };
         assert_eq!(
             slow.sentence(),
-            "app.2 (pid 123) was not ready within 60.0 s and was stopped: exit code 3 after 3.2 s; starting again in 0.1 s"
+            "app.2 (pid 123) was not ready within 60 s and was stopped: exit code 3 after 3.2 s; starting again in 98 ms"
         );
         let told = Obituary {
             state: State::Stopping,
@@ -287,7 +282,7 @@ mod tests {
         };
         assert_eq!(told.sentence(), "app.2 (pid 123) stopped: exit code 0 after 3.2 s");
         let ill = Obituary { state: State::Stopping, in_flight: 0, status: exit(0), ..base.clone() };
-        assert_eq!(ill.sentence(), "app.2 (pid 123) was stopped: exit code 0 after 3.2 s; starting again in 0.1 s");
+        assert_eq!(ill.sentence(), "app.2 (pid 123) was stopped: exit code 0 after 3.2 s; starting again in 98 ms");
         let drained = Obituary { state: State::Draining, again_in: None, in_flight: 1, ..base.clone() };
         assert_eq!(
             drained.sentence(),
@@ -313,7 +308,7 @@ mod tests {
         assert_eq!(
             died.sentence(),
             "app.2 (pid 123) died: killed by signal 9 (SIGKILL) by the kernel, which was out of memory after 3.2 s with 1 \
-             request in flight (POST /import?x since 0.0 s, id 000000000000000000000000000000a1), it used 34 MB 0.4 s before; starting again in 0.1 s"
+             request in flight (POST /import?x since 0 ms, id 000000000000000000000000000000a1), it used 31.9 MiB 400 ms before; starting again in 98 ms"
         );
         assert_eq!(died.restart_reason(), RestartReason::OutOfMemory);
         let many = Obituary { requests: vec![noted("/"); 12], in_flight: 30, ..obituary() };
@@ -348,7 +343,7 @@ mod tests {
             text.contains("exit code 0 after 3.2 s; it left 2 processes in the background, which are ended: a"),
             "{text}"
         );
-        assert!(text.ends_with("or the like); starting again in 0.1 s"), "{text}");
+        assert!(text.ends_with("or the like); starting again in 98 ms"), "{text}");
         let alone = Obituary { left_behind: 0, ..left.clone() };
         assert!(alone.sentence().contains("; a worker has to stay in the foreground;"), "{}", alone.sentence());
         for other in [
@@ -364,7 +359,7 @@ mod tests {
     fn last_lines_are_shown_when_they_may_explain_the_end() {
         let lines = ["loading".to_owned(), "no database".to_owned()];
         let text = obituary().with_last_lines(&lines);
-        assert!(text.ends_with("0.1 s; its last lines:\n    app.2 | loading\n    app.2 | no database"), "{text}");
+        assert!(text.ends_with("98 ms; its last lines:\n    app.2 | loading\n    app.2 | no database"), "{text}");
         let told = Obituary { state: State::Stopping, was_wanted: false, again_in: None, ..obituary() };
         assert_eq!(told.with_last_lines(&lines), told.sentence());
     }

@@ -63,9 +63,11 @@ fn a_combined_line_on_stdout_tells_all_of_a_request() {
     assert_eq!(time.len(), "21/Nov/2026:11:57:36 +0000".len(), "{time}");
     assert_eq!(request, "\"GET /a?b HTTP/1.1\" 200 5 \"http://r.test/\" \"test/1.0\"");
     let fields: Vec<&str> = ours.split(' ').map(|field| field.split_once('=').map_or("rt", |(name, _)| name)).collect();
-    assert_eq!(fields, ["rt", "qt", "ut", "pool", "endpoint", "attempts", "reason", "id"]);
-    let tail = format!(" pool=app endpoint={} attempts=1 reason=- id={id}", origin.address());
-    assert!(ours.ends_with(&tail), "{ours}");
+    assert_eq!(fields, ["rt", "qt", "ut", "pool", "endpoint", "attempts", "reason", "t", "id"]);
+    let told = format!(" pool=app endpoint={} attempts=1 reason=- t=", origin.address());
+    assert!(ours.contains(&told) && ours.ends_with(&format!(" id={id}")), "{ours}");
+    let (seconds, micros) = ours.split_once(" t=").unwrap().1.split_once(' ').unwrap().0.split_once('.').unwrap();
+    assert!(seconds.len() == 10 && micros.len() == 6, "the order can be restored: {ours}");
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn a_request_that_hangs_is_answered_504_and_its_worker_replaced() {
     let (status, body) = get(program.address(), "/hang").unwrap();
     assert!(status == 504 && body.contains("worker_hung"), "{status} {body}");
     assert!(begun.elapsed() >= Duration::from_millis(450), "{:?}", begun.elapsed());
-    program.stderr.until("has not answered a request within 0.5 s: it is stopped and another started");
+    program.stderr.until("has not answered a request within 500 ms: it is stopped and another started");
     program.until_ready(3);
     program.stderr.until(" did not answer and was stopped: ");
     for _ in 0..10 {

@@ -128,7 +128,7 @@ fn term_int_and_quit_let_the_request_in_flight_finish_and_leave_no_worker() {
         let mut program = Program::serve_ready(name, &workers(2), 2);
         let mut stream = in_flight(&program, "/sse?n=4&interval_ms=200");
         program.signal(signal);
-        program.stderr.until(&format!("{name}: stopping; requests in flight may finish within 30s"));
+        program.stderr.until(&format!("{name}: stopping; requests in flight may finish within 30 s"));
         let mut rest = String::new();
         stream.read_to_string(&mut rest).unwrap();
         assert!(rest.ends_with("0\r\n\r\n"), "{rest}");

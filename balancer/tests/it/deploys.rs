@@ -265,7 +265,7 @@ fn a_web_socket_keeps_no_worker_for_long_and_its_worker_says_good_bye() {
     assert_eq!(code, 0, "{said}");
     // A close frame of two bytes: 1001, going away.
     assert_eq!(client.take(4), [0x88, 0x02, 0x03, 0xe9]);
-    balancer.await_stderr("is drained, requests in flight: 1, 1 WebSocket of them, which may go on for 3.0 s");
+    balancer.await_stderr("is drained, requests in flight: 1, 1 WebSocket of them, which may go on for 3 s");
     balancer.await_stderr("is told to stop with 1 WebSocket open");
 }
 

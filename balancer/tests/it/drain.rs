@@ -92,7 +92,7 @@ fn a_request_longer_than_the_drain_is_cut() {
     assert!(begun.elapsed() >= Duration::from_millis(270), "{:?}", begun.elapsed());
     assert!(balancer.ended().success());
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    balancer.await_end_of_log("requests still in flight after 300ms are cut");
+    balancer.await_end_of_log("requests still in flight after 300 ms are cut");
 }
 
 #[test]

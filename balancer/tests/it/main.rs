@@ -67,3 +67,4 @@ mod unasked;
 mod units;
 mod upgrade;
 mod worker_processes;
+mod zones;

@@ -85,7 +85,7 @@ fn what_stays_behind_a_wrapper_is_killed_when_its_time_is_over() {
     balancer.await_stderr("is ready at");
     balancer.signal(Signal::SIGTERM);
     assert!(balancer.ended().success());
-    balancer.await_end_of_log("did not end within 0.5 s: killing it");
+    balancer.await_end_of_log("did not end within ");
     assert!(!is_alive(noted(&folder, "serves")[0]));
     fs::remove_dir_all(folder).unwrap();
 }
@@ -243,5 +243,21 @@ fn a_script_that_cannot_be_started_is_told_why_by_check_too() {
         let (code, said) = balancer.run(&["check"]);
         assert!(code == 0 && said.contains(why), "{code} {said}");
     }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_death_is_told_before_the_next_start_though_a_process_holds_the_output() {
+    // Of nobody's kin, for it has no parent of ours and no environment; it has the worker's output.
+    let command = r#"["sh", "-c", "(setsid env -i sleep 3 &); echo up; sleep 0.2; exit 3"]"#;
+    let folder = directory();
+    let balancer = Balancer::start("", &pool(&folder, command, "ready = { line = \"up\" }"));
+    balancer.await_stderr_count(" started for ", 2);
+    let (_, events) = balancer.run(&["events", "-n", "100"]);
+    balancer.await_stderr_count("died: exit code 3", 1);
+    let log = balancer.said();
+    let (died, started) = (log.find("died: exit code 3").unwrap(), log.rfind(" started for ").unwrap());
+    assert!(log[..died].matches(" started for ").count() == 1 && died < started, "{log}");
+    assert!(events.contains("died: exit code 3"), "{events}");
     fs::remove_dir_all(folder).unwrap();
 }

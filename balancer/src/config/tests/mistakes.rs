@@ -132,8 +132,18 @@ fn mistakes_of_toml_and_of_values_are_shown_together() {
 
 #[test]
 fn every_documented_key_that_is_to_come_is_refused_as_such() {
-    let file = |top: &str| format!("listen = \"127.0.0.1:8080\"\n{top}\n[pool.a]\nendpoints = [\"a:1\"]\n");
-    for (key, text) in ["listener", "tls", "acme"].map(|key| (key, file(&format!("{key} = 1")))) {
+    let file = |[top, pool, route]: [&str; 3]| {
+        let pool = format!("[pool.a]\nendpoints = [\"a:1\"]\n{pool}\n");
+        format!("listen = \"127.0.0.1:8080\"\n{top}\n{pool}[[route]]\npool = \"a\"\n{route}\n")
+    };
+    let top = ["listener", "tls", "acme", "http2", "h2c", "proxy_protocol_from", "compress"];
+    let route =
+        ["files", "fallback", "redirect", "respond", "strip_prefix", "request_fields", "response_fields", "basic_auth"];
+    let more = ["allow", "rate", "canary", "mirror", "compress"];
+    let of_top = top.map(|key| (key, file([&format!("{key} = 1"), "", ""])));
+    let of_pool = ["tls", "http2", "proxy_protocol"].map(|key| (key, file(["", &format!("{key} = 1"), ""])));
+    let of_route = route.into_iter().chain(more).map(|key| (key, file(["", "", &format!("{key} = 1")])));
+    for (key, text) in of_top.into_iter().chain(of_pool).chain(of_route) {
         let diagnostics = parse(&text, "lb.toml").unwrap_err();
         let said: Vec<_> = diagnostics.iter().map(|it| (&text[it.span.clone()], it.message.clone())).collect();
         assert_eq!(said, [(key, format!("\"{key}\" is not supported yet"))]);

@@ -18,7 +18,7 @@ use super::recycle::Limits;
 use crate::config::{Address, Ready, Workers};
 use crate::endpoint::{Endpoint, EndpointId, Noted};
 use crate::pool::Pool;
-use crate::supervise::obituary::seconds;
+use crate::shown;
 use crate::supervise::process::{Offspring, Process};
 use crate::supervise::ready::{LastAnswer, Shown, until_gone, until_ready};
 use crate::supervise::state::State;
@@ -152,7 +152,7 @@ impl WorkerHandle {
         self.life.state() == State::Exited && !self.life.is_leaving() && self.run > 0
     }
 
-    /// Since when what it uses is known, for how long.
+    /// How long ago it was looked at what it uses.
     pub(super) fn looked_at(&self) -> Duration {
         self.meter.age(Instant::now().into_std())
     }
@@ -216,7 +216,7 @@ impl WorkerHandle {
                     tracing::warn!(
                         "{title} accepts connections, and has answered no request within {}: it is taken for ready (a file that \
                          says ready = {{ connect = true }} asks for no more)",
-                        seconds(time)
+                        shown::time(time)
                     );
                 }
                 match &settings.warm_up {
@@ -256,7 +256,7 @@ impl WorkerHandle {
     pub(super) fn join(&mut self, pool: &Pool, trial: Duration) -> Option<String> {
         let process = self.process.as_ref()?;
         let address = process.address();
-        let (name, pid, lived) = (Arc::clone(&self.name), process.pid(), seconds(process.started().elapsed()));
+        let (name, pid, lived) = (Arc::clone(&self.name), process.pid(), shown::time(process.started().elapsed()));
         self.set_timer(sleep(trial), Event::Proven);
         if !self.settings.ready.serves() {
             return Some(format!("{name} (pid {pid}) has run for {lived}: it is taken for ready"));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::config::Workers;
+use crate::shown;
 use crate::supervise::command::{Changes, Command, Reconfigured, Reply, RollError, RollReport, ScaleReport};
 
 /// All that is under way.
@@ -89,7 +90,7 @@ impl Roll {
     /// It is done; returns what to say.
     pub(super) fn finish(self) -> String {
         let report = RollReport { replaced: self.replaced, took: self.began.elapsed() };
-        let text = format!("rolled {} workers in {:.1} s", report.replaced.len(), report.took.as_secs_f64());
+        let text = format!("rolled {} workers in {}", report.replaced.len(), shown::time(report.took));
         self.answer.give(Ok(report));
         text
     }

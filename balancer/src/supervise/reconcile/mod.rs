@@ -22,16 +22,17 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rand::rngs::SmallRng;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::config::{Roll, Workers};
 use crate::endpoint::Alarm;
 use crate::pool::Pool;
+use crate::shown;
 use crate::supervise::command::Command;
 use crate::supervise::event::EventKind;
-use crate::supervise::obituary::{seconds, web_sockets};
+use crate::supervise::obituary::web_sockets;
 use crate::supervise::oom::OomKills;
 use crate::supervise::process::{Blueprint, signal_of};
 use crate::supervise::state::{State, Stop};
@@ -85,8 +86,10 @@ pub(super) struct Reconciler {
     status: watch::Sender<Status>,
     rng: SmallRng,
     oom_kills: OomKills,
-    /// Wait for the last output of workers that ended.
+    /// Wait for the last output of workers that ended, or for those before them.
     obituaries: JoinSet<()>,
+    /// Ends when the last of them is told.
+    untold: Option<oneshot::Receiver<()>>,
 }
 
 impl Reconciler {
@@ -118,6 +121,7 @@ impl Reconciler {
             rng: rand::make_rng(),
             oom_kills: OomKills::watch(),
             obituaries: JoinSet::new(),
+            untold: None,
         }
     }
 
@@ -268,7 +272,7 @@ impl Reconciler {
                 let mut text = format!("{} is drained, requests in flight: {in_flight}", self.workers[at].title());
                 let tunnels = self.workers[at].tunnels();
                 if tunnels > 0 {
-                    let time = seconds(self.pool.tunnel_drain());
+                    let time = shown::time(self.pool.tunnel_drain());
                     text.push_str(&format!(", {} of them, which may go on for {time}", web_sockets(tunnels)));
                 }
                 self.announce(at, EventKind::Draining, text);
@@ -337,7 +341,7 @@ impl Reconciler {
             }
             Err(error) => {
                 let again_in = self.step(at, Event::SpawnFailed);
-                let again = again_in.map_or(String::new(), |delay| format!("; trying again in {}", seconds(delay)));
+                let again = again_in.map_or(String::new(), |delay| format!("; trying again in {}", shown::time(delay)));
                 let worker = &mut self.workers[at];
                 let reason = format!("{} could not be started: {error}{again}", worker.name);
                 tracing::error!("{reason}");

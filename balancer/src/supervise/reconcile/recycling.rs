@@ -9,8 +9,8 @@ use super::Reconciler;
 use super::handle::WorkerHandle;
 use super::jobs::Failure;
 use super::life::Event;
+use crate::shown;
 use crate::supervise::event::EventKind;
-use crate::supervise::obituary::{megabytes, seconds};
 use crate::supervise::process::Process;
 use crate::supervise::state::State;
 use crate::supervise::status::RestartReason;
@@ -34,9 +34,9 @@ impl Reconciler {
         if let Some((at, why)) = oldest {
             let worker = &mut self.workers[at];
             worker.stale = Some(why);
-            let (name, used) = (worker.title(), megabytes(worker.usage.rss_bytes));
+            let (name, used) = (worker.title(), shown::size(worker.usage.rss_bytes));
             let age = worker.process.as_ref().map_or(Duration::ZERO, |process| process.started().elapsed());
-            let text = format!("{name} is to be replaced: {} ({used}, {} old)", why.as_str(), seconds(age));
+            let text = format!("{name} is to be replaced: {} ({used}, {} old)", why.as_str(), shown::time(age));
             self.announce(at, EventKind::Recycled, text);
         }
     }
@@ -58,12 +58,12 @@ impl Reconciler {
                 self.pauses.insert(index, pause);
                 match after {
                     Duration::ZERO => " and another started".to_owned(),
-                    after => format!(" and another started in {}", seconds(after)),
+                    after => format!(" and another started in {}", shown::time(after)),
                 }
             }
             false => String::new(),
         };
-        let text = format!("{name} has not answered a request within {}: it is stopped{again}", seconds(limit));
+        let text = format!("{name} has not answered a request within {}: it is stopped{again}", shown::time(limit));
         tracing::warn!("{text}");
         worker.hung = true;
         if wanted {
@@ -75,7 +75,7 @@ impl Reconciler {
             // How it ends, in a while, matters to nobody any more.
             let worker = Arc::clone(&self.workers[at].name);
             let old_stays = self.has_old(index);
-            let how = format!("has not answered a request within {}", seconds(limit));
+            let how = format!("has not answered a request within {}", shown::time(limit));
             self.trial_failed(index).give(Failure { worker, reason: text, how, old_stays }, &[]);
         }
     }

@@ -5,6 +5,8 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::Instant;
 
 use super::Reconciler;
@@ -14,8 +16,9 @@ use crate::config::Ready;
 use crate::endpoint::EndpointId;
 use crate::net::Client;
 use crate::pool::{Led, Refusal, Whom};
+use crate::shown;
 use crate::supervise::event::{EventKind, WorkerEvent};
-use crate::supervise::obituary::{Obituary, seconds, web_sockets};
+use crate::supervise::obituary::{Obituary, web_sockets};
 use crate::supervise::state::State;
 
 impl Reconciler {
@@ -23,7 +26,7 @@ impl Reconciler {
     pub(super) fn tell(&self, at: usize, event: Event) {
         let worker = &self.workers[at];
         let Some(process) = &worker.process else { return };
-        let (name, lived) = (worker.title(), seconds(process.started().elapsed()));
+        let (name, lived) = (worker.title(), shown::time(process.started().elapsed()));
         match (worker.life.state(), event) {
             (State::Starting, Event::ReadyTimedOut) => {
                 let explained = match &worker.not_ready {
@@ -46,7 +49,7 @@ impl Reconciler {
                 tracing::warn!("{name} is stopped with requests in flight: {}", worker.in_flight());
             }
             (State::Stopping, Event::StopTimedOut) => {
-                let waited = seconds(worker.life.since().elapsed());
+                let waited = shown::time(worker.life.since().elapsed());
                 tracing::warn!("{name} did not end within {waited}: killing it");
             }
             _ => {}
@@ -110,11 +113,14 @@ impl Reconciler {
         let events = Arc::clone(&self.blueprint.surroundings.events);
         let mut event = self.event(at, kind, String::new());
         event.pid = Some(obituary.pid);
+        let (before, told) = self.follows();
         self.obituaries.spawn(async move {
             let last_lines = match capture {
                 Some(capture) => capture.finish().await,
                 None => Vec::new(),
             };
+            after(before).await;
+            let _told = told;
             event.text = obituary.tell(&last_lines);
             events(&event);
             failures.give(failure, &last_lines);
@@ -137,9 +143,30 @@ impl Reconciler {
     }
 
     /// Logs and emits something about a worker.
-    pub(super) fn announce(&self, at: usize, kind: EventKind, text: String) {
-        tracing::info!("{text}");
-        self.emit(at, kind, text);
+    ///
+    /// What is said of a death waits for the last output of the worker. What happens meanwhile is said behind it: that another was
+    /// started, above all.
+    pub(super) fn announce(&mut self, at: usize, kind: EventKind, text: String) {
+        // One that has said its word may not be asked again.
+        let is_untold = |untold: &mut oneshot::Receiver<()>| matches!(untold.try_recv(), Err(TryRecvError::Empty));
+        if self.untold.take_if(|untold| !is_untold(untold)).is_some() || self.untold.is_none() {
+            tracing::info!("{text}");
+            return self.emit(at, kind, text);
+        }
+        let (event, events) = (self.event(at, kind, text), Arc::clone(&self.blueprint.surroundings.events));
+        let (before, told) = self.follows();
+        self.obituaries.spawn(async move {
+            after(before).await;
+            let _told = told;
+            tracing::info!("{}", event.text);
+            events(&event);
+        });
+    }
+
+    /// What is to be told before the next, and what is dropped when that is told.
+    fn follows(&mut self) -> (Option<oneshot::Receiver<()>>, oneshot::Sender<()>) {
+        let (told, untold) = oneshot::channel();
+        (self.untold.replace(untold), told)
     }
 
     /// Logs and emits something about all workers.
@@ -161,6 +188,14 @@ impl Reconciler {
     }
 }
 
+/// Returns when that is told.
+async fn after(before: Option<oneshot::Receiver<()>>) {
+    if let Some(before) = before {
+        // Nothing is sent: its end says it.
+        let _ = before.await;
+    }
+}
+
 /// `POST /a was in flight when workers died, 3 times within a minute (app.1 (pid 7) 4.1 s ago, client 192.0.2.7, id 3f…; …): it is
 /// answered 503 for a minute for client 192.0.2.7`.
 fn refused(refusal: &Refusal) -> String {
@@ -169,7 +204,7 @@ fn refused(refusal: &Refusal) -> String {
         one.map_or_else(|| "clients without an address".to_owned(), |one| format!("client {one}"))
     };
     let led = |death: &Led| {
-        let (ago, id) = (seconds(death.ago), String::from_utf8_lossy(&death.id));
+        let (ago, id) = (shown::time(death.ago), String::from_utf8_lossy(&death.id));
         format!("{} {ago} ago, {}, id {id}", death.worker, client(death.client))
     };
     let mut told: Vec<String> = deaths.iter().rev().take(TOLD_MAX).rev().map(led).collect();

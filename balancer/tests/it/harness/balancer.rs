@@ -130,6 +130,11 @@ impl Balancer {
         eventually(|| format!("{part:?} in {}", self.stderr.lock().unwrap()), said);
     }
 
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
     /// Waits until it has said `part` so often.
     pub(crate) fn await_stderr_count(&self, part: &str, count: usize) {
         let said = || (self.stderr.lock().unwrap().matches(part).count() >= count).then_some(());
