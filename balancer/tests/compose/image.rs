@@ -30,13 +30,17 @@ impl Image {
         std::fs::remove_dir_all(&directory).unwrap();
         let image = Self(format!("balancer-test-{}", std::process::id()));
         let argument = format!("BUILDER={builder}");
-        let built = Command::new("docker")
-            .args(["build", "-f", "deploy/Dockerfile", "--build-arg", &argument, "-t", image.name(), "."])
-            .current_dir(repository())
-            .output()
-            .unwrap();
-        docker(&["rmi", "-f", &builder]);
-        assert!(built.status.success(), "{}", said(&built));
+        let build = |options: &[&str]| {
+            let arguments = ["build", "-f", "deploy/Dockerfile", "--build-arg", &argument];
+            let mut command = Command::new("docker");
+            command.args(arguments).args(options).arg(".").current_dir(repository()).env("DOCKER_BUILDKIT", "0");
+            command.output().unwrap()
+        };
+        // The stage that builds has a name too, or it would be left behind.
+        let stage = format!("{builder}-stage");
+        let built = [build(&["--target", "build", "-t", &stage]), build(&["-t", image.name()])];
+        command(&["rmi", "-f", &stage, &builder]);
+        built.iter().for_each(|built| assert!(built.status.success(), "{}", said(built)));
         image
     }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "threads of tests, which may sleep")]
 #![allow(clippy::print_stderr, reason = "figures, for whoever asked for these tests")]
 
+mod engine;
 mod image;
 mod load;
 mod stack;
@@ -14,6 +15,7 @@ mod swarm;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use engine::Engine;
 use image::{Image, docker, program_size};
 use load::{Load, get, names};
 use stack::{Stack, eventually};
@@ -196,6 +198,47 @@ fn a_rolling_update_scaling_and_a_kill_in_a_swarm_lose_no_request() {
     let (requests, failed) = gets.end();
     eprintln!("{requests} GETs, {} failed", failed.len());
     assert_eq!(failed, [""; 0]);
+}
+
+#[test]
+#[ignore = "needs Docker's engine: see above"]
+fn two_hosts_of_a_swarm_share_the_work_and_one_that_is_cut_off_costs_no_request() {
+    let image = Image::build();
+    let Some(second) = Engine::start(&image) else { return };
+    let swarm = Swarm::up_on(&image, Some(&second));
+    let far = swarm.far_address();
+    eventually("the balancer of the other host", || (names(&far).len() == 4).then_some(()));
+    let before = names(&far);
+    let loads = [Load::start(&swarm.address(), 4), Load::start(&far, 4)];
+    let posts = Load::posting(&swarm.address(), 2);
+    docker(&["service", "update", "--quiet", "--detach=false", "--force", &swarm.backend()]);
+    for address in [&swarm.address(), &far] {
+        eventually("four others", || {
+            let now = names(address);
+            (now.len() == 4 && now.is_disjoint(&before)).then_some(())
+        });
+    }
+    let [near, distant] = loads;
+    for load in [posts, distant] {
+        let (requests, failed) = load.end();
+        eprintln!("{requests} requests, {} failed", failed.len());
+        assert_eq!(failed, [""; 0]);
+    }
+    // What was on its way waits, for `response_timeout` at most, and is there when the cable is; all else goes to this host's tasks.
+    second.unplug();
+    let later = Load::start(&swarm.address(), 16);
+    let counted = eventually("answers of this host", || {
+        let counted = later.count(Duration::from_secs(1));
+        (counted.values().sum::<u64>() > 100).then_some(counted)
+    });
+    assert!(counted.len() < 4, "{counted:?}");
+    second.plug();
+    swarm.await_names(4);
+    for load in [near, later] {
+        let (requests, failed) = load.end();
+        eprintln!("{requests} requests, {} failed", failed.len());
+        assert_eq!(failed, [""; 0]);
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! `deploy/swarm.yaml` as it stands, in a swarm of this one node, under a name and at a port of its own.
+//! `deploy/swarm.yaml` as it stands, in a swarm of this host, and perhaps a second one, under a name and at a port of its own.
 
 use std::net::TcpListener;
 use std::process::Command;
 
+use super::engine::{Engine, OURS, THEIRS};
 use super::image::{Image, command, docker, repository, said};
 use super::load::{get, names};
 use super::stack::eventually;
@@ -18,13 +19,23 @@ pub(crate) struct Swarm {
 impl Swarm {
     /// All its tasks run, and balancer answers.
     pub(crate) fn up(image: &Image) -> Self {
+        Self::up_on(image, None)
+    }
+
+    /// The same on two hosts, which share the tasks.
+    pub(crate) fn up_on(image: &Image, second: Option<&Engine>) -> Self {
         let formed = docker(&["info", "-f", "{{.Swarm.LocalNodeState}}"]) == "inactive";
         let bridged = !command(&["network", "inspect", BRIDGE]).status.success();
+        let here = if second.is_some() { OURS } else { "127.0.0.1" };
         if formed {
-            docker(&["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377"]);
+            docker(&["swarm", "init", "--advertise-addr", here, "--listen-addr", &format!("{here}:2377")]);
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let swarm = Self { name: format!("balancertest{}", std::process::id()), port, formed, bridged };
+        if let Some(second) = second {
+            let token = docker(&["swarm", "join-token", "-q", "worker"]);
+            second.docker(&["swarm", "join", "--token", &token, "--advertise-addr", THEIRS, &format!("{OURS}:2377")]);
+        }
         let deployed = Command::new("docker")
             .args(["stack", "deploy", "--resolve-image", "never", "-c", "deploy/swarm.yaml", &swarm.name])
             .env("BALANCER_IMAGE", image.name())
@@ -42,6 +53,11 @@ impl Swarm {
     /// Where balancer is reached.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where the one on the second host is.
+    pub(crate) fn far_address(&self) -> String {
+        format!("{THEIRS}:{}", self.port)
     }
 
     pub(crate) fn await_names(&self, count: usize) {
