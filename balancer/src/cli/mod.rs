@@ -84,8 +84,8 @@ enum Command {
     Backend(backend::Options),
     /// Print completions for a shell
     Completions(completions::Options),
-    /// Print the manual page
-    Man,
+    /// Print a page of the manual, or write all of them
+    Man(man::Options),
 }
 
 /// Runs the program for the process's arguments; the result is its exit code.
@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
             Err(error) => fail(&format!("balancer backend: {error}")),
         },
         Some(Command::Completions(options)) => completions::run(&options, &mut Arguments::command()),
-        Some(Command::Man) => man::run(Arguments::command()),
+        Some(Command::Man(options)) => man::run(&options, Arguments::command()),
     }
 }
 

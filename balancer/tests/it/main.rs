@@ -31,6 +31,7 @@ mod interim;
 mod leaving;
 mod limits;
 mod load;
+mod man;
 mod memory;
 mod nobody_listens;
 mod old_clients;

@@ -108,8 +108,8 @@ const SAFE: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDI
 
 /// What a service manager tells us (sd_notify(3), sd_listen_fds(3)): a worker that took it for its own would report itself
 /// ready in our name.
-const OURS_ALONE: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+const OURS_ALONE: [&str; 7] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES"];
 
 #[cfg(test)]
 pub(super) mod tests {
