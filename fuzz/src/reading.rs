@@ -117,15 +117,7 @@ impl Reader {
         if self.inbox.is_empty() {
             return Ok(false);
         }
-        let found = match self.kind {
-            Kind::Request => {
-                let bounds = Bounds { line: LINE_MAX, head: HEAD_MAX };
-                self.search.request(&self.inbox, bounds).map_err(|fault| format!("{fault:?}"))?
-            }
-            _ => self.search.response(&self.inbox, HEAD_MAX).map_err(|fault| format!("{fault:?}"))?,
-        };
-        let Some(end) = found else { return Ok(false) };
-        let (message, head, length) = parse(self.kind, &self.inbox[..end])?;
+        let Some((message, head, length, end)) = parse(self.kind, &self.inbox, &mut self.search)? else { return Ok(false) };
         let trailers = Same(Fields::default());
         let whole = Whole { message, length, range: self.at..self.at, head, trailers };
         self.current = Some(Current { whole, body: BodyDecoder::new(length) });
@@ -181,26 +173,30 @@ impl Reader {
     }
 }
 
-fn parse(kind: Kind, bytes: &[u8]) -> Result<(Message, Head, BodyLength), String> {
+/// The head that `bytes` begin with and where it ends, if that has come.
+fn parse(kind: Kind, bytes: &[u8], search: &mut Search) -> Result<Option<(Message, Head, BodyLength, usize)>, String> {
     let version = |version| match version {
         Version::Http10 => b"1.0".to_vec(),
         Version::Http11 => b"1.1".to_vec(),
     };
-    let (start, head, length) = if kind == Kind::Request {
-        let head = RequestHead::parse(bytes, Fields::default()).map_err(|fault| format!("{fault:?}"))?;
+    let (start, head, length, end) = if kind == Kind::Request {
+        let bounds = Bounds { line: LINE_MAX, head: HEAD_MAX };
+        let read = RequestHead::read(bytes, search, bounds, Fields::default);
+        let Some((head, end)) = read.map_err(|fault| format!("{fault:?}"))? else { return Ok(None) };
         let start = vec![head.method.as_str().into(), head.target().into(), version(head.version)];
         let length = head.length;
-        (start, Head::Request(Same(head)), length)
+        (start, Head::Request(Same(head)), length, end)
     } else {
-        let head = ResponseHead::parse(bytes, Fields::default()).map_err(|fault| format!("{fault:?}"))?;
+        let read = ResponseHead::read(bytes, search, HEAD_MAX, Fields::default);
+        let Some((head, end)) = read.map_err(|fault| format!("{fault:?}"))? else { return Ok(None) };
         let length = head.length(kind == Kind::ResponseToHead).map_err(|fault| format!("{fault:?}"))?;
-        (vec![head.status.as_str().into(), version(head.version)], Head::Response(Same(head)), length)
+        (vec![head.status.as_str().into(), version(head.version)], Head::Response(Same(head)), length, end)
     };
     let fields = lines(match &head {
         Head::Request(head) => &head.0.fields,
         Head::Response(head) => &head.0.fields,
     });
-    Ok((Message { start, fields, ..Message::default() }, head, length))
+    Ok(Some((Message { start, fields, ..Message::default() }, head, length, end)))
 }
 
 fn lines(fields: &Fields) -> Lines {

@@ -97,9 +97,10 @@ fn exchange(mut stream: UnixStream, configuration: Option<&Path>, method: &str, 
     stream.write_all(format!("{request}\r\n").as_bytes())?;
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "the answer is not from a balancer");
     let (mut bytes, mut search) = (Vec::new(), Search::default());
-    let end = loop {
-        if let Some(end) = search.response(&bytes, HEAD_MAX).map_err(|_| broken())? {
-            break end;
+    let (head, end) = loop {
+        let read = ResponseHead::read(&bytes, &mut search, HEAD_MAX, Fields::default);
+        if let Some(read) = read.map_err(|_| broken())? {
+            break read;
         }
         let mut more = [0; 4 * 1024];
         match stream.read(&mut more)? {
@@ -107,7 +108,6 @@ fn exchange(mut stream: UnixStream, configuration: Option<&Path>, method: &str, 
             length => bytes.extend_from_slice(&more[..length]),
         }
     };
-    let head = ResponseHead::parse(&bytes[..end], Fields::default()).map_err(|_| broken())?;
     let body = Cursor::new(bytes.split_off(end)).chain(stream);
     let instance = head.fields.called(INSTANCE).and_then(Introduction::parse);
     Ok(Answer { status: head.status.as_u16(), instance, body: BufReader::new(body) })

@@ -50,7 +50,7 @@ pub fn admit<'a>(head: &'a RequestHead, scan: &Scan) -> Result<Admitted<'a>, Fau
         Target::Absolute { .. } | Target::Asterisk | Target::Other => return Err(Fault::BadTarget),
     };
     // HTTP/1.1 demands the field, which may be empty (RFC 9112 §3.2).
-    let path_end = memchr::memchr(b'?', target.as_bytes()).unwrap_or(target.len());
+    let path_end = target.bytes().position(|byte| byte == b'?').unwrap_or(target.len());
     Ok(Admitted { host: host.unwrap_or_default(), target, path_end })
 }
 
@@ -84,7 +84,7 @@ fn valid_host(host: &[u8]) -> bool {
             }
             (&b"ip"[..], &rest[end + 1..])
         }
-        _ => memchr::memchr(b':', host).map_or((host, &b""[..]), |colon| host.split_at(colon)),
+        _ => host.split_at(host.iter().position(|&byte| byte == b':').unwrap_or(host.len())),
     };
     let port_is_valid = match port {
         [] => true,

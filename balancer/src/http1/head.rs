@@ -11,6 +11,7 @@ use super::fault::{RequestFault, ResponseFault};
 use super::fields::Fields;
 use super::framing::{self, BodyLength};
 use super::name::Name;
+use super::search::{Bounds, Search};
 
 /// The version of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,36 @@ pub struct ResponseHead {
 }
 
 impl RequestHead {
-    /// Reads a whole head, as [`super::Search`] has found it, into the memory of `fields`.
+    /// Reads the head that `bytes` begin with, all that has come, into `memory`, and says where it ends; `None` as long as there is
+    /// more of it to come. `search` is the one of this head from its first byte on.
+    ///
+    /// # Errors
+    /// What is wrong with it, as soon as no further byte can mend that.
+    pub fn read(
+        bytes: &[u8],
+        search: &mut Search,
+        bounds: Bounds,
+        memory: impl FnOnce() -> Fields,
+    ) -> Result<Option<(Self, usize)>, RequestFault> {
+        // Most heads are there whole at the first look. What the tokenizer takes then has an end that a search would find too, but for
+        // lines without a CR; whatever else is the matter, the search says it.
+        if search.is_new() {
+            let mut uninit = [const { MaybeUninit::<Header<'_>>::uninit() }; REQUEST_FIELDS_MAX];
+            let mut parsed = httparse::Request::new(&mut []);
+            if let Ok(httparse::Status::Complete(end)) = parsed.parse_with_uninit_headers(bytes, &mut uninit)
+                && end < bounds.line.min(bounds.head)
+                && !has_lone_lf(&bytes[..end])
+            {
+                return Ok(Some((Self::of(&bytes[..end], parsed, memory())?, end)));
+            }
+        }
+        match search.request(bytes, bounds)? {
+            Some(end) => Ok(Some((Self::parse(&bytes[..end], memory())?, end))),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a whole head, as [`Search`] has found it, into the memory of `fields`.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -56,16 +86,20 @@ impl RequestHead {
         let mut uninit = [const { MaybeUninit::<Header<'_>>::uninit() }; REQUEST_FIELDS_MAX];
         let mut parsed = httparse::Request::new(&mut []);
         match parsed.parse_with_uninit_headers(bytes, &mut uninit) {
-            Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
-            Ok(_) => return Err(RequestFault::Malformed),
-            Err(Error::TooManyHeaders) => return Err(RequestFault::HeaderTooLarge),
-            Err(_) => return Err(why_not(bytes)),
+            Ok(httparse::Status::Complete(end)) if end == bytes.len() => Self::of(bytes, parsed, fields),
+            Ok(_) => Err(RequestFault::Malformed),
+            Err(Error::TooManyHeaders) => Err(RequestFault::HeaderTooLarge),
+            Err(_) => Err(why_not(bytes)),
         }
+    }
+
+    /// Of what the tokenizer has found in `bytes`.
+    fn of(bytes: &[u8], parsed: httparse::Request<'_, '_>, fields: Fields) -> Result<Self, RequestFault> {
         let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
             return Err(RequestFault::Malformed);
         };
         // RFC 9112 §3.2: a target has no fragment; whoever drops it reads another target.
-        if memchr::memchr(b'#', target.as_bytes()).is_some() {
+        if target.bytes().fold(false, |found, byte| found | (byte == b'#')) {
             return Err(RequestFault::BadTarget);
         }
         let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
@@ -98,19 +132,62 @@ impl ResponseHead {
         Self { status, version: Version::Http11, fields: Fields::default(), reason: 0..0 }
     }
 
-    /// Reads a whole head, as [`super::Search`] has found it, into the memory of `fields`.
+    /// Reads the head that `bytes` begin with, at most `head_max` of all that has come, into `memory`, and says where it ends; `None`
+    /// as long as there is more of it to come. `search` is the one of this head from its first byte on.
+    ///
+    /// # Errors
+    /// What is wrong with it, as soon as no further byte can mend that.
+    pub fn read(
+        bytes: &[u8],
+        search: &mut Search,
+        head_max: usize,
+        memory: impl FnOnce() -> Fields,
+    ) -> Result<Option<(Self, usize)>, ResponseFault> {
+        // As with requests; of a response the tokenizer takes what the search takes.
+        if search.is_new() {
+            let mut few = [const { MaybeUninit::<Header<'_>>::uninit() }; FEW];
+            let mut parsed = httparse::Response::new(&mut []);
+            let config = ParserConfig::default();
+            if let Ok(httparse::Status::Complete(end)) =
+                config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut few)
+                && end <= head_max
+            {
+                return Ok(Some((Self::of(&bytes[..end], parsed, memory())?, end)));
+            }
+        }
+        match search.response(bytes, head_max)? {
+            Some(end) => Ok(Some((Self::parse(&bytes[..end], memory())?, end))),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a whole head, as [`Search`] has found it, into the memory of `fields`.
     ///
     /// # Errors
     /// What is wrong with it.
+    // Not where the head is read at the first look, or every request would pay for this list's 32 KiB of stack.
+    #[inline(never)]
     pub fn parse(bytes: &[u8], fields: Fields) -> Result<Self, ResponseFault> {
-        let mut few = [const { MaybeUninit::<Header<'_>>::uninit() }; FEW];
-        match parse_response(bytes, fields, &mut few) {
-            Err(ResponseFault::TooManyFields) => {
-                let mut many = [const { MaybeUninit::<Header<'_>>::uninit() }; RESPONSE_FIELDS_MAX];
-                parse_response(bytes, Fields::default(), &mut many)
-            }
-            parsed => parsed,
+        let mut many = [const { MaybeUninit::<Header<'_>>::uninit() }; RESPONSE_FIELDS_MAX];
+        let mut parsed = httparse::Response::new(&mut []);
+        match ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut many) {
+            Ok(httparse::Status::Complete(end)) if end == bytes.len() => Self::of(bytes, parsed, fields),
+            Err(Error::TooManyHeaders) => Err(ResponseFault::TooManyFields),
+            _ => Err(ResponseFault::Malformed),
         }
+    }
+
+    /// Of what the tokenizer has found in `bytes`.
+    fn of(bytes: &[u8], parsed: httparse::Response<'_, '_>, fields: Fields) -> Result<Self, ResponseFault> {
+        let (Some(code), Some(reason), Some(minor)) = (parsed.code, parsed.reason, parsed.version) else {
+            return Err(ResponseFault::Malformed);
+        };
+        let status = StatusCode::from_u16(code).map_err(|_| ResponseFault::Malformed)?;
+        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        // Of an empty one the parser gives a text of its own.
+        let at = if reason.is_empty() { 0..0 } else { offset(bytes, reason.as_bytes()) };
+        let fields = listed(fields, bytes, parsed.headers);
+        Ok(Self { status, version, fields, reason: at.start as u32..at.end as u32 })
     }
 
     /// How the body behind it is framed. `to_head` says that the request was a HEAD.
@@ -133,26 +210,12 @@ impl ResponseHead {
     }
 }
 
-fn parse_response<'b>(
-    bytes: &'b [u8],
-    fields: Fields,
-    uninit: &mut [MaybeUninit<Header<'b>>],
-) -> Result<ResponseHead, ResponseFault> {
-    let mut parsed = httparse::Response::new(&mut []);
-    match ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, uninit) {
-        Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
-        Err(Error::TooManyHeaders) => return Err(ResponseFault::TooManyFields),
-        _ => return Err(ResponseFault::Malformed),
-    }
-    let (Some(code), Some(reason), Some(minor)) = (parsed.code, parsed.reason, parsed.version) else {
-        return Err(ResponseFault::Malformed);
-    };
-    let status = StatusCode::from_u16(code).map_err(|_| ResponseFault::Malformed)?;
-    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    // Of an empty one the parser gives a text of its own.
-    let at = if reason.is_empty() { 0..0 } else { offset(bytes, reason.as_bytes()) };
-    let fields = listed(fields, bytes, parsed.headers);
-    Ok(ResponseHead { status, version, fields, reason: at.start as u32..at.end as u32 })
+/// Whether a line ends without a CR.
+fn has_lone_lf(bytes: &[u8]) -> bool {
+    // Without an early exit, which the compiler makes sixteen bytes at a time.
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    let is_lone = |(before, byte): (&u8, &u8)| u8::from(*byte == b'\n') & u8::from(*before != b'\r');
+    bytes.first() == Some(&b'\n') || pairs.fold(0, |found, pair| found | is_lone(pair)) != 0
 }
 
 /// The fields that the tokenizer has found in `bytes`, with a copy of these.
@@ -190,7 +253,7 @@ fn why_not(bytes: &[u8]) -> RequestFault {
 const REQUEST_FIELDS_MAX: usize = 100;
 /// More is refused with 502. Some frameworks send a cookie or a link for each of many things.
 const RESPONSE_FIELDS_MAX: usize = 1_024;
-/// What nearly every response does with; the list for the most takes 32 KiB of stack.
+/// What nearly every response does with at the first look.
 const FEW: usize = 64;
 
 #[cfg(test)]
@@ -208,6 +271,59 @@ mod tests {
         let fields: Vec<_> = head.fields.iter().map(|field| (field.spelled, field.value)).collect();
         assert_eq!(fields, [(&b"Host"[..], &b"a"[..]), (b"X-Own", b"b"), (b"content-length", b"003")]);
         assert_eq!(request("\r\nGET * HTTP/1.0\r\n\r\n").unwrap().target(), "*");
+    }
+
+    /// What `read` makes of a head when it comes whole, and when it comes in two pieces.
+    fn both(bytes: &[u8], first: usize) -> [String; 2] {
+        let bounds = Bounds { line: 40, head: 60 };
+        let read = |ends: &[usize]| {
+            let (mut search, mut read) = (Search::default(), None);
+            for &end in ends.iter().filter(|&&end| end > 0) {
+                let request = RequestHead::read(&bytes[..end], &mut search, bounds, Fields::default);
+                if !matches!(request, Ok(None)) {
+                    return format!("{request:?}");
+                }
+                read = Some(request);
+            }
+            format!("{read:?}")
+        };
+        [read(&[bytes.len()]), read(&[first, bytes.len()])]
+    }
+
+    #[test]
+    fn a_head_that_comes_whole_is_read_as_one_that_is_searched() {
+        for head in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\r\n\r\nGET / HTTP/1.0\r\nA:b\r\n\r\n",
+            "\nGET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\n\r\n",
+            "GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n",
+            "GET / HTTP/1.1\r\nA: b\r\n\n",
+            "GET / HTTP/1.1\r\nA: b\rC: d\r\n\r\n",
+            "GET / HTTP/1.1\r\n b\r\n\r\n",
+            "GET /aaaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\n\r\n",
+            "GET /a HTTP/1.1\r\nA: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n",
+            "GET / HTTP/2.0\r\n\r\n",
+            "GET /#a HTTP/1.1\r\n\r\n",
+        ] {
+            for behind in ["", "GET", "\n", "\r\n"] {
+                let bytes = [head, behind].concat();
+                for first in 1..bytes.len() {
+                    let [whole, searched] = both(bytes.as_bytes(), first);
+                    assert_eq!(whole, searched, "{bytes:?}, first {first}");
+                }
+            }
+        }
+        let response = |text: &str| {
+            let read = ResponseHead::read(text.as_bytes(), &mut Search::default(), 40, Fields::default);
+            read.map(|read| read.map(|(head, end)| (head.fields.len(), end)))
+        };
+        assert_eq!(response("HTTP/1.1 200 OK\nA: b\n\nbody"), Ok(Some((1, 22))));
+        assert_eq!(response("HTTP/1.1 200 OK\r\nA: b\r\n"), Ok(None));
+        assert_eq!(response("HTTP/1.1 200 OK\r\nA: aaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n"), Err(ResponseFault::Malformed));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(FEW + 1));
+        let read = ResponseHead::read(many.as_bytes(), &mut Search::default(), 1_000, Fields::default);
+        assert_eq!(read.unwrap().unwrap().0.fields.len(), FEW + 1);
     }
 
     #[test]

@@ -25,6 +25,11 @@ pub struct Bounds {
 }
 
 impl Search {
+    /// Whether no byte has been looked at.
+    pub(super) fn is_new(&self) -> bool {
+        self.at == 0
+    }
+
     /// Goes on looking in `bytes`, all that has come of a request; where its head ends, if that is there.
     ///
     /// # Errors

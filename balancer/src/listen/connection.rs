@@ -108,20 +108,15 @@ impl<S: Service> Connection<S> {
                     stream.set_begun(now);
                     stream.alarm.set(Some(now + self.limits.borrow().header_timeout));
                 }
-                match self.arriving.get_or_insert_default().request(stream.inbox.unread(), bounds) {
+                let search = self.arriving.get_or_insert_default();
+                match RequestHead::read(stream.inbox.unread(), search, bounds, take_fields) {
                     Ok(None) => {}
-                    Ok(Some(end)) => {
-                        let parsed = RequestHead::parse(&stream.inbox.unread()[..end], take_fields());
+                    Ok(Some((head, end))) => {
                         stream.inbox.consume(end);
                         self.arriving = None;
-                        return Poll::Ready(match parsed {
-                            Ok(head) => {
-                                stream.alarm.set(None);
-                                stream.begins(head, now.unwrap_or_else(Instant::now));
-                                Next::Request
-                            }
-                            Err(fault) => Next::Refused(Refusal::NoRequest(fault)),
-                        });
+                        stream.alarm.set(None);
+                        stream.begins(head, now.unwrap_or_else(Instant::now));
+                        return Poll::Ready(Next::Request);
                     }
                     Err(fault) => return Poll::Ready(Next::Refused(Refusal::NoRequest(fault))),
                 }

@@ -83,9 +83,9 @@ impl Answer {
 async fn read_head(socket: &mut Socket, inbox: &mut Buffer) -> io::Result<ResponseHead> {
     let mut search = Search::default();
     loop {
-        match search.response(inbox.unread(), HEAD_MAX).map_err(|_| no_http())? {
-            Some(end) => {
-                let head = ResponseHead::parse(&inbox.unread()[..end], Fields::default()).map_err(|_| no_http())?;
+        let head = ResponseHead::read(inbox.unread(), &mut search, HEAD_MAX, Fields::default);
+        match head.map_err(|_| no_http())? {
+            Some((head, end)) => {
                 inbox.consume(end);
                 return Ok(head);
             }

@@ -204,10 +204,9 @@ impl Upstream {
     pub(in super::super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<StatusCode, Fault>> {
         loop {
             if !self.inbox.is_empty() {
-                let end = self.search.response(self.inbox.unread(), HEAD_MAX).map_err(Fault::from)?;
-                if let Some(end) = end {
-                    let memory = take_fields();
-                    self.answer = ResponseHead::parse(&self.inbox.unread()[..end], memory).map_err(Fault::from)?;
+                let read = ResponseHead::read(self.inbox.unread(), &mut self.search, HEAD_MAX, take_fields);
+                if let Some((head, end)) = read.map_err(Fault::from)? {
+                    self.answer = head;
                     self.inbox.consume(end);
                     self.search = Search::default();
                     return Poll::Ready(self.count());
