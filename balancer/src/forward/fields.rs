@@ -222,13 +222,13 @@ pub(super) fn to_client(head: &mut ResponseHead, length: BodyLength) -> Option<S
     Some(said)
 }
 
-/// What a message's `Connection` fields name.
 /// Whether a `Content-Type` is that of server-sent events, which come when they come.
 pub(super) fn is_event_stream(content_type: &[u8]) -> bool {
     let media = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
     media.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
+/// What a message's `Connection` fields name.
 fn names(fields: &Fields) -> Vec<Vec<u8>> {
     let names = fields.all(Name::Connection).flat_map(|value| value.split(|&byte| byte == b','));
     names.map(|name| name.trim_ascii().to_vec()).collect()

@@ -122,7 +122,9 @@ impl Buffer {
 
     /// The bytes have to wait: a few do not keep a large buffer.
     pub fn settle(&mut self) {
-        if self.is_empty() {
+        if self.bytes.is_empty() {
+            // It takes nothing.
+        } else if self.is_empty() {
             *self = Self::default();
         } else if self.bytes.len() == FRONT + READ + BACK && self.len() <= READ / 2 {
             *self = Self::copy_of(self.unread());

@@ -1,20 +1,18 @@
 //! The access log: one line a request, formatted on the thread that served it, written by another.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tokio::task::spawn_local;
 
+use super::batch::Batch;
 use super::line::{Line, Quote};
 use super::{Clock, Destination, Record, Writer};
 use crate::config::{AccessLog as Config, AccessLogFormat, AccessLogPath};
 use crate::http1::{Name, RequestHead};
-use crate::net::sleep;
 
 /// The access log of one thread.
 #[derive(Debug)]
@@ -22,9 +20,9 @@ pub struct AccessLog {
     format: AccessLogFormat,
     destination: Destination,
     writer: Writer,
-    lines: RefCell<Vec<u8>>,
+    /// The one that the last line was put into: the thread that writes takes it, and a thousand requests share one hand-over.
+    batch: RefCell<Batch>,
     stamp: RefCell<Stamp>,
-    flushing: Cell<bool>,
 }
 
 /// Time and client of the last line; formatting a time costs as much as the rest of the line.
@@ -44,70 +42,41 @@ struct Stamp {
 
 impl AccessLog {
     /// The log of a thread; `None` when it is off.
-    pub fn new(config: &Config, writer: &Writer) -> Option<Rc<Self>> {
+    pub fn new(config: &Config, writer: &Writer) -> Option<Self> {
         let destination = match config.path {
             AccessLogPath::Stdout => Destination::Stdout,
             AccessLogPath::Stderr => Destination::Stderr,
             AccessLogPath::File(_) => Destination::File,
         };
-        (config.format != AccessLogFormat::Off).then(|| {
-            Rc::new(Self {
-                format: config.format,
-                destination,
-                writer: writer.clone(),
-                lines: RefCell::default(),
-                stamp: RefCell::default(),
-                flushing: Cell::new(false),
-            })
+        (config.format != AccessLogFormat::Off).then(|| Self {
+            format: config.format,
+            destination,
+            writer: writer.clone(),
+            batch: RefCell::default(),
+            stamp: RefCell::default(),
         })
     }
 
-    /// From now on there is no runtime to wait with: lines are handed over when the log is dropped.
-    pub fn close(&self) {
-        self.flushing.set(true);
-    }
-
-    fn flush(&self) {
-        let lines = self.lines.replace(Vec::new());
-        if !lines.is_empty() {
-            self.writer.write(self.destination, lines);
+    /// Tells of a request that was over at `now` and took so long.
+    pub(super) fn write(&self, record: &Record, now: Instant, took: Duration) {
+        let line = |lines: &mut Vec<u8>| self.line(lines, record, now, took);
+        let mut batch = self.batch.borrow_mut();
+        if !batch.add(line) {
+            *batch = Batch::begin(line);
+            self.writer.collect(self.destination, &batch);
         }
     }
 
-    pub(super) fn write(self: Rc<Self>, record: &Record, now: Instant) {
-        let took = now.saturating_duration_since(record.head.begun);
-        {
-            let mut lines = self.lines.borrow_mut();
-            if lines.capacity() == 0 {
-                // Of a size that it need not outgrow.
-                lines.reserve(BUFFER + LINE);
-            }
-            let mut stamp = self.stamp.borrow_mut();
-            stamp.set(now, self.format);
-            stamp.of(record.head.client);
-            match self.format {
-                AccessLogFormat::Combined => combined(&mut Line(&mut lines), &stamp, took, record),
-                AccessLogFormat::Json => json(&mut Line(&mut lines), &stamp, took, record),
-                AccessLogFormat::Off => return,
-            }
-            lines.push(b'\n');
+    fn line(&self, lines: &mut Vec<u8>, record: &Record, now: Instant, took: Duration) {
+        let mut stamp = self.stamp.borrow_mut();
+        stamp.set(now, self.format);
+        stamp.of(record.head.client);
+        match self.format {
+            AccessLogFormat::Combined => combined(&mut Line(lines), &stamp, took, record),
+            AccessLogFormat::Json => json(&mut Line(lines), &stamp, took, record),
+            AccessLogFormat::Off => return,
         }
-        if self.lines.borrow().len() >= BUFFER {
-            self.flush();
-        } else if !self.flushing.replace(true) {
-            // Somebody at a terminal sees the line at once, and a thousand requests share one hand-over.
-            spawn_local(async move {
-                sleep(FLUSH).await;
-                self.flushing.set(false);
-                self.flush();
-            });
-        }
-    }
-}
-
-impl Drop for AccessLog {
-    fn drop(&mut self) {
-        self.flush();
+        lines.push(b'\n');
     }
 }
 
@@ -170,7 +139,7 @@ fn combined(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) 
     let said = Said::of(head.request.as_deref());
     match &head.request {
         Some(request) => {
-            out.text(request.method.as_str()).text(" ").escaped(request.target().as_bytes(), Quote::Hex);
+            out.text(request.method.as_str()).text(" ").escaped(request.target_bytes(), Quote::Hex);
             out.text(" ").version(request.version)
         }
         None => out.text("-"),
@@ -203,7 +172,7 @@ fn json(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) {
     }
     if let Some(request) = &head.request {
         out.text(",\"method\":\"").escaped(request.method.as_str().as_bytes(), Quote::Json);
-        out.text("\",\"target\":\"").escaped(request.target().as_bytes(), Quote::Json);
+        out.text("\",\"target\":\"").escaped(request.target_bytes(), Quote::Json);
         out.text("\",\"version\":\"").version(request.version).text("\"");
     }
     let said = Said::of(head.request.as_deref());
@@ -232,10 +201,6 @@ fn json(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) {
     out.text(",\"id\":\"").ascii(&head.id).text("\"}");
 }
 
-const BUFFER: usize = 32 * 1024;
-/// Of most lines.
-const LINE: usize = 1024;
-const FLUSH: Duration = Duration::from_millis(50);
 /// Digits behind the point.
 const MILLIS: usize = 3;
 const MICROS: usize = 6;

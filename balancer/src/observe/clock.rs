@@ -27,10 +27,15 @@ impl Clock {
         }
     }
 
-    /// Sets the clock if it has not been set for a second.
-    pub fn set(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.at) > Duration::from_secs(1) {
-            *self = Self::new();
+    /// The same, after the clock is set if it has not been set for a second before that.
+    pub fn wall_of_now(&mut self, now: Instant) -> Duration {
+        match now.checked_duration_since(self.at) {
+            Some(later) if later <= Duration::from_secs(1) => self.wall + later,
+            None => self.wall(now),
+            Some(_) => {
+                *self = Self::new();
+                self.wall(now)
+            }
         }
     }
 }

@@ -76,8 +76,7 @@ impl Ids {
 
     /// The values of a request that began to arrive at `begun`.
     pub fn next(&mut self, begun: Instant) -> RequestId {
-        self.clock.set(begun);
-        let wall = self.clock.wall(begun);
+        let wall = self.clock.wall_of_now(begun);
         self.counter = self.counter.wrapping_add(1).max(1);
         self.last.id[ID / 2..].copy_from_slice(&hex(self.counter));
         self.set_start(wall);

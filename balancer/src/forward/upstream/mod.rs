@@ -54,16 +54,14 @@ impl Upstreams {
         {
             idle_time.survived(oldest.upstream.idle(now));
         }
-        while let Some(last) =
-            connections.pop_if(|last| idle_time.may_carry(repeatable, last.upstream.idle(now), last.limit))
-        {
+        loop {
+            let idle = connections.last()?.upstream.idle(now);
+            let last = connections.pop_if(|last| idle_time.may_carry(repeatable, idle, last.limit))?;
             if last.upstream.is_quiet() {
-                let idle = last.upstream.idle(now);
                 return Some((last.upstream, idle));
             }
             learn(endpoint, &last.upstream);
         }
-        None
     }
 
     /// Keeps a connection whose response has been read to its end. `idle_max` bounds how many, `keep_alive` how long from
