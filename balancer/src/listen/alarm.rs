@@ -40,9 +40,16 @@ impl Alarm {
         self.ticked.take()
     }
 
-    /// Whom to wake; a connection is one task.
-    pub(super) fn wakes(&self, waker: &Waker) {
-        self.waker.replace(Some(waker.clone()));
+    /// A connection begins, for which nothing is waited yet; whom to wake from now on. A task that has served another connection
+    /// before is known.
+    pub(super) fn begins(&self, waker: &Waker) {
+        self.set(None);
+        self.watch(false);
+        self.ticked.set(false);
+        let mut known = self.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
     }
 
     pub(super) fn wake(&self) {

@@ -47,11 +47,6 @@ impl<S: Service> Connection<S> {
     /// idle for a while, and parks it.
     pub(super) async fn run(mut self) {
         let state = self.service.connected(self.stream.peer());
-        poll_fn(|cx| {
-            self.stream.alarm.wakes(cx.waker());
-            Poll::Ready(())
-        })
-        .await;
         // What has come with the connection came when it was accepted.
         let mut next = self.next_request(Some(self.stream.begun())).await;
         if matches!(next, Next::Request) {

@@ -17,7 +17,9 @@ mod refusal;
 mod refusing;
 mod registry;
 mod server;
+mod serving;
 mod stream;
+mod tasks;
 mod threads;
 mod unix;
 

@@ -1,29 +1,26 @@
 //! One thread's part of all listeners: accept, serve, drain.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_local, yield_now};
 
-use super::accept::{Accepted, Accepting, Spares};
-use super::connection::Connection;
+use super::Service;
+use super::accept::{Accepting, Spares};
 use super::control::{Control, Order};
 use super::open::{BACKLOG, Listener, Queue};
 use super::parked::Parked;
-use super::refusing::Refusing;
 use super::registry::{Registry, tick_for};
-use super::stream::Stream;
-use super::threads::{Counted, Sent, Threads};
-use super::{Alarm, Refusal, Service, close};
+use super::serving::Serving;
+use super::threads::{Sent, Threads};
 use crate::config::{ClientLimits, ListenAddress};
 use crate::drain::{Draining, Stage};
-use crate::net::{Peer, Socket};
 
 /// Serves connections on one thread.
 #[derive(Debug)]
@@ -36,16 +33,6 @@ pub struct Server {
     limits: ClientLimits,
     shortest: Duration,
     draining: Draining,
-}
-
-/// What is the same for all connections of a thread.
-struct Serving<S> {
-    service: Rc<S>,
-    registry: Rc<Registry>,
-    parked: Rc<Parked>,
-    refusing: Rc<Refusing>,
-    threads: Arc<Threads>,
-    limits: Rc<RefCell<ClientLimits>>,
 }
 
 impl Server {
@@ -93,12 +80,12 @@ impl Server {
         let parked = Rc::new(Parked::new()?);
         let serving = Rc::new(Serving::new(service, &registry, &parked, &self.threads, &self.limits));
         let (mut accepting, spares) = (JoinSet::<()>::new(), Rc::new(Spares::default()));
-        let (own, draining) = (self.index, self.draining.clone());
+        let own = self.index;
         // Dropping an entry closes that listener.
         let mut open = HashMap::new();
         let begin = |address, queue, open: &mut HashMap<_, _>, accepting: &mut JoinSet<()>| {
             let (close, closing) = oneshot::channel();
-            accepting.spawn_local(accept(queue, own, Rc::clone(&serving), closing, draining.clone()));
+            accepting.spawn_local(accept(queue, own, Rc::clone(&serving), closing));
             open.insert(address, close);
         };
         let register = |queue| Accepting::new(queue, &spares);
@@ -142,6 +129,7 @@ impl Server {
                 () = draining.reached(Stage::Draining) => break,
             }
         }
+        drop(open);
         while accepting.join_next().await.is_some() {}
         self.take_the_last(&serving, &mut draining).await;
         registry.drain();
@@ -154,7 +142,7 @@ impl Server {
     }
 
     /// Takes what other threads have accepted last, which may still be on its way; who comes later finds the listeners closed.
-    async fn take_the_last<S: Service>(&mut self, serving: &Serving<S>, draining: &mut Draining) {
+    async fn take_the_last<S: Service>(&mut self, serving: &Rc<Serving<S>>, draining: &mut Draining) {
         let mut closed = pin!(self.threads.all_closed());
         loop {
             tokio::select! {
@@ -174,25 +162,17 @@ impl Server {
     }
 }
 
-/// Accepts until the drain begins or the listener is to close; then what the kernel has accepted already, where nobody else will,
+/// Accepts until the listener is to close; then what the kernel has accepted already, where nobody else will,
 /// and closes.
-async fn accept<S: Service>(
-    queue: Accepting,
-    own: usize,
-    serving: Rc<Serving<S>>,
-    mut closing: oneshot::Receiver<()>,
-    mut draining: Draining,
-) {
-    let mut begins = pin!(draining.reached(Stage::Draining));
+async fn accept<S: Service>(queue: Accepting, own: usize, serving: Rc<Serving<S>>, mut closing: oneshot::Receiver<()>) {
     loop {
-        // First what is frequent: it waits now and then, however many come, and then the others are asked.
+        // First what is frequent: it waits now and then, however many come, and then the other is asked.
         let accepted = tokio::select! {
             biased;
             accepted = async {
                 serving.refusing.room().await;
                 queue.accept().await
             } => accepted,
-            () = &mut begins => break,
             _ = &mut closing => break,
         };
         serving.place(own, accepted);
@@ -204,93 +184,6 @@ async fn accept<S: Service>(
     for _ in 0..BACKLOG {
         let Some(accepted) = queue.accept_now() else { break };
         serving.place(own, accepted);
-    }
-}
-
-impl<S: Service> Serving<S> {
-    fn new(
-        service: Rc<S>,
-        registry: &Rc<Registry>,
-        parked: &Rc<Parked>,
-        threads: &Arc<Threads>,
-        limits: &ClientLimits,
-    ) -> Self {
-        let (registry, parked, threads) = (Rc::clone(registry), Rc::clone(parked), Arc::clone(threads));
-        let (refusing, limits) =
-            (Rc::new(Refusing::for_threads(threads.count())), Rc::new(RefCell::new(limits.clone())));
-        Self { service, registry, parked, refusing, threads, limits }
-    }
-
-    /// Serves a connection that thread `own` has accepted, or has another thread serve it.
-    fn place(&self, own: usize, accepted: Accepted) {
-        let Accepted { socket, peer, spare } = accepted;
-        if let Some(spare) = spare {
-            let id = self.service.refused(peer, Instant::now(), Refusal::DescriptorLimit);
-            spawn_local(async move {
-                close::soon_with_answer(socket, Refusal::DescriptorLimit, id).await;
-                drop(spare);
-            });
-            return;
-        }
-        let counted = self.threads.place(own);
-        // Settled here and once: who has a place keeps it on the way to another thread, however many are refused meanwhile.
-        if self.threads.are_full() && !self.make_room(own) {
-            drop(counted);
-            self.refuse(socket, peer);
-        } else if counted.thread() == own {
-            self.serve(socket, peer, counted);
-        } else {
-            counted.hand_over(socket, peer);
-        }
-    }
-
-    /// Closes idle connections of the client that has most of them, or has other threads do so; whether one more has room.
-    fn make_room(&self, own: usize) -> bool {
-        let Some((whose, count)) = self.threads.most_idle() else { return false };
-        self.parked.close_of(whose, count) > 0 || self.threads.ask_for_room(own, whose, count)
-    }
-
-    /// Serves a connection that another thread has accepted, or makes room for one that it serves.
-    fn take(&self, sent: Sent) {
-        match sent {
-            Sent::Connection(handed) => {
-                let (socket, peer, counted) = handed.arrive();
-                self.serve(socket, peer, counted);
-            }
-            Sent::Room(whose, count) => _ = self.parked.close_of(whose, count),
-        }
-    }
-
-    /// Says that there are too many connections; this one takes no place among them.
-    fn refuse(&self, socket: Socket, peer: Peer) {
-        let refusal = Refusal::ConnectionsMax;
-        let id = self.service.refused(peer, Instant::now(), refusal);
-        let refused = self.refusing.enter();
-        let many = self.refusing.are_many();
-        spawn_local(async move {
-            match many {
-                true => close::soon_with_answer(socket, refusal, id).await,
-                false => close::with_answer(socket, refusal, id).await,
-            }
-            drop(refused);
-        });
-    }
-
-    fn serve(&self, socket: Socket, peer: Peer, counted: Counted) {
-        let alarm = Rc::new(Alarm::default());
-        let connection = Connection {
-            // Before the task begins, so that a drain in between waits for it.
-            registered: self.registry.enter(Rc::clone(&alarm)),
-            stream: Stream::new(socket, peer, &self.registry, alarm),
-            arriving: None,
-            service: Rc::clone(&self.service),
-            registry: Rc::clone(&self.registry),
-            parked: Rc::clone(&self.parked),
-            limits: Rc::clone(&self.limits),
-            counted,
-        };
-        // On the heap at once: as a task it would be copied whole several times, at its beginning and at its end.
-        spawn_local(Box::pin(connection.run()));
     }
 }
 

@@ -1,0 +1,81 @@
+//! The tasks of one thread that serve connections, each one after another.
+//!
+//! To make a task and to end it costs a connection per request about as much as to read its head. So a task that has served a
+//! connection to its end waits for the next one, unless enough do.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::alarm::Alarm;
+use super::registry::Registered;
+use super::threads::Counted;
+use crate::net::{Peer, Socket};
+
+/// Those of one thread that wait for a connection.
+#[derive(Debug, Default)]
+pub(super) struct Tasks(RefCell<Vec<Rc<Task>>>);
+
+/// A task, as whoever has a connection for it sees it.
+#[derive(Debug, Default)]
+pub(super) struct Task {
+    /// Wakes it: for what its connection waits for, and for the connection itself.
+    alarm: Rc<Alarm>,
+    next: RefCell<Option<Arrived>>,
+}
+
+/// A connection that is to be served.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) socket: Socket,
+    pub(super) peer: Peer,
+    pub(super) counted: Counted,
+    pub(super) registered: Registered,
+}
+
+impl Tasks {
+    /// One that waits for a connection.
+    pub(super) fn take(&self) -> Option<Rc<Task>> {
+        self.0.borrow_mut().pop()
+    }
+
+    /// Leaves a task that has nothing to do to whoever has a connection for it; whether there is room for it.
+    pub(super) fn keep(&self, task: &Rc<Task>) -> bool {
+        let mut tasks = self.0.borrow_mut();
+        let has_room = tasks.len() < TASKS_MAX;
+        if has_room {
+            tasks.push(Rc::clone(task));
+        }
+        has_room
+    }
+}
+
+impl Task {
+    /// Whom to wake.
+    pub(super) fn alarm(&self) -> &Rc<Alarm> {
+        &self.alarm
+    }
+
+    /// Has it serve that connection next.
+    pub(super) fn serve(&self, arrived: Arrived) {
+        self.next.replace(Some(arrived));
+        self.alarm.wake();
+    }
+
+    /// To be called by the task: waits for the connection to serve.
+    pub(super) async fn next(&self) -> Arrived {
+        poll_fn(|cx| match self.next.take() {
+            Some(arrived) => {
+                // What the connection before it has waited for is over.
+                self.alarm.begins(cx.waker());
+                Poll::Ready(arrived)
+            }
+            None => Poll::Pending,
+        })
+        .await
+    }
+}
+
+/// About 100 KiB. No more connections than this begin in one turn of the runtime, but on the busiest sites.
+const TASKS_MAX: usize = 64;
