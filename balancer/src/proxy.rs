@@ -95,11 +95,6 @@ impl Proxy {
         &self.forwarder
     }
 
-    /// To be called when the thread's runtime ends: the access log hands over its last lines when the last request is dropped.
-    pub fn close_log(&self) {
-        self.observer.close();
-    }
-
     /// Route, forward, respond, record.
     async fn serve(&self, exchange: &mut Exchange<'_>) {
         let (head, patience) = (Arc::clone(exchange.head()), self.forwarder.limits().body_timeout);

@@ -117,7 +117,9 @@ impl Reader {
         if self.inbox.is_empty() {
             return Ok(false);
         }
-        let Some((message, head, length, end)) = parse(self.kind, &self.inbox, &mut self.search)? else { return Ok(false) };
+        let Some((message, head, length, end)) = parse(self.kind, &self.inbox, &mut self.search)? else {
+            return Ok(false);
+        };
         let trailers = Same(Fields::default());
         let whole = Whole { message, length, range: self.at..self.at, head, trailers };
         self.current = Some(Current { whole, body: BodyDecoder::new(length) });

@@ -79,9 +79,7 @@ pub(super) fn thread(
                 spawn_local(async move { upstreams.reap_for_ever().await });
                 let following = Rc::clone(&proxy);
                 spawn_local(async move { following.follow().await });
-                let served = server.run(Rc::clone(&proxy)).await;
-                proxy.close_log();
-                served
+                server.run(proxy).await
             })
         });
         // Nobody listens only when the process is about to end.

@@ -113,7 +113,12 @@ impl RequestHead {
     /// The target, as it came.
     pub fn target(&self) -> &str {
         // It was text when the head was read.
-        std::str::from_utf8(&self.fields.bytes[range(&self.target)]).unwrap_or_default()
+        std::str::from_utf8(self.target_bytes()).unwrap_or_default()
+    }
+
+    /// The same, for whom text need not be text.
+    pub fn target_bytes(&self) -> &[u8] {
+        &self.fields.bytes[range(&self.target)]
     }
 
     /// Whether the client wants the connection to be closed behind the answer (RFC 9112 §9.3).

@@ -89,8 +89,7 @@ impl Stamp {
     }
 
     fn set(&mut self, now: Instant, format: AccessLogFormat) {
-        self.clock.set(now);
-        let wall = self.clock.wall(now);
+        let wall = self.clock.wall_of_now(now);
         self.nanos = wall.subsec_nanos();
         if wall.as_secs() == self.second && !self.text.is_empty() {
             return;

@@ -4,6 +4,7 @@
 //! by `app`, which opens the [`Writer`]. Never waits for a disk or a pipe on a proxy thread.
 
 mod access_log;
+mod batch;
 mod clock;
 mod ids;
 mod journal;

@@ -12,7 +12,7 @@ use crate::config;
 /// Told of every request of a thread when it is over.
 #[derive(Debug)]
 pub struct Observer {
-    log: RefCell<Option<Rc<AccessLog>>>,
+    log: RefCell<Option<AccessLog>>,
     counters: Counters,
 }
 
@@ -32,27 +32,21 @@ impl Observer {
         self.log.borrow().is_some()
     }
 
-    /// The thread's runtime ends: what the access log still gets is handed over when the last request is dropped.
-    pub fn close(&self) {
-        if let Some(log) = &*self.log.borrow() {
-            log.close();
-        }
-    }
-
     pub(super) fn over(&self, record: &Record) {
         let now = record.over.unwrap_or_else(Instant::now);
+        let took = now.saturating_duration_since(record.head.begun);
         let word = |reason| (if record.rejected { Word::Rejected } else { Word::Broken }, reason);
         self.counters.count(&Served {
             pool: record.pool.as_ref(),
             method: record.head.method(),
             status: record.status,
-            took: now.saturating_duration_since(record.head.begun),
+            took,
             upstream: record.upstream,
             queued: record.queued,
             word: record.reason.map(word),
         });
         if let Some(log) = &*self.log.borrow() {
-            Rc::clone(log).write(record, now);
+            log.write(record, now, took);
         }
     }
 

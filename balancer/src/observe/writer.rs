@@ -1,5 +1,6 @@
 //! One thread that writes, so that no other waits for a disk, a terminal or a pipe nobody reads; and no destination for another.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::sink::{Sink, reason};
 use super::target::Target;
 
@@ -50,6 +52,8 @@ pub struct LogFile {
 #[derive(Debug)]
 enum Order {
     Write(Destination, Vec<u8>),
+    /// In a while: until then lines are put to it.
+    Collect(Destination, Batch),
     /// Another file, or none, from here on.
     Replace(Option<LogFile>),
     /// Look what else there is to do.
@@ -84,6 +88,7 @@ impl Writer {
         let mut sinks = Sinks {
             stdout: Sink::new("stdout".into(), Target::inherited(io::stdout().as_fd())?),
             stderr: Sink::new("stderr".into(), Target::inherited(io::stderr().as_fd())?),
+            collecting: VecDeque::new(),
             path: file.as_ref().map(|file| file.path.clone()),
             file: file.map(|file| Sink::new(named(&file.path), file.target)),
             shared: Arc::clone(&shared),
@@ -101,9 +106,22 @@ impl Writer {
     pub fn write(&self, destination: Destination, lines: Vec<u8>) {
         let order = Order::Write(destination, lines);
         if let Err(TrySendError::Full(Order::Write(_, lines))) = self.queue.try_send(order) {
-            let count = lines.iter().filter(|&&byte| byte == b'\n').count() as u64;
-            self.shared.overrun[destination as usize].fetch_add(count, Ordering::Relaxed);
+            self.overrun(destination, &lines);
         }
+    }
+
+    /// Queues a batch that is taken a moment later, with the lines that are put to it until then; when the queue is full those that it
+    /// has are dropped and counted, and no more can be put to it.
+    pub(super) fn collect(&self, destination: Destination, batch: &Batch) {
+        let order = Order::Collect(destination, batch.clone());
+        if let Err(TrySendError::Full(Order::Collect(_, batch))) = self.queue.try_send(order) {
+            self.overrun(destination, &batch.take());
+        }
+    }
+
+    fn overrun(&self, destination: Destination, lines: &[u8]) {
+        let count = lines.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.shared.overrun[destination as usize].fetch_add(count, Ordering::Relaxed);
     }
 
     /// Lines that were lost so far.
@@ -146,6 +164,8 @@ struct Sinks {
     stdout: Sink,
     stderr: Sink,
     file: Option<Sink>,
+    /// What is to be taken, and when.
+    collecting: VecDeque<(Instant, Destination, Batch)>,
     path: Option<PathBuf>,
     shared: Arc<Shared>,
 }
@@ -154,13 +174,14 @@ impl Sinks {
     fn run(&mut self, orders: &Receiver<Order>) {
         let mut waits = false;
         loop {
-            let order = match waits {
-                true => match orders.recv_timeout(AGAIN) {
+            let due = self.collecting.front().map(|(due, ..)| due.saturating_duration_since(Instant::now()));
+            let order = match due.into_iter().chain(waits.then_some(AGAIN)).min() {
+                Some(time) => match orders.recv_timeout(time) {
                     Err(RecvTimeoutError::Timeout) => Order::Look,
                     Err(RecvTimeoutError::Disconnected) => break,
                     Ok(order) => order,
                 },
-                false => match orders.recv() {
+                None => match orders.recv() {
                     Ok(order) => order,
                     Err(_) => break,
                 },
@@ -170,17 +191,39 @@ impl Sinks {
             }
             match order {
                 Order::Write(destination, lines) => waits |= self.write(destination, &lines),
+                Order::Collect(destination, batch) => {
+                    self.collecting.push_back((Instant::now() + COLLECT, destination, batch));
+                }
                 Order::Look => waits = self.flush(),
-                Order::Replace(file) => self.replace(file),
+                Order::Replace(file) => {
+                    waits |= self.collect(true);
+                    self.replace(file);
+                }
                 Order::Finish => break,
             }
+            waits |= self.collect(false);
             waits |= self.overrun();
         }
+        self.collect(true);
         // Readers that are slow, and not gone, get what there is.
         let until = Instant::now() + PATIENCE;
         while self.flush() && self.has_pending() && Instant::now() < until {
             let _ = orders.recv_timeout(AGAIN);
         }
+    }
+
+    /// Writes the batches whose time has come, or `all`, in the order in which they were begun; whether something waits to be written.
+    fn collect(&mut self, all: bool) -> bool {
+        let mut waits = false;
+        while let Some((due, destination, batch)) = self.collecting.front() {
+            if !all && self.collecting.len() <= QUEUE_MAX && *due > Instant::now() {
+                break;
+            }
+            let (destination, lines) = (*destination, batch.take());
+            waits |= self.write(destination, &lines);
+            self.collecting.pop_front();
+        }
+        waits
     }
 
     /// Whether something waits to be written.
@@ -258,6 +301,8 @@ fn named(path: &Path) -> String {
 const ALL: [Destination; 3] = [Destination::Stdout, Destination::Stderr, Destination::File];
 /// Orders, not lines: the access log hands over a buffer of many lines at once.
 const QUEUE_MAX: usize = 1_024;
+/// Somebody at a terminal sees a line at once.
+const COLLECT: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks whether somebody takes something.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -287,6 +332,29 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "one\n");
         assert_eq!(std::fs::read_to_string(&other).unwrap(), "three\n");
         std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_batch_is_written_with_what_was_put_to_it_meanwhile_in_the_order_of_their_first_lines() {
+        let path = std::env::temp_dir().join(format!("balancer-batch-{}", std::process::id()));
+        let writer = Writer::start(Some(LogFile::open(&path).unwrap())).unwrap();
+        let line = |text: &'static str| move |lines: &mut Vec<u8>| lines.extend_from_slice(text.as_bytes());
+        let full = format!("{}\n", "x".repeat(40_000));
+        let first = Batch::begin(line("1\n"));
+        writer.collect(Destination::File, &first);
+        assert!(first.add(line("2\n")) && first.add(|lines| lines.extend_from_slice(full.as_bytes())));
+        assert!(!first.add(line("3\n")), "it is full");
+        let second = Batch::begin(line("3\n"));
+        writer.collect(Destination::File, &second);
+        // Nobody asks for it.
+        while std::fs::read_to_string(&path).unwrap() != format!("1\n2\n{full}3\n") {
+            std::thread::yield_now();
+        }
+        assert!(!second.add(line("4\n")), "it was taken");
+        writer.collect(Destination::File, &Batch::begin(line("4\n")));
+        writer.finish();
+        assert!(std::fs::read_to_string(&path).unwrap().ends_with("3\n4\n"));
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
