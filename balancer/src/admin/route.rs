@@ -126,7 +126,9 @@ async fn order(instance: &Instance, action: Action) -> Answer {
     let (teller, mut lines) = Teller::new();
     match instance.orders.try_send(Order { action, teller }) {
         Ok(()) => {}
-        Err(TrySendError::Full(_)) => return plain(StatusCode::SERVICE_UNAVAILABLE, "too many orders wait already"),
+        Err(TrySendError::Full(_)) => {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "too many commands wait already; try again");
+        }
         Err(TrySendError::Closed(_)) => return plain(StatusCode::SERVICE_UNAVAILABLE, "it is stopping"),
     }
     let first = lines.recv().await;

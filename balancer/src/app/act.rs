@@ -101,7 +101,7 @@ impl Live {
             Ok(supervisor) => supervisor,
             Err(outcome) => return outcome,
         };
-        self.note("restart", Some(pool), &format!("{pool}: every worker is to be replaced"));
+        self.note("restart", Some(pool), &format!("{pool}: replacing every worker"));
         let rolled = told(&supervisor, teller, supervisor.roll()).await;
         match rolled {
             Ok(report) => Outcome::done(format!(

@@ -143,7 +143,8 @@ pub(super) fn in_the_way(open: &[ListenAddress], added: &[ListenAddress], all: &
     let clash = added.iter().find_map(|new| {
         let own = open.iter().find(|own| own.covers(new, open) || new.covers(own, all))?;
         Some(format!(
-            "cannot listen on {new} while balancer listens on {own}: remove {own} by one reload and add {new} by the next, or restart"
+            "cannot listen on {new} while balancer listens on {own}: remove {own} by one reload and add {new} by the \
+             next, or restart"
         ))
     });
     clash.or_else(|| {
@@ -171,7 +172,8 @@ mod tests {
         };
         let clash = |own: &str, new: &str| {
             Some(format!(
-                "cannot listen on {new} while balancer listens on {own}: remove {own} by one reload and add {new} by the next, or restart"
+                "cannot listen on {new} while balancer listens on {own}: remove {own} by one reload and add {new} by \
+                 the next, or restart"
             ))
         };
         assert_eq!(check(&["127.0.0.1:80"], &["0.0.0.0:80"]), clash("127.0.0.1:80", "0.0.0.0:80"));

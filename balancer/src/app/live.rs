@@ -83,7 +83,8 @@ impl Live {
         let supervisor = config.workers.as_ref().map(|workers| {
             if !may_gain() {
                 tracing::warn!(
-                    "pool {}: its workers cannot gain privileges (sudo, sendmail), because balancer started without workers; restart balancer to allow that",
+                    "pool {}: its workers cannot gain privileges (sudo, sendmail), because balancer started without \
+                     workers; restart balancer to allow that",
                     config.name
                 );
             }

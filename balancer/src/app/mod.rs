@@ -193,7 +193,7 @@ async fn until_stopped(
     let mut acting = pin!(act::act(live, orders, &hang_up));
     let enqueue = |asked: Asked| {
         if let Err(refused) = queue.try_send(asked) {
-            refused.into_inner().teller.done(Outcome::failed("too many orders wait already"));
+            refused.into_inner().teller.done(Outcome::failed("too many commands wait already; try again"));
         }
     };
     loop {

@@ -68,7 +68,7 @@ impl Live {
             return Outcome::failed(format!("{why}; nothing has changed"));
         }
         if dry_run {
-            return Outcome::done("nothing was done: a dry run");
+            return Outcome::done("dry run: nothing was changed");
         }
         let failures = match self.apply(&plan, new, file, teller).await {
             Ok(failures) => failures,

@@ -30,7 +30,7 @@ impl Live {
         }
         match self.apply(&plan, new.clone(), new, &Teller::nobody()).await {
             Ok(_) => {
-                let text = "each worker gets one request at a time from now on, as with --slots 1";
+                let text = "each worker gets one request at a time now, as with --slots 1";
                 tracing::info!("{text}");
                 self.note("serial", None, text);
             }

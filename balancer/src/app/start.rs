@@ -41,7 +41,7 @@ pub(super) fn announce(
     tracing::info!("{descriptors} descriptors; at most {connections_max} client connections");
     if let Some(wanted) = config.connections_max.filter(|wanted| *wanted > connections_max) {
         tracing::warn!(
-            "connections_max = {wanted} is more than {descriptors} descriptors allow, which is {connections_max}"
+            "connections_max = {wanted} is limited to {connections_max} by {descriptors} descriptors (ulimit -n, LimitNOFILE=)"
         );
     }
     if descriptors < DESCRIPTORS_FEW {

@@ -112,7 +112,8 @@ fn there_is_a_program(command: &[String]) -> Result<(), ExitCode> {
     let behind = command.iter().skip(1).filter(|_| !is_separated);
     for option in behind.filter(|argument| is_option(argument)) {
         say(&format!(
-            "warning: {option} stands behind the command, so {program} gets it; did you mean balancer run {option} … {program}? With -- in front of the command it is {program}'s"
+            "warning: {option} stands behind the command, so {program} gets it; did you mean balancer run {option} … \
+             {program}? With -- in front of the command it is {program}'s"
         ));
     }
     if program.contains('{') {

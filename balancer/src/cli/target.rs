@@ -178,9 +178,8 @@ fn only(mut found: Vec<Running>, none: &str) -> Result<Place, ExitCode> {
     match found.len() {
         0 => {
             say(&format!("balancer: no running instance: {none}"));
-            say(
-                "Start one with `balancer --config FILE`, `balancer run` or `balancer demo`; `balancer list` shows the running instances.",
-            );
+            say("Start one with `balancer --config FILE`, `balancer run` or `balancer demo`; `balancer list` shows \
+                 the running instances.");
             Err(ExitCode::from(NOT_RUNNING))
         }
         1 => Ok(Place { sockets: vec![found.remove(0).socket], file: None }),
@@ -190,9 +189,8 @@ fn only(mut found: Vec<Running>, none: &str) -> Result<Place, ExitCode> {
 
 /// Says which there are, and how to say which is meant.
 fn ask_for_one(found: &[Running]) -> ExitCode {
-    say(
-        "balancer: several instances run, and no file here says which one is meant. Name it with --config FILE, --name NAME or --socket PATH:",
-    );
+    say("balancer: several instances run, and no file here says which one is meant. Name it with --config FILE, \
+         --name NAME or --socket PATH:");
     found.iter().for_each(|one| say(&format!("  {}: {}, --socket {}", one.is, one.is.origin, one.socket.display())));
     ExitCode::from(WRONG_ARGUMENTS)
 }

@@ -75,7 +75,7 @@ fn address(item: &Item<'_>, listen: &[Placed<ListenAddress>]) -> Option<SocketAd
     let own = ListenAddress::Tcp(address);
     let all: Vec<ListenAddress> = listen.iter().map(|known| known.value.clone()).collect();
     if let Some(taken) = listen.iter().find(|known| known.value.covers(&own, &all) || own.covers(&known.value, &[])) {
-        item.wrong(format!("`{}` takes it already", taken.value), "give the admin service a port of its own");
+        item.wrong(format!("`{}` has that address already", taken.value), "give the admin service a port of its own");
     }
     Some(address)
 }

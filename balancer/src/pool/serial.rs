@@ -21,8 +21,9 @@ impl Pool {
     pub fn serves_one_at_a_time(&self, endpoint: &Endpoint) {
         if !self.serial.told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "pool {}: {} serves one client at a time? Three times requests were answered only when an idle connection to it was closed; none \
-                 is kept any more. `slots = 1` (`balancer run --slots 1`) gives each worker one request at a time, and keeps its connection",
+                "pool {}: {} seems to serve one connection at a time: three requests were answered only after an idle \
+                 connection to it was closed. Connections to it are no longer kept. Set `slots = 1` (`balancer run \
+                 --slots 1`) to give each worker one request at a time and keep its connection",
                 self.name,
                 endpoint.name()
             );

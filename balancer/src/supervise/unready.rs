@@ -20,7 +20,7 @@ pub(super) async fn explain(address: &Address, group: Pid) -> String {
         return match address {
             Address::Unix(path) if access(path, AccessFlags::W_OK).is_err() => {
                 format!(
-                    "; the mode of {} keeps us out: its umask must leave the socket writable for us",
+                    "; balancer may not connect to {}: the worker's umask must leave the socket writable for balancer",
                     path.display()
                 )
             }
@@ -41,7 +41,8 @@ pub(super) async fn tell_misplaced(title: String, address: Address, group: Pid, 
         if sight.is_listened_on {
             if let Some(own) = sight.own.iter().find(|own| first && is_every_address(own, &address)) {
                 tracing::warn!(
-                    "{title} listens on {own}, which is every address of this machine: clients can reach it without balancer. Have it listen on $HOST, or on a {{socket}}"
+                    "{title} listens on {own}, which is every address of this machine: clients can reach it without \
+                     balancer. Have it listen on $HOST, or on a {{socket}}"
                 );
             }
             return;

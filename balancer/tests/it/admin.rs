@@ -327,7 +327,7 @@ fn restart_and_scale_do_what_they_say_and_refuse_what_makes_no_sense() {
     let (code, said) = balancer.run(&["roll"]);
     assert!(code == 0 && said.contains("app: app.1, app.2, app.3 replaced in "), "{said}");
     let (_, events) = balancer.run(&["events"]);
-    for part in ["app: every worker is to be replaced", "app.2 (pid "] {
+    for part in ["app: replacing every worker", "app.2 (pid "] {
         assert!(events.contains(part), "{part}: {events}");
     }
 }

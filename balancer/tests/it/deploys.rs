@@ -144,7 +144,7 @@ fn programs_without_http_are_kept_alive_and_are_no_endpoints() {
     let folder = app("serve()");
     let jobs = "[pool.jobs.workers]\ncommand = [\"sleep\", \"1000\"]\ncount = 2\nready = { alive = \"100ms\" }\n";
     let mut balancer = Balancer::start("", &format!("{jobs}{}", pool(&folder, "")));
-    balancer.await_stderr_of("jobs.2 (pid", "it is taken for ready");
+    balancer.await_stderr_of("jobs.2 (pid", "it is taken as ready");
     balancer.await_stderr_of("app.1 (pid", "is ready at");
     // There is one pool that takes requests, so there need be no route.
     assert_eq!(Client::of(&balancer).get("/").text(), "hello");

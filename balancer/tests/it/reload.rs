@@ -41,7 +41,7 @@ fn a_dry_run_only_shows_the_plan_and_a_reload_does_it() {
     let (code, said) = balancer.run(&["reload", "--dry-run"]);
     assert_eq!(code, 0);
     let plan = "pool web: added\nroute /web → web: added\nuntouched: pool app\n";
-    assert_eq!(said, format!("{plan}nothing was done: a dry run\n"));
+    assert_eq!(said, format!("{plan}dry run: nothing was changed\n"));
     assert_eq!(get("/web"), "1");
     let said = reload(&balancer);
     assert!(said.starts_with(&format!("{plan}reloaded in ")), "{said}");

@@ -1650,7 +1650,7 @@ const ADMIN: &[Row] = &[
             5,
             11,
             r#""127.0.0.1:8080""#,
-            "`127.0.0.1:8080` takes it already",
+            "`127.0.0.1:8080` has that address already",
             "give the admin service a port of its own",
         )],
     ),
@@ -1839,7 +1839,13 @@ const FILE: &[Row] = &[
     ),
     (
         "listen = \"[::]:80\"\nadmin.address = \"127.0.0.1:80\"\n[pool.a]\nendpoints = [\"127.0.0.1:1\"]",
-        &[(2, 17, r#""127.0.0.1:80""#, "`[::]:80` takes it already", "give the admin service a port of its own")],
+        &[(
+            2,
+            17,
+            r#""127.0.0.1:80""#,
+            "`[::]:80` has that address already",
+            "give the admin service a port of its own",
+        )],
     ),
     (r#"listen = "127.0.0.1:1"#, &[(1, 22, "", "invalid basic string", r#"close the text with `"`"#)]),
     (

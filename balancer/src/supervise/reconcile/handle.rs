@@ -214,8 +214,8 @@ impl WorkerHandle {
                 let shown = until_ready(&settings.ready, &address, &line_seen, patience, &last).await;
                 if let Shown::OnlyAccepts(time) = shown {
                     tracing::warn!(
-                        "{title} accepts connections, and has answered no request within {}: it is taken for ready (a file that \
-                         says ready = {{ connect = true }} asks for no more)",
+                        "{title} accepts connections, but answered no request within {}; it is taken as ready. Write \
+                         ready = {{ connect = true }} where a connection is enough",
                         shown::time(time)
                     );
                 }
@@ -259,7 +259,7 @@ impl WorkerHandle {
         let (name, pid, lived) = (Arc::clone(&self.name), process.pid(), shown::time(process.started().elapsed()));
         self.set_timer(sleep(trial), Event::Proven);
         if !self.settings.ready.serves() {
-            return Some(format!("{name} (pid {pid}) has run for {lived}: it is taken for ready"));
+            return Some(format!("{name} (pid {pid}) has run for {lived}; it is taken as ready"));
         }
         let endpoint = Endpoint::of_worker(self.name.as_ref().to_owned(), address.clone(), self.limits.requests);
         self.endpoint = Some(Arc::clone(&endpoint));

@@ -258,7 +258,7 @@ impl Reconciler {
                 new.life.adopt();
                 if let Some(why) = why {
                     new.count_restart(why);
-                    let text = format!("{} is pid {} from now on", new.name, pid.unwrap_or_default());
+                    let text = format!("{} has pid {} now", new.name, pid.unwrap_or_default());
                     self.announce(at, EventKind::Replaced, text);
                 }
             }

@@ -133,7 +133,7 @@ impl Reconciler {
                     self.go_back_to(before);
                 }
                 self.workers.iter_mut().for_each(|worker| worker.stale = None);
-                self.note(EventKind::RollFailed, format!("the roll is given up: {}.{index} failed", self.pool.name()));
+                self.note(EventKind::RollFailed, format!("roll stopped: {}.{index} failed", self.pool.name()));
                 failures
             }
             None => {
