@@ -64,6 +64,8 @@ pub struct Proxy {
     observer: Rc<Observer>,
     writer: Writer,
     trusted: RefCell<Arc<[IpNet]>>,
+    /// As it was when those above were taken from it, so that no change of it is missed.
+    settings: watch::Receiver<Settings>,
     /// What is said of the client that connected last: who opens a connection per request comes again at once.
     last: RefCell<Option<(Option<IpAddr>, Rc<ClientFields>)>>,
 }
@@ -71,15 +73,17 @@ pub struct Proxy {
 impl Proxy {
     /// The proxy of a thread.
     pub fn new(shared: Arc<Shared>, writer: &Writer) -> Self {
-        let Settings { limits, trusted, access_log, spool } = shared.settings.borrow().clone();
+        let mut settings = shared.settings.subscribe();
+        let Settings { limits, trusted, access_log, spool } = settings.borrow_and_update().clone();
         let observer = Observer::new(&access_log, writer, &shared.metrics);
         let (forwarder, trusted, writer) = (Forwarder::new(limits, spool), RefCell::new(trusted), writer.clone());
-        Self { shared, forwarder, ids: RefCell::default(), observer, writer, trusted, last: RefCell::default() }
+        let (ids, last) = Default::default();
+        Self { shared, forwarder, ids, observer, writer, trusted, settings, last }
     }
 
     /// Takes other settings whenever there are some: for the next request, and for connections to come whom they are believed from.
     pub async fn follow(&self) {
-        let mut settings = self.shared.settings.subscribe();
+        let mut settings = self.settings.clone();
         // The sender is this very value's.
         while settings.changed().await.is_ok() {
             let Settings { limits, trusted, access_log, spool } = settings.borrow_and_update().clone();

@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::{self, Address};
-use crate::net::ClientKey;
+use crate::net::{ClientKey, until};
 pub use around::Around;
 pub use connected::Connected;
 use found::Found;
@@ -301,16 +301,7 @@ impl Endpoint {
     }
 
     async fn until(&self, is_so: impl Fn() -> bool) {
-        loop {
-            // Registered before the question, so that a last request ending in between is not missed.
-            let notified = self.drained.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            if is_so() {
-                return;
-            }
-            notified.await;
-        }
+        until(&self.drained, || is_so().then_some(())).await;
     }
 
     /// Whether requests get a place.

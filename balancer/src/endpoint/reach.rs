@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::Endpoint;
 use crate::config::{Address, Host};
+use crate::net::until;
 
 /// The addresses to connect to, one after another; nothing while a name was never answered.
 #[derive(Debug)]
@@ -50,16 +51,7 @@ impl Reach {
 
     /// Waits until they are known.
     async fn get(&self) -> Arc<Vec<Address>> {
-        loop {
-            // Registered before the question, so that an answer in between is not missed.
-            let told = self.told.notified();
-            tokio::pin!(told);
-            told.as_mut().enable();
-            if let Some(known) = self.known() {
-                return known;
-            }
-            told.await;
-        }
+        until(&self.told, || self.known()).await
     }
 }
 

@@ -142,18 +142,11 @@ impl<'a> Exchange<'a> {
     async fn flush(&mut self, patience: Duration) {
         poll_fn(|cx| {
             match self.poll_flush(cx, patience) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(())) => return Poll::Ready(()),
-                Poll::Ready(Err(_)) => {
-                    self.stream.cut();
-                    return Poll::Ready(());
-                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending if self.waits.late().is_none() => return Poll::Pending,
+                Poll::Pending | Poll::Ready(Err(_)) => self.stream.cut(),
             }
-            if self.waits.late().is_some() {
-                self.stream.cut();
-                return Poll::Ready(());
-            }
-            Poll::Pending
+            Poll::Ready(())
         })
         .await;
         self.end();

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use http::StatusCode;
 
-use super::scan::{Class, NAMES_MAX, Scan, class, elements, names_some};
+use super::scan::{Class, NAMES_MAX, OWN_VIA, Scan, class, elements, names_some};
 use crate::config::{AmbiguousFields, ClientLimits};
 use crate::http1::{BodyLength, Fields, Name, RequestHead, ResponseHead, lists, request_line};
 use crate::observe::RequestId;
@@ -143,8 +143,7 @@ pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outg
     } else if te {
         line(out, CONNECTION, b"te");
     }
-    // RFC 9110 §7.6.3: behind those of the gateways before us.
-    out.extend_from_slice(b"Via: 1.1 balancer\r\n\r\n");
+    out.extend_from_slice(OWN_VIA);
 }
 
 /// Asks for those of `known` whose bits are set: a request for a protocol that we do not tunnel ends here.

@@ -4,9 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::Sleep;
-
-use crate::net::sleep;
+use crate::net::{Sleep, sleep};
 
 /// Whether the client may send its body.
 #[derive(Debug)]

@@ -103,7 +103,7 @@ impl Forwarder {
             return Err(Fault::AmbiguousField);
         }
         let outbound = Outbound { pool, head: &head, scan, admitted, limits: &limits };
-        let mut upload = self.upload(pool, head.length)?;
+        let mut upload = upload_of(pool, head.length, &limits)?;
         let whole_until = pool.timeouts().request.map(|whole| exchange.stream.begun() + whole);
         exchange.waits.whole_until(whole_until);
         if !upload.is_none() && pool.buffers().request > 0 {
@@ -206,17 +206,6 @@ impl Forwarder {
         Ok(())
     }
 
-    fn upload(&self, pool: &Pool, length: BodyLength) -> Result<Upload, Fault> {
-        let of_client = body::Limits {
-            bytes_max: self.limits.borrow().body_bytes_max,
-            rate_min: self.limits.borrow().body_rate_min,
-            timeout: self.limits.borrow().body_timeout,
-        };
-        let timeouts = pool.timeouts();
-        let limits = upload::Limits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
-        Upload::new(length, of_client, limits)
-    }
-
     /// Makes the client's answer of a worker's, and passes it on.
     async fn answer(
         &self,
@@ -295,16 +284,24 @@ impl Forwarder {
             upload,
             pool,
             lease,
-            patience: Patience { worker: pool.timeouts().idle, client: self.limits.borrow().body_timeout },
+            patience: Patience { worker: pool.timeouts().idle, client: outbound.limits.body_timeout },
             ahead: usize::try_from(pool.buffers().response).unwrap_or(usize::MAX),
             reserved: Reserved::new(),
-            taking: Taking::new(if is_event_stream { 0 } else { self.limits.borrow().response_rate_min }),
+            taking: Taking::new(if is_event_stream { 0 } else { outbound.limits.response_rate_min }),
             failed: None,
             whole: false,
         };
         relay.run().await;
         Ok(())
     }
+}
+
+fn upload_of(pool: &Pool, length: BodyLength, limits: &ClientLimits) -> Result<Upload, Fault> {
+    let of_client =
+        body::Limits { bytes_max: limits.body_bytes_max, rate_min: limits.body_rate_min, timeout: limits.body_timeout };
+    let timeouts = pool.timeouts();
+    let of_endpoint = upload::Limits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
+    Upload::new(length, of_client, of_endpoint)
 }
 
 async fn tunnel(exchange: &mut Exchange<'_>, upstream: Box<Upstream>, place: Place, pool: &Pool) {

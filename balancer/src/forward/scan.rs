@@ -173,6 +173,8 @@ fn own_passes(value: &[u8]) -> usize {
 
 /// What we call ourselves in `Via`.
 const OWN_NAME: &[u8] = b"balancer";
+/// What we put into it (RFC 9110 §7.6.3), behind those of the gateways before us; the last line of a request's head.
+pub(super) const OWN_VIA: &[u8] = b"Via: 1.1 balancer\r\n\r\n";
 /// Nobody puts so many of us behind each other on purpose; a request that goes in a circle gets there at once.
 const PASSES_MAX: usize = 8;
 

@@ -18,8 +18,9 @@ pub(super) struct Taking {
 #[derive(Debug)]
 struct Lag {
     since: Instant,
-    /// Bytes that it had acknowledged by then, and when it was looked at last.
+    /// Bytes that it had acknowledged by then.
     from: u64,
+    /// Bytes that it had acknowledged when it was looked at last.
     seen: u64,
     pace: Pace,
 }

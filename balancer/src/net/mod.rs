@@ -1,7 +1,7 @@
 //! Sockets and the memory for what passes through them.
 //!
 //! Decides how bytes get into and out of the kernel with few calls, and who holds memory meanwhile: whoever waits holds none.
-//! Called by `listen`, `forward`, `probe` and `supervise`. Never looks at what the bytes mean, but in [`get`], which asks an
+//! Called by whoever has a socket, waits, or counts clients. Never looks at what the bytes mean, but in [`get`], which asks an
 //! endpoint one question.
 
 mod acknowledged;
@@ -11,10 +11,12 @@ mod connect;
 mod peer;
 mod socket;
 mod timer;
+mod until;
 
 pub use ask::{Answer, get, get_over};
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
 pub use peer::{Client, ClientKey, Peer};
 pub use socket::{ASK_PEER, Family, Socket, is_silent};
-pub use timer::{Timer, sleep, timeout};
+pub use timer::{Sleep, Timer, sleep, timeout};
+pub use until::until;

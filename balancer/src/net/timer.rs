@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::time::{Sleep, Timeout};
+pub use tokio::time::Sleep;
+use tokio::time::Timeout;
 
 /// The thread that keeps the waits of others, for as long as the process lives.
 #[derive(Debug, Clone)]

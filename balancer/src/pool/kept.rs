@@ -7,9 +7,9 @@ use crate::net::Client;
 
 /// Those of the last minute, of which there are few. A client answers for itself alone: others that ask for the same are not held up.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Vec<(Client, Kind, Instant)>);
+pub(super) struct Keepers(Vec<(Client, Kind, Instant)>);
 
-impl Kept {
+impl Keepers {
     /// The client of such a request was too slow for those who waited.
     pub(super) fn note(&mut self, client: Client, kind: Kind, now: Instant) {
         self.0.retain(|&(who, what, since)| (who, what) != (client, kind) && is_recent(since, now));
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_client_is_remembered_for_a_minute_with_what_it_asked_and_there_are_never_many() {
-        let (mut kept, now) = (Kept::default(), Instant::now());
+        let (mut kept, now) = (Keepers::default(), Instant::now());
         let kind = |path: &str| Kind::of(&Method::GET, path);
         let client = |last: u8| Client::of([192, 0, 2, last].into());
         let (one, other) = (Some(client(1)), Some(client(2)));

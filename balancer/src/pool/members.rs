@@ -102,10 +102,10 @@ impl Members {
     ) -> (Option<&Arc<Endpoint>>, bool) {
         let kept_out = Cell::new(false);
         let available = |endpoint: &Arc<Endpoint>| {
-            let takes = endpoint.accepts() && !tried.contains(&endpoint.id());
-            let out = takes && !despite && endpoint.is_out();
+            let accepts = endpoint.accepts() && !tried.contains(&endpoint.id());
+            let out = accepts && !despite && endpoint.is_out();
             kept_out.set(kept_out.get() || out);
-            takes && !out
+            accepts && !out
         };
         let picked = self.first.pick(turn, available).or_else(|| self.backup.pick(turn, available));
         (picked, kept_out.get())
@@ -201,12 +201,12 @@ impl Members {
     /// How many of those that accept requests are not out, and how many there are; backups do not count. `None` when a
     /// backup is available: it serves then.
     pub(super) fn available(&self) -> Option<(usize, usize)> {
-        let takes = |endpoint: &Arc<Endpoint>| endpoint.accepts() && !endpoint.is_out();
-        if self.backup.endpoints().iter().any(takes) {
+        let is_available = |endpoint: &Arc<Endpoint>| takes(endpoint, false);
+        if self.backup.endpoints().iter().any(is_available) {
             return None;
         }
         let first = self.first.endpoints();
-        let available = first.iter().filter(|endpoint| takes(endpoint)).count();
+        let available = first.iter().filter(|endpoint| is_available(endpoint)).count();
         Some((available, first.iter().filter(|endpoint| endpoint.accepts()).count()))
     }
 

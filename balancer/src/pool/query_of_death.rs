@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::Pool;
 use super::suspects::{Asked, Dead, Refusal, Suspects};
 use crate::endpoint::{EndpointId, Noted};
-use crate::net::{Client, timeout};
+use crate::net::{Client, timeout, until};
 
 /// What is suspected and what is refused in one pool.
 #[derive(Debug, Default)]
@@ -32,21 +32,13 @@ impl QueryOfDeath {
         found
     }
 
-    fn is_active(&self) -> bool {
-        self.active.load(Ordering::Relaxed)
+    /// The same, if there is anything in the table.
+    fn look_if_active<T>(&self, look: impl FnOnce(&mut Suspects) -> T) -> Option<T> {
+        self.active.load(Ordering::Relaxed).then(|| self.look(look))
     }
 
     async fn until_known(&self, worker: EndpointId, asked: &Asked<'_>) {
-        loop {
-            // Registered before the question, so that a death in between is not missed.
-            let died = self.died.notified();
-            tokio::pin!(died);
-            died.as_mut().enable();
-            if self.look(|table| table.knows(worker, asked)) {
-                return;
-            }
-            died.await;
-        }
+        until(&self.died, || self.look(|table| table.knows(worker, asked)).then_some(())).await;
     }
 }
 
@@ -54,7 +46,7 @@ impl Pool {
     /// Whether requests like this have killed too many workers within the last minute.
     pub fn refuses(&self, asked: &Asked<'_>) -> bool {
         let query = &self.query_of_death;
-        self.deaths_max > 0 && query.is_active() && query.look(|table| table.refuses(asked, Instant::now()))
+        self.deaths_max > 0 && query.look_if_active(|table| table.refuses(asked, Instant::now())) == Some(true)
     }
 
     /// Whether such a request may go to another worker after `cut` have closed its connection without an answer: they may be dying
@@ -64,15 +56,13 @@ impl Pool {
             return true;
         }
         let query = &self.query_of_death;
-        let before = if query.is_active() { query.look(|table| table.deaths(asked, cut, Instant::now())) } else { 0 };
+        let before = query.look_if_active(|table| table.deaths(asked, cut, Instant::now())).unwrap_or(0);
         cut.len() < CUTS_MAX && cut.len() + before < self.deaths_max as usize
     }
 
     /// A worker has answered such a request.
     pub fn answered(&self, asked: &Asked<'_>) {
-        if self.query_of_death.is_active() {
-            self.query_of_death.look(|table| table.answered(asked, Instant::now()));
-        }
+        self.query_of_death.look_if_active(|table| table.answered(asked, Instant::now()));
     }
 
     /// Waits until it is known that a worker has died with such a request in flight, or for so long that it has not. Whoever is

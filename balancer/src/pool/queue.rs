@@ -12,7 +12,7 @@ use rand::RngExt;
 use super::Cursors;
 use super::ask::{Ask, Claimed, Figures, Reason, Refused};
 use super::forecast::{Forecast, Kind, Running};
-use super::kept::Kept;
+use super::kept::Keepers;
 use super::lane::{Lane, Lanes, Patience, next};
 use super::lasting::Lasting;
 use super::line::{Line, Waiter};
@@ -31,7 +31,7 @@ pub(super) struct Queue {
     pub(super) line: Line,
     pub(super) places: Places,
     pub(super) forecast: Forecast,
-    pub(super) kept: Kept,
+    pub(super) keepers: Keepers,
     pub(super) lasting: Lasting,
     /// Answers to those who waited, until they come for them.
     answers: HashMap<u64, Result<Grant, Refused>>,
@@ -46,7 +46,7 @@ impl Queue {
             line: Line::default(),
             places: Places::new(slots.count),
             forecast: Forecast::new(now),
-            kept: Kept::default(),
+            keepers: Keepers::default(),
             lasting: Lasting::default(),
             answers: HashMap::new(),
             overload: Default::default(),
@@ -210,7 +210,7 @@ impl Queue {
         // Nobody is told to wait for what is not known to be slow where nobody may wait.
         let (may_wait, timeout) = (self.slots.queue_max > 0, self.slots.queue_timeout);
         let places = || if may_wait { members.places(self.slots.count, self.places.despite) } else { usize::MAX };
-        if may_wait && self.kept.may_be(client, (kind, streams), now) {
+        if may_wait && self.keepers.may_be(client, (kind, streams), now) {
             return Some(Patience::of_slow_clients(timeout));
         }
         let patience = self.forecast.slow(kind, places, now).map(|expected| Patience::new(expected, timeout));

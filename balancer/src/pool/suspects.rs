@@ -209,16 +209,14 @@ impl Suspect {
 
     /// Refuses it to somebody, if enough have died of it and he is not refused already.
     fn refuse(&mut self, whom: Whom, deaths_max: u32, now: Instant) -> Option<Refusal> {
+        if self.is_refused(whom) || self.refused.len() == REFUSED_MAX {
+            return None;
+        }
         let deaths: Vec<&Death> = match whom {
-            _ if self.is_refused(whom) || self.refused.len() == REFUSED_MAX => return None,
             Whom::Client(client) => self.of(client).collect(),
-            Whom::Everybody => self.unanswered(),
+            Whom::Everybody => Some(self.unanswered()).filter(|deaths| have_different_clients(deaths))?,
         };
-        let enough = match whom {
-            Whom::Client(_) => true,
-            Whom::Everybody => have_different_clients(&deaths),
-        };
-        if !enough || deaths.len() < deaths_max as usize {
+        if deaths.len() < deaths_max as usize {
             return None;
         }
         let deaths = deaths.into_iter().filter_map(|death| death.led_to(whom, now)).collect();

@@ -14,7 +14,7 @@ use crate::net::Client;
 impl Queue {
     /// A client has kept a place with such a request that others waited for: what it has waiting like that lets others go first.
     pub(super) fn kept_by_client(&mut self, client: Client, kind: Kind, now: Instant) {
-        self.kept.note(client, kind, now);
+        self.keepers.note(client, kind, now);
         if self.slots.slow_lane {
             self.line.slow_down(client, kind);
         }

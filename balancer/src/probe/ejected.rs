@@ -52,8 +52,7 @@ impl Scout {
 }
 
 async fn ask(pool: Arc<Pool>, endpoint: Arc<Endpoint>, permits: Permits) -> EndpointId {
-    // It fails only when the semaphore is closed, and nobody closes it.
-    let _permit = permits.0.acquire().await;
+    let _permit = permits.take().await;
     // An endpoint that serves one connection at a time would have no room for another. Given back last: whoever waits has a look.
     let slot = pool.reserve(&endpoint);
     if slot.is_some() || !pool.has_slots() {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -62,13 +62,20 @@ impl Default for Permits {
     }
 }
 
+impl Permits {
+    /// One of them, once there is one.
+    pub(crate) async fn take(&self) -> Option<SemaphorePermit<'_>> {
+        // It fails only when the semaphore is closed, and nobody closes it.
+        self.0.acquire().await.ok()
+    }
+}
+
 /// One question to an endpoint that is no member yet.
 ///
 /// # Errors
 /// Why it was not answered well.
 pub async fn ask_once(endpoint: &Endpoint, probe: &config::Probe, permits: &Permits) -> Result<(), Failure> {
-    // It fails only when the semaphore is closed, and nobody closes it.
-    let _permit = permits.0.acquire().await;
+    let _permit = permits.take().await;
     if let Some(answer) = ask(endpoint, probe).await? {
         answer.finish().await;
     }
@@ -97,8 +104,7 @@ async fn ask_for_ever(pool: Arc<Pool>, endpoint: Arc<Endpoint>, probe: Arc<confi
     loop {
         let mut failed = false;
         if endpoint.accepts() {
-            // It fails only when the semaphore is closed, and nobody closes it.
-            let _permit = permits.0.acquire().await;
+            let _permit = permits.take().await;
             let slot = pool.reserve(&endpoint);
             if pool.has_slots() && slot.is_none() {
                 // The requests in all of its slots say how it is; a question would wait behind them, and they behind it.

@@ -123,6 +123,7 @@ const PARAMETERS: u8 = 4;
 const CUT: u8 = 8;
 /// White space at the end of a segment is no part of it.
 const TRAILING: u8 = 16;
+/// All of them at once.
 const ALL: u8 = 31;
 
 #[cfg(test)]

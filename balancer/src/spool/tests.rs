@@ -42,16 +42,11 @@ async fn what_was_written_is_read_as_often_as_need_be_and_has_no_name() {
     assert!(read(&mut one).await == all(0) && read(&mut other).await == all(100));
     one.rewind();
     poll_fn(|cx| one.poll_next(cx)).await.unwrap();
-    // In the middle, with a piece under way.
-    assert!(has_more(&mut one));
+    // In the middle, with a piece asked for.
+    let _ = one.poll_next(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     one.rewind();
     assert!(read(&mut one).await == all(0));
     std::fs::remove_dir_all(directory).unwrap();
-}
-
-/// Asks for the next piece and does not wait for it.
-fn has_more(file: &mut File) -> bool {
-    file.poll_next(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending() || !file.is_at_end()
 }
 
 #[tokio::test]

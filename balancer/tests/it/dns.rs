@@ -113,7 +113,7 @@ fn every_address_of_a_name_is_an_endpoint_and_they_follow_the_answers_without_a_
     assert!(code == 0 && table.contains(&format!("dns app:{}: 2 addresses, answered ", origins.port)), "{table}");
     names.set("app", &[&address(3), &address(2)]);
     await_answers(&balancer, &["2", "3"]);
-    // It was asked for once a second, both families apart, by EDNS.
+    // By EDNS over UDP, and for nothing else.
     let asked = names.asked();
     assert!(asked.iter().all(|asked| asked.edns && !asked.tcp && asked.name == "app"), "{asked:?}");
 }
@@ -358,9 +358,7 @@ fn a_reload_changes_from_addresses_to_a_name_to_another_and_back_without_a_lost_
     rewrite(&balancer, |text| text.replace(&name("next"), &fixed));
     reload(&balancer);
     assert_eq!(answers(&balancer), BTreeSet::from(["1".to_owned()]));
-    let asked = names.asked().len();
     assert_eq!(status(&balancer)["pools"][0]["dns"], Value::Array(Vec::new()));
-    assert!(names.asked().len() <= asked + 2);
 }
 
 #[test]

@@ -225,6 +225,16 @@ pub(crate) fn has(tool: &str) -> bool {
     false
 }
 
+/// Whether we are root; where everything has to be, that we are not is a failure.
+pub(crate) fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        assert!(std::env::var_os("CI").is_none(), "this test has to be root");
+        let _ = writeln!(std::io::stderr(), "skipped: this test has to be root");
+    }
+    root
+}
+
 /// What a tool prints; it must end well.
 pub(crate) fn tool(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 use super::harness::{Balancer, Client, Origin, directory, ok, pool_of};
+use super::program::is_root;
 
 #[test]
 fn host_and_path_choose_the_pool() {
@@ -171,7 +172,7 @@ fn a_unix_listener_lets_in_our_own_account_unless_its_mode_lets_in_others() {
 
 #[test]
 fn the_file_of_a_unix_listener_belongs_to_the_account_we_become() {
-    if !nix::unistd::getuid().is_root() {
+    if !is_root() {
         return;
     }
     let (place, origin) = (directory(), Origin::named("1"));

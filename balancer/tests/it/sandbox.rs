@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::admin::{until_ready, workers};
 use super::harness::{Balancer, Origin, directory, eventually, pool_of};
+use super::program::{has, is_root};
 
 #[test]
 fn without_workers_no_new_privileges_can_be_taken() {
@@ -29,8 +30,7 @@ fn without_workers_no_new_privileges_can_be_taken() {
 
 #[test]
 fn of_the_capabilities_that_we_were_given_we_keep_one_and_workers_get_none() {
-    let has = Command::new("setpriv").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !nix::unistd::geteuid().is_root() || !has {
+    if !is_root() || !has("setpriv") {
         return;
     }
     let place = directory();
