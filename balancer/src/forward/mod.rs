@@ -4,6 +4,7 @@
 //! calls `pool` for a place and opens or reuses a connection to it. Never chooses a pool or an endpoint itself.
 
 mod admit;
+mod answer;
 mod attempt;
 mod body;
 mod client;
@@ -27,15 +28,14 @@ mod upstream;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use http::StatusCode;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::config::{AmbiguousFields, ClientLimits};
 use crate::endpoint::EndpointId;
-use crate::http1::{BodyLength, Fields, Name, Version};
+use crate::http1::BodyLength;
 use crate::pool::{Place, Pool, Wish};
 use crate::spool::Spool;
 pub use admit::{Admitted, admit};
@@ -43,15 +43,10 @@ use attempt::Outbound;
 pub use client::client_behind;
 pub use error::{Fault, Party};
 pub use exchange::Exchange;
-use fields::Said;
 pub use fields::{ClientFields, X_REQUEST_ID};
-use held::Reserved;
-use relay::{Lease, Patience, Relay};
 use retry::{Failed, may_retry};
 pub use scan::Scan;
-use taking::Taking;
 use upload::Upload;
-use upstream::Upstream;
 pub use upstream::Upstreams;
 
 /// Forwards the requests of one thread.
@@ -149,7 +144,7 @@ impl Forwarder {
             let failed = match outbound.attempt(exchange, &mut upload, &mut place, &self.upstreams, attempts).await {
                 Ok((length, upstream)) => {
                     let answered = (length, place, upstream);
-                    return self.answer(&outbound, exchange, &mut upload, &wish, answered).await;
+                    return answer::pass_on(&self.upstreams, &outbound, exchange, &mut upload, &wish, answered).await;
                 }
                 Err(failed) => failed,
             };
@@ -205,95 +200,6 @@ impl Forwarder {
         exchange.record.retried(failed.fault.reason());
         Ok(())
     }
-
-    /// Makes the client's answer of a worker's, and passes it on.
-    async fn answer(
-        &self,
-        outbound: &Outbound<'_>,
-        exchange: &mut Exchange<'_>,
-        upload: &mut Upload,
-        wish: &Wish,
-        // In this order, for parameters are dropped in reverse: the connection is closed by the time somebody else gets the place.
-        (length, mut place, mut upstream): (BodyLength, Place, Box<Upstream>),
-    ) -> Result<(), Fault> {
-        let pool = outbound.pool;
-        let head = upstream.answer();
-        upload.answered();
-        exchange.waits.over();
-        pool.answered(&outbound.asked(exchange));
-        let one_message_only = head.version == Version::Http10;
-        let Some(said) = fields::to_client(head, length) else {
-            place.failed(&Fault::BadResponse);
-            return Err(Fault::BadResponse);
-        };
-        judge(&mut place, head.status);
-        if let Some(cookie) = affinity_cookie(pool, wish, &place) {
-            head.fields.append("Set-Cookie", cookie.as_bytes());
-        }
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            if !tunnel::was_asked_for(outbound.scan.upgrades, &outbound.limits.upgrades, &head.fields) {
-                place.failed(&Fault::UnaskedUpgrade);
-                return Err(Fault::UnaskedUpgrade);
-            }
-            place.served();
-            exchange.record.answered(head.status);
-            head.fields.append("Connection", b"upgrade");
-            exchange.respond(head, BodyLength::None, false);
-            place.lasts(exchange.one_client());
-            // On the heap: a tunnel is rare.
-            Box::pin(tunnel(exchange, upstream, place, pool)).await;
-            return Ok(());
-        }
-        exchange.record.answered(head.status);
-        let no_body = length == BodyLength::None;
-        // It has no length: of others the field need not be looked for.
-        let is_event_stream = matches!(length, BodyLength::Chunked | BodyLength::UntilClose)
-            && head.fields.first(Name::ContentType).is_some_and(fields::is_event_stream);
-        exchange.respond(head, length, false);
-        let keep_alive = match one_message_only || said.close || length == BodyLength::UntilClose {
-            true => Duration::ZERO,
-            false => keep_alive(&said, pool.timeouts().keep_alive),
-        };
-        if !keep_alive.is_zero()
-            && !place.owns_connection()
-            && upstream.answered(place.endpoint(), || exchange.waits.now())
-        {
-            pool.serves_one_at_a_time(place.endpoint());
-        }
-        if is_event_stream {
-            place.lasts(exchange.one_client());
-        }
-        let lease = Lease {
-            place,
-            upstream,
-            upstreams: Rc::clone(&self.upstreams),
-            idle_max: pool.idle_connections_max(),
-            keep_alive,
-        };
-        let lease = if no_body || length == BodyLength::Known(0) {
-            let now = exchange.waits.now();
-            lease.give_back(upload.ended(), now);
-            exchange.record.worker_done(now);
-            exchange.stream.finish(&Fields::default());
-            None
-        } else {
-            Some(lease)
-        };
-        let relay = Relay {
-            exchange,
-            upload,
-            pool,
-            lease,
-            patience: Patience { worker: pool.timeouts().idle, client: outbound.limits.body_timeout },
-            ahead: usize::try_from(pool.buffers().response).unwrap_or(usize::MAX),
-            reserved: Reserved::new(),
-            taking: Taking::new(if is_event_stream { 0 } else { outbound.limits.response_rate_min }),
-            failed: None,
-            whole: false,
-        };
-        relay.run().await;
-        Ok(())
-    }
 }
 
 fn upload_of(pool: &Pool, length: BodyLength, limits: &ClientLimits) -> Result<Upload, Fault> {
@@ -302,47 +208,4 @@ fn upload_of(pool: &Pool, length: BodyLength, limits: &ClientLimits) -> Result<U
     let timeouts = pool.timeouts();
     let of_endpoint = upload::Limits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
     Upload::new(length, of_client, of_endpoint)
-}
-
-async fn tunnel(exchange: &mut Exchange<'_>, upstream: Box<Upstream>, place: Place, pool: &Pool) {
-    let tunnel = place.endpoint().begin_tunnel();
-    let (mut socket, read, connected) = upstream.into_socket();
-    if let Err(fault) = tunnel::relay(exchange, (&mut socket, read), &place, pool).await {
-        exchange.record.failed(fault.reason());
-        if fault.keeps_place() {
-            place.kept_by_client(exchange.one_client());
-        }
-    }
-    let now = exchange.waits.now();
-    exchange.record.worker_done(now);
-    exchange.end();
-    // In this order: the connection is closed by the time somebody else gets the place.
-    drop((socket, connected, tunnel, place));
-}
-
-/// What a status tells of the endpoint.
-///
-/// 500, 502, 503 and 504 are failures of its own or of what is behind it; others of the class speak of the request (501, 505)
-/// and of what is stored (507). Answers that are the same everywhere, a broken page say, take out half of a pool at most:
-/// beyond that the panic threshold holds.
-fn judge(place: &mut Place, status: StatusCode) {
-    match status.as_u16() {
-        500 | 502 | 503 | 504 => place.failed(&format_args!("status {}", status.as_u16())),
-        _ => place.answered(),
-    }
-}
-
-/// What keeps the client at this endpoint, where it does not say so already.
-fn affinity_cookie(pool: &Pool, wish: &Wish, place: &Place) -> Option<String> {
-    let affinity = pool.affinity().filter(|affinity| wish.affinity != Some(affinity.tag(place.endpoint())))?;
-    Some(affinity.set_cookie(place.endpoint()))
-}
-
-/// How long a connection may be kept: shorter than the worker itself says (`Keep-Alive: timeout=5`), so that it is not
-/// closed just when a request is on its way.
-fn keep_alive(said: &Said, configured: Duration) -> Duration {
-    match said.keep_alive {
-        Some(seconds) => configured.min(Duration::from_secs(seconds.into()) / 2),
-        None => configured,
-    }
 }

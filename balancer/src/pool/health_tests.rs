@@ -7,8 +7,8 @@ use rand::rngs::SmallRng;
 
 use super::*;
 use crate::config::{Address, Health, Policy};
-use crate::endpoint::WHOLE;
-use crate::pick::Picker;
+use crate::endpoint::{InFlight, WHOLE};
+use crate::pick::{Picker, Turn};
 
 const LONG: Duration = Duration::from_secs(100);
 const ALL: [Policy; 4] = [Policy::RoundRobin, Policy::LeastConnections, Policy::TwoChoices, Policy::Random];

@@ -6,6 +6,7 @@
 mod affinity;
 mod arrivals;
 mod ask;
+mod claim;
 mod forecast;
 mod held_up;
 mod holds;
@@ -35,13 +36,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use rand::Rng;
 use tokio::sync::Notify;
 
 use crate::config::{self, UpstreamTimeouts};
-use crate::endpoint::{Around, Endpoint, EndpointId, InFlight};
+use crate::endpoint::{Around, Endpoint, EndpointId};
 use crate::net::ClientKey;
-use crate::pick::Turn;
 pub use affinity::Affinity;
 use arrivals::Arrivals;
 pub use arrivals::Expecting;
@@ -228,49 +227,6 @@ impl Pool {
         self.tend(Instant::now());
     }
 
-    /// Takes a place at an available endpoint that is none of `tried`; where there is none, at one that is ejected, which may
-    /// work again; then at one of `tried`. `None` when no endpoint accepts requests. For a pool without slots; see
-    /// [`Self::claim_slot`].
-    pub fn claim(&self, wish: &Wish, tried: &[EndpointId], rng: &mut impl Rng) -> Option<InFlight> {
-        loop {
-            let members = self.members.load();
-            let place = self.claim_among(&members, wish, tried, rng);
-            // Those that were members a moment ago may have made room for others.
-            if place.is_some() || std::ptr::eq(&**members, &**self.members.load()) {
-                return place;
-            }
-        }
-    }
-
-    fn claim_among(
-        &self,
-        members: &Members,
-        wish: &Wish,
-        tried: &[EndpointId],
-        rng: &mut impl Rng,
-    ) -> Option<InFlight> {
-        if let Some(place) =
-            wish.affinity.and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim_for(wish.client))
-        {
-            return Some(place);
-        }
-        let cursor = if tried.is_empty() { &self.cursors.first } else { &self.cursors.retry };
-        let mut turn = Turn { cursor, key: wish.key, rng };
-        // An endpoint may begin to drain between the pick and the claim, or another request be the one on probation; then it
-        // is not picked again.
-        for _ in 0..=members.len() {
-            let Some(endpoint) = self.pick(members, &mut turn, tried) else { break };
-            if let Some(place) = endpoint.claim_for(wish.client) {
-                return Some(place);
-            }
-        }
-        let ejected = (0..members.len()).find_map(|_| members.pick_ejected(&mut turn, tried)?.claim_for(wish.client));
-        if ejected.is_some() {
-            return ejected;
-        }
-        if tried.is_empty() { None } else { self.claim_among(members, wish, &[], turn.rng) }
-    }
-
     /// A request waits from now on for somebody who takes it; nothing where the pool does not wait, or too many do already.
     pub fn expect(&self, now: Instant) -> Option<Expecting> {
         let (time, most) = self.ready_wait;
@@ -357,25 +313,6 @@ impl Pool {
     /// Returns when the members have changed since it returned the last time; for one caller at a time.
     pub async fn changed(&self) {
         self.changed.notified().await;
-    }
-
-    fn pick<'m, R: Rng>(
-        &self,
-        members: &'m Members,
-        turn: &mut Turn<'_, R>,
-        tried: &[EndpointId],
-    ) -> Option<&'m Arc<Endpoint>> {
-        // A retry goes first to who is available, however few they are: it is the last chance of its request.
-        let is_retry = !tried.is_empty();
-        let mut despite = !is_retry && self.panic.holds() && self.panic.is_due(&self.name, members);
-        loop {
-            let (picked, kept_out) = members.pick(turn, tried, despite);
-            let is_final = despite || !kept_out || (is_retry && picked.is_some());
-            if is_final || !self.panic.is_due(&self.name, members) {
-                return picked;
-            }
-            despite = true;
-        }
     }
 
     fn change_members(&self, change: impl FnOnce(&Members, &Holds) -> Members) {

@@ -3,6 +3,7 @@ use rand::rngs::SmallRng;
 
 use super::*;
 use crate::config::Address;
+use crate::endpoint::InFlight;
 use crate::http1::Fields;
 
 fn pool(policy: config::Policy, affinity: bool) -> Arc<Pool> {

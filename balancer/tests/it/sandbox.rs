@@ -1,7 +1,5 @@
 //! What the program keeps of what it was given, and what its workers get of it.
 
-use std::process::Command;
-
 use super::admin::{until_ready, workers};
 use super::harness::{Balancer, Origin, directory, eventually, pool_of};
 use super::program::{has, is_root};
