@@ -16,6 +16,7 @@ mod private;
 mod process;
 mod ready;
 mod reconcile;
+mod removal;
 mod reservation;
 mod socket;
 mod standing;

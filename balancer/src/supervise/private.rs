@@ -3,12 +3,16 @@
 //! Decides which directory is ours to make and to remove. Called by `socket`. Never looks at what a worker puts into one.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
+
+use super::removal::{Bound, remove};
 
 /// Makes a directory and locks it; nothing if another one is there, or somebody takes it for a dead instance's.
 pub(super) fn make_locked(path: &Path, mode: u32) -> io::Result<Option<File>> {
@@ -27,13 +31,29 @@ pub(super) fn make_locked(path: &Path, mode: u32) -> io::Result<Option<File>> {
     }
 }
 
-/// Removes what dead instances left in `base`.
-pub(super) fn clean(base: &Path) {
+/// Removes what dead instances left in `bases`; waits for it a moment, and goes on where there is much.
+pub(super) fn clean(bases: &[PathBuf]) {
+    let bases = bases.to_vec();
+    let (end, ended) = std::sync::mpsc::sync_channel(1);
+    let body = move || {
+        bases.iter().for_each(|base| clean_one(base));
+        // Nobody listens who has not waited.
+        let _ = end.send(());
+    };
+    match std::thread::Builder::new().name("cleaner".into()).spawn(body) {
+        Ok(_) => drop(ended.recv_timeout(PATIENCE)),
+        Err(error) => tracing::warn!(%error, "no thread that removes what killed instances left: it stays"),
+    }
+}
+
+fn clean_one(base: &Path) {
     let Ok(entries) = fs::read_dir(base) else { return };
     for path in entries.flatten().filter(|entry| is_name(&entry.file_name())).map(|entry| entry.path()) {
         // The lock of a dead instance went with it.
-        if is_ours(&path) && matches!(lock(&path), Ok(Some(_))) && fs::remove_dir_all(&path).is_ok() {
-            tracing::info!("removed {}, left by an instance that was killed", path.display());
+        let Some(_lock) = Some(&path).filter(|path| is_ours(path)).and_then(|path| lock(path).ok()?) else { continue };
+        match remove(&path, &mut Bound::new()) {
+            Ok(()) => tracing::info!("removed {}, left by an instance that was killed", path.display()),
+            Err(left) => tracing::warn!("{}, left by an instance that was killed, stays: {left}", path.display()),
         }
     }
 }
@@ -47,7 +67,9 @@ pub(super) fn closed_to_others(base: &Path) -> Option<PathBuf> {
 
 /// The directory, locked; nothing if somebody else has the lock, or it is not the one that was there any more.
 pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
-    let directory = File::open(path)?;
+    // Not what a link or a pipe in its place would open.
+    let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
+    let directory = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     match directory.try_lock() {
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
@@ -83,3 +105,5 @@ pub(super) const NAME: &str = "balancer-";
 pub(super) const MODE_PRIVATE: u32 = 0o700;
 /// Others may pass through, but not look around; each worker's folder is its user's alone.
 pub(super) const MODE_PASSABLE: u32 = 0o711;
+/// What a start waits for the cleaning; what dead instances leave is a few empty folders, unless a worker was hostile.
+const PATIENCE: Duration = Duration::from_secs(1);

@@ -238,6 +238,32 @@ fn after_kill_9_no_worker_is_left_and_the_next_start_cleans_up() {
 }
 
 #[test]
+fn what_a_worker_nests_beside_its_socket_is_removed_beside_the_work_and_at_the_next_start() {
+    if !has("python3") {
+        return;
+    }
+    // In memory where that can be: a disk may take milliseconds for each folder.
+    let shm = Path::new("/dev/shm").join(format!("balancer-nesting-{}", std::process::id()));
+    let base = if std::fs::create_dir(&shm).is_ok() { Base(shm) } else { Base::new() };
+    let config = nesting();
+    let mut program = base.serve("sockets-nested", &config, 1);
+    let folder = base.only_entry();
+    let first = program.until_ready(1).remove(0);
+    kill(Pid::from_raw(first.pid), Signal::SIGKILL).unwrap();
+    // It serves with the next while what the first has left goes.
+    let second = program.until_ready(2).remove(1);
+    assert_eq!(get(program.address(), "/"), Some((200, "python 1\n".to_owned())));
+    eventually("it is removed", || !path(&first).parent().unwrap().exists());
+    assert!(path(&second).exists());
+    program.signal(Signal::SIGKILL);
+    program.wait();
+    eventually("no worker is left", || !is_alive(second.pid));
+    let next = base.serve("sockets-nested-next", &workers("", ""), 1);
+    next.stderr.until(&format!("removed {}, left by an instance that was killed", folder.display()));
+    assert!(!folder.exists());
+}
+
+#[test]
 fn workers_of_another_user_get_a_folder_of_their_own() {
     // Not the one of somebody's home, and not this test's own build: others may not be allowed there.
     let python = Path::new("/usr/bin/python3");
@@ -352,6 +378,15 @@ fn path(worker: &Worker) -> PathBuf {
 fn workers(arguments: &str, keys: &str) -> String {
     format!(
         "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"{PROGRAM}\", \"backend\"{arguments}]\nsocket = true\n{keys}\n"
+    )
+}
+
+/// A pool of one worker that is ready once it has made fifty thousand folders, each in the one before.
+fn nesting() -> String {
+    let nest = "import os\nhere = os.getcwd()\nos.chdir(os.path.dirname(os.environ[\"SOCKET\"]))\n\
+                for _ in range(50000):\n    os.mkdir(\"d\")\n    os.chdir(\"d\")\nos.chdir(here)\n";
+    format!(
+        "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"python3\", \"-c\", '''{nest}{PYTHON}''']\nsocket = true\n"
     )
 }
 
