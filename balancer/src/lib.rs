@@ -5,6 +5,7 @@
 //! - [`config`]: text → checked, plain data
 //! - [`drain`]: the stop signal
 //! - [`shown`]: times and sizes as people read them
+//! - [`trust`]: whose what is in the file system is
 //! - [`http1`]: HTTP/1 messages as pure functions over bytes, for both sides
 //! - [`net`]: sockets and the memory for what passes through them
 //! - [`observe`]: access log, request ids, the writing thread
@@ -43,3 +44,4 @@ pub mod route;
 pub mod shown;
 pub mod spool;
 pub mod supervise;
+pub mod trust;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Each room's layer: where it stands here.
 const LAYERS: [&[&str]; 10] = [
-    &["config", "drain", "http1", "shown"],
+    &["config", "drain", "http1", "shown", "trust"],
     &["net"],
     &["listen", "observe", "endpoint", "spool"],
     &["pick"],

@@ -6,11 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::{Uid, geteuid};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Account;
+use crate::trust;
 
 /// A socket file of ours; dropping it removes it.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ pub fn all() -> Vec<PathBuf> {
         directories.push(of_session);
     }
     // In one of somebody else's, what answers may be anybody.
-    directories.retain(|directory| fs::metadata(directory).is_ok_and(|found| is_own(&found, own)));
+    directories.retain(|directory| trust::folder(directory, own).is_ok());
     let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
     let mut sockets: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     sockets.retain(|path| path.extension().is_some_and(|extension| extension == "sock"));
@@ -89,7 +91,12 @@ fn open_as(own: Uid, path: &Path, heir: Option<&Account>) -> io::Result<(UnixLis
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is not a socket is there"));
         }
-        Ok(_) if UnixStream::connect(path).is_ok() => {
+        Ok(found) if found.uid() != own.as_raw() && found.uid() != 0 => {
+            let text = format!("{} has a socket there", trust::name(Uid::from_raw(found.uid())));
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        // One that accepts nobody for so long is there all the same.
+        Ok(_) if !is_dead(trust::connect(path, None, PATIENCE)) => {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "a running instance answers there"));
         }
         _ => {}
@@ -126,19 +133,15 @@ fn make_private(directory: &Path, own: Uid) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made.map(|()| true),
     }
-    // One that others may write to is theirs, unless it is the kind where each keeps to his own (as /tmp).
-    if !is_own(&fs::metadata(directory)?, own) {
-        let text = format!("others may write to {}", directory.display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-    }
-    Ok(false)
+    trust::folder(directory, own).map(|()| false)
 }
 
-fn is_own(directory: &fs::Metadata, own: Uid) -> bool {
-    let is_sticky = directory.mode() & 0o1000 != 0;
-    let is_foreign = directory.uid() != own.as_raw() && directory.uid() != 0;
-    (directory.mode() & 0o022 == 0 || is_sticky) && !is_foreign
+fn is_dead(connected: io::Result<UnixStream>) -> bool {
+    connected.is_err_and(|error| error.kind() != io::ErrorKind::TimedOut)
 }
+
+/// For one that listens and accepts nobody.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Of a file's name in its socket's: the path of a socket has 107 bytes (unix(7)).
 const STEM_MAX: usize = 40;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,7 @@ use tokio::task::spawn_blocking;
 use super::start::TEND;
 use crate::config::Config;
 use crate::pool::{Learned, Pool};
+use crate::trust;
 
 /// Learned times by pool, and where they are kept.
 #[derive(Debug)]
@@ -108,18 +109,10 @@ fn directory(config: &Config) -> Option<PathBuf> {
 
 /// What is in the file, by pool; nothing where there is none.
 fn read(path: &Path) -> Result<BTreeMap<String, Learned>, String> {
-    match fs::metadata(path) {
+    let bytes = match trust::read_own(path, BYTES_MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        // A pipe would block, and a device never end.
-        Ok(metadata) if !metadata.is_file() => return Err("it is not a file".to_owned()),
-        _ => {}
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > BYTES_MAX {
-        return Err(format!("the file has more than {} MiB", BYTES_MAX >> 20));
-    }
+        read => read.map_err(|error| error.to_string())?,
+    };
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
     if value["version"] != VERSION {
         return Err("the file is of another version".to_owned());
@@ -132,18 +125,36 @@ fn read(path: &Path) -> Result<BTreeMap<String, Learned>, String> {
     pools.into_iter().map(pool).collect()
 }
 
-/// Whole or not at all: beside it first, and then in its place.
+/// Whole or not at all: beside it first, in a file that is new, and then in its place. In a folder that others may write to, nothing of
+/// theirs is written to or followed.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("json.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(beside, path)
+    let (mut file, beside) = new_beside(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+/// A file that was not there before.
+fn new_beside(path: &Path) -> io::Result<(File, PathBuf)> {
+    let mut tries = (1..=TRIES).map(|number| path.with_extension(format!("json.new{number}")));
+    loop {
+        let Some(beside) = tries.next() else { return Err(io::ErrorKind::AlreadyExists.into()) };
+        // What we have left there when we were killed; what is somebody else's may stay.
+        let _ = fs::remove_file(&beside);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened.map(|file| (file, beside)),
+        }
+    }
 }
 
 /// For a disk, at the end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 const VERSION: u64 = 1;
+/// Names tried for the new file.
+const TRIES: u32 = 10;
 /// Some hundred pools.
 const BYTES_MAX: u64 = 16 << 20;
 /// Looks of [`TEND`] from one writing to the next: what the last minute has taught is soon learned again.
@@ -152,6 +163,32 @@ pub(super) const LOOKS: u128 = Duration::from_secs(60).as_millis() / TEND.as_mil
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_have_laid_there_is_neither_followed_nor_read() {
+        let directory = std::env::temp_dir().join(format!("balancer-memory-laid-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).unwrap();
+        let (path, target) = (directory.join("lb.learned.json"), directory.join("precious"));
+        fs::write(&target, "precious").unwrap();
+        for number in 1..=TRIES {
+            std::os::unix::fs::symlink(&target, path.with_extension(format!("json.new{number}"))).unwrap();
+        }
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        assert!(read(&path).unwrap_err().contains("symbolic links"), "{:?}", read(&path));
+        write(&path, b"{}").unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        // What cannot be removed, as somebody else's in a folder like /tmp, is passed over, and nothing is left beside.
+        for number in [1, 2] {
+            let beside = path.with_extension(format!("json.new{number}"));
+            let _ = fs::remove_file(&beside);
+            fs::create_dir(beside).unwrap();
+        }
+        write(&path, b"{}").unwrap();
+        assert!(!path.with_extension("json.new3").exists());
+        fs::remove_dir_all(directory).unwrap();
+    }
 
     #[test]
     fn what_cannot_be_read_says_why() {

@@ -13,7 +13,7 @@ impl Target {
     /// Asks for something; what cannot be asked ends the command.
     pub(super) fn ask(&self, method: &str, target: &str) -> Result<Answer, ExitCode> {
         let place = self.place(method != "GET")?;
-        ask(&place.sockets, place.file.as_deref(), method, target).map_err(|error| match error {
+        ask((&place.sockets, place.account), place.file.as_deref(), method, target).map_err(|error| match error {
             AskError::NotRunning => self.not_running(&place),
             AskError::Failed(..) if self.is_quiet() => ExitCode::FAILURE,
             AskError::Failed(..) => fail(&format!("balancer: {error}")),

@@ -1,13 +1,18 @@
 //! `balancer --config FILE`: serve until told to stop.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use nix::unistd::geteuid;
+
 use super::{fail, load, log, say};
+use crate::admin::Account;
 use crate::app::{self, Origin};
 use crate::config::Config;
 use crate::listen::Passed;
 use crate::observe::{LogFile, Writer};
+use crate::trust;
 
 pub(super) fn run(file: Option<PathBuf>, passed: Passed, log_level: &str) -> ExitCode {
     match load(file) {
@@ -23,7 +28,7 @@ pub(super) fn run(file: Option<PathBuf>, passed: Passed, log_level: &str) -> Exi
 
 /// Serves a configuration, whoever made it.
 pub(super) fn serve(config: &Config, origin: &Origin, passed: Passed, log_level: &str) -> ExitCode {
-    let file = match config.access_log.file().map(|path| (path, LogFile::open(path))) {
+    let file = match config.access_log.file().map(|path| (path, open_log(path, config))) {
         None => None,
         Some((_, Ok(file))) => Some(file),
         Some((path, Err(error))) => {
@@ -48,6 +53,17 @@ pub(super) fn serve(config: &Config, origin: &Origin, passed: Passed, log_level:
     }
     writer.finish();
     if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Opens the access log as the account that root is about to become: what that may not write to, it cannot have us write to by a link.
+/// In a folder that is root's alone, it is root who makes the file.
+fn open_log(path: &Path, config: &Config) -> io::Result<LogFile> {
+    let Some(account) = Account::of(&config.identity) else { return LogFile::open(path) };
+    let is_roots = || path.parent().is_some_and(|folder| trust::folder(folder, geteuid()).is_ok());
+    match account.acting(|| LogFile::open(path)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_roots() => LogFile::open(path),
+        opened => opened,
+    }
 }
 
 /// As clap ends with.

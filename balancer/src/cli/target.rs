@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use nix::unistd::geteuid;
+use nix::unistd::{Uid, geteuid};
 
 use super::{WRONG_CONFIGURATION, config_path, say, whole};
 use crate::admin::client::introduced;
@@ -37,6 +37,8 @@ pub(super) struct Place {
     pub(super) sockets: Vec<PathBuf>,
     /// What it must serve.
     pub(super) file: Option<PathBuf>,
+    /// Whom it may belong to besides us and root.
+    pub(super) account: Option<Uid>,
 }
 
 /// An instance that runs, and its socket.
@@ -68,7 +70,7 @@ impl Target {
     /// The exit code, once it is said why there is none, or that there are several.
     pub(super) fn place(&self, is_order: bool) -> Result<Place, ExitCode> {
         if let Some(socket) = &self.socket {
-            return Ok(Place { sockets: vec![socket.clone()], file: None });
+            return Ok(Place { sockets: vec![socket.clone()], file: None, account: None });
         }
         if let Some(name) = &self.name {
             let mut named = running();
@@ -94,19 +96,20 @@ impl Target {
             }
         }
         let (socket, identity) = config::admin_place(&path);
+        let account = Account::uid_of(&identity);
         if let Some(socket) = socket {
-            return Ok(Place { sockets: vec![socket], file: None });
+            return Ok(Place { sockets: vec![socket], file: None, account });
         }
         let name = name_of(&file);
         let mut sockets = candidates(&name, geteuid());
-        if let Some(uid) = Account::uid_of(&identity) {
+        if let Some(uid) = account {
             // It may have been started by root.
             let others = candidates(&name, uid).into_iter().filter(|path| !sockets.contains(path));
             sockets.extend(others.collect::<Vec<_>>());
         }
         // In the usual places there may be one that serves the same file by another name.
         sockets.extend(running().into_iter().filter(|one| one.serves(&file)).map(|one| one.socket));
-        Ok(Place { sockets, file: Some(file) })
+        Ok(Place { sockets, file: Some(file), account })
     }
 
     /// Says that nobody is there; the exit code.
@@ -182,7 +185,7 @@ fn only(mut found: Vec<Running>, none: &str) -> Result<Place, ExitCode> {
                  the running instances.");
             Err(ExitCode::from(NOT_RUNNING))
         }
-        1 => Ok(Place { sockets: vec![found.remove(0).socket], file: None }),
+        1 => Ok(Place { sockets: vec![found.remove(0).socket], file: None, account: None }),
         _ => Err(ask_for_one(&found)),
     }
 }

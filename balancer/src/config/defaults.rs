@@ -154,6 +154,7 @@ impl Workers {
             env_clear: false,
             identity: Identity::default(),
             ready: Ready::Answer(Question::of("/")),
+            listener: MayListen::Own,
             ready_timeout: Duration::from_secs(60),
             stop_signal: StopSignal::Term,
             stop_timeout: Duration::from_secs(10),
@@ -164,6 +165,7 @@ impl Workers {
             roll_parallel: 1,
             roll: Roll::StartFirst,
             after: Vec::new(),
+            after_timeout: Duration::from_secs(300),
             restart: Restart::Always,
             output: Output::Prefix,
         }

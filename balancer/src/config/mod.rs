@@ -66,7 +66,7 @@ pub use route::{HostPattern, Route};
 pub use spool::Spool;
 pub use units::duration;
 pub use variables::{Variable, variables};
-pub use workers::{Backoff, COUNT_MAX, Restart, Roll, StopSignal, Workers};
+pub use workers::{Backoff, COUNT_MAX, MayListen, Restart, Roll, StopSignal, Workers};
 
 /// The whole of a checked file.
 #[derive(Debug, Clone, PartialEq)]

@@ -35,6 +35,8 @@ pub struct Workers {
     pub identity: Identity,
     /// When it may take requests.
     pub ready: Ready,
+    /// Who may listen at its port.
+    pub listener: MayListen,
     /// Not ready after this: stopped and started again.
     pub ready_timeout: Duration,
     /// Signal of a polite stop, as a name without `SIG`: `"TERM"`.
@@ -55,6 +57,8 @@ pub struct Workers {
     pub roll: Roll,
     /// Pools whose workers are ready before these are started.
     pub after: Vec<String>,
+    /// They are started all the same after this.
+    pub after_timeout: Duration,
     /// Whether one that ended by itself is started again.
     pub restart: Restart,
     /// Where its output goes.
@@ -68,6 +72,15 @@ pub enum Roll {
     StartFirst,
     /// The old one has ended before the new one is started: there are never two of them.
     StopFirst,
+}
+
+/// Whose a listener at a worker's port may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MayListen {
+    /// One of the worker's own processes.
+    Own,
+    /// Whoever it is: something that listens in its name (`docker run -p`).
+    Any,
 }
 
 /// Whether a worker that ended by itself is started again.
@@ -133,6 +146,16 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
     let env_clear = section.take("env_clear").and_then(|item| item.flag());
     let identity = identity::read(&mut section);
     let ready = section.take("ready").and_then(|item| ready::read(&item));
+    let listener = section.take("listener").and_then(|item| {
+        let choices = &[("own", MayListen::Own), ("any", MayListen::Any)];
+        if socket == Some(true) {
+            item.key_wrong(
+                "nobody else can listen on a worker's Unix socket",
+                "leave out `listener`, or `socket = true`",
+            );
+        }
+        item.choice(choices)
+    });
     let ready_timeout = section.take("ready_timeout").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX));
     let stop_signal = section.take("stop_signal").and_then(|item| stop_signal(&item));
     let stop_timeout = section.take("stop_timeout").and_then(|item| item.duration(Duration::ZERO..=DURATION_MAX));
@@ -142,6 +165,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
         .take("roll")
         .and_then(|item| item.choice(&[("start_first", Roll::StartFirst), ("stop_first", Roll::StopFirst)]));
     let after = section.take("after").and_then(|item| after(&item));
+    let after_timeout = section.take("after_timeout").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX));
     let restart = section.take("restart").and_then(|item| item.choice(RESTARTS));
     let warm_up = section.take("warm_up").and_then(|item| recycle::warm_up(&item));
     let recycle = recycle::read(&mut section);
@@ -159,6 +183,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
         env_clear: env_clear.unwrap_or(default.env_clear),
         identity,
         ready: ready.unwrap_or(default.ready),
+        listener: listener.unwrap_or(default.listener),
         ready_timeout: ready_timeout.unwrap_or(default.ready_timeout),
         stop_signal: stop_signal.unwrap_or(default.stop_signal),
         stop_timeout: stop_timeout.unwrap_or(default.stop_timeout),
@@ -166,6 +191,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
         roll_parallel: roll_parallel.unwrap_or(default.roll_parallel),
         roll: roll.unwrap_or(default.roll),
         after: after.unwrap_or_default(),
+        after_timeout: after_timeout.unwrap_or(default.after_timeout),
         restart: restart.unwrap_or(default.restart),
         warm_up,
         recycle,

@@ -1,17 +1,20 @@
 //! Unix sockets for clients: the file, and who may connect to it.
 
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use nix::fcntl::AT_FDCWD;
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use nix::unistd::Group;
+use rustix::fs::{AtFlags, CWD, Gid, Mode as RawMode, OFlags, Uid, chownat, fstat, openat};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::open::BACKLOG;
 use crate::config::UnixSocket;
+use crate::trust;
 
 /// The file of a Unix socket; dropping it removes the file, unless another socket has its place.
 #[derive(Debug)]
@@ -49,13 +52,14 @@ impl SocketFile {
     /// # Errors
     /// When it is not ours to decide: the group is none that we are in, or the file is another's.
     pub fn admit(&self, socket: &UnixSocket, owner: Option<u32>) -> io::Result<()> {
-        if id(&self.path)? != self.id {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "its file was replaced by another program"));
+        // From here on it is that file, whatever comes into its place; the kernel's name for it leads nowhere else (open(2), O_PATH).
+        let file = openat(CWD, &self.path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, RawMode::empty())?;
+        let found = fstat(&file)?;
+        if (found.st_dev, found.st_ino) != self.id {
+            return Err(replaced());
         }
-        let set = |mode: u32| {
-            let mode = Mode::from_bits_truncate(mode);
-            fchmodat(AT_FDCWD, &self.path, mode, FchmodatFlags::NoFollowSymlink).map_err(io::Error::from)
-        };
+        let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let set = |mode: u32| std::fs::set_permissions(&itself, Permissions::from_mode(mode));
         // In this order: at no moment is a group let in that was not meant.
         set(socket.mode & 0o600)?;
         let group = socket.group.as_deref().map(group_number).transpose()?;
@@ -64,7 +68,8 @@ impl SocketFile {
                 Some(group) => io::Error::new(error.kind(), format!("cannot give it to group {group}: {error}")),
                 None => error,
             };
-            lchown(&self.path, owner, group).map_err(told)?;
+            let (owner, group) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
+            chownat(&file, "", owner, group, AtFlags::EMPTY_PATH).map_err(|error| told(error.into()))?;
         }
         set(socket.mode)
     }
@@ -76,6 +81,10 @@ impl Drop for SocketFile {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+fn replaced() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "its file was replaced by another program")
 }
 
 fn group_number(group: &str) -> io::Result<u32> {
@@ -97,9 +106,12 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !is_socket {
         return Ok(());
     }
-    match UnixStream::connect(path) {
+    match trust::connect(path, None, PATIENCE) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
         // Somebody answers, or we may not ask.
         _ => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
+
+/// For whoever listens there and accepts nobody.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -11,6 +11,8 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
 
+use crate::trust;
+
 /// Something that lines can be written to.
 #[derive(Debug)]
 pub(super) enum Target {
@@ -119,7 +121,7 @@ fn write_inherited(descriptor: BorrowedFd<'_>, manner: Manner, bytes: &[u8]) -> 
 
 /// Opens for appending, without waiting for whoever reads a pipe.
 fn open(path: &Path) -> io::Result<File> {
-    let mut file = OpenOptions::new().create(true).append(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let mut file = trust::append(path, LOG_MODE)?;
     if ends_within_a_line(path) {
         file.write_all(b"\n")?;
     }
@@ -132,7 +134,7 @@ fn ends_within_a_line(path: &Path) -> bool {
         let is_file = path.metadata()?.is_file();
         let mut byte = [b'\n'];
         if is_file {
-            let mut file = File::open(path)?;
+            let mut file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
             if file.seek(SeekFrom::End(0))? > 0 {
                 file.seek(SeekFrom::End(-1))?;
                 file.read_exact(&mut byte)?;
@@ -148,6 +150,8 @@ fn is_unread(path: &Path, error: &io::Error) -> bool {
     error.raw_os_error() == Some(nix::libc::ENXIO) && path.metadata().is_ok_and(|found| found.file_type().is_fifo())
 }
 
+/// Addresses of clients and queries of theirs are not for every account; a group may be let in to read them.
+const LOG_MODE: u32 = 0o640;
 /// Between two tries to open a pipe that nobody reads.
 const AGAIN: Duration = Duration::from_millis(500);
 /// What a pipe takes at once when it says that it takes something (PIPE_BUF).

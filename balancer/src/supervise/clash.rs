@@ -138,7 +138,7 @@ fn unix_listener(line: &str) -> Option<(u64, Address)> {
 }
 
 /// An address as these tables have it: words of 32 bits in hexadecimal, each in the byte order of the machine.
-fn decode(hex: &str) -> Option<IpAddr> {
+pub(super) fn decode(hex: &str) -> Option<IpAddr> {
     let word = |at: usize| u32::from_str_radix(hex.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
     match hex.len() {
         8 => Some(Ipv4Addr::from(word(0)?).into()),

@@ -127,6 +127,7 @@ impl Changes {
         ]);
         let apply = differing(&[
             ("ready", old.ready != new.ready),
+            ("listener", old.listener != new.listener),
             ("ready_timeout", old.ready_timeout != new.ready_timeout),
             ("stop_signal", old.stop_signal != new.stop_signal),
             ("stop_timeout", old.stop_timeout != new.stop_timeout),
@@ -140,6 +141,7 @@ impl Changes {
             ("roll_parallel", old.roll_parallel != new.roll_parallel),
             ("roll", old.roll != new.roll),
             ("after", old.after != new.after),
+            ("after_timeout", old.after_timeout != new.after_timeout),
             ("restart", old.restart != new.restart),
             ("output", old.output != new.output),
         ]);

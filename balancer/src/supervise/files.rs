@@ -6,14 +6,16 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+
+use crate::trust;
 
 /// The thread, started when the first file is asked for; its last clone, dropped, waits a second for what is queued.
 #[derive(Debug, Clone, Default)]
@@ -190,8 +192,12 @@ impl Rotated {
 
 impl Open {
     fn at(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        // A worker may own the folder: no link of its making is followed, and no pipe waited for.
+        let file = trust::append(path, LOG_MODE)?;
         let metadata = file.metadata()?;
+        if metadata.file_type().is_fifo() {
+            return Err(io::Error::other("it is a pipe"));
+        }
         Ok(Self { file, size: metadata.len(), identity: (metadata.dev(), metadata.ino()) })
     }
 
@@ -212,6 +218,8 @@ fn count(lines: &[u8]) -> u64 {
     lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
+/// As the access log's: what programs print is not for every account.
+const LOG_MODE: u32 = 0o640;
 const FILE_BYTES_MAX: u64 = 10_000_000;
 /// Of one worker, the present one among them.
 const FILES_MAX: usize = 5;

@@ -25,6 +25,7 @@ mod status;
 mod unready;
 mod usage;
 mod warm_up;
+mod whose;
 
 use std::fmt;
 use std::path::PathBuf;

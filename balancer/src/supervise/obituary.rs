@@ -68,6 +68,7 @@ impl Obituary {
     pub(super) fn restart_reason(&self) -> RestartReason {
         match (self.state, self.was_ready) {
             _ if self.oom => RestartReason::OutOfMemory,
+            _ if self.hung => RestartReason::Hung,
             (_, false) => RestartReason::NotReady,
             (State::Stopping, true) => RestartReason::SocketGone,
             _ => RestartReason::Died,

@@ -96,7 +96,11 @@ impl LastAnswer {
             (400 | 403 | 421, None) => " (an app that answers only its own host: add `host`)",
             _ => "",
         };
-        let text = format!("GET {} was answered {status}{hint}", question.path);
+        self.set(format!("GET {} was answered {status}{hint}", question.path));
+    }
+
+    /// Another word on why it is not ready.
+    pub(super) fn set(&self, text: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 

@@ -208,6 +208,24 @@ fn a_request_that_hangs_is_answered_504_and_its_worker_replaced() {
 }
 
 #[test]
+fn a_worker_that_hangs_and_is_never_started_again_stays_ended() {
+    let config = format!("{}hang_timeout = \"300ms\"\nstop_timeout = \"200ms\"\nrestart = \"never\"\n", workers(2));
+    let program = Program::serve_ready("hang-never", &config, 2);
+    assert_eq!(get(program.address(), "/hang").unwrap().0, 504);
+    program
+        .stderr
+        .until("has not answered a request within 300 ms: it is stopped and not started again (restart = \"never\")");
+    program.stderr.until(" did not answer and was stopped: ");
+    // The other serves on alone; a third would have come at once.
+    for _ in 0..20 {
+        assert_eq!(get(program.address(), "/").unwrap().0, 200);
+    }
+    assert_eq!(get(program.address(), "/hang").unwrap().0, 504);
+    program.stderr.until_count(" did not answer and was stopped: ", 2);
+    assert_eq!(program.stderr.now().matches(" started for ").count(), 2, "{}", program.stderr.now());
+}
+
+#[test]
 fn workers_that_are_replaced_all_the_time_cost_no_request_and_run_no_post_twice() {
     // Each is replaced about every second and a half.
     let script = r#"["python3", "-u", "-c", "import http.server,os,socketserver\nclass H(http.server.BaseHTTPRequestHandler):\n protocol_version='HTTP/1.1'\n def do_GET(self):\n  n=int(self.headers.get('Content-Length') or 0)\n  b=self.rfile.read(n)\n  if b: os.write(1,b'ran '+b+b'\\n')\n  self.send_response(200)\n  self.send_header('Content-Length','2')\n  self.end_headers()\n  self.wfile.write(b'ok')\n do_POST=do_GET\n def log_message(self,*a): pass\nclass S(socketserver.ThreadingMixIn,http.server.HTTPServer):\n daemon_threads=False\n request_queue_size=128\nimport signal,threading\ns=S(('127.0.0.1',int(os.environ['PORT'])),H)\nsignal.signal(signal.SIGTERM,lambda *a: threading.Thread(target=s.shutdown).start())\ns.serve_forever()\ns.server_close()\n"]"#;
@@ -261,7 +279,7 @@ fn as_process_1_it_collects_the_orphans_of_others() {
     if !may.is_ok_and(|status| status.success()) {
         return;
     }
-    let worker = "(setsid sleep 0.4 &); exec \"$0\" backend \"$1\"";
+    let worker = "(setsid sleep 1000 &); exec \"$0\" backend \"$1\"";
     let config = format!(
         "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"sh\", \"-c\", '{worker}', {:?}, \"{{port}}\"]\n",
         env!("CARGO_BIN_EXE_balancer")
@@ -278,6 +296,8 @@ fn as_process_1_it_collects_the_orphans_of_others() {
         children(one).iter().map(name).collect::<Vec<_>>()
     };
     eventually("the orphan is its child", || names().iter().any(|name| name == "sleep\n"));
+    let orphan = children(one).into_iter().zip(names()).find(|(_, name)| name == "sleep\n").unwrap().0;
+    kill(Pid::from_raw(orphan), Signal::SIGKILL).unwrap();
     // One that has ended and is not collected would stand here for ever.
     eventually("the orphan is collected", || names().iter().all(|name| name != "sleep\n"));
     assert_eq!(get(program.address(), "/").unwrap().0, 200);

@@ -186,6 +186,22 @@ fn a_pool_is_started_when_those_before_it_are_ready_or_have_done_their_work() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+#[test]
+fn a_pool_that_waits_for_others_is_started_all_the_same_after_its_time() {
+    let folder = app("serve()");
+    let db =
+        "[pool.db.workers]\ncommand = [\"sleep\", \"1000\"]\nready = { line = \"never\" }\n[[route]]\npool = \"app\"\n";
+    let keys = "after = [\"db\"]\nafter_timeout = \"300ms\"";
+    let mut balancer = Balancer::start("", &format!("{}{db}", pool(&folder, keys)));
+    let said = "app: those of db are not ready within 300 ms (after_timeout): its workers are started all the same";
+    balancer.await_stderr(said);
+    balancer.await_stderr_of("app.1 (pid", "is ready at");
+    assert_eq!(Client::of(&balancer).get("/").text(), "hello");
+    assert!(balancer.run(&["events"]).1.contains("those of db are not ready within 300 ms"));
+    drop(balancer);
+    fs::remove_dir_all(folder).unwrap();
+}
+
 #[tokio::test]
 async fn a_worker_is_started_again_as_its_pool_says() {
     for (restart, code, again) in [

@@ -158,5 +158,6 @@ fn an_instance_of_another_folder_is_named_and_left_alone() {
     assert!(first.wait().success());
     let stop = machine.command(&elsewhere, &["stop", "--name", "run"]);
     assert!(stop.status.code() == Some(3) && said(&stop).contains("no instance is called run"), "{}", said(&stop));
+    third.until_ready(1);
     assert_eq!(machine.command(&here, &["status", "--name", "web"]).status.code(), Some(0));
 }

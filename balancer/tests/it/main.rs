@@ -33,6 +33,7 @@ mod limits;
 mod load;
 mod man;
 mod memory;
+mod neighbours;
 mod nobody_listens;
 mod old_clients;
 mod one_at_a_time;

@@ -77,7 +77,7 @@ async fn a_roll_waits_for_the_requests_of_old_workers() {
 
 #[tokio::test]
 async fn a_new_command_that_fails_leaves_the_old_workers_and_says_why() {
-    let once = Duration::from_millis(300);
+    let once = Duration::from_secs(2);
     let bad = |script: &str| config::Workers { count: 2, ready_timeout: once, ..shell(script) };
     let absent = config::Workers { command: vec!["no-such-program".into()], ..bad("") };
     let warm = config::WarmUp { question: config::Question::of("/"), requests: 3, settle: None };
@@ -88,7 +88,7 @@ async fn a_new_command_that_fails_leaves_the_old_workers_and_says_why() {
         ),
         (
             bad("echo still loading; exec sleep 1000"),
-            "app.1: the new one was not ready within 300 ms; the old one stays, 0 of 2 replaced",
+            "app.1: the new one was not ready within 2 s; the old one stays, 0 of 2 replaced",
         ),
         (bad("echo no database; exit 3"), "(exit code 3); the old one stays, 0 of 2 replaced"),
         (bad("echo Listening; sleep 0.1; echo no luck; exit 4"), "(exit code 4); the old one stays, 0 of 2 replaced"),

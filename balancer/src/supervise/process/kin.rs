@@ -83,10 +83,28 @@ impl Kin {
         all
     }
 
+    /// All that may be of this run: also orphans that carry no mark any more, for some programs write their title over it; and its first
+    /// process if that is hidden from us.
+    pub(in crate::supervise) fn candidates(&self) -> Vec<Pid> {
+        let mut pids: Vec<Pid> =
+            self.find(|pid| !is_marked_from(pid, our_marks())).iter().map(|found| found.pid).collect();
+        if stat(self.leader).is_none() {
+            pids.push(self.leader);
+        }
+        pids
+    }
+
     fn all(&self) -> Vec<Member> {
+        self.find(|_| false)
+    }
+
+    /// Those that lead, those of its group or with its mark, or whom `also` takes, and all below them.
+    fn find(&self, also: impl Fn(Pid) -> bool) -> Vec<Member> {
         let strangers = children_of(std::process::id()).into_iter().filter(|pid| !is_registered(*pid));
         let is_ours = |pid: &Pid| {
-            stat(*pid).is_some_and(|stat| stat.group == self.leader.as_raw()) || is_marked(*pid, self.mark.value())
+            stat(*pid).is_some_and(|stat| stat.group == self.leader.as_raw())
+                || is_marked(*pid, self.mark.value())
+                || also(*pid)
         };
         let mut found = BTreeSet::from([self.leader]);
         let mut next: Vec<Pid> = strangers.filter(is_ours).chain([self.leader]).collect();

@@ -26,6 +26,7 @@ pub use reap::Reaper;
 pub use shim::exec_shim;
 
 pub(super) use account::Account;
+pub(super) use kin::Kin;
 pub(super) use spawn::{Blueprint, Offspring, Process, signal_of};
 
 /// The first argument that means "be the shim".

@@ -15,7 +15,7 @@ use super::backoff::RestartDelay;
 use super::life::{Event, Life, Pause};
 use super::plan::Seen;
 use super::recycle::Limits;
-use crate::config::{Address, Ready, Workers};
+use crate::config::{Address, MayListen, Ready, Workers};
 use crate::endpoint::{Endpoint, EndpointId, Noted};
 use crate::pool::Pool;
 use crate::shown;
@@ -26,6 +26,7 @@ use crate::supervise::status::{RestartReason, Usage, WorkerStatus};
 use crate::supervise::unready::{explain, tell_misplaced};
 use crate::supervise::usage::Meter;
 use crate::supervise::warm_up::warm_up;
+use crate::supervise::whose::until_own;
 
 /// One worker: its life, and what the present run of it has.
 #[derive(Debug)]
@@ -207,11 +208,19 @@ impl WorkerHandle {
         });
         let (address, line_seen, outbox) = (process.address(), process.line_seen(), self.outbox.clone());
         let (last, title) = (LastAnswer::default(), format!("{} (pid {})", self.name, process.pid()));
-        let settings = Arc::clone(&self.settings);
+        let (settings, kin) = (Arc::clone(&self.settings), process.kin().clone());
         self.minders.spawn(async move {
             let becoming = async {
                 let patience = settings.ready_timeout / 3;
-                let shown = until_ready(&settings.ready, &address, &line_seen, patience, &last).await;
+                let shown = loop {
+                    let shown = until_ready(&settings.ready, &address, &line_seen, patience, &last).await;
+                    let asks = settings.ready.serves() && settings.listener == MayListen::Own;
+                    let (run, by_line) = ((&kin, &settings.identity), matches!(settings.ready, Ready::Line(_)));
+                    // Whoever has answered before was somebody else; a line is printed once.
+                    if !asks || until_own(&title, &address, run, (by_line, &last)).await || by_line {
+                        break shown;
+                    }
+                };
                 if let Shown::OnlyAccepts(time) = shown {
                     tracing::warn!(
                         "{title} accepts connections, but answered no request within {}; it is taken as ready. Write \

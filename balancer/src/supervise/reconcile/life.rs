@@ -37,7 +37,7 @@ pub(in crate::supervise) enum Event {
     Drained,
     /// It was told to end and did not in time.
     StopTimedOut,
-    /// A request on it was not answered in time, and it is not wanted any more.
+    /// A request on it was not answered in time; unless its kind is not started again, it is not wanted any more.
     Hung,
     /// It has been ready for long enough to be trusted; changes nothing here.
     Proven,
@@ -165,7 +165,8 @@ impl Life {
             (State::Starting, Event::ReadyTimedOut) => vec![self.terminate(self.stop_timeout, now)],
             // Requests that it can still answer it may: the signal is a polite one.
             (State::Ready | State::Draining, Event::Hung) => {
-                self.wanted = false;
+                // Who is not started again is not succeeded either; its place stays as it is.
+                self.wanted &= self.is_last();
                 vec![Action::Leave, self.terminate(self.stop_timeout, now)]
             }
             (State::Starting | State::Ready | State::Draining | State::Stopping, Event::Exited | Event::Finished) => {
@@ -206,6 +207,11 @@ impl Life {
     /// Whether it is a replacement that has not taken over.
     pub(super) fn on_trial(&self) -> bool {
         self.on_trial
+    }
+
+    /// Whether nobody comes after it, should it hang.
+    pub(super) fn is_last(&self) -> bool {
+        self.restart == Restart::Never && !self.on_trial
     }
 
     /// When this run of it became ready.

@@ -24,7 +24,7 @@ use nix::sys::signal::Signal;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::{Roll, Workers};
 use crate::endpoint::Alarm;
@@ -127,9 +127,9 @@ impl Reconciler {
 
     /// Starts the workers and runs until all of them were told to end and did.
     pub(super) async fn run(mut self) {
-        let after = self.settings.borrow().after.clone();
+        let (after, patience) = (self.settings.borrow().after.clone(), self.settings.borrow().after_timeout);
         let standings = self.blueprint.surroundings.standings.clone();
-        let mut turn = pin!(standings.settled(&after));
+        let mut turn = pin!(timeout(patience, standings.settled(&after)));
         self.waits = !after.is_empty();
         if self.waits {
             self.note(
@@ -146,7 +146,12 @@ impl Reconciler {
                     Some(message) => self.receive(message),
                     None => break,
                 },
-                () = &mut turn, if self.waits => self.waits = false,
+                came = &mut turn, if self.waits => {
+                    self.waits = false;
+                    if came.is_err() {
+                        self.waited_in_vain(&after, patience);
+                    }
+                }
                 _ = ticks.tick() => {
                     self.oom_kills.look(Instant::now());
                     self.workers.iter_mut().for_each(|worker| worker.sample(Instant::now()));

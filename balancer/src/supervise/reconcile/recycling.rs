@@ -51,6 +51,7 @@ impl Reconciler {
         let (name, wanted) = (worker.title(), !worker.life.is_leaving());
         let (index, on_trial) = (worker.index, wanted && worker.life.on_trial());
         let again = match wanted && !on_trial {
+            true if worker.life.is_last() => " and not started again (restart = \"never\")".to_owned(),
             true => {
                 let now = Instant::now();
                 let pause = worker.life.pause(now, &mut self.rng);
@@ -66,7 +67,8 @@ impl Reconciler {
         let text = format!("{name} has not answered a request within {}: it is stopped{again}", shown::time(limit));
         tracing::warn!("{text}");
         worker.hung = true;
-        if wanted {
+        // Of one that nobody comes after its end is counted, like any other's.
+        if wanted && !worker.life.is_last() {
             worker.count_restart(RestartReason::Hung);
         }
         self.emit(at, EventKind::Hung, text.clone());

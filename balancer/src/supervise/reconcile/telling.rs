@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tokio::sync::oneshot;
@@ -127,6 +128,16 @@ impl Reconciler {
         });
     }
 
+    /// Those that its workers are started after are not ready: a pool that waits for ever serves nobody.
+    pub(super) fn waited_in_vain(&self, after: &[String], patience: Duration) {
+        let (names, waited) = (after.join(", "), shown::time(patience));
+        let text = format!(
+            "those of {names} are not ready within {waited} (after_timeout): its workers are started all the same"
+        );
+        tracing::warn!("{}: {text}", self.pool.name());
+        self.emit_of_pool(EventKind::Waits, text);
+    }
+
     /// What was in flight when a worker died may be why.
     pub(super) fn judge_requests(&self, at: usize, endpoint: Option<EndpointId>, obituary: &Obituary) {
         if !obituary.was_ready || obituary.state == State::Stopping {
@@ -171,8 +182,12 @@ impl Reconciler {
 
     /// Logs and emits something about all workers.
     pub(super) fn note(&self, kind: EventKind, text: String) {
+        tracing::info!("{}: {text}", self.pool.name());
+        self.emit_of_pool(kind, text);
+    }
+
+    fn emit_of_pool(&self, kind: EventKind, text: String) {
         let pool = self.pool.name();
-        tracing::info!("{pool}: {text}");
         let event = WorkerEvent { pool: Arc::clone(pool), worker: Arc::clone(pool), pid: None, kind, text };
         (self.blueprint.surroundings.events)(&event);
     }
