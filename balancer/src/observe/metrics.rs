@@ -158,9 +158,10 @@ impl Cells {
     fn count(&self, served: &Served<'_>) {
         let code = usize::from(served.status.as_u16()).saturating_sub(100).min(CODES - 1);
         self.answers[usize::from(served.method.0) * CODES + code].add(1);
-        self.request.add(served.took);
-        if let Some(upstream) = served.upstream {
-            self.upstream.add(upstream);
+        // How long a tunnel is open is no time that anybody has waited.
+        if served.status != StatusCode::SWITCHING_PROTOCOLS {
+            self.request.add(served.took);
+            served.upstream.iter().for_each(|upstream| self.upstream.add(*upstream));
         }
         if !served.queued.is_zero() {
             self.queue.add(served.queued);
@@ -304,6 +305,17 @@ mod tests {
         counters.count(&served(Some(&second), 1));
         assert_eq!(metrics.totals()[&Some(second)].request.count(), 1);
         assert_eq!(counters.pools.borrow().len(), 1, "what was forgotten is given back");
+    }
+
+    #[test]
+    fn a_tunnel_is_counted_and_its_time_is_none_that_anybody_has_waited() {
+        let metrics: Arc<Metrics> = Arc::default();
+        let counters = Counters::new(&metrics);
+        let word = Some((Word::Broken, "client_gone"));
+        counters.count(&Served { status: StatusCode::SWITCHING_PROTOCOLS, word, ..served(None, 60_000) });
+        let totals = &metrics.totals()[&None];
+        assert_eq!((totals.answers[&("GET", 101)], totals.words.len()), (1, 1));
+        assert_eq!((totals.request.count(), totals.upstream.count(), totals.request.quantile(0.5)), (0, 0, None));
     }
 
     #[test]

@@ -99,6 +99,27 @@ async fn a_replacement_that_dies_once_is_tried_once_more_and_no_oftener() {
 }
 
 #[tokio::test]
+async fn a_release_that_dies_once_it_has_taken_over_ends_the_roll_and_whoever_is_left_stays() {
+    let folder = scratch("dies-later");
+    let [file, go] = ["script", "go"].map(|name| folder.join(name));
+    fs::write(&file, SERVES).unwrap();
+    let room = Room::start(config::Workers { count: 3, ..shell(&format!(". {}", file.display())) });
+    room.until_ready().await;
+    // The third is being made ready when the first two die of what they are.
+    let dies = format!("while [ ! -e {} ]; do sleep 0.05; done; exit 3", go.display());
+    fs::write(&file, format!("[ $INSTANCE_ID = 3 ] && exec sleep 1000; echo Listening; {dies}")).unwrap();
+    let told = async {
+        room.log.until("app.2 is pid ").await;
+        fs::write(&go, "").unwrap();
+    };
+    let (rolled, ()) = tokio::join!(room.supervisor.roll(), told);
+    let error = rolled.unwrap_err().to_string();
+    assert!(error.contains("the new one died after ") && error.contains("(exit code 3)"), "{error}");
+    assert!(error.contains("2 of 3 replaced"), "{error}");
+    room.log.until("app: the roll is given up: app.").await;
+}
+
+#[tokio::test]
 async fn a_pool_that_a_roll_has_left_mixed_says_so_until_another_is_done() {
     let file = scratch("mixed").join("script");
     fs::write(&file, SERVES).unwrap();

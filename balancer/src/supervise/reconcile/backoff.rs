@@ -49,7 +49,7 @@ impl RestartDelay {
 }
 
 /// Who dies younger dies of what it is, and not of what happens to it now and then.
-const LIVED_LONG_ENOUGH: Duration = Duration::from_secs(10);
+pub(super) const LIVED_LONG_ENOUGH: Duration = Duration::from_secs(10);
 /// Who dies younger has served nobody to speak of.
 const SERVED: Duration = Duration::from_secs(2);
 const JITTER_FLOOR: f64 = 0.75;

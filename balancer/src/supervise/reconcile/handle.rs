@@ -153,6 +153,11 @@ impl WorkerHandle {
         self.life.state() == State::Exited && !self.life.is_leaving() && self.run > 0
     }
 
+    /// How long ago its process was started.
+    pub(super) fn started_ago(&self) -> Duration {
+        self.process.as_ref().map_or(Duration::ZERO, |process| process.started().elapsed())
+    }
+
     /// How long ago it was looked at what it uses.
     pub(super) fn looked_at(&self) -> Duration {
         self.meter.age(Instant::now().into_std())

@@ -34,6 +34,8 @@ pub(super) struct Roll {
     pub(super) before: Option<(Arc<Workers>, u64)>,
     /// Places whose new worker has died once.
     pub(super) once_more: BTreeSet<usize>,
+    /// New workers that have died soon after they had taken over.
+    pub(super) died_later: usize,
     of: usize,
     began: Instant,
     answer: Answer,
@@ -84,7 +86,16 @@ pub(super) struct Failures {
 impl Roll {
     /// Of these workers.
     pub(super) fn new(old: Vec<u64>, before: Option<(Arc<Workers>, u64)>, of: usize, answer: Answer) -> Self {
-        Self { old, replaced: Vec::new(), before, once_more: BTreeSet::new(), of, began: Instant::now(), answer }
+        Self {
+            old,
+            replaced: Vec::new(),
+            before,
+            once_more: BTreeSet::new(),
+            died_later: 0,
+            of,
+            began: Instant::now(),
+            answer,
+        }
     }
 
     /// It is done; returns what to say.

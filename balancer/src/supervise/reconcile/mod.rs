@@ -301,7 +301,11 @@ impl Reconciler {
                 Action::Join => {
                     // Recycled, it is the same program.
                     let trial = self.blueprint.surroundings.trial;
-                    let trial = if self.jobs.roll.is_some() { trial } else { trial.min(TRIAL_RECYCLED) };
+                    let trial = match self.jobs.roll.is_some() {
+                        // Where starting takes long, so does dying of it.
+                        true => trial.max(worker.started_ago().min(TRIAL_MAX)),
+                        false => trial.min(TRIAL_RECYCLED),
+                    };
                     if let Some(text) = worker.join(&self.pool, trial) {
                         self.announce(at, EventKind::Ready, text);
                     }
@@ -401,5 +405,6 @@ impl Reconciler {
 }
 
 /// What ends right after its start does so by then.
+const TRIAL_MAX: Duration = Duration::from_secs(10);
 const TRIAL_RECYCLED: Duration = Duration::from_millis(500);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);

@@ -117,6 +117,17 @@ impl Reconciler {
         Failures::default()
     }
 
+    /// One that has taken over already has died soon. One of a roll may; with a second, it is the release that dies, and whoever is still
+    /// of the old one stays.
+    pub(super) fn replaced_died(&mut self, index: usize) -> Failures {
+        let name = format!("{}.{index}", self.pool.name());
+        let Some(roll) = self.jobs.roll.as_mut().filter(|roll| roll.replaced.iter().any(|done| **done == *name)) else {
+            return Failures::default();
+        };
+        roll.died_later += 1;
+        if roll.died_later < 2 { Failures::default() } else { self.trial_failed(index) }
+    }
+
     /// Whether a place has a worker besides its replacement.
     pub(super) fn has_old(&self, index: usize) -> bool {
         let is_old =

@@ -11,6 +11,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::Instant;
 
 use super::Reconciler;
+use super::backoff::LIVED_LONG_ENOUGH;
 use super::jobs::{Failure, Failures};
 use super::life::Event;
 use crate::config::Ready;
@@ -88,6 +89,7 @@ impl Reconciler {
             again_in: None,
         };
         let (id, index, on_trial) = (worker.id, worker.index, worker.life.on_trial());
+        let is_young = worker.life.ready_since().is_some_and(|since| since.elapsed() < LIVED_LONG_ENOUGH);
         let endpoint = worker.endpoint_id();
         let has_finished = status.is_some_and(|status| status.success());
         obituary.again_in = self.step(at, if has_finished { Event::Finished } else { Event::Exited });
@@ -103,6 +105,7 @@ impl Reconciler {
         if was_wanted && !obituary.finished {
             self.workers[at].count_restart(obituary.restart_reason());
             failures = match (on_trial, obituary.state) {
+                (false, _) if is_young => self.replaced_died(index),
                 (false, _) => failures,
                 (true, State::Stopping) => self.trial_failed(index),
                 (true, _) => self.trial_died(index),
