@@ -68,12 +68,6 @@ impl Swarm {
     pub(crate) fn backend(&self) -> String {
         format!("{}_backend", self.name)
     }
-
-    /// A container of its tasks.
-    pub(crate) fn container(&self) -> String {
-        let all = docker(&["ps", "-q", "--filter", &format!("name={}", self.backend())]);
-        all.lines().next().unwrap().to_owned()
-    }
 }
 
 impl Drop for Swarm {
