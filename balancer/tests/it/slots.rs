@@ -391,6 +391,37 @@ fn await_queued(balancer: &Balancer, count: u64) {
 
 #[test]
 fn a_route_is_not_slow_because_clients_take_its_responses_slowly() {
+    is_not_slow_after("GET", |balancer| {
+        let mut slow = [(); 2].map(|()| {
+            let mut client = Client::slow_reader(balancer);
+            client.send("GET /file?large HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        });
+        pause(Duration::from_secs(3));
+        slow.iter_mut().for_each(|client| assert_eq!(client.response().body.len(), 8 << 20));
+    });
+}
+
+#[test]
+fn a_route_is_not_slow_because_clients_send_their_bodies_slowly() {
+    is_not_slow_after("POST", |balancer| {
+        let mut slow = [(); 2].map(|()| {
+            let mut client = Client::of(balancer);
+            client.send("POST /file HTTP/1.1\r\nHost: a\r\nContent-Length: 2097152\r\n\r\n");
+            // More than is held of it.
+            client.send(vec![b'a'; 3 << 19]);
+            client
+        });
+        pause(Duration::from_secs(3));
+        for client in &mut slow {
+            client.send(vec![b'a'; 1 << 19]);
+            assert_eq!(client.response().status(), 200);
+        }
+    });
+}
+
+/// Asserts that requests for `/file` get all places at once after what has happened.
+fn is_not_slow_after(method: &str, happens: impl Fn(&Balancer)) {
     let gate = Gate::default();
     let origins = [(); 4].map(|()| {
         let gate = gate.clone();
@@ -418,15 +449,10 @@ fn a_route_is_not_slow_because_clients_take_its_responses_slowly() {
     let balancer = Balancer::start("", &slots_of(&all, keys));
     let mut fast = Client::of(&balancer);
     (0..16).for_each(|_| assert_eq!(fast.get("/page").status(), 200));
-    let mut slow = [(); 2].map(|()| {
-        let mut client = Client::slow_reader(&balancer);
-        client.send("GET /file?large HTTP/1.1\r\nHost: a\r\n\r\n");
-        client
-    });
-    pause(Duration::from_secs(3));
-    slow.iter_mut().for_each(|client| assert_eq!(client.response().body.len(), 8 << 20));
+    happens(&balancer);
     let mut asked: Vec<Client> = (0..4).map(|_| Client::of(&balancer)).collect();
-    asked.iter_mut().for_each(|client| client.send("GET /file?held HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let held = format!("{method} /file?held HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    asked.iter_mut().for_each(|client| client.send(&held));
     let held = || origins.iter().flat_map(Origin::requests).filter(|request| request.target() == "/file?held").count();
     let queued = || status(&balancer)["pools"][0]["queue"]["length"].as_u64().unwrap() as usize;
     eventually(|| "four that are served or wait".into(), || (held() + queued() == 4).then_some(()));
