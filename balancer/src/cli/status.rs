@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -102,60 +103,93 @@ fn table(status: &Value) -> String {
     if status["reloads"]["last_ok"] == false {
         out.push_str("the last reload failed: see `balancer events`\n");
     }
-    for pool in each(&status["pools"]) {
-        let _ = writeln!(
-            out,
-            "\npool {}: {}/s, p50 {}, p99 {}, {} in flight, {} requests",
-            text::shortened(&word(&pool["name"]), 2 * CELL),
-            pool["per_second"],
-            time(&pool["seconds_p50"]),
-            time(&pool["seconds_p99"]),
-            pool["in_flight"],
-            pool["requests"],
-        );
-        let mut rows =
-            vec![["endpoint", "address", "state", "weight", "in flight", "requests"].map(str::to_owned).to_vec()];
-        for endpoint in each(&pool["endpoints"]) {
-            let backup = if endpoint["backup"] == true { ", backup" } else { "" };
-            let state = format!("{}{backup}", word(&endpoint["state"]));
-            let figures = ["weight", "in_flight", "requests"].map(|key| endpoint[key].to_string());
-            let [name, address] = ["name", "address"].map(|key| text::shortened(&word(&endpoint[key]), CELL));
-            rows.push([vec![name, address, state], figures.to_vec()].concat());
-        }
-        // A pool of programs without HTTP has processes and no endpoints.
-        if rows.len() > 1 || pool["workers"].is_null() {
-            aligned(&mut out, &rows);
-        }
-        each(&pool["dns"]).for_each(|name| dns(&mut out, name));
-        if pool["workers"].is_null() {
-            continue;
-        }
-        if let Some(mixed) = pool["workers"]["mixed"].as_str() {
-            let _ = writeln!(out, "  {mixed}");
-        }
-        let heads = ["worker", "state", "pid", "age", "memory", "CPU", "restarts", "last end"];
-        let mut rows = vec![heads.map(str::to_owned).to_vec()];
-        for worker in each(&pool["workers"]["all"]) {
-            let replaced = match (&worker["being_replaced"], &worker["finished"]) {
-                (Value::Bool(true), _) => ", to be replaced",
-                (_, Value::Bool(true)) => ", not started again",
-                _ => "",
-            };
-            rows.push(vec![
-                text::shortened(&word(&worker["name"]), CELL),
-                format!("{}{replaced}", word(&worker["state"])),
-                word(&worker["pid"]),
-                age(&worker["age_seconds"]),
-                memory(&worker["rss_bytes"]),
-                format!("{:.1} s", worker["cpu_seconds"].as_f64().unwrap_or_default()),
-                worker["restarts"].to_string(),
-                worker["last_end"].as_str().unwrap_or_default().lines().next().unwrap_or_default().to_owned(),
-            ]);
-        }
-        aligned(&mut out, &rows);
-    }
+    each(&status["pools"]).for_each(|one| pool(&mut out, one));
     // What runs over the edge of a terminal is read by nobody.
     out.lines().map(|line| format!("{}\n", text::cut(line))).collect()
+}
+
+/// A pool, its endpoints and its workers.
+fn pool(out: &mut String, pool: &Value) {
+    let _ = writeln!(
+        out,
+        "\npool {}: {}/s, p50 {}, p99 {}, {} in flight, {} requests",
+        text::shortened(&word(&pool["name"]), 2 * CELL),
+        pool["per_second"],
+        time(&pool["seconds_p50"]),
+        time(&pool["seconds_p99"]),
+        pool["in_flight"],
+        pool["requests"],
+    );
+    let mut rows =
+        vec![["endpoint", "address", "state", "weight", "in flight", "requests"].map(str::to_owned).to_vec()];
+    for endpoint in each(&pool["endpoints"]) {
+        let backup = if endpoint["backup"] == true { ", backup" } else { "" };
+        let state = format!("{}{backup}", word(&endpoint["state"]));
+        let figures = ["weight", "in_flight", "requests"].map(|key| endpoint[key].to_string());
+        let [name, address] = ["name", "address"].map(|key| text::shortened(&word(&endpoint[key]), CELL));
+        rows.push([vec![name, address, state], figures.to_vec()].concat());
+    }
+    // A pool of programs without HTTP has processes and no endpoints.
+    if rows.len() > 1 || pool["workers"].is_null() {
+        aligned(out, &rows);
+    }
+    each(&pool["dns"]).for_each(|name| dns(out, name));
+    queue(out, &pool["queue"]);
+    if pool["workers"].is_null() {
+        return;
+    }
+    if let Some(mixed) = pool["workers"]["mixed"].as_str() {
+        let _ = writeln!(out, "  {mixed}");
+    }
+    workers(out, pool);
+}
+
+fn workers(out: &mut String, pool: &Value) {
+    let heads = ["worker", "state", "pid", "age", "memory", "CPU", "restarts", "last end"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    for worker in each(&pool["workers"]["all"]) {
+        let replaced = match (&worker["being_replaced"], &worker["finished"]) {
+            (Value::Bool(true), _) => ", to be replaced",
+            (_, Value::Bool(true)) => ", not started again",
+            _ => "",
+        };
+        rows.push(vec![
+            text::shortened(&word(&worker["name"]), CELL),
+            format!("{}{replaced}", word(&worker["state"])),
+            word(&worker["pid"]),
+            age(&worker["age_seconds"]),
+            memory(&worker["rss_bytes"]),
+            format!("{:.1} s", worker["cpu_seconds"].as_f64().unwrap_or_default()),
+            worker["restarts"].to_string(),
+            last_end(worker),
+        ]);
+    }
+    aligned(out, &rows);
+    if !each(&pool["workers"]["all"]).any(|worker| worker["state"] == "ready" || worker["finished"] == true) {
+        let name = word(&pool["name"]);
+        let _ =
+            writeln!(out, "  no worker is ready: `balancer events` says why, `balancer logs {name}` what they printed");
+    }
+}
+
+/// A line on the queue of a pool with slots.
+fn queue(out: &mut String, queue: &Value) {
+    let Some(waiting) = queue["length"].as_u64() else { return };
+    let _ = write!(out, "  slots: {} of {} in use, {waiting} waiting", queue["slots_used"], queue["slots"]);
+    if waiting > 0 {
+        let longest =
+            Duration::from_secs_f64(queue["longest_wait_seconds"].as_f64().unwrap_or_default().clamp(0.0, 1e9));
+        let _ = write!(out, ", the first for {}", shown::time(longest));
+    }
+    out.push('\n');
+}
+
+/// How a worker ended, without its name, which stands in front, and without what it printed.
+fn last_end(worker: &Value) -> String {
+    let sentence = worker["last_end"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
+    let named = format!("{} (pid ", word(&worker["name"]));
+    let rest = sentence.strip_prefix(&named).and_then(|rest| rest.split_once(") "));
+    rest.map_or(sentence, |(_, rest)| rest).to_owned()
 }
 
 /// A line on a name that is asked for.
@@ -226,7 +260,7 @@ mod tests {
             "name": "lb", "configuration": "./lb.toml", "state": "serving", "ready": true, "uptime_seconds": 7300, "listen": ["127.0.0.1:1", "unix:/s"],
             "connections": { "open": 3, "max": 9 }, "version": "1", "pid": 5, "reloads": { "last_ok": true },
             "pools": [{
-                "name": "app", "per_second": 1.5, "seconds_p50": 0.0005, "seconds_p99": 2.5, "in_flight": 0, "requests": 7,
+                "name": "app", "queue": { "length": 3, "longest_wait_seconds": 1.25, "slots_used": 2, "slots": 2 }, "per_second": 1.5, "seconds_p50": 0.0005, "seconds_p99": 2.5, "in_flight": 0, "requests": 7,
                 "endpoints": [{
                     "name": "app.1", "address": "127.0.0.1:8000", "state": "up", "weight": 1, "backup": true, "in_flight": 0,
                     "requests": 7,
@@ -247,10 +281,14 @@ pool app: 1.5/s, p50 ≤ 0.5 ms, p99 ≤ 2.5 s, 0 in flight, 7 requests
   app.1     127.0.0.1:8000  up, backup  1       0          7
   dns app:80: 2 addresses, answered 1 s ago; not taking connections: 10.0.0.2:80
   dns b:80: 0 addresses, never answered; no
+  slots: 2 of 2 in use, 3 waiting, the first for 1.2 s
   worker  state  pid  age    memory   CPU    restarts  last end
-  app.1   ready  12   2 min  2.0 MiB  0.2 s  1         app.1 (pid 11) died
+  app.1   ready  12   2 min  2.0 MiB  0.2 s  1         died
 ";
         assert_eq!(table(&status), expected);
+        let mut nobody = status.clone();
+        nobody["pools"][0]["workers"]["all"][0]["state"] = json!("backoff");
+        assert!(table(&nobody).ends_with("what they printed\n"), "{}", table(&nobody));
         let mut long = status.clone();
         long["pools"][0]["endpoints"][0]["address"] = json!("a-name-of-an-endpoint.".repeat(6));
         long["pools"][0]["workers"]["all"][0]["last_end"] = json!("died: ".repeat(50));

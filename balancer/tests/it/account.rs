@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use balancer::admin::name_of;
-use nix::unistd::{User, geteuid};
+use nix::unistd::User;
 
 use super::harness::directory;
-use crate::program::{Program, balancer, printed, said};
+use crate::program::{Program, balancer, is_root, printed, said};
 
 #[test]
 fn commands_find_an_instance_that_has_become_another_user_and_its_token_may_be_roots_alone() {
-    if !geteuid().is_root() {
+    if !is_root() {
         return;
     }
     let place = Place::new();
@@ -62,7 +62,7 @@ fn commands_find_an_instance_that_has_become_another_user_and_its_token_may_be_r
 
 #[test]
 fn a_number_that_is_in_no_user_database_will_do() {
-    if !geteuid().is_root() {
+    if !is_root() {
         return;
     }
     let place = Place::new();
@@ -80,7 +80,7 @@ fn a_number_that_is_in_no_user_database_will_do() {
 
 #[test]
 fn check_says_what_the_account_may_not() {
-    if !geteuid().is_root() {
+    if !is_root() {
         return;
     }
     let place = Place::new();
@@ -107,7 +107,7 @@ fn check_says_what_the_account_may_not() {
 
 #[test]
 fn a_strangers_directory_in_front_of_the_own_socket_is_passed_over() {
-    if !geteuid().is_root() {
+    if !is_root() {
         return;
     }
     let place = Place::new();

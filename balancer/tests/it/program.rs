@@ -235,6 +235,15 @@ pub(crate) fn is_root() -> bool {
     root
 }
 
+/// Whether a test that needs it may go on; where everything has to be, its absence is a failure.
+pub(crate) fn given(is_there: bool, what: &str) -> bool {
+    assert!(is_there || std::env::var_os("CI").is_none(), "needs {what}");
+    if !is_there {
+        let _ = writeln!(std::io::stderr(), "skipped: needs {what}");
+    }
+    is_there
+}
+
 /// What a tool prints; it must end well.
 pub(crate) fn tool(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
