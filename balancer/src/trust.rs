@@ -108,29 +108,20 @@ pub fn append(path: &Path, mode: u32) -> io::Result<File> {
     }
 }
 
-/// All of a file that is not meant to be large.
+/// All of a file that is not meant to be large, and that nobody but we and root can have written: no link, and no file of another
+/// account or that others may write to.
 ///
 /// # Errors
-/// Those of the system calls, and where it is no file (a pipe would block, a device never end), or has more than `bytes_max`.
-pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    read_of(path, bytes_max, OFlag::empty(), |_| true)
-}
-
-/// The same of one that nobody but we and root can have written: no link, and no file of another account or that others may write to.
-///
-/// # Errors
-/// As [`read`], and [`io::ErrorKind::PermissionDenied`] where others could.
+/// Those of the system calls; where it is no file (a pipe would block, a device never end), or has more than `bytes_max`;
+/// [`io::ErrorKind::PermissionDenied`] where others could have written it.
 pub fn read_own(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    read_of(path, bytes_max, OFlag::O_NOFOLLOW, |found| is_of(found, geteuid()) && found.mode() & OTHERS_WRITE == 0)
-}
-
-fn read_of(path: &Path, bytes_max: u64, flags: OFlag, is_fine: impl Fn(&Metadata) -> bool) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new().read(true).custom_flags((OFlag::O_NONBLOCK | flags).bits()).open(path)?;
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    if !is_fine(&found) {
+    if !is_of(&found, geteuid()) || found.mode() & OTHERS_WRITE != 0 {
         return Err(refused(format!("it belongs to {}, or others may write to it", account(&found))));
     }
     let mut bytes = Vec::new();
@@ -262,11 +253,11 @@ mod tests {
         assert_eq!(read_own(&file, 10).unwrap(), b"");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(append(&pipe, 0o600).unwrap_err().raw_os_error(), Some(nix::libc::ENXIO));
-        assert_eq!(read(&pipe, 10).unwrap_err().to_string(), "it is not a file");
-        assert_eq!(read(Path::new("/dev/zero"), 10).unwrap_err().to_string(), "it is not a file");
+        assert_eq!(read_own(&pipe, 10).unwrap_err().to_string(), "it is not a file");
+        assert_eq!(read_own(Path::new("/dev/zero"), 10).unwrap_err().to_string(), "it is not a file");
         symlink(&file, &link).unwrap();
         append(&link, 0o600).unwrap();
-        assert!(read(&link, 10).is_ok() && read_own(&link, 10).is_err());
+        assert!(read_own(&link, 10).is_err());
         set_mode(&file, 0o666);
         assert!(why(read_own(&file, 10)).ends_with(", or others may write to it"));
         if geteuid().is_root() {
@@ -276,8 +267,10 @@ mod tests {
             lchown(&file, Some(65_534), None).unwrap();
             assert!(why(read_own(&file, 10)).starts_with("it belongs to account "));
         }
+        let _ = fs::remove_file(&file);
         fs::write(&file, "12345678901").unwrap();
-        assert!(read(&file, 10).unwrap_err().to_string().contains("has more than"));
+        set_mode(&file, 0o600);
+        assert!(read_own(&file, 10).unwrap_err().to_string().contains("has more than"));
         fs::remove_dir_all(base).unwrap();
     }
 }

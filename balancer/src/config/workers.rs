@@ -1,7 +1,6 @@
 //! `[pool.NAME.workers]`. Decides what can be started and how; called by [`super::pool`]; never starts anything.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -242,21 +241,16 @@ pub(super) fn directory_there(item: &Item<'_>) -> Option<PathBuf> {
 
 fn env_file_there(item: &Item<'_>) -> Option<PathBuf> {
     let path = Path::new(item.text("\"/srv/app/.env\"")?);
-    // A pipe would block, and a device never end.
-    let cause = match path.metadata() {
-        Ok(metadata) if !metadata.is_file() => "not a file".to_owned(),
-        Ok(_) => match fs::read_to_string(path).map(|text| env_file::parse(&text).map(drop)) {
-            Ok(Ok(())) => return Some(path.to_owned()),
-            Ok(Err(mistake)) => {
-                let message = format!("{}, {mistake}", quote(&path.display().to_string()));
-                item.wrong(
-                    message,
-                    "write NAME=value, one a line; a value with quotes around it may go over several lines",
-                );
-                return None;
-            }
-            Err(error) => error.to_string(),
-        },
+    let cause = match env_file::read(path).map(|text| env_file::parse(&text).map(drop)) {
+        Ok(Ok(())) => return Some(path.to_owned()),
+        Ok(Err(mistake)) => {
+            let message = format!("{}, {mistake}", quote(&path.display().to_string()));
+            item.wrong(
+                message,
+                "write NAME=value, one a line; a value with quotes around it may go over several lines",
+            );
+            return None;
+        }
         Err(error) => error.to_string(),
     };
     let message = format!("cannot read {}: {cause}", quote(&path.display().to_string()));

@@ -4,6 +4,7 @@
 //! `ready_timeout`. Never judges a worker that was ready once: that is what probes are for.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::slice::from_ref;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +42,12 @@ pub(super) async fn until_ready(
     let (mut accepting, mut refusing): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         let attempt = async {
+            if let Address::Unix(path) = address
+                && !matches!(ready, Ready::Line(_) | Ready::Alive(_))
+                && !is_socket(path)
+            {
+                return Err(io::ErrorKind::NotFound.into());
+            }
             match ready {
                 Ready::Line(_) => {
                     line.notified().await;
@@ -127,8 +134,13 @@ pub(super) async fn until_gone(path: &Path) {
     // Twice, for a worker may put a new one in its place.
     while missing < 2 {
         sleep(LOOK_AGAIN).await;
-        missing = if path.exists() { 0 } else { missing + 1 };
+        missing = if is_socket(path) { 0 } else { missing + 1 };
     }
+}
+
+/// Whether a socket is there, and not a link: a worker could lead us to whoever lets us in and not the worker.
+pub(super) fn is_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
 /// Long enough for a worker that compiles at its first request.

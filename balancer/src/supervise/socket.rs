@@ -18,6 +18,7 @@ use super::private::{MODE_PASSABLE, MODE_PRIVATE, NAME, clean, closed_to_others,
 use super::process::Account;
 use super::removal::Remover;
 use crate::config::{self, Workers};
+use crate::trust;
 
 /// The private directory of all pools' sockets; removed when the last of its clones is dropped.
 ///
@@ -151,6 +152,8 @@ impl Directory {
         if base.to_str().is_none() {
             return Err("its name is not UTF-8".to_owned());
         }
+        // Who may rename what is there could have its own in our place.
+        trust::folder(base, geteuid()).map_err(|error| error.to_string())?;
         if let Some(closed) = closed_to_others(base).filter(|_| need.others) {
             return Err(format!("the workers' user cannot enter {}", closed.display()));
         }
@@ -365,6 +368,17 @@ mod tests {
         assert_eq!(good.path().parent(), Some(&*base));
         drop(good);
         fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn where_others_may_put_theirs_in_our_place_there_is_no_place_for_us() {
+        let base = scratch("others");
+        for (mode, will_do) in [(0o777, false), (0o775, false), (0o1777, true), (0o755, true)] {
+            fs::set_permissions(&base, Permissions::from_mode(mode)).unwrap();
+            let made = Sockets::make_in(vec![base.clone()], NEED);
+            assert_eq!(made.is_ok(), will_do, "{mode:o}: {:?}", made.map_err(|error| error.to_string()));
+        }
+        fs::remove_dir(base).unwrap();
     }
 
     #[test]

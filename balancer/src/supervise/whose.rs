@@ -150,9 +150,9 @@ fn takers(place: SocketAddr, all: &[Listener]) -> Vec<Listener> {
 /// Whether one of these processes has one of the listeners.
 fn held_by(processes: &[Pid], listeners: &[Listener]) -> Held {
     let names: Vec<String> = listeners.iter().map(Listener::name).collect();
-    let mut held = Held::default();
+    let (mut held, mut left) = (Held::default(), DESCRIPTORS_MAX);
     for pid in processes {
-        match holds(*pid, &names) {
+        match holds(*pid, &names, &mut left) {
             Ok(found) => held.found |= found,
             // It may have ended; or all of it is hidden from us, and then nothing is known of its account.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_hidden(*pid) => {}
@@ -165,8 +165,10 @@ fn held_by(processes: &[Pid], listeners: &[Listener]) -> Held {
     held
 }
 
-fn holds(pid: Pid, names: &[String]) -> io::Result<bool> {
+fn holds(pid: Pid, names: &[String], left: &mut usize) -> io::Result<bool> {
     for descriptor in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
+        // What is over the bound is as good as hidden.
+        *left = left.checked_sub(1).ok_or(io::ErrorKind::QuotaExceeded)?;
         match std::fs::read_link(descriptor?.path()) {
             Ok(target) if names.iter().any(|name| target.as_os_str() == name.as_str()) => return Ok(true),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
@@ -241,6 +243,8 @@ fn parse(line: &str) -> Option<Listener> {
     (*fields.get(3)? == LISTEN).then_some(Listener { address, uid: Uid::from_raw(uid), inode })
 }
 
+/// Of one look: a run with millions of them must not keep those of others waiting.
+const DESCRIPTORS_MAX: usize = 100_000;
 /// Looks at a time, however many workers start.
 static TURNS: Semaphore = Semaphore::const_new(2);
 /// TCP_LISTEN in the tables.
@@ -270,6 +274,7 @@ mod tests {
             assert_eq!(there[0].uid, geteuid());
             let held = held_by(&[Pid::this()], &there);
             assert_eq!(judge(&there, &held), Whose::Run);
+            assert!(holds(Pid::this(), &[there[0].name()], &mut 0).is_err(), "over the bound");
             // Our parent has not.
             let held = held_by(&[Pid::parent()], &there);
             assert!(!held.found);

@@ -176,6 +176,28 @@ fn a_socket_that_is_removed_of_the_only_worker_is_502_until_the_worker_is_replac
 }
 
 #[test]
+fn a_worker_cannot_lead_requests_elsewhere_by_a_link_in_the_place_of_its_socket() {
+    let base = Base::new();
+    let other = base.serve("sockets-other", &workers("", ""), 1);
+    let aim = path(&other.until_ready(1)[0]);
+    // From the beginning: it is never ready.
+    let command = format!("ln -s {} $SOCKET; exec sleep 1000", aim.display());
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\n[pool.app]\nready_wait = \"0s\"\n[pool.app.workers]\ncommand = [\"sh\", \"-c\", '{command}']\nsocket = true\nready_timeout = \"1s\"\n"
+    );
+    let program = base.serve("sockets-link", &config, 0);
+    program.stderr.until(": stopping it");
+    assert_eq!(get(program.address(), "/").unwrap().0, 503);
+    // Later: it is replaced.
+    let program = base.serve("sockets-link-later", &workers("", ""), 1);
+    let socket = path(&program.until_ready(1)[0]);
+    std::fs::remove_file(&socket).unwrap();
+    std::os::unix::fs::symlink(&aim, &socket).unwrap();
+    program.stderr.until(" was removed, so clients cannot connect");
+    program.until_ready(2);
+}
+
+#[test]
 fn a_place_that_cannot_hold_sockets_ends_the_start_with_1_and_check_warns_of_it() {
     let long = scratch("sockets-long").join("x".repeat(100));
     std::fs::create_dir_all(&long).unwrap();

@@ -10,7 +10,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Address, Workers, env_file};
-use crate::trust;
 
 /// What tells one worker from its fellows.
 #[derive(Debug, Clone, Copy)]
@@ -57,9 +56,7 @@ pub(super) fn variables(
     let mut variables: BTreeMap<_, _> = inherited.filter(|(name, _)| passed_on(name)).collect();
     variables.extend(account.into_iter().map(|(name, value)| (name.into(), value)));
     if let Some(file) = &workers.env_file {
-        let text = trust::read(file, ENV_FILE_MAX)
-            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8")))
-            .map_err(|error| EnvFileError::Unreadable(file.clone(), error))?;
+        let text = env_file::read(file).map_err(|error| EnvFileError::Unreadable(file.clone(), error))?;
         let read = env_file::parse(&text).map_err(|mistake| EnvFileError::Mistake(file.clone(), mistake))?;
         variables.extend(read.into_iter().map(|(name, value)| (name.into(), value.into_owned().into())));
     }
@@ -113,9 +110,6 @@ const SAFE: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDI
 /// ready in our name.
 const OURS_ALONE: [&str; 7] =
     ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES"];
-
-/// The kernel takes no more for all arguments and variables together (execve(2)).
-const ENV_FILE_MAX: u64 = 6 << 20;
 
 #[cfg(test)]
 pub(super) mod tests {
