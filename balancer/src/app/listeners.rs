@@ -81,7 +81,7 @@ impl Live {
         tracing::info!("no longer listening on {bound}");
         if let ListenAddress::Passed(name) = configured {
             tracing::warn!(
-                "whoever has opened fd:{name} keeps it open, and clients wait there: stop its .socket unit too"
+                "the service manager keeps fd:{name} open, and clients wait there: stop its .socket unit too"
             );
         }
     }

@@ -262,7 +262,7 @@ fn open(config: &Config, account: Option<&Account>, mut passed: Passed) -> Resul
     for address in &config.listen {
         let listener = open_listener(address, &config.listen, config.threads, (account, &mut passed))?;
         if all.iter().any(|known| known.address == listener.address) {
-            let twice = format!("it is {}, where we listen already; keep one of the two", listener.address);
+            let twice = format!("it is {}, where balancer listens already; keep one of the two", listener.address);
             return Err(Failure::Listen(address.clone(), io::Error::other(twice), None));
         }
         all.push(listener);

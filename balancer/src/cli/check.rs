@@ -76,7 +76,7 @@ fn of_passed(config: &Config, passed: &mut Passed) -> Vec<String> {
     if passed.is_empty() {
         for address in named {
             say(&format!(
-                "note: {address} is opened by whoever starts us, such as its .socket unit, and not looked at here"
+                "note: {address} is opened by the service manager (its .socket unit), so it is not checked here"
             ));
         }
         return Vec::new();

@@ -150,7 +150,7 @@ const EXIT_STATUS: &[(&str, &[Kind], &str)] = &[
         &[Kind::Serves, Kind::Tries, Kind::Checks, Kind::Asks, Kind::Prints],
         "Wrong arguments, or an order that makes no sense.",
     ),
-    ("3", &[Kind::Asks], "Nobody runs there; of status also: no pool can serve."),
+    ("3", &[Kind::Asks], "No running instance; of status also: no pool can serve."),
     ("78", &[Kind::Serves, Kind::Checks, Kind::Asks], "The configuration is wrong; every mistake of it was told."),
     ("126, 127", &[Kind::Tries], "Of run: the program may not be executed, is not there."),
 ];

@@ -71,7 +71,7 @@ fn fields_to_send(item: &Item<'_>) -> Vec<(String, String)> {
         if name.is_empty() || !name.bytes().all(is_token) {
             item.key_wrong(format!("{} cannot be the name of a field", quote(name)), "write letters, digits and `-`");
         } else if OURS.contains(&&*name.to_ascii_lowercase()) {
-            item.key_wrong(format!("`{name}` is written by us"), "leave it out; `host` is a key of its own");
+            item.key_wrong(format!("balancer writes `{name}` itself"), "leave it out; `host` is a key of its own");
         } else if let Some(value) = item.text("") {
             if value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f)) {
                 fields.push((name.to_owned(), value.to_owned()));

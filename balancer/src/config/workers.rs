@@ -149,7 +149,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
         let choices = &[("own", MayListen::Own), ("any", MayListen::Any)];
         if socket == Some(true) {
             item.key_wrong(
-                "nobody else can listen on a worker's Unix socket",
+                "no other process can listen on a worker's Unix socket",
                 "leave out `listener`, or `socket = true`",
             );
         }
@@ -254,14 +254,14 @@ fn env_file_there(item: &Item<'_>) -> Option<PathBuf> {
         Err(error) => error.to_string(),
     };
     let message = format!("cannot read {}: {cause}", quote(&path.display().to_string()));
-    item.wrong(message, "write the path of a file with NAME=value lines that we may read");
+    item.wrong(message, "write the path of a file with NAME=value lines that balancer may read");
     None
 }
 
 fn env(item: Item<'_>, socket: bool) -> Option<BTreeMap<String, String>> {
     let mut env = BTreeMap::new();
     let (place, chosen) = match socket {
-        true => ("SOCKET", "paths are chosen by us, a new one at each start"),
+        true => ("SOCKET", "balancer chooses the paths, a new one at each start"),
         false => ("PORT", "ports are chosen by `first_port`"),
     };
     for item in item.section("pool.NAME.workers.env", "{ NAME = \"value\" }")?.entries() {
@@ -272,7 +272,7 @@ fn env(item: Item<'_>, socket: bool) -> Option<BTreeMap<String, String>> {
                 "write letters, digits and `_`",
             );
         } else if name == place || name == "INSTANCE_ID" {
-            item.key_wrong(format!("`{name}` is set for each worker by us"), format!("leave it out; {chosen}"));
+            item.key_wrong(format!("balancer sets `{name}` for each worker"), format!("leave it out; {chosen}"));
         } else if let Some(value) = item.text("") {
             env.insert(name.to_owned(), value.to_owned());
         }

@@ -85,8 +85,8 @@ impl Passed {
             let bound = descriptor.try_clone().map_err(|error| error.to_string()).and_then(listening);
             let address = bound.map(|(address, _)| format!(" ({address})")).unwrap_or_default();
             format!(
-                "the descriptor {name}{address} was passed and nobody serves it, so that clients wait there: write \"fd:{name}\" into \
-                 `listen`, or take it out of the .socket unit"
+                "descriptor {name}{address} was passed, but no listener uses it, so clients wait there: write \"fd:{name}\" into \
+                 `listen`, or remove it from the .socket unit"
             )
         };
         self.descriptors.iter().map(told).collect()
@@ -97,10 +97,10 @@ impl Passed {
         let mut names: Vec<&str> = self.descriptors.iter().map(|(name, _)| name.as_str()).collect();
         names.dedup();
         match names[..] {
-            [] => "nobody has passed it; start us by the .socket unit that has FileDescriptorName= with this name, or write an address"
+            [] => "it was not passed; start balancer by the .socket unit that has FileDescriptorName= with this name, or write an address"
                 .to_owned(),
             _ => format!(
-                "nobody has passed it, but {}; write that, or give it this name by FileDescriptorName= in its .socket unit",
+                "it was not passed, but {}; write that, or give it this name by FileDescriptorName= in its .socket unit",
                 names.iter().map(|name| format!("fd:{name}")).collect::<Vec<_>>().join(", ")
             ),
         }
@@ -116,7 +116,7 @@ fn listening(descriptor: OwnedFd) -> Result<(ListenAddress, Socket), String> {
         return Err("it is a socket without connections; write ListenStream= in its .socket unit".to_owned());
     }
     if !socket.is_listener().map_err(no_socket)? {
-        return Err("it does not listen; write Accept=no in its .socket unit, so that we accept ourselves".to_owned());
+        return Err("it does not listen; write Accept=no in its .socket unit, so that balancer accepts".to_owned());
     }
     let bound = socket.local_addr().map_err(no_socket)?;
     let address = match (bound.as_socket(), domain) {
@@ -158,10 +158,10 @@ mod tests {
         let mut all = passed(vec![("web", tcp.into()), ("other", other.into())]);
         assert_eq!(all.take("web").unwrap().0, ListenAddress::Tcp(address));
         let left = all.left();
-        assert!(left.len() == 1 && left[0].starts_with("the descriptor other ([::1]:"), "{left:?}");
-        assert!(refused(&mut all, "web").starts_with("nobody has passed it, but fd:other; "));
+        assert!(left.len() == 1 && left[0].starts_with("descriptor other ([::1]:"), "{left:?}");
+        assert!(refused(&mut all, "web").starts_with("it was not passed, but fd:other; "));
         let none = refused(&mut Passed::default(), "web");
-        assert!(none.starts_with("nobody has passed it; start us by the .socket unit"), "{none}");
+        assert!(none.starts_with("it was not passed; start balancer by the .socket unit"), "{none}");
     }
 
     #[test]

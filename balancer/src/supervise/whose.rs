@@ -87,11 +87,13 @@ pub(super) async fn until_own(
             Whose::Nobody if by_line => return true,
             Whose::Nobody => drop(last.take()),
             Whose::Other(uid) => {
-                let who = holder
-                    .map_or_else(|| format!("of {}", trust::name(uid)), |(pid, name)| format!("{name} (pid {pid})"));
+                let who = holder.map_or_else(
+                    || format!("a process of {}", trust::name(uid)),
+                    |(pid, name)| format!("{name} (pid {pid})"),
+                );
                 let text = format!(
-                    "who listens on {place} is {who}, which is no process of this worker and gets none of its requests (if it is meant \
-                     to, as with `docker run -p`: listener = \"any\")"
+                    "{who} listens on {place} and is no process of this worker, so it gets no requests (if it should, as with \
+                     `docker run -p`, write listener = \"any\")"
                 );
                 if !std::mem::replace(&mut told, true) {
                     tracing::warn!("{title} is not ready yet: {text}");
@@ -208,7 +210,8 @@ fn can_tell() -> Option<Vec<Listener>> {
         });
         if !can {
             tracing::warn!(
-                "whose a listener is cannot be told here, for /proc does not show it: whoever answers at a worker's port is taken for it"
+                "the owner of a listener cannot be found, because /proc does not show it here: any process that answers at a \
+                 worker's port is taken for the worker"
             );
         }
         can

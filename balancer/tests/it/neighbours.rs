@@ -74,10 +74,10 @@ fn who_listens_at_a_workers_port_before_it_gets_none_of_its_requests() {
         let program = Program::serve(&format!("neighbour-port-{number}"), &config);
         let address = told(&program);
         let neighbour = Neighbour::at(address);
-        let log = program.stderr.until(" is not ready yet: who listens on ");
+        let log = program.stderr.until(" and is no process of this worker");
         let own = std::process::id();
         assert!(
-            log.contains(&format!("who listens on {address} is ")) && log.contains(&format!("(pid {own})")),
+            log.contains(&format!(" listens on {address} and is ")) && log.contains(&format!("(pid {own})")),
             "{log}"
         );
         assert_eq!(get(program.address(), "/").unwrap().0, 503);
@@ -100,7 +100,7 @@ fn a_worker_whose_port_stays_a_neighbours_is_not_ready_in_time_and_says_whose_it
     let _neighbour = Neighbour::at(address);
     let log = program.stderr.until(": stopping it");
     let line = log.lines().find(|line| line.contains(": stopping it")).unwrap();
-    assert!(line.contains("is not ready after") && line.contains(&format!("who listens on {address} is ")), "{line}");
+    assert!(line.contains("is not ready after") && line.contains(&format!(" listens on {address} and is ")), "{line}");
     assert!(line.contains("listener = \"any\""), "{line}");
 }
 

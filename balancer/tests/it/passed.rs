@@ -120,7 +120,7 @@ fn systemd_passes_unix_sockets_and_is_told_of_those_that_nobody_serves() {
     assert_eq!(first.join().unwrap(), 200);
     balancer.await_stderr(&format!("fd:web: listening on unix:{}", web.display()));
     balancer.await_stderr(&format!(
-        "the descriptor other (unix:{}) was passed and nobody serves it, so that clients wait there: write \"fd:other\" into `listen`",
+        "descriptor other (unix:{}) was passed, but no listener uses it, so clients wait there: write \"fd:other\" into `listen`",
         other.display()
     ));
     balancer.signal(Signal::SIGTERM);
@@ -135,11 +135,11 @@ fn what_was_not_passed_is_said_with_what_to_do() {
         (
             vec!["web"],
             "\"fd:app\"",
-            "cannot listen on fd:app: nobody has passed it, but fd:web; write that, or give it this name",
+            "cannot listen on fd:app: it was not passed, but fd:web; write that, or give it this name",
         ),
         (vec!["web", "web"], "\"fd:web\"", "cannot listen on fd:web: 2 descriptors were passed under this name; "),
         (vec!["a", "b"], "[\"fd:a\", \"fd:b\"]", "cannot listen on fd:b: it is 127.0.0.1:"),
-        (vec![], "\"fd:web\"", "cannot listen on fd:web: nobody has passed it; start us by the .socket unit"),
+        (vec![], "\"fd:web\"", "cannot listen on fd:web: it was not passed; start balancer by the .socket unit"),
     ] {
         let said = refused(&names, listen, Stdio::from(passed(&listener)));
         assert!(said.contains(expected), "{said}");
@@ -180,11 +180,11 @@ fn check_says_what_is_left_to_whoever_starts_us() {
         said
     };
     let said = check(Command::new(env!("CARGO_BIN_EXE_balancer")), Stdio::null());
-    assert!(said.contains("note: fd:web is opened by whoever starts us") && !said.contains("warning"), "{said}");
+    assert!(said.contains("note: fd:web is opened by the service manager") && !said.contains("warning"), "{said}");
     let said = check(passing(&["web"]), passed(&listener).into());
     assert_eq!(said, "", "it was passed");
     let said = check(passing(&["app"]), passed(&listener).into());
-    assert!(said.contains("warning: cannot listen on fd:web: nobody has passed it, but fd:app; "), "{said}");
+    assert!(said.contains("warning: cannot listen on fd:web: it was not passed, but fd:app; "), "{said}");
     fs::remove_dir_all(folder).unwrap();
 }
 
@@ -215,7 +215,7 @@ fn a_reload_keeps_a_passed_listener_or_closes_it_and_adds_none() {
     rewrite("listen = [\"fd:web\", \"fd:new\"]", &format!("listen = \"unix:{}\"", unix.display()));
     let (code, said) = balancer.run(&["reload"]);
     assert!(code == 0 && said.contains("listen: fd:web removed; its connections stay until they end\n"), "{said}");
-    balancer.await_stderr("whoever has opened fd:web keeps it open, and clients wait there: stop its .socket unit too");
+    balancer.await_stderr("the service manager keeps fd:web open, and clients wait there: stop its .socket unit too");
     assert_eq!((stays.get("/").status(), Client::unix(&unix).get("/").status()), (200, 200));
     let inode = fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
     let holds = || {

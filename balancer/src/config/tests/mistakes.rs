@@ -1287,7 +1287,7 @@ const WORKERS: &[Row] = &[
     ("env = { DEBUG = 1 }", &[(4, 17, "1", "`DEBUG` must be a text, not a number", r#"write "1""#)]),
     (
         r#"env = { PORT = "1" }"#,
-        &[(4, 9, "PORT", "`PORT` is set for each worker by us", "leave it out; ports are chosen by `first_port`")],
+        &[(4, 9, "PORT", "balancer sets `PORT` for each worker", "leave it out; ports are chosen by `first_port`")],
     ),
     (r#"env = "A=B""#, &[(4, 7, r#""A=B""#, "`env` must be a table, not a text", r#"write { NAME = "value" }"#)]),
     (
@@ -1297,7 +1297,7 @@ const WORKERS: &[Row] = &[
             12,
             r#""/nowhere""#,
             "cannot read `/nowhere`: No such file or directory (os error 2)",
-            "write the path of a file with NAME=value lines that we may read",
+            "write the path of a file with NAME=value lines that balancer may read",
         )],
     ),
     (
@@ -1307,7 +1307,7 @@ const WORKERS: &[Row] = &[
             12,
             r#""/""#,
             "cannot read `/`: not a file",
-            "write the path of a file with NAME=value lines that we may read",
+            "write the path of a file with NAME=value lines that balancer may read",
         )],
     ),
     (
@@ -1365,7 +1365,7 @@ const WORKERS: &[Row] = &[
     ),
     (
         r#"ready = { path = "/", fields = { Host = "a" } }"#,
-        &[(4, 34, "Host", "`Host` is written by us", "leave it out; `host` is a key of its own")],
+        &[(4, 34, "Host", "balancer writes `Host` itself", "leave it out; `host` is a key of its own")],
     ),
     (
         r#"after = ["app"]"#,
@@ -1479,8 +1479,8 @@ const WORKERS: &[Row] = &[
             5,
             9,
             "SOCKET",
-            "`SOCKET` is set for each worker by us",
-            "leave it out; paths are chosen by us, a new one at each start",
+            "balancer sets `SOCKET` for each worker",
+            "leave it out; balancer chooses the paths, a new one at each start",
         )],
     ),
     (
