@@ -143,7 +143,7 @@ fn combined(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) 
         }
         None => out.text("-"),
     };
-    out.text("\" ").number(record.status.as_u16().into()).text(" ").number(record.bytes).text(" \"");
+    out.text("\" ").text(record.status.as_str()).text(" ").number(record.bytes).text(" \"");
     out.field(said.referer, Quote::Hex).text("\" \"").field(said.agent, Quote::Hex);
     out.text("\" rt=").seconds::<MILLIS>(took);
     match record.queued.is_zero() {

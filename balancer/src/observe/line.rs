@@ -35,7 +35,14 @@ impl Line<'_> {
     }
 
     pub(super) fn number(&mut self, number: u64) -> &mut Self {
-        self.text(itoa::Buffer::new().format(number))
+        match u8::try_from(number) {
+            // Attempts, and the seconds of most times.
+            Ok(digit @ 0..10) => {
+                self.0.push(b'0' + digit);
+                self
+            }
+            _ => self.text(itoa::Buffer::new().format(number)),
+        }
     }
 
     /// With so many `DIGITS` behind the point, 1 to 9, rounded. Known to the compiler, they make its divisions cheap.
@@ -94,7 +101,7 @@ impl Line<'_> {
 
     /// What somebody else has said.
     pub(super) fn escaped(&mut self, bytes: &[u8], quote: Quote) -> &mut Self {
-        // Without an early exit, which the compiler makes sixteen bytes at a time.
+        // Without an early exit, which is faster for nearly all of them.
         if bytes.iter().fold(true, |plain, byte| plain & is_plain(byte)) {
             self.0.extend_from_slice(bytes);
         } else {
@@ -105,7 +112,7 @@ impl Line<'_> {
 }
 
 fn is_plain(byte: &u8) -> bool {
-    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
+    PLAIN[usize::from(*byte)]
 }
 
 fn escape(out: &mut Vec<u8>, bytes: &[u8], quote: Quote) {
@@ -128,6 +135,16 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 }
 
 const NANOS: u64 = 1_000_000_000;
+/// Bytes that stand for themselves within quotes.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        plain[byte as usize] = !matches!(byte, b'"' | b'\\');
+        byte += 1;
+    }
+    plain
+};
 
 #[cfg(test)]
 mod tests {

@@ -46,14 +46,16 @@ impl Sink {
     }
 
     /// Takes whole lines and writes what can be written now.
-    pub(super) fn write(&mut self, lines: &[u8], now: Instant) -> Flushed {
+    pub(super) fn write(&mut self, lines: Vec<u8>, now: Instant) -> Flushed {
         let mut lost = 0;
         // All or nothing, as they came.
-        if !self.pending.is_empty() && self.pending.len() + lines.len() > PENDING_MAX {
-            lost = count(lines);
+        if self.pending.is_empty() {
+            self.pending = lines;
+        } else if self.pending.len() + lines.len() > PENDING_MAX {
+            lost = count(&lines);
             self.lose(lost, "the reader does not take them", now);
         } else {
-            self.pending.extend_from_slice(lines);
+            self.pending.extend_from_slice(&lines);
         }
         let flushed = self.flush(now);
         Flushed { lost: lost + flushed.lost, ..flushed }
@@ -188,7 +190,7 @@ mod tests {
         let (now, line) = (Instant::now(), format!("{}\n", "x".repeat(9_999)));
         let (mut taken, mut lost) = (0, 0);
         for _ in 0..200 {
-            let flushed = sink.write(line.as_bytes(), now);
+            let flushed = sink.write(line.as_bytes().to_vec(), now);
             assert!(flushed.lost <= 1);
             lost += flushed.lost;
             taken += 1 - flushed.lost;
@@ -207,7 +209,7 @@ mod tests {
     fn a_reader_that_leaves_costs_what_was_not_written() {
         let (mut sink, reader) = pipe();
         drop(reader);
-        assert_eq!(sink.write(b"one\ntwo\n", Instant::now()), Flushed { lost: 2, waits: true });
+        assert_eq!(sink.write(b"one\ntwo\n".to_vec(), Instant::now()), Flushed { lost: 2, waits: true });
         assert!(sink.is_empty());
     }
 
@@ -218,12 +220,12 @@ mod tests {
         // As after a disk that was full in the middle of a line.
         (sink.pending, sink.begun) = (b"half\n".to_vec(), true);
         std::fs::write(&path, "first ").unwrap();
-        sink.write(b"second\n", Instant::now());
+        sink.write(b"second\n".to_vec(), Instant::now());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "first half\nsecond\n");
         // A file that somebody else left so gets its line ended first.
         std::fs::write(&path, "torn").unwrap();
         sink.replace("a file".into(), Target::file(&path).unwrap());
-        sink.write(b"third\n", Instant::now());
+        sink.write(b"third\n".to_vec(), Instant::now());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "torn\nthird\n");
         std::fs::remove_file(&path).unwrap();
     }

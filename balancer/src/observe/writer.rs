@@ -190,7 +190,7 @@ impl Sinks {
                 self.reopen();
             }
             match order {
-                Order::Write(destination, lines) => waits |= self.write(destination, &lines),
+                Order::Write(destination, lines) => waits |= self.write(destination, lines),
                 Order::Collect(destination, batch) => {
                     self.collecting.push_back((Instant::now() + COLLECT, destination, batch));
                 }
@@ -220,14 +220,14 @@ impl Sinks {
                 break;
             }
             let (destination, lines) = (*destination, batch.take());
-            waits |= self.write(destination, &lines);
+            waits |= self.write(destination, lines);
             self.collecting.pop_front();
         }
         waits
     }
 
     /// Whether something waits to be written.
-    fn write(&mut self, destination: Destination, lines: &[u8]) -> bool {
+    fn write(&mut self, destination: Destination, lines: Vec<u8>) -> bool {
         let Some(sink) = self.sink(destination) else { return false };
         let flushed = sink.write(lines, Instant::now());
         self.shared.lost[destination as usize].fetch_add(flushed.lost, Ordering::Relaxed);
