@@ -102,7 +102,7 @@ impl Line {
 
     /// Since when the one who waits longest does.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        [Lane::Fast, Lane::Slow].into_iter().filter_map(|lane| Some(self.first(lane)?.since)).min()
+        self.oldest_of(|_| true)
     }
 
     /// Since when the one waits longest whom `fits` describes.

@@ -163,7 +163,7 @@ impl Queue {
     /// that they do not all come back at once.
     pub(super) fn refused(&mut self, reason: Reason, members: &Members) -> Refused {
         let service = self.forecast.mean().unwrap_or(Duration::from_secs(1));
-        let places = members.places(self.slots.count, self.places.despite).max(1);
+        let places = self.all_places(members).max(1);
         let until_served = service.as_secs_f64() * (self.line.len() + 1) as f64 / places as f64;
         let seconds = until_served * self.places.rng.random_range(0.75..1.5);
         Refused { reason, retry_after: seconds.ceil().clamp(1.0, RETRY_AFTER_MAX) as u16 }
@@ -174,8 +174,13 @@ impl Queue {
             queued: self.line.len(),
             longest_wait: self.line.oldest().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             slots_used: members.endpoints().map(|endpoint| endpoint.in_flight()).sum(),
-            slots: members.places(self.slots.count, self.places.despite),
+            slots: self.all_places(members),
         }
+    }
+
+    /// Places there are, free or not.
+    pub(super) fn all_places(&self, members: &Members) -> usize {
+        members.places(self.slots.count, self.places.despite)
     }
 
     fn turn_of(&mut self, ask: &Ask<'_>) -> u64 {
@@ -209,7 +214,7 @@ impl Queue {
         }
         // Nobody is told to wait for what is not known to be slow where nobody may wait.
         let (may_wait, timeout) = (self.slots.queue_max > 0, self.slots.queue_timeout);
-        let places = || if may_wait { members.places(self.slots.count, self.places.despite) } else { usize::MAX };
+        let places = || if may_wait { self.all_places(members) } else { usize::MAX };
         if may_wait && self.keepers.may_be(client, (kind, streams), now) {
             return Some(Patience::of_slow_clients(timeout));
         }
@@ -220,8 +225,7 @@ impl Queue {
     /// Whether a request that has just come leaves enough to others.
     fn may_go(&self, members: &Members, (kind, patience): (Kind, Option<Patience>), now: Instant) -> bool {
         let Some(patience) = patience else { return true };
-        let (places, slow_in_flight) =
-            (members.places(self.slots.count, self.places.despite), self.forecast.slow_running(kind, now));
+        let (places, slow_in_flight) = (self.all_places(members), self.forecast.slow_running(kind, now));
         next(&Lanes { places, slow_in_flight, fast: None, slow: Some((Duration::ZERO, patience)) }).is_some()
     }
 
@@ -230,7 +234,7 @@ impl Queue {
         let slow = self.line.first(Lane::Slow);
         Lanes {
             // Counting the members is only worth it where somebody may have to leave a place.
-            places: slow.map_or(0, |_| members.places(self.slots.count, self.places.despite)),
+            places: slow.map_or(0, |_| self.all_places(members)),
             slow_in_flight: slow.map_or(0, |first| self.forecast.slow_running(first.kind, now)),
             fast: self.line.first(Lane::Fast).map(|first| waited(first.since)),
             // More is known than when it came; perhaps that it is fast after all.

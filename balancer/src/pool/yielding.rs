@@ -30,7 +30,7 @@ impl Queue {
     pub(super) fn has_to_go(&self, members: &Members, (turn, at): (u64, EndpointId), now: Instant) -> Option<Crowding> {
         let since = self.pressed_since(members, at)?;
         let long = self.slots.queue_timeout / PATIENCE;
-        let places = || members.places(self.slots.count, self.places.despite);
+        let places = || self.all_places(members);
         let waits = now.saturating_duration_since(since) >= long;
         waits.then(|| self.lasting.has_to_go(turn, places())).flatten()
     }
