@@ -135,7 +135,7 @@ const SIGNALS: &[(&str, &str)] = &[
     ),
     (
         "SIGHUP",
-        "Read the configuration again, as balancer reload does. Without a file (demo, run): stop, unless it was to be ignored (nohup).",
+        "Read the configuration again, as balancer reload does. Without a file (demo, run): stop, unless HUP is ignored (nohup).",
     ),
     ("SIGUSR1", "Open the file of the access log again, after it was rotated."),
 ];

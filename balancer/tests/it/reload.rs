@@ -204,7 +204,8 @@ fn sockets_that_are_removed_under_us_come_back() {
     rewrite(&balancer, |text| text.replace(&plain, &format!("{{ address = {plain}, mode = \"0666\" }}")));
     reload(&balancer);
     std::fs::remove_file(&listener).unwrap();
-    balancer.await_stderr_count("was removed, so nobody could connect; it is there again", 2);
+    let again = format!("the socket file of unix:{} was removed; it was made again", listener.display());
+    balancer.await_stderr_count(&again, 2);
     assert_eq!(Client::unix(&listener).get("/").text(), "1");
     rewrite(&balancer, |text| text.replace(&format!(", {{ address = {plain}, mode = \"0666\" }}"), ""));
     reload(&balancer);
