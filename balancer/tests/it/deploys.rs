@@ -109,14 +109,14 @@ async fn a_release_that_dies_once_it_has_taken_over_ends_the_roll_and_whoever_is
     let dies = format!("while [ ! -e {} ]; do sleep 0.05; done; exit 3", go.display());
     fs::write(&file, format!("[ $INSTANCE_ID = 3 ] && exec sleep 1000; echo Listening; {dies}")).unwrap();
     let told = async {
-        room.log.until("app.2 is pid ").await;
+        room.log.until("app.2 has pid ").await;
         fs::write(&go, "").unwrap();
     };
     let (rolled, ()) = tokio::join!(room.supervisor.roll(), told);
     let error = rolled.unwrap_err().to_string();
     assert!(error.contains("the new one died after ") && error.contains("(exit code 3)"), "{error}");
     assert!(error.contains("2 of 3 replaced"), "{error}");
-    room.log.until("app: the roll is given up: app.").await;
+    room.log.until("app: roll stopped: app.").await;
 }
 
 #[tokio::test]

@@ -170,11 +170,11 @@ async fn no_limit_replaces_a_worker_that_an_operator_has_taken_out() {
     let room = Room::start(config::Workers { count: 2, recycle, ..shell(SERVES) });
     let held = room.until_ready().await.workers[0].pid;
     room.pool.hold(&"app.1".into());
-    room.log.until_count("app.2 is pid ", 2).await;
+    room.log.until_count("app.2 has pid ", 2).await;
     let status = room.supervisor.status();
     assert!(status.workers[0].pid == held && !status.workers[0].stale, "{status:#?}");
     room.pool.unhold("app.1");
-    room.log.until("app.1 is pid ").await;
+    room.log.until("app.1 has pid ").await;
 }
 
 #[tokio::test]
