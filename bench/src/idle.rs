@@ -226,9 +226,11 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 512]).unwrap();
             stream.write_all(b"HTTP/1.1 503 Full\r\ncontent-length: 2\r\n\r\nno").unwrap();
+            // The others find it open, whenever they come.
+            (listener, stream)
         });
         let failure = Idle::open(3, port, "/", b"hi", &Events::default()).map(drop).unwrap_err().to_string();
         assert_eq!(failure, "cannot open idle connection 1 of 3: answered \"HTTP/1.1 503 Full\"");
-        origin.join().unwrap();
+        drop(origin.join().unwrap());
     }
 }

@@ -1,5 +1,7 @@
 //! Who listens where: a look into `/proc`, for messages only.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -16,10 +18,9 @@ pub(super) struct Listeners(Vec<(String, Address)>);
 /// `None` when nobody does, or when it belongs to somebody whose descriptors we may not read. Reads the whole of
 /// `/proc/*/fd`: milliseconds, so only after a clash.
 pub fn who_listens(address: SocketAddr) -> Option<(u32, String)> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+    let inodes: Vec<String> = TCP
         .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| table.lines().filter_map(|line| listening(line, address)).collect::<Vec<_>>())
+        .flat_map(|table| of_table(table, |line| listening(line, address)))
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     if inodes.is_empty() {
@@ -39,9 +40,7 @@ pub struct Holders(Vec<(SocketAddr, Option<(u32, String)>)>);
 impl Holders {
     /// Those of this moment.
     pub fn now() -> Self {
-        let tables =
-            ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
-        let listeners: Vec<_> = tables.iter().flat_map(|table| table.lines().filter_map(listener)).collect();
+        let listeners: Vec<_> = TCP.iter().flat_map(|table| of_table(table, listener)).collect();
         let mut holders = std::collections::HashMap::new();
         for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = process.file_name().to_str().and_then(|pid| pid.parse::<u32>().ok()) else { continue };
@@ -66,12 +65,10 @@ impl Holders {
 impl Listeners {
     /// Reads the kernel's tables.
     pub(super) fn look() -> Self {
-        let lines = |table: &str| std::fs::read_to_string(table).unwrap_or_default();
-        let [tcp, tcp6, unix] = ["/proc/net/tcp", "/proc/net/tcp6", "/proc/net/unix"].map(lines);
-        let tcp = tcp.lines().chain(tcp6.lines()).filter_map(listener);
+        let tcp = TCP.iter().flat_map(|table| of_table(table, listener));
         let tcp =
             tcp.map(|(address, inode)| (inode, Address::Tcp { host: Host::Ip(address.ip()), port: address.port() }));
-        let all = tcp.chain(unix.lines().filter_map(unix_listener));
+        let all = tcp.chain(of_table("/proc/net/unix", unix_listener));
         Self(all.map(|(inode, address)| (format!("socket:[{inode}]"), address)).collect())
     }
 
@@ -88,6 +85,18 @@ impl Listeners {
         let is_held = move |inode: &String| processes.iter().any(|process| holds(process, std::slice::from_ref(inode)));
         self.0.iter().filter(move |(inode, _)| is_held(inode)).map(|(_, address)| address)
     }
+}
+
+/// What is found in the lines of one of the kernel's tables, which is read line by line: it has one for each connection of the machine.
+fn of_table<T>(table: &str, find: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    let Ok(file) = File::open(table) else { return Vec::new() };
+    let (mut reader, mut line, mut found) = (BufReader::new(file), Vec::new(), Vec::new());
+    // The name of a Unix socket may be any bytes.
+    while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        found.extend(std::str::from_utf8(&line).ok().and_then(&find));
+        line.clear();
+    }
+    found
 }
 
 /// Whether connections to `wanted` end at a listener on `address`.
@@ -165,6 +174,8 @@ fn name(process: &Path) -> String {
     }
 }
 
+/// The kernel's tables of TCP (proc_net_tcp.txt of its documentation).
+const TCP: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 /// TCP_LISTEN in these tables.
 const LISTEN: &str = "0A";
 /// __SO_ACCEPTCON among the flags of a Unix socket.
