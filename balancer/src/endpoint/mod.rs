@@ -207,17 +207,6 @@ impl Endpoint {
         &self.idle_time
     }
 
-    /// A request has waited for long on a new connection, without a byte of an answer; whether idle ones are to be closed for it, because
-    /// it may serve one connection at a time. Told once, until that is known.
-    pub fn keeps_waiting(&self) -> bool {
-        self.serial.keeps_waiting()
-    }
-
-    /// Whether no idle connection to it is to be kept, because others wait for it to be closed.
-    pub fn keeps_none(&self) -> bool {
-        self.serial.keeps_none()
-    }
-
     /// A request was not answered in time: no more come, and whoever waits for [`Self::alarmed`] is told. Says whether
     /// somebody may replace it, which is so for a worker.
     pub fn report_hang(&self) -> bool {

@@ -203,8 +203,8 @@ fn wait(
         let may_starve = upload.ended() && upstream.is_unanswered() && !place.owns_connection();
         exchange.waits.look_every(may_starve.then_some(STARVES));
         let fault = wait_without_reading(cx, exchange);
-        if exchange.waits.looks().is_some() && may_starve {
-            let_go_for_who_waits(place.endpoint());
+        if let Some(now) = exchange.waits.looks().filter(|_| may_starve) {
+            let_go_for_who_waits(place.endpoint(), now);
         }
         return fault;
     }

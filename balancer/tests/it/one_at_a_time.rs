@@ -1,10 +1,11 @@
 //! Servers that serve one connection at a time, and keep everybody else waiting while it is open.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::harness::{Balancer, Client, Gate, Origin, eventually, ok};
+use crate::harness::{Balancer, Client, Gate, Origin, directory, eventually, ok};
 use crate::program::{Program, balancer, has};
 
 /// As Python's `http.server` is when it keeps connections.
@@ -57,6 +58,49 @@ fn a_server_that_answers_only_when_its_idle_connection_is_closed_is_named_and_no
         assert_eq!(origin.connections(), connections + asked, "each has a connection of its own");
     }
     assert_eq!(log.matches("seems to serve one connection at a time").count(), 1);
+}
+
+#[test]
+fn one_whose_slow_answers_come_one_after_another_keeps_its_connections_and_is_not_suspected() {
+    // Two for each round: a machine that pauses between two answers may have the second look as if it had waited for the first.
+    let gates: Vec<[Gate; 2]> = (0..3).map(|_| Default::default()).collect();
+    let opened = gates.clone();
+    let origin = Origin::start(move |mut exchange| {
+        while let Some(request) = exchange.request() {
+            let mut held = request.target().split('/').filter_map(|part| part.parse::<usize>().ok());
+            if let (Some(round), Some(which)) = (held.next(), held.next()) {
+                opened[round][which].wait();
+            }
+            if !exchange.send(ok("done")) {
+                return;
+            }
+        }
+    });
+    let pool = format!("[pool.app]\nkeep_alive_timeout = \"1h\"\nendpoints = [{:?}]\n", origin.address());
+    let mut verbose = Command::new(env!("CARGO_BIN_EXE_balancer"));
+    verbose.args(["--log-level", "debug"]);
+    let balancer = Balancer::start_by(verbose, directory(), "threads = 1", &pool);
+    let (mut first, mut second) = (Client::of(&balancer), Client::of(&balancer));
+    assert_eq!(first.get("/").status(), 200);
+    for (round, [one, other]) in gates.iter().enumerate() {
+        let connections = origin.connections();
+        first.send(format!("GET /{round}/0 HTTP/1.1\r\nHost: a\r\n\r\n"));
+        origin.await_requests(2 * round + 2);
+        second.send(format!("GET /{round}/1 HTTP/1.1\r\nHost: a\r\n\r\n"));
+        origin.await_requests(2 * round + 3);
+        let all_kept = origin.connections() == connections;
+        if !all_kept {
+            balancer.await_stderr_count("a request waits on a new one", round + 1);
+        }
+        one.open();
+        assert_eq!(first.response().status(), 200);
+        other.open();
+        assert_eq!(second.response().status(), 200);
+        if all_kept {
+            return;
+        }
+    }
+    panic!("no round has left two connections: {}", balancer.said());
 }
 
 #[test]

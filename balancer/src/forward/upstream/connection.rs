@@ -125,6 +125,13 @@ impl Upstream {
         shows
     }
 
+    /// It is idle, and closed to see what comes of it.
+    pub(super) fn let_go(&mut self) {
+        if let Some(answered) = &mut self.answered {
+            answered.let_go();
+        }
+    }
+
     /// Whether its endpoint is still where it was.
     pub(in super::super) fn is_current(&self) -> bool {
         self.connected.is_current()

@@ -45,6 +45,9 @@ impl Upstreams {
         repeatable: bool,
         now: Instant,
     ) -> Option<(Box<Upstream>, Duration)> {
+        if endpoint.uses_none() {
+            return None;
+        }
         let mut idle = self.idle.borrow_mut();
         let connections = &mut idle.get_mut(&endpoint.id())?.connections;
         let idle_time = endpoint.idle_time();
@@ -87,21 +90,33 @@ impl Upstreams {
 
     /// Closes what has been idle for too long, has been closed by its worker or keeps others waiting, as long as the thread lives.
     pub async fn reap_for_ever(&self) {
+        let mut on_trial = false;
         loop {
             tokio::select! {
-                () = sleep(REAP) => {}
+                () = sleep(if on_trial { REAP_ON_TRIAL } else { REAP }) => {}
                 () = LET_GO.notified() => {}
             }
             let now = Instant::now();
+            on_trial = false;
             self.idle.borrow_mut().retain(|_, Kept { endpoint, connections }| {
                 connections.retain_mut(|kept| {
                     let (open, idle) = (kept.upstream.is_open(), kept.upstream.idle(now));
-                    if open {
-                        endpoint.idle_time().survived(idle);
-                    } else {
+                    if !open {
                         learn(endpoint, &kept.upstream);
+                        return false;
                     }
-                    open && idle < kept.limit && !endpoint.keeps_none()
+                    endpoint.idle_time().survived(idle);
+                    match endpoint.lets_go(idle, now) {
+                        Some(false) => idle < kept.limit && !endpoint.keeps_none(),
+                        Some(true) => {
+                            kept.upstream.let_go();
+                            false
+                        }
+                        None => {
+                            on_trial = true;
+                            true
+                        }
+                    }
                 });
                 !connections.is_empty()
             });
@@ -110,8 +125,8 @@ impl Upstreams {
 }
 
 /// A request has waited for long on a new connection to an endpoint: where idle ones may be why, every thread closes its own.
-pub(super) fn let_go_for_who_waits(endpoint: &Endpoint) {
-    if endpoint.keeps_waiting() {
+pub(super) fn let_go_for_who_waits(endpoint: &Endpoint, now: Instant) {
+    if endpoint.keeps_waiting(now) {
         tracing::debug!(endpoint = &**endpoint.name(), "closes idle connections: a request waits on a new one");
         LET_GO.notify_waiters();
     }
@@ -147,3 +162,5 @@ impl Hasher for IdHasher {
 /// That some are to be closed at once; a thread that is busy sees it at its next look.
 static LET_GO: Notify = Notify::const_new();
 const REAP: Duration = Duration::from_millis(500);
+/// While it is to be seen whether a connection that rests keeps others waiting, which takes little more than a second.
+const REAP_ON_TRIAL: Duration = Duration::from_millis(20);
