@@ -10,7 +10,7 @@ use crate::net::ClientKey;
 /// What a failure may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// The endpoint alone: no byte of a request has reached it.
+    /// The endpoint alone: no byte of a request has reached it, and that was not for want of room.
     Endpoint,
     /// The endpoint, or what this client has asked for, while so many clients are around.
     Request { client: ClientKey, around: usize },

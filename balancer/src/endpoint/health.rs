@@ -228,9 +228,9 @@ impl Health {
     }
 
     fn served(&mut self, claimed: Claimed, rules: &Rules, now: Instant) -> Option<Change> {
-        self.unreachable = false;
         match (self.ejection, claimed) {
             (Ejection::No, _) => {
+                self.unreachable = false;
                 self.evidence = Evidence::default();
                 let over = |since| now.saturating_duration_since(since) >= rules.slow_start;
                 self.ramp_since = self.ramp_since.filter(|since| !over(*since));
@@ -239,6 +239,7 @@ impl Health {
             // It began before the failures did, and proves nothing.
             (_, Claimed::Ordinary) => None,
             (_, Claimed::OnProbation | Claimed::Despite) => {
+                self.unreachable = false;
                 (self.ejection, self.evidence) = (Ejection::No, Evidence::default());
                 if let Some((_, back)) = &mut self.last {
                     *back = Some(now);

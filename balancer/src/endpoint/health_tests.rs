@@ -106,6 +106,8 @@ fn one_that_takes_connections_again_is_on_probation_before_its_time_is_over() {
     let (changes, standing, begun) = run(&[&ejected[..], &[(0, Reachable)]].concat(), &rules());
     assert_eq!(changes[1..], [Change::Reachable(Duration::ZERO)]);
     assert_eq!(standing, Standing::Ejected(begun), "over at once, so that a request may decide");
+    let (changes, ..) = run(&[&ejected[..], &[(0, OK), (0, Reachable)]].concat(), &rules());
+    assert_eq!(changes[1..], [Change::Reachable(Duration::ZERO)], "what was under way already needed no connection");
     // Where a connection was always to be had, it says nothing new.
     for known in [&ejected[1..], &[&ejected[..3], &[(0, OK), (0, FAILED), (0, FAILED), (0, FAILED)]].concat()] {
         let (changes, standing, begun) = run(&[known, &[(0, Reachable), (0, Reachable)]].concat(), &rules());

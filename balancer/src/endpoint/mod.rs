@@ -390,11 +390,21 @@ impl InFlight {
 
     /// The same, because there was no connection to be had: where a name has led here, others are not sent until there is one.
     pub fn unreachable(&mut self, why: &dyn Display) {
+        self.unconnected();
+        self.failed_alone(why);
+    }
+
+    /// There was no connection to be had in time: one client's requests may wait for one in all the room that there is.
+    pub fn unheard(&mut self, why: &dyn Display) {
+        self.unconnected();
+        self.failed(why);
+    }
+
+    fn unconnected(&self) {
         self.endpoint.reached(false);
         if let Some(found) = &self.endpoint.found {
             found.failed();
         }
-        self.failed_alone(why);
     }
 
     /// Puts the request down, where the endpoint is a worker's.
@@ -486,6 +496,23 @@ mod tests {
             assert_eq!(endpoint.is_out(), !retired);
             assert_eq!(endpoint.is_down(), !retired);
         }
+    }
+
+    #[test]
+    fn connections_that_one_client_gets_too_late_eject_nobody_from_others_and_refused_ones_do() {
+        let client = |last: u8| ClientKey::of(Some([192, 0, 2, last].into()));
+        let around = Arc::new(Around::default());
+        [1, 2].into_iter().for_each(|last| around.saw(client(last), Instant::now()));
+        let rules = config::Health { eject_after: 3, ..config::Health::default() };
+        let after = |last: [u8; 3], fail: fn(&mut InFlight)| {
+            let endpoint = endpoint();
+            endpoint.judged_by(&"app".into(), &rules, &around);
+            last.into_iter().for_each(|last| fail(&mut endpoint.claim_for(client(last)).unwrap()));
+            endpoint.is_ejected()
+        };
+        let late: fn(&mut InFlight) = |place| place.unheard(&"connect_timeout");
+        assert!(!after([1, 1, 1], late) && after([1, 1, 2], late));
+        assert!(after([1, 1, 1], |place| place.unreachable(&"connect_failed")));
     }
 
     #[test]

@@ -233,7 +233,8 @@ fn late(exchange: &mut Exchange<'_>) -> Poll<Fault> {
 fn blame(place: &mut Place, failed: &Failed, upload: &Upload) {
     let had_all = failed.attempts == 1 && upload.ended();
     match failed.fault {
-        Fault::ConnectFailed | Fault::ConnectTimeout => place.unreachable(&failed.fault),
+        Fault::ConnectFailed => place.unreachable(&failed.fault),
+        Fault::ConnectTimeout => place.unheard(&failed.fault),
         Fault::RequestTimeout if !had_all => {}
         fault if fault.party() != Party::Endpoint => {}
         // Its client may have used up the time with its head.

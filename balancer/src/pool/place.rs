@@ -148,6 +148,13 @@ impl Place {
         }
     }
 
+    /// There was no connection to be had in time, be it for what its client has asked for already.
+    pub fn unheard(&mut self, why: &dyn Display) {
+        if let Some(in_flight) = self.in_flight() {
+            in_flight.unheard(why);
+        }
+    }
+
     /// Puts the request down, where the endpoint is a worker's.
     pub fn note(&mut self, noted: impl FnOnce() -> Noted) {
         if let Some(in_flight) = self.in_flight() {
