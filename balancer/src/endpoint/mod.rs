@@ -26,7 +26,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::{self, Address};
 use crate::net::{ClientKey, until};
-pub use around::Around;
+pub use around::{Around, Stays};
 pub use connected::Connected;
 use found::Found;
 use health::{Claimed, Event};

@@ -49,6 +49,7 @@ pub(super) async fn pass_on(
         head.fields.append("Set-Cookie", cookie.as_bytes());
     }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let _stays = pool.stays(wish.client);
         // On the heap: a tunnel is rare.
         return Box::pin(switch(outbound, exchange, upstream, place)).await;
     }
@@ -63,9 +64,10 @@ pub(super) async fn pass_on(
     {
         pool.serves_one_at_a_time(place.endpoint());
     }
-    if is_event_stream {
+    let stays = is_event_stream.then(|| {
         place.lasts(exchange.one_client());
-    }
+        pool.stays(wish.client)
+    });
     let idle_max = pool.idle_connections_max();
     let lease = Lease { place, upstream, upstreams: Rc::clone(upstreams), idle_max, keep_alive };
     let lease = if matches!(length, BodyLength::None | BodyLength::Known(0)) {
@@ -90,6 +92,8 @@ pub(super) async fn pass_on(
         whole: false,
     };
     relay.run().await;
+    pool.saw(wish.client, exchange.waits.now());
+    drop(stays);
     Ok(())
 }
 

@@ -39,7 +39,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::config::{self, UpstreamTimeouts};
-use crate::endpoint::{Around, Endpoint, EndpointId};
+use crate::endpoint::{Around, Endpoint, EndpointId, Stays};
 use crate::net::ClientKey;
 pub use affinity::Affinity;
 use arrivals::Arrivals;
@@ -242,6 +242,16 @@ impl Pool {
     pub fn count_request(&self, client: ClientKey, now: Instant) {
         self.around.saw(client, now);
         self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request of `client` has ended, after however long.
+    pub fn saw(&self, client: ClientKey, now: Instant) {
+        self.around.saw(client, now);
+    }
+
+    /// A tunnel or an event stream of `client` has begun.
+    pub fn stays(&self, client: ClientKey) -> Stays {
+        self.around.stays(client)
     }
 
     /// Whether one more retry stays within the budget; takes it if so.
