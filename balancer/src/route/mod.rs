@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::config::{self, HostPattern};
 use crate::pool::Pool;
-use path::{is_plain, normalised, resolved};
+use path::{half_resolved, is_plain, normalised, resolved};
 use reading::{Reading, behind_authority};
 
 /// All routes, best first.
@@ -77,19 +77,17 @@ impl Table {
             (Some(other), Some(found)) => !Arc::ptr_eq(&other.pool, &found.pool),
             (other, found) => other.is_some() != found.is_some(),
         };
-        // Some servers leave dots and empty segments as they are, and some take `//name` for a host. That counts where it leads to a
-        // narrower route, `/admin` beside `/`: the workers of the wider one would be asked for what the narrower one is there for.
+        // Some servers leave dots and empty segments as they are, or one of both, and some take `//name` for a host. That counts where
+        // it leads to a narrower route, `/admin` beside `/`: the workers of the wider one would be asked for what the narrower one is
+        // there for.
         let is_narrower = |other: Option<&Route>| {
             let length = |route: Option<&Route>| route.map_or(0, |route| route.path.len());
             length(other) > length(found) && differs(other)
         };
         for reading in std::iter::once(Reading::default()).chain(Reading::others(path)) {
             let read = reading.of(path);
-            let behind = behind_authority(&read).map(resolved);
-            if differs(self.first(host, &resolved(&read)))
-                || is_narrower(self.first(host, &read))
-                || behind.is_some_and(|path| is_narrower(self.first(host, &path)))
-            {
+            let mut halves = std::iter::once(&*read).chain(behind_authority(&read)).flat_map(half_resolved);
+            if differs(self.first(host, &resolved(&read))) || halves.any(|path| is_narrower(self.first(host, &path))) {
                 return Err(Ambiguous);
             }
         }
@@ -192,7 +190,7 @@ mod tests {
         assert_eq!(found(&table, "h", "/x%2fadmin"), Some("app"), "an encoded slash is data, not a separator");
     }
 
-    const READ_IN_TWO_WAYS: [&str; 21] = [
+    const READ_IN_TWO_WAYS: [&str; 28] = [
         "/x/..%2fadmin",
         "/%2fadmin",
         "/%2Fadmin/x",
@@ -214,6 +212,13 @@ mod tests {
         "/x%2f..%2f%61dmin",
         "//x/admin",
         "/\\x/admin",
+        "//admin/../x",
+        "///admin/../../x",
+        "//%61dmin/../../x",
+        "/.//admin/../x",
+        "//x/admin/../y",
+        "//x//admin/../y",
+        "/%2fadmin/..%2fx",
     ];
 
     #[test]
@@ -249,6 +254,8 @@ mod tests {
             ("/x/../admin/y", "admin"),
             ("//admin/x", "admin"),
             ("/x//admin", "app"),
+            ("//x/../y/./z", "app"),
+            ("//administrator/../x", "app"),
             ("/proxy/http%3A%2F%2Fa.test%2Fadmin%3Fq%3D%20;b", "app"),
         ] {
             assert_eq!(found(&table, "h", path), Some(pool), "{path}");

@@ -45,6 +45,29 @@ pub(super) fn resolved(path: &str) -> String {
     normal
 }
 
+/// A path that is read already, as servers have it that do not resolve all of it: as it is; without its empty segments; without `.`
+/// either (paths of files, as libraries read them); resolved.
+pub(super) fn half_resolved(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let is_odd = path.contains("//") || path.contains("/.");
+    let without = move |skipped: &'static [&'static str]| is_odd.then(|| Cow::Owned(left_out(path, skipped)));
+    let others =
+        without(&[""]).into_iter().chain(without(&["", "."])).chain(is_odd.then(|| Cow::Owned(resolved(path))));
+    std::iter::once(Cow::Borrowed(path)).chain(others)
+}
+
+/// The path without such segments.
+fn left_out(path: &str, skipped: &[&str]) -> String {
+    let mut left = String::with_capacity(path.len());
+    for segment in path.split('/').filter(|segment| !skipped.contains(segment)) {
+        left.push('/');
+        left.push_str(segment);
+    }
+    if left.is_empty() || path.ends_with('/') {
+        left.push('/');
+    }
+    left
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +89,14 @@ mod tests {
         ] {
             assert_eq!(normalised(path), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn a_path_is_resolved_by_halves() {
+        let all = |path| half_resolved(path).map(Cow::into_owned).collect::<Vec<_>>();
+        assert_eq!(all("//a/./../b/"), ["//a/./../b/", "/a/./../b/", "/a/../b/", "/b/"]);
+        assert_eq!(all("//"), ["//", "/", "/", "/"]);
+        assert_eq!(all("/a/b"), ["/a/b"]);
     }
 
     #[test]
