@@ -1,7 +1,5 @@
 //! `[admin]`. Decides where commands and metrics may be asked for; called by [`super::top`]; never opens anything.
 
-use std::fs::File;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +9,7 @@ use super::findings::Findings;
 use super::item::Item;
 use super::listen::unix_path;
 use super::raw::{Placed, Section};
-use super::{Identity, ListenAddress, identity, syntax, variables};
+use super::{Identity, ListenAddress, identity, load, regular, syntax, variables};
 
 /// Where the admin service listens.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,7 +56,7 @@ pub(super) fn read(section: &mut Section<'_>, listen: &[Placed<ListenAddress>], 
 /// The socket and the account that the file at `path` names, though the rest of it may be wrong: who changes a running
 /// instance's file still wants to reach the instance.
 pub fn admin_place(path: &Path) -> (Option<PathBuf>, Identity) {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = load::text(path).unwrap_or_default();
     let findings = Findings::default();
     let mut tree = syntax::read(&text, &findings);
     variables::fill_in(&mut tree, &text, &findings, &|name| std::env::var_os(name));
@@ -100,10 +98,8 @@ fn token_file(item: &Item<'_>, secrets: Secrets) -> Option<PathBuf> {
 /// A sentence: it cannot be read, or holds something else.
 pub fn read_token(path: &Path) -> Result<String, String> {
     let shown = quote(&path.display().to_string());
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(TOKEN_FILE_MAX).read_to_string(&mut text));
-    read.map_err(|error| format!("cannot read {shown}: {error}"))?;
-    let token = text.trim();
+    let bytes = regular::read(path, TOKEN_FILE_MAX).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let token = str::from_utf8(&bytes).unwrap_or_default().trim();
     let is_word = token.len() >= TOKEN_MIN && token.bytes().all(|byte| byte.is_ascii_graphic());
     if is_word { Ok(token.to_owned()) } else { Err(format!("{shown} does not hold a word of {TOKEN_MIN} characters")) }
 }
@@ -125,7 +121,7 @@ pub fn token_is_open(path: &Path) -> Option<String> {
 
 const SOCKET: &str = "\"/run/balancer/lb.sock\"";
 const ADDRESS: &str = "\"127.0.0.1:9100\"";
-/// A path to a log or a device must not fill the memory.
+/// A path to a log must not fill the memory.
 const TOKEN_FILE_MAX: u64 = 4_096;
 /// Shorter ones can be guessed.
 const TOKEN_MIN: usize = 16;

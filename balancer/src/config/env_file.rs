@@ -3,12 +3,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
-use nix::libc::O_NONBLOCK;
+use super::regular;
 
 /// What is wrong in a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,21 +16,12 @@ pub struct Mistake {
     what: &'static str,
 }
 
-/// The text of such a file. What is no file is none: a pipe in its place would block, and a device never end.
+/// The text of such a file.
 ///
 /// # Errors
-/// Those of the system calls, and where it is no file, is not UTF-8, or has more than a process could take.
+/// Those of [`regular::read`], for more than a process could take; where it is not UTF-8.
 pub fn read(path: &Path) -> io::Result<String> {
-    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > BYTES_MAX {
-        return Err(io::Error::other(format!("it has more than {} MiB", BYTES_MAX >> 20)));
-    }
-    String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8"))
+    String::from_utf8(regular::read(path, BYTES_MAX)?).map_err(|_| io::Error::other("not UTF-8"))
 }
 
 /// Names and values of `text`, in its order.
@@ -169,17 +158,6 @@ mod tests {
         ];
         let read = parse(text).unwrap();
         assert_eq!(read.iter().map(|(name, value)| (*name, value.as_ref())).collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
-        let path = std::env::temp_dir().join(format!("balancer-env-file-{}", std::process::id()));
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert_eq!(read(&path).unwrap_err().to_string(), "not a file");
-        std::fs::remove_file(&path).unwrap();
-        std::fs::write(&path, "A=1\n").unwrap();
-        assert_eq!(read(&path).unwrap(), "A=1\n");
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -2,13 +2,12 @@
 //! what the text says.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::admin::Secrets;
 use super::diagnostics::Lines;
-use super::{Config, Diagnostics, parse_with};
+use super::{Config, Diagnostics, parse_with, regular};
 
 /// The configuration in the file at `path`.
 ///
@@ -43,12 +42,7 @@ fn load_with(path: &Path, secrets: Secrets) -> Result<Config, LoadError> {
 /// It cannot be read, or holds no text.
 pub(super) fn text(path: &Path) -> Result<String, LoadError> {
     let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > BYTES_MAX {
-        let message = format!("larger than {} MiB, the limit of a configuration", BYTES_MAX >> 20);
-        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, message)));
-    }
+    let bytes = regular::read(path, BYTES_MAX).map_err(unreadable)?;
     String::from_utf8(bytes).map_err(|error| {
         let before = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
         let (line, column) = Lines::new(&before).position(before.len());
@@ -103,7 +97,7 @@ impl std::error::Error for LoadError {
     }
 }
 
-/// Far above any configuration; a path to a log or a device must not fill the memory.
+/// Far above any configuration; a path to a log must not fill the memory.
 const BYTES_MAX: u64 = 1 << 20;
 
 /// What an empty file is answered with.
@@ -140,9 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_file_is_not_read_to_its_end() {
+    fn what_is_no_file_or_too_large_is_not_read_to_its_end() {
         let error = load(Path::new("/dev/zero")).unwrap_err().to_string();
-        assert_eq!(error, "cannot read /dev/zero: larger than 1 MiB, the limit of a configuration");
+        assert_eq!(error, "cannot read /dev/zero: it is a pipe or a device, not a regular file");
+        let error = error_of("large.toml", &[b'#'; (1 << 20) + 1]);
+        assert_eq!(error, "cannot read /etc/large.toml: it has more than 1 MiB");
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod queue;
 mod raw;
 mod ready;
 mod recycle;
+pub mod regular;
 mod route;
 mod spool;
 mod synonyms;

@@ -1,6 +1,6 @@
 //! What the machine says of names: resolv.conf and hosts, read again when they have changed.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::MetadataExt;
@@ -15,6 +15,8 @@ use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
 use hickory_resolver::{Hosts, TokioResolver};
+
+use crate::config::regular;
 
 /// The two files and what they said when they were read.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ impl System {
     }
 
     fn read(&self) -> io::Result<Said> {
-        let (config, mut options) = match fs::read(&self.resolv_conf).map(parse_resolv_conf) {
+        let (config, mut options) = match regular::read(&self.resolv_conf, RESOLV_CONF_MAX).map(parse_resolv_conf) {
             Ok(Ok(said)) => said,
             // As resolv.conf(5) has it where there is no file, or none names a server.
             Ok(Err(_)) | Err(_) => (local(), ResolverOpts::default()),
@@ -85,8 +87,8 @@ impl System {
         let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         let resolver = builder.with_options(options).build().map_err(io::Error::other)?;
         let mut hosts = Hosts::default();
-        match File::open(&self.hosts) {
-            Ok(file) => hosts.read_hosts_conf(file)?,
+        match regular::read(&self.hosts, HOSTS_MAX) {
+            Ok(text) => hosts.read_hosts_conf(text.as_slice())?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -112,6 +114,11 @@ impl Said {
 fn local() -> ResolverConfig {
     ResolverConfig::from_parts(None, Vec::new(), vec![NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into())])
 }
+
+/// Far above any; a path to something else must not fill the memory.
+const RESOLV_CONF_MAX: u64 = 1 << 20;
+/// Lists of what is not to be reached have some MiB.
+const HOSTS_MAX: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! Same client, same endpoint, by a cookie we set.
 
 use std::hash::Hasher;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use siphasher::sip::SipHasher24;
@@ -24,7 +25,8 @@ pub struct Affinity {
 impl Affinity {
     /// The cookie is called as the configuration says.
     pub fn new(affinity: &config::Affinity) -> Self {
-        Self::with_machine_id(affinity, std::fs::read_to_string("/etc/machine-id").ok())
+        let id = config::regular::read(Path::new("/etc/machine-id"), MACHINE_ID_MAX).ok();
+        Self::with_machine_id(affinity, id.and_then(|id| String::from_utf8(id).ok()))
     }
 
     fn with_machine_id(affinity: &config::Affinity, id: Option<String>) -> Self {
@@ -55,6 +57,9 @@ impl Affinity {
         format!("{}={tag:016x}; Path=/; HttpOnly; SameSite=Lax", self.cookie)
     }
 }
+
+/// It is 33 bytes (machine-id(5)).
+const MACHINE_ID_MAX: u64 = 256;
 
 #[cfg(test)]
 mod tests {

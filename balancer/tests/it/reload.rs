@@ -72,6 +72,25 @@ fn a_wrong_file_changes_nothing_and_is_answered_as_check_does() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_the_file_is_waited_for_by_nobody() {
+    let origin = Origin::named("1");
+    let mut balancer = Balancer::before(&[&origin]);
+    let file = balancer.directory().join("lb.toml");
+    std::fs::remove_file(&file).unwrap();
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    balancer.signal(Signal::SIGHUP);
+    let cause = format!("cannot read {}: it is a pipe or a device, not a regular file", file.display());
+    balancer.await_stderr(&cause);
+    balancer.await_stderr("nothing has changed");
+    assert_eq!(balancer.run(&["reload"]), (78, format!("{cause}\nnothing has changed\n")));
+    let (code, said) = balancer.run(&["check"]);
+    assert!(code == 78 && said.contains(&cause), "{code} {said}");
+    assert_eq!(Client::of(&balancer).get("/").text(), "1");
+    balancer.signal(Signal::SIGTERM);
+    assert!(balancer.ended().success());
+}
+
+#[test]
 fn what_needs_a_restart_is_said_and_the_rest_is_done() {
     let origins = [Origin::named("1"), Origin::named("2")];
     let balancer = Balancer::start("threads = 2\n", &pool_of(&[&origins[0]]));

@@ -1306,7 +1306,7 @@ const WORKERS: &[Row] = &[
             4,
             12,
             r#""/""#,
-            "cannot read `/`: not a file",
+            "cannot read `/`: Is a directory (os error 21)",
             "write the path of a file with NAME=value lines that balancer may read",
         )],
     ),
@@ -1655,12 +1655,22 @@ const ADMIN: &[Row] = &[
         )],
     ),
     (
+        r#"token_file = "Cargo.toml""#,
+        &[(
+            5,
+            14,
+            r#""Cargo.toml""#,
+            "`Cargo.toml` does not hold a word of 16 characters",
+            "write the path of a file that holds one long random word",
+        )],
+    ),
+    (
         r#"token_file = "/dev/null""#,
         &[(
             5,
             14,
             r#""/dev/null""#,
-            "`/dev/null` does not hold a word of 16 characters",
+            "cannot read `/dev/null`: it is a pipe or a device, not a regular file",
             "write the path of a file that holds one long random word",
         )],
     ),
