@@ -16,9 +16,9 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::clash::{decode, who_listens};
-use super::process::{Account, Kin};
+use super::process::{Kin, accounts};
 use super::ready::LastAnswer;
-use crate::config::{Address, Host, Identity};
+use crate::config::{Address, Host};
 use crate::trust;
 
 /// Who takes connections at an address.
@@ -62,21 +62,16 @@ struct Held {
 /// Returns `true` when the listener at `address` is one of the run's own at the first look; else `false`, once it is. Of one that is
 /// somebody else's it says so, and `last` has it for a message. Where nobody listens, a worker that is ready by a line it prints is
 /// believed.
-pub(super) async fn until_own(
-    title: &str,
-    address: &Address,
-    (kin, identity): (&Kin, &Identity),
-    (by_line, last): (bool, &LastAnswer),
-) -> bool {
+pub(super) async fn until_own(title: &str, address: &Address, kin: &Kin, (by_line, last): (bool, &LastAnswer)) -> bool {
     let Address::Tcp { host: Host::Ip(ip), port } = address else { return true };
     let place = SocketAddr::new(*ip, *port);
     let (mut pause, mut told) = (PAUSE_MIN, false);
     for look in 0_u64.. {
         // It fails only when the semaphore is closed, and nobody closes it.
         let Ok(turn) = TURNS.acquire().await else { return true };
-        let (kin, identity) = (kin.clone(), identity.clone());
+        let kin = kin.clone();
         let (whose, holder) = tokio::task::spawn_blocking(move || {
-            let whose = whose(place, &kin, &identity);
+            let whose = whose(place, &kin);
             (whose, matches!(whose, Whose::Other(_)).then(|| who_listens(place)).flatten())
         })
         .await
@@ -109,7 +104,7 @@ pub(super) async fn until_own(
 }
 
 /// Reads the tables, and the descriptors of the run's processes: some hundred microseconds for each of these.
-fn whose(place: SocketAddr, kin: &Kin, identity: &Identity) -> Whose {
+fn whose(place: SocketAddr, kin: &Kin) -> Whose {
     let Some(listeners) = can_tell() else { return Whose::Unknown };
     let there = takers(place, &listeners);
     if there.is_empty() {
@@ -118,8 +113,7 @@ fn whose(place: SocketAddr, kin: &Kin, identity: &Identity) -> Whose {
     let mut held = held_by(&kin.candidates(), &there);
     if !held.hidden.is_empty() {
         // What it becomes may be another account than what it is now.
-        let account = Account::find(identity).ok().and_then(|account| account.other_than(geteuid()));
-        held.hidden.insert(account.unwrap_or(geteuid()));
+        held.hidden.insert(kin.account());
     }
     judge(&there, &held)
 }
@@ -158,7 +152,7 @@ fn held_by(processes: &[Pid], listeners: &[Listener]) -> Held {
             Ok(found) => held.found |= found,
             // It may have ended; or all of it is hidden from us, and then nothing is known of its account.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_hidden(*pid) => {}
-            Err(_) => held.hidden.extend(accounts(*pid)),
+            Err(_) => held.hidden.extend(accounts(*pid).unwrap_or_else(|| vec![geteuid()])),
         }
         if held.found {
             break;
@@ -185,15 +179,6 @@ fn holds(pid: Pid, names: &[String], left: &mut usize) -> io::Result<bool> {
 fn is_hidden(pid: Pid) -> bool {
     nix::sys::signal::kill(pid, None) != Err(nix::errno::Errno::ESRCH)
         && !std::fs::exists(format!("/proc/{pid}")).unwrap_or(true)
-}
-
-/// Those that a process has and could be (proc_pid_status(5)); ours where it is not shown.
-fn accounts(pid: Pid) -> Vec<Uid> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-    let parse =
-        |line: &str| line.split_ascii_whitespace().filter_map(|uid| Some(Uid::from_raw(uid.parse().ok()?))).collect();
-    line.map_or_else(|| vec![geteuid()], parse)
 }
 
 /// Every TCP listener of this network namespace; nothing where they cannot be told from one another: the first time, one of our own is

@@ -16,7 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Uid, geteuid, mkfifo};
 
 use crate::harness::{Origin, directory};
-use crate::program::{PROGRAM, Program, balancer, eventually, file, get, has, printed, said, scratch};
+use crate::program::{PROGRAM, Program, balancer, eventually, file, get, has, is_root, printed, said, scratch};
 
 /// Somebody who answers every request at an address in a worker's stead, as long as it lives.
 struct Neighbour(SocketAddr);
@@ -146,6 +146,38 @@ fn whichever_process_of_a_run_listens_the_worker_is_ready() {
         assert_eq!(get(program.address(), "/").unwrap().0, 200, "{name}");
         assert!(!program.stderr.now().contains(" is not ready yet: "), "{name}: {}", program.stderr.now());
     }
+}
+
+#[test]
+fn what_another_pool_has_left_behind_gets_none_of_a_workers_requests() {
+    if !has("python3") || !is_root() {
+        return;
+    }
+    // It leaves an orphan with an empty environment, which takes the port of the other pool's worker once that is known.
+    let marker = format!("other-pool-{}", std::process::id());
+    let script = format!(
+        "import http.server,os,signal,sys,time\nsignal.alarm(120)\n\
+         class H(http.server.BaseHTTPRequestHandler):\n def do_GET(self): self.send_response(200); self.end_headers()\n\
+         def serve(port): http.server.HTTPServer(('127.0.0.1',port),H).serve_forever()\n\
+         def args(pid):\n try: return open('/proc/'+pid+'/cmdline').read().split(chr(0))\n except OSError: return []\n\
+         if len(sys.argv)>1:\n while True:\n  found=[a[-2] for a in map(args,filter(str.isdigit,os.listdir('/proc'))) if a[-3:-2]==['{marker}']]\n  \
+         if found: serve(int(found[0]))\n  time.sleep(.01)\n\
+         if os.fork()==0:\n os.setsid()\n if os.fork()==0: os.execve(sys.executable,[sys.executable,'-c',args('self')[2],'x'],{{}})\n os._exit(0)\n\
+         os.wait(); serve(int(os.environ['PORT']))"
+    );
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\n[pool.a.workers]\ncommand = [\"/usr/bin/python3\", \"-c\", \"\"\"{}\"\"\"]\nuser = \"nobody\"\n\
+         [pool.b]\nready_wait = \"0s\"\n[pool.b.workers]\ncommand = [\"sh\", \"-c\", \"sleep 1000; true\", \"{marker}\", \"{{port}}\"]\n\
+         [[route]]\npool = \"b\"\n[[route]]\npath = \"/a\"\npool = \"a\"\n",
+        script.replace('\\', "\\\\")
+    );
+    let mut program = Program::serve("neighbour-orphan", &config);
+    let log = program.stderr.until(" and is no process of this worker");
+    let line = log.lines().find(|line| line.contains(" and is no process of this worker")).unwrap();
+    assert!(line.contains("b.1 (pid ") && line.contains(": python3 (pid "), "{line}");
+    assert_eq!(get(program.address(), "/").unwrap().0, 503);
+    // So that the orphan is ended.
+    program.stop();
 }
 
 /// A command in a folder, with the usual place for sockets of its own.

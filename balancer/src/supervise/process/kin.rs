@@ -1,20 +1,20 @@
 //! The processes of one run of a worker: its process group, and whoever has left that.
 //!
 //! Decides which processes belong to a run: those below its first process, its group, and orphans that carry the run's mark in
-//! their environment, which come to us as their subreaper. Called by `spawn`, and by `guard` when we are gone. Never looks at more
+//! their environment, which come to us as their subreaper; and which orphans without a mark can be of no other run. Called by `spawn`, and by `guard` when we are gone. Never looks at more
 //! than our own children and what is below them, so it costs what the worker has processes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 
 use super::reap::is_registered;
-use super::tree::{children_of, stat};
+use super::tree::{accounts, children_of, stat};
 
 /// What every process of one run finds in its environment, in [`VARIABLE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,15 @@ pub(super) struct Mark(String);
 pub(in crate::supervise) struct Kin {
     leader: Pid,
     mark: Mark,
+    owner: Owner,
+}
+
+/// Whose run it is. Workers of one pool are the same program; those of two may not trust each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Owner {
+    pub(super) pool: Arc<str>,
+    /// The account that its first process becomes.
+    pub(super) account: Uid,
 }
 
 /// A process, so that its number cannot be taken for another's.
@@ -36,10 +45,11 @@ struct Member {
 }
 
 impl Mark {
-    /// One that no other run has, of a worker called `name`.
+    /// One that no other run has, of a worker called `name`, and that another account cannot guess: whoever bears it is of the run.
     pub(super) fn new(name: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(format!("{}{name}/{}", *OURS, NEXT.fetch_add(1, Ordering::Relaxed)))
+        let (number, secret) = (NEXT.fetch_add(1, Ordering::Relaxed), rand::random::<u128>());
+        Self(format!("{}{name}/{number}-{secret:032x}", *OURS))
     }
 
     /// The value of [`VARIABLE`].
@@ -50,8 +60,14 @@ impl Mark {
 
 impl Kin {
     /// Of the run that began with `leader`, which leads a process group.
-    pub(super) fn new(leader: Pid, mark: Mark) -> Self {
-        Self { leader, mark }
+    pub(super) fn new(leader: Pid, mark: Mark, owner: Owner) -> Self {
+        owners().insert(owner.clone());
+        Self { leader, mark, owner }
+    }
+
+    /// The account that its first process becomes.
+    pub(in crate::supervise) fn account(&self) -> Uid {
+        self.owner.account
     }
 
     /// Sends a signal to all of them.
@@ -83,12 +99,19 @@ impl Kin {
         all
     }
 
-    /// All that may be of this run: also orphans that carry no mark any more, for some programs write their title over it; and its first
-    /// process if that is hidden from us.
+    /// All that may be of this run: also orphans that carry no mark any more, for some programs write their title over it, where no
+    /// other pool can have left them; and its first process if that is hidden from us.
     pub(in crate::supervise) fn candidates(&self) -> Vec<Pid> {
-        let mut pids: Vec<Pid> =
-            self.find(|pid| !is_marked_from(pid, our_marks())).iter().map(|found| found.pid).collect();
-        if stat(self.leader).is_none() {
+        let is_only = is_only_one(&self.owner, &owners());
+        let started = stat(self.leader).map(|stat| stat.started);
+        let may_be_ours = |pid: Pid| {
+            is_only
+                && stat(pid).zip(started).is_some_and(|(stat, started)| stat.started >= started)
+                && accounts(pid).is_some_and(|all| all.iter().all(|account| *account == self.owner.account))
+                && !is_marked_from(pid, our_marks())
+        };
+        let mut pids: Vec<Pid> = self.find(may_be_ours).iter().map(|found| found.pid).collect();
+        if started.is_none() {
             pids.push(self.leader);
         }
         pids
@@ -123,6 +146,19 @@ impl Member {
     fn is_still_there(self) -> bool {
         stat(self.pid).is_some_and(|stat| stat.started == self.started)
     }
+}
+
+/// Whether no worker of another pool was ever of this account, or of root, which can become it.
+fn is_only_one(owner: &Owner, all: &HashSet<Owner>) -> bool {
+    let could_be = |account: Uid| account == owner.account || account.is_root();
+    !all.iter().any(|other| other.pool != owner.pool && could_be(other.account))
+}
+
+/// Of all runs there were: what a run has left behind may outlive it.
+fn owners() -> std::sync::MutexGuard<'static, HashSet<Owner>> {
+    // Orphans of all pools come to this process, so there is one list. It has a line for each name of a pool.
+    static OWNERS: LazyLock<Mutex<HashSet<Owner>>> = LazyLock::new(Mutex::default);
+    OWNERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// KILL to every process on this machine that one of the runs of `supervisor` has marked, for when that has been killed itself.
@@ -169,6 +205,21 @@ mod tests {
 
     use super::*;
 
+    fn owner(pool: &str, account: u32) -> Owner {
+        Owner { pool: pool.into(), account: Uid::from_raw(account) }
+    }
+
+    #[test]
+    fn an_orphan_may_be_of_a_pool_if_no_other_pool_has_its_account_or_can_become_it() {
+        let is_only = |others: &[(&str, u32)]| {
+            is_only_one(&owner("b", 33), &others.iter().map(|(pool, account)| owner(pool, *account)).collect())
+        };
+        assert!(is_only(&[("b", 33)]));
+        assert!(is_only(&[("b", 33), ("b", 0), ("a", 34)]));
+        assert!(!is_only(&[("b", 33), ("a", 33)]));
+        assert!(!is_only(&[("b", 33), ("a", 0)]));
+    }
+
     #[test]
     fn whoever_is_below_a_worker_is_of_its_kin_whatever_its_group_and_nobody_else() {
         let mark = Mark::new("app.1");
@@ -179,7 +230,7 @@ mod tests {
             .spawn()
             .unwrap();
         let mut other = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
-        let kin = Kin::new(Pid::from_raw(leader.id().cast_signed()), mark);
+        let kin = Kin::new(Pid::from_raw(leader.id().cast_signed()), mark, owner("kin", 0));
         let begun = std::time::Instant::now();
         while kin.outside().len() != 1 || kin.others() != 2 {
             assert!(begun.elapsed().as_secs() < 10, "{:?}", kin.all());

@@ -28,6 +28,7 @@ pub use shim::exec_shim;
 pub(super) use account::Account;
 pub(super) use kin::Kin;
 pub(super) use spawn::{Blueprint, Offspring, Process, signal_of};
+pub(super) use tree::accounts;
 
 /// The first argument that means "be the shim".
 pub const SHIM_COMMAND: &str = "__exec";

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, User};
+use nix::unistd::{Pid, User, geteuid};
 use rand::Rng;
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use super::account::Account;
 use super::environment::{self, EnvFileError, Place};
 use super::guard::Guarded;
-use super::kin::{self, Kin, Mark};
+use super::kin::{self, Kin, Mark, Owner};
 use super::program::{ProgramError, find_program};
 use super::reap::Registered;
 use super::shim::Order;
@@ -90,6 +90,7 @@ impl Blueprint {
         let reservation = self.reserve(workers, (index, count), &account, rng)?;
         let address = reservation.address();
         let place = Place { pool: &self.pool, index, address: &address };
+        let becomes = account.other_than(geteuid()).unwrap_or(geteuid());
         let mut variables = environment::variables(workers, place, std::env::vars_os(), account_variables(account))
             .map_err(SpawnError::EnvFile)?;
         let mark = Mark::new(&format!("{}.{index}", self.pool));
@@ -118,7 +119,7 @@ impl Blueprint {
         let capture = Capture::start(child.stdout.take(), child.stderr.take(), &lines);
         let process = Process {
             group,
-            kin: Kin::new(group, mark),
+            kin: Kin::new(group, mark, Owner { pool: Arc::clone(&self.pool), account: becomes }),
             reservation,
             started: Instant::now(),
             capture: Some(capture),

@@ -1,8 +1,8 @@
-//! Processes as the kernel shows them in `/proc`. Decides nothing; called by `kin` and `reap`; never signals anybody.
+//! Processes as the kernel shows them in `/proc`. Decides nothing; called by `kin`, `reap` and `whose`; never signals anybody.
 
 use std::fs;
 
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 
 /// Fields of `/proc/PID/stat` (proc_pid_stat(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,13 @@ fn parse(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split_ascii_whitespace().collect();
     let is_dead = matches!(*fields.first()?, "Z" | "X");
     Some(Stat { is_dead, group: fields.get(2)?.parse().ok()?, started: fields.get(19)?.parse().ok()? })
+}
+
+/// The accounts that a process has and could be (proc_pid_status(5)), if that is shown.
+pub(in crate::supervise) fn accounts(pid: Pid) -> Option<Vec<Uid>> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().map(|uid| Some(Uid::from_raw(uid.parse().ok()?))).collect()
 }
 
 /// The children of a process, dead ones too, as the kernel lists them for each of its threads (proc_pid_children(5)).

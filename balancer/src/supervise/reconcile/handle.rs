@@ -220,9 +220,9 @@ impl WorkerHandle {
                 let shown = loop {
                     let shown = until_ready(&settings.ready, &address, &line_seen, patience, &last).await;
                     let asks = settings.ready.serves() && settings.listener == MayListen::Own;
-                    let (run, by_line) = ((&kin, &settings.identity), matches!(settings.ready, Ready::Line(_)));
+                    let by_line = matches!(settings.ready, Ready::Line(_));
                     // Whoever has answered before was somebody else; a line is printed once.
-                    if !asks || until_own(&title, &address, run, (by_line, &last)).await || by_line {
+                    if !asks || until_own(&title, &address, &kin, (by_line, &last)).await || by_line {
                         break shown;
                     }
                 };
