@@ -5,6 +5,7 @@
 
 mod clash;
 mod command;
+mod diag;
 mod event;
 mod files;
 mod json;

@@ -83,7 +83,7 @@ pub enum RestartReason {
     NotStarted,
     /// It was not ready in time, or ended before.
     NotReady,
-    /// Its socket was removed.
+    /// Its socket was removed, or somebody else has its port.
     SocketGone,
     /// A request on it was not answered in time.
     Hung,

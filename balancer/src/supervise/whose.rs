@@ -1,10 +1,11 @@
 //! Whose listener it is that answers in a worker's place.
 //!
 //! Decides from the kernel's table of listeners, the descriptors of the run's processes and their accounts. Called by `handle` once a
-//! worker seems to be ready. Never connects, and never looks again at a worker that is.
+//! worker seems to be ready, and for as long as it is: then only another listener than before is looked at. Never connects.
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::future::pending;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
@@ -16,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::clash::{decode, who_listens};
+use super::diag::{can_ask, listener_at};
 use super::process::{Kin, accounts};
 use super::ready::LastAnswer;
 use crate::config::{Address, Host};
@@ -67,28 +69,17 @@ pub(super) async fn until_own(title: &str, address: &Address, kin: &Kin, (by_lin
     let place = SocketAddr::new(*ip, *port);
     let (mut pause, mut told) = (PAUSE_MIN, false);
     for look in 0_u64.. {
-        // It fails only when the semaphore is closed, and nobody closes it.
-        let Ok(turn) = TURNS.acquire().await else { return true };
-        let kin = kin.clone();
-        let (whose, holder) = tokio::task::spawn_blocking(move || {
-            let whose = whose(place, &kin);
-            (whose, matches!(whose, Whose::Other(_)).then(|| who_listens(place)).flatten())
-        })
-        .await
-        .unwrap_or((Whose::Unknown, None));
+        let (whose, holder) = look_at(place, kin).await;
         match whose {
             Whose::Run | Whose::Unknown => return look == 0,
             // It has said itself that it is ready: as some that are no servers do.
             Whose::Nobody if by_line => return true,
             Whose::Nobody => drop(last.take()),
             Whose::Other(uid) => {
-                let who = holder.map_or_else(
-                    || format!("a process of {}", trust::name(uid)),
-                    |(pid, name)| format!("{name} (pid {pid})"),
-                );
                 let text = format!(
-                    "{who} listens on {place} and is no process of this worker, so it gets no requests (if it should, as with \
-                     `docker run -p`, write listener = \"any\")"
+                    "{} listens on {place} and is no process of this worker, so it gets no requests (if it should, as with \
+                     `docker run -p`, write listener = \"any\")",
+                    describe(holder, uid)
                 );
                 if !std::mem::replace(&mut told, true) {
                     tracing::warn!("{title} is not ready yet: {text}");
@@ -96,11 +87,56 @@ pub(super) async fn until_own(title: &str, address: &Address, kin: &Kin, (by_lin
                 last.set(text);
             }
         }
-        drop(turn);
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
     false
+}
+
+/// Returns once the listener at `address` is none of the run's, though the worker was ready: with who it is. Where nobody listens, or that
+/// cannot be told, it goes on.
+pub(super) async fn until_taken(title: &str, address: &Address, kin: &Kin) -> String {
+    let Address::Tcp { host: Host::Ip(ip), port } = address else { return pending().await };
+    if !can_ask() {
+        return pending().await;
+    }
+    let place = SocketAddr::new(*ip, *port);
+    let (mut known, mut suspected) = (None, false);
+    loop {
+        sleep(if suspected { PAUSE_MIN } else { LOOK_AGAIN }).await;
+        // It can fail for want of descriptors.
+        let inode = listener_at(place).ok().flatten();
+        if inode.is_none() || inode == known {
+            suspected = false;
+            continue;
+        }
+        match look_at(place, kin).await {
+            // A run may hand its listener on while we look.
+            (Whose::Other(uid), holder) if std::mem::replace(&mut suspected, true) => return describe(holder, uid),
+            (Whose::Other(_), _) => {}
+            (Whose::Run | Whose::Unknown, _) => {
+                tracing::debug!("{title} has the listener at {place}");
+                (known, suspected) = (inode, false);
+            }
+            (Whose::Nobody, _) => suspected = false,
+        }
+    }
+}
+
+/// Also who it is, of somebody else.
+async fn look_at(place: SocketAddr, kin: &Kin) -> (Whose, Option<(u32, String)>) {
+    // It fails only when the semaphore is closed, and nobody closes it.
+    let Ok(_turn) = TURNS.acquire().await else { return (Whose::Unknown, None) };
+    let kin = kin.clone();
+    let look = tokio::task::spawn_blocking(move || {
+        let whose = whose(place, &kin);
+        (whose, matches!(whose, Whose::Other(_)).then(|| who_listens(place)).flatten())
+    });
+    look.await.unwrap_or((Whose::Unknown, None))
+}
+
+fn describe(holder: Option<(u32, String)>, uid: Uid) -> String {
+    holder.map_or_else(|| format!("a process of {}", trust::name(uid)), |(pid, name)| format!("{name} (pid {pid})"))
 }
 
 /// Reads the tables, and the descriptors of the run's processes: some hundred microseconds for each of these.
@@ -242,6 +278,8 @@ const BUFFER: usize = 64 << 10;
 /// Between two looks: a worker that is about to listen does so soon, and another one's port is not free soon.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Between two looks at the listener of a worker that is ready.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

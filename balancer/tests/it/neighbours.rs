@@ -11,9 +11,9 @@ use std::process::Output;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::{Uid, geteuid, mkfifo};
+use nix::unistd::{Pid, Uid, geteuid, mkfifo};
 
 use crate::harness::{Origin, directory};
 use crate::program::{PROGRAM, Program, balancer, eventually, file, get, has, is_root, printed, said, scratch};
@@ -178,6 +178,45 @@ fn what_another_pool_has_left_behind_gets_none_of_a_workers_requests() {
     assert_eq!(get(program.address(), "/").unwrap().0, 503);
     // So that the orphan is ended.
     program.stop();
+}
+
+#[test]
+fn who_takes_the_port_of_a_ready_worker_gets_no_requests_for_long() {
+    // A wrapper that starts its server once more, and lives when that has ended again.
+    let folder = scratch("neighbour-later");
+    let pipe = folder.join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"sh\", \"-c\", '''{PROGRAM} backend $PORT; {PROGRAM} backend $PORT; read word < {}''']\n",
+        pipe.display()
+    );
+    let path = file("neighbour-later-lb", &config);
+    let program = Program::start(&mut balancer(&["--log-level", "debug", "--config", path.to_str().unwrap()]));
+    let worker = program.until_ready(1).remove(0);
+    let address = worker.address();
+    let title = format!("{} (pid {})", worker.name, worker.pid);
+    let own = format!("{title} has the listener at {address}");
+    let end_server = || {
+        let children = format!("/proc/{0}/task/{0}/children", worker.pid);
+        let server = fs::read_to_string(children).unwrap().trim().parse().unwrap();
+        kill(Pid::from_raw(server), Signal::SIGKILL).unwrap();
+    };
+    program.stderr.until_count(&own, 1);
+    end_server();
+    // Another listener of the worker's own changes nothing.
+    program.stderr.until_count(&own, 2);
+    assert_eq!(get(program.address(), "/"), Some((200, "server 1\n".to_owned())));
+    end_server();
+    eventually("the port is free", || TcpListener::bind(address).is_ok());
+    let _neighbour = Neighbour::at(address);
+    let log = program.stderr.until(" and is stopped, to start it again");
+    let line = log.lines().find(|line| line.contains(" and is stopped, to start it again")).unwrap();
+    assert!(line.contains(&format!("listens on {address} and is no process of {title}, ")), "{line}");
+    assert!(line.contains(&format!("(pid {})", std::process::id())), "{line}");
+    program.until_ready(2);
+    for _ in 0..5 {
+        assert_eq!(get(program.address(), "/"), Some((200, "server 1\n".to_owned())));
+    }
 }
 
 /// A command in a folder, with the usual place for sockets of its own.

@@ -26,7 +26,7 @@ use crate::supervise::status::{RestartReason, Usage, WorkerStatus};
 use crate::supervise::unready::{explain, tell_misplaced};
 use crate::supervise::usage::Meter;
 use crate::supervise::warm_up::warm_up;
-use crate::supervise::whose::until_own;
+use crate::supervise::whose::{until_own, until_taken};
 
 /// One worker: its life, and what the present run of it has.
 #[derive(Debug)]
@@ -215,11 +215,11 @@ impl WorkerHandle {
         let (last, title) = (LastAnswer::default(), format!("{} (pid {})", self.name, process.pid()));
         let (settings, kin) = (Arc::clone(&self.settings), process.kin().clone());
         self.minders.spawn(async move {
+            let asks = settings.ready.serves() && settings.listener == MayListen::Own;
             let becoming = async {
                 let patience = settings.ready_timeout / 3;
                 let shown = loop {
                     let shown = until_ready(&settings.ready, &address, &line_seen, patience, &last).await;
-                    let asks = settings.ready.serves() && settings.listener == MayListen::Own;
                     let by_line = matches!(settings.ready, Ready::Line(_));
                     // Whoever has answered before was somebody else; a line is printed once.
                     if !asks || until_own(&title, &address, &kin, (by_line, &last)).await || by_line {
@@ -253,10 +253,18 @@ impl WorkerHandle {
             };
             let is_ready = matches!(message, Message::Worker { .. });
             let _ = outbox.send(message).await;
-            if let (Address::Unix(path), true) = (address, is_ready) {
-                until_gone(&path).await;
-                let _ = outbox.send(Message::Worker { id, run, event: Event::SocketGone }).await;
-            }
+            let message = match &address {
+                _ if !is_ready => return,
+                Address::Unix(path) => {
+                    until_gone(path).await;
+                    Message::Worker { id, run, event: Event::SocketGone }
+                }
+                Address::Tcp { .. } if asks => {
+                    Message::Taken { id, run, who: until_taken(&title, &address, &kin).await }
+                }
+                Address::Tcp { .. } => return,
+            };
+            let _ = outbox.send(message).await;
         });
         (self.endpoint, self.drained_by) = (None, None);
         self.proven = false;

@@ -23,7 +23,7 @@ pub(in crate::supervise) enum Event {
     BecameReady,
     /// It did not in time.
     ReadyTimedOut,
-    /// Its Unix socket was removed while it ran.
+    /// Its Unix socket was removed while it ran, or somebody else has its port.
     SocketGone,
     /// Its process ended.
     Exited,

@@ -50,6 +50,8 @@ pub(super) enum Message {
     Ended { id: u64, run: u64, status: Option<ExitStatus> },
     /// It has not become ready: why, or that its time is over; and what is wrong with the `place` where it listens.
     NotReady { id: u64, run: u64, why: Option<String>, place: String },
+    /// Somebody else (`who`) has the listener at its port, though it was ready.
+    Taken { id: u64, run: u64, who: String },
     /// Its endpoint asks for its replacement.
     Alarm { id: u64, run: u64, alarm: Alarm },
     /// Something is to be changed.
@@ -174,6 +176,12 @@ impl Reconciler {
                     (self.workers[at].not_ready, self.workers[at].misplaced) = (why, place);
                     self.tell(at, Event::ReadyTimedOut);
                     self.step(at, Event::ReadyTimedOut);
+                }
+            }
+            Message::Taken { id, run, who } => {
+                if let Some(at) = self.position(id, run) {
+                    self.tell_taken(at, &who);
+                    self.step(at, Event::SocketGone);
                 }
             }
             Message::Alarm { id, run, alarm } => {

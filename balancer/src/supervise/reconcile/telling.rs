@@ -58,6 +58,18 @@ impl Reconciler {
         }
     }
 
+    /// Says that requests to it would go to somebody else.
+    pub(super) fn tell_taken(&self, at: usize, who: &str) {
+        let worker = &self.workers[at];
+        if let (Some(process), State::Ready) = (&worker.process, worker.life.state()) {
+            let (name, address) = (worker.title(), process.address());
+            tracing::warn!(
+                "{who} listens on {address} and is no process of {name}, which does not listen there any more: {name} gets no more \
+                 requests and is stopped, to start it again"
+            );
+        }
+    }
+
     /// A process has ended: does what follows and says how it was.
     pub(super) fn bury(&mut self, at: usize, status: Option<ExitStatus>) {
         let worker = &mut self.workers[at];
