@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::task::Waker;
 use std::time::Instant;
 
+use super::clients::CellOf;
+
 /// One connection's. Lives on one thread.
 #[derive(Debug, Default)]
 pub struct Alarm {
@@ -16,6 +18,10 @@ pub struct Alarm {
     watched: Cell<bool>,
     ticked: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// Since when nothing is asked on the connection, and whose it is.
+    unasked: Cell<Option<(Instant, CellOf)>>,
+    /// Whether it shall end, should nothing be asked.
+    dismissed: Cell<bool>,
 }
 
 impl Alarm {
@@ -35,6 +41,31 @@ impl Alarm {
         self.watched.set(watched);
     }
 
+    /// Nothing is asked on the connection since that time; or something is, and then it stays.
+    pub(super) fn unasked(&self, since: Option<(Instant, CellOf)>) {
+        self.unasked.set(since);
+        if since.is_none() {
+            self.dismissed.set(false);
+        }
+    }
+
+    /// Since when nothing is asked on this connection of that client; `None` where something is, or where it ends already.
+    pub(super) fn unasked_since(&self, cell: CellOf) -> Option<Instant> {
+        let (since, of) = self.unasked.get()?;
+        (of == cell && !self.dismissed.get()).then_some(since)
+    }
+
+    /// Has the connection end for others, should still nothing be asked.
+    pub(super) fn dismiss(&self) {
+        self.dismissed.set(true);
+        self.wake();
+    }
+
+    /// Whether it shall end for others.
+    pub(super) fn is_dismissed(&self) -> bool {
+        self.dismissed.get()
+    }
+
     /// Whether a tick has passed while it was watched.
     pub(super) fn ticked(&self) -> bool {
         self.ticked.take()
@@ -46,6 +77,7 @@ impl Alarm {
         self.set(None);
         self.watch(false);
         self.ticked.set(false);
+        self.unasked(None);
         let mut known = self.waker.borrow_mut();
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *known = Some(waker.clone());

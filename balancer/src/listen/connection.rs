@@ -10,6 +10,7 @@ use tokio::task::coop::consume_budget;
 
 use super::close;
 use super::parked::Parked;
+use super::refusing::Refusing;
 use super::registry::{Registered, Registry};
 use super::stream::{After, Stream};
 use super::threads::Counted;
@@ -28,6 +29,7 @@ pub(super) struct Connection<S: Service> {
     pub(super) service: Rc<S>,
     pub(super) registry: Rc<Registry>,
     pub(super) parked: Rc<Parked>,
+    pub(super) refusing: Rc<Refusing>,
     pub(super) limits: Rc<RefCell<ClientLimits>>,
 }
 
@@ -54,6 +56,13 @@ impl<S: Service> Connection<S> {
             next = Box::pin(self.answer_those_that_follow(&state)).await;
         }
         match next {
+            Next::Refused(refusal @ Refusal::ConnectionsMax) => {
+                let id = self.service.refused(self.stream.peer(), self.stream.begun(), refusal);
+                let refused = self.refusing.enter();
+                // Others wait for the place.
+                drop(self.counted);
+                Box::pin(self.refusing.tell(refused, self.stream.socket, id)).await;
+            }
             Next::Refused(refusal) => {
                 let id = self.service.refused(self.stream.peer(), self.stream.begun(), refusal);
                 Box::pin(close::with_answer(self.stream.socket, refusal, id)).await;
@@ -88,7 +97,13 @@ impl<S: Service> Connection<S> {
     /// Waits for the head of the next request; what is here already came at `now`, if that is known.
     async fn next_request(&mut self, mut now: Option<Instant>) -> Next {
         let is_new = now.is_some();
-        poll_fn(|cx| self.poll_next(cx, now.take(), is_new)).await
+        poll_fn(|cx| {
+            let next = self.poll_next(cx, now.take(), is_new);
+            let unasked = self.counted.cell().filter(|_| next.is_pending());
+            self.stream.alarm.unasked(unasked.map(|cell| (self.stream.begun(), cell)));
+            next
+        })
+        .await
     }
 
     /// `is_new`: nothing was asked here yet.
@@ -121,6 +136,12 @@ impl<S: Service> Connection<S> {
                 Poll::Ready(_) => return Poll::Ready(Next::End(After::Close)),
                 Poll::Pending => break,
             }
+        }
+        // Asked for behind what the client has sent, so that a request that is already here is served.
+        if stream.alarm.is_dismissed() {
+            let is_idle = self.arriving.is_none() && !is_new;
+            let next = if is_idle { Next::End(After::Close) } else { Next::Refused(Refusal::ConnectionsMax) };
+            return Poll::Ready(next);
         }
         let rung = stream.alarm.rung();
         match (self.arriving.is_some(), rung) {
@@ -209,10 +230,11 @@ mod tests {
             registered: registry.enter(Rc::clone(&alarm)),
             stream: Stream::new(Socket::bare(ours.into(), Family::Unix), Peer::Unix, &registry, alarm),
             arriving: None,
-            counted: threads.place(0),
+            counted: threads.place(0, None),
             service: Rc::new(Nobody),
             registry,
             parked: Rc::new(parked),
+            refusing: Rc::new(Refusing::for_threads(1)),
             limits: Rc::new(RefCell::new(config.unwrap().client)),
         };
         (runtime, connection, other)

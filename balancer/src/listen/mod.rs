@@ -6,6 +6,7 @@
 
 mod accept;
 mod alarm;
+mod clients;
 mod close;
 mod connection;
 mod control;

@@ -8,6 +8,9 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
+use super::{Refusal, close};
+use crate::net::Socket;
+
 /// Those of one thread.
 #[derive(Debug)]
 pub(super) struct Refusing {
@@ -32,8 +35,18 @@ impl Refusing {
     }
 
     /// Whether others may have to wait for these.
-    pub(super) fn are_many(&self) -> bool {
+    fn are_many(&self) -> bool {
         self.count.get() > self.max / 2
+    }
+
+    /// Tells a client that there are too many, with less patience where others wait for that.
+    pub(super) async fn tell(self: Rc<Self>, refused: Refused, socket: Socket, id: String) {
+        let refusal = Refusal::ConnectionsMax;
+        match self.are_many() {
+            true => close::soon_with_answer(socket, refusal, id).await,
+            false => close::with_answer(socket, refusal, id).await,
+        }
+        drop(refused);
     }
 
     /// Waits until there may be one more: meanwhile clients wait in the kernel's queue.

@@ -8,6 +8,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::alarm::Alarm;
+use super::clients::CellOf;
 use super::parked::Parked;
 use crate::config::ClientLimits;
 use crate::net::sleep;
@@ -46,6 +47,14 @@ impl Registry {
     pub(super) fn drain(&self) {
         self.draining.set(true);
         self.alarms.borrow().iter().for_each(|(_, alarm)| alarm.wake());
+    }
+
+    /// Has the newest connection of that client end on which nothing is asked; whether there is one.
+    pub(super) fn dismiss_newest(&self, cell: CellOf) -> bool {
+        let alarms = self.alarms.borrow();
+        let unasked = alarms.iter().filter_map(|(_, alarm)| Some((alarm.unasked_since(cell)?, alarm)));
+        let newest = unasked.max_by_key(|(since, _)| *since);
+        newest.inspect(|(_, alarm)| alarm.dismiss()).is_some()
     }
 
     /// Returns when no connection is left.

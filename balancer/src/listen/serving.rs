@@ -14,10 +14,10 @@ use super::refusing::Refusing;
 use super::registry::Registry;
 use super::stream::Stream;
 use super::tasks::{Arrived, Task, Tasks};
-use super::threads::{Counted, Sent, Threads};
+use super::threads::{Counted, Room, Sent, Threads, Whose};
 use super::{Refusal, Service, close};
 use crate::config::ClientLimits;
-use crate::net::{Peer, Socket};
+use crate::net::{Client, Peer, Socket};
 
 /// What is the same for all connections of a thread.
 pub(super) struct Serving<S> {
@@ -55,10 +55,12 @@ impl<S: Service> Serving<S> {
             });
             return;
         }
-        let counted = self.threads.place(own);
+        let whose = peer.ip().map(Client::of);
+        let counted = self.threads.place(own, whose);
         // Settled here and once: who has a place keeps it on the way to another thread, however many are refused meanwhile.
-        if self.threads.are_full() && !self.make_room(own) {
+        if self.threads.are_full_for(whose) && !self.make_room(own, whose) {
             drop(counted);
+            self.threads.has_refused(whose);
             self.refuse(socket, peer);
         } else if counted.thread() == own {
             self.serve(socket, peer, counted);
@@ -67,10 +69,23 @@ impl<S: Service> Serving<S> {
         }
     }
 
-    /// Closes idle connections of the client that has most of them, or has other threads do so; whether one more has room.
-    fn make_room(&self, own: usize) -> bool {
-        let Some((whose, count)) = self.threads.most_idle() else { return false };
-        self.parked.close_of(whose, count) > 0 || self.threads.ask_for_room(own, whose, count)
+    /// Makes room for one connection more, of that client, or has other threads do so; whether it has room.
+    ///
+    /// Where one client has very many, they are its idle ones, and then its newest on which nothing is asked; else idle ones of the client
+    /// that has most of these.
+    fn make_room(&self, own: usize, for_whom: Whose) -> bool {
+        let close_idle = |(whose, count)| {
+            self.parked.close_of(whose, count) > 0 || self.threads.ask_for_room(own, Room::Idle(whose, count))
+        };
+        if let Some(greatest) = self.threads.greatest_besides(for_whom) {
+            let is_made = self.threads.idle_of(greatest).is_some_and(close_idle)
+                || self.registry.dismiss_newest(greatest) && self.threads.may_exceed()
+                || self.threads.ask_for_room(own, Room::Unasked(greatest));
+            if is_made {
+                return true;
+            }
+        }
+        self.threads.most_idle(for_whom).is_some_and(close_idle)
     }
 
     /// Serves a connection that another thread has accepted, or makes room for one that it serves.
@@ -80,23 +95,16 @@ impl<S: Service> Serving<S> {
                 let (socket, peer, counted) = handed.arrive();
                 self.serve(socket, peer, counted);
             }
-            Sent::Room(whose, count) => _ = self.parked.close_of(whose, count),
+            Sent::Room(Room::Idle(whose, count)) => _ = self.parked.close_of(whose, count),
+            Sent::Room(Room::Unasked(cell)) => _ = self.registry.dismiss_newest(cell),
         }
     }
 
     /// Says that there are too many connections; this one takes no place among them.
     fn refuse(&self, socket: Socket, peer: Peer) {
-        let refusal = Refusal::ConnectionsMax;
-        let id = self.service.refused(peer, Instant::now(), refusal);
+        let id = self.service.refused(peer, Instant::now(), Refusal::ConnectionsMax);
         let refused = self.refusing.enter();
-        let many = self.refusing.are_many();
-        spawn_local(async move {
-            match many {
-                true => close::soon_with_answer(socket, refusal, id).await,
-                false => close::with_answer(socket, refusal, id).await,
-            }
-            drop(refused);
-        });
+        spawn_local(Rc::clone(&self.refusing).tell(refused, socket, id));
     }
 
     pub(super) fn serve(self: &Rc<Self>, socket: Socket, peer: Peer, counted: Counted) {
@@ -124,6 +132,7 @@ impl<S: Service> Serving<S> {
                 service: Rc::clone(&self.service),
                 registry: Rc::clone(&self.registry),
                 parked: Rc::clone(&self.parked),
+                refusing: Rc::clone(&self.refusing),
                 limits: Rc::clone(&self.limits),
             };
             connection.run().await;

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use super::clients::{CellOf, Clients};
 use crate::net::{Client, Family, Peer, Socket};
 
 /// What all threads share.
@@ -16,6 +18,10 @@ pub(super) struct Threads {
     parked: AtomicUsize,
     /// Whose they are. Locked by connections that have been idle for long already, and by those that come when there are too many.
     idle: Mutex<HashMap<Whose, usize>>,
+    clients: Clients,
+    /// When a client that has few found no room, in milliseconds since `begun`, or 0.
+    refused: AtomicU64,
+    begun: Instant,
     hand_over: Vec<mpsc::UnboundedSender<Sent>>,
     pub(super) connections_max: AtomicUsize,
     /// Threads that have all they need to serve.
@@ -31,8 +37,16 @@ pub(super) type Whose = Option<Client>;
 #[derive(Debug)]
 pub(super) enum Sent {
     Connection(Handed),
-    /// So many idle connections of that client shall be closed.
-    Room(Whose, usize),
+    Room(Room),
+}
+
+/// How a thread makes room for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// By so many idle connections of that client.
+    Idle(Whose, usize),
+    /// By the newest connection of that client on which nothing is asked.
+    Unasked(CellOf),
 }
 
 /// A place among a thread's connections; dropping it gives it back.
@@ -41,6 +55,7 @@ pub(super) struct Counted {
     threads: Arc<Threads>,
     index: usize,
     parked: Option<Whose>,
+    cell: Option<CellOf>,
 }
 
 /// A connection on its way to another thread, unknown to any runtime and counted where it goes.
@@ -61,7 +76,11 @@ impl Threads {
         let (ready, closed) = (watch::Sender::new(0), watch::Sender::new(0));
         let connections_max = AtomicUsize::new(connections_max);
         let (parked, idle) = (AtomicUsize::new(0), Mutex::default());
-        (Arc::new(Self { open, parked, idle, hand_over, connections_max, ready, closed }), receivers)
+        let (clients, refused, begun) = (Clients::new(), AtomicU64::new(0), Instant::now());
+        (
+            Arc::new(Self { open, parked, idle, clients, refused, begun, hand_over, connections_max, ready, closed }),
+            receivers,
+        )
     }
 
     /// Says that one more thread has all it needs, and waits until all have: clients who come at once must not take
@@ -97,27 +116,74 @@ impl Threads {
         self.parked.load(Ordering::Relaxed)
     }
 
-    /// Whether there are more connections than there may be.
-    pub(super) fn are_full(&self) -> bool {
-        self.connections() > self.connections_max.load(Ordering::Relaxed)
+    fn max(&self) -> usize {
+        self.connections_max.load(Ordering::Relaxed)
     }
 
-    /// The client that has most idle connections, and how many there shall be fewer where others have no room; `None` where nobody
-    /// has one.
-    pub(super) fn most_idle(&self) -> Option<(Whose, usize)> {
+    /// Whether there are more connections than there may be with one of that client, which is counted already.
+    ///
+    /// Who has more than half of the places leaves a few to others, once there are any.
+    pub(super) fn are_full_for(&self, whose: Whose) -> bool {
+        let (open, max) = (self.connections(), self.max());
+        if open <= max - max / LEFT_TO_OTHERS {
+            return false;
+        }
+        let own = self.clients.count(whose);
+        open > max || own > max / 2 && (open > own || self.has_refused_lately())
+    }
+
+    /// There was no room for a connection of that client.
+    pub(super) fn has_refused(&self, whose: Whose) {
+        if self.clients.count(whose) <= self.max() / 2 {
+            self.refused.store(self.begun.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
+        }
+    }
+
+    fn has_refused_lately(&self) -> bool {
+        let refused = self.refused.load(Ordering::Relaxed);
+        refused > 0 && self.begun.elapsed().saturating_sub(Duration::from_millis(refused)) < LATELY
+    }
+
+    /// The client that has most connections, where it has so many that it has to make room for one of `whose`, which is counted already.
+    pub(super) fn greatest_besides(&self, whose: Whose) -> Option<CellOf> {
+        let (cell, count) = self.clients.greatest()?;
+        (count > self.clients.count(whose) && self.are_very_many(count)).then_some(cell)
+    }
+
+    fn are_very_many(&self, count: usize) -> bool {
+        count > self.max() / VERY_MANY
+    }
+
+    /// The client counted there, and how many idle connections it shall have fewer; `None` where it has none.
+    pub(super) fn idle_of(&self, cell: CellOf) -> Option<(Whose, usize)> {
+        self.most_idle_where(|whose| self.clients.cell_of(whose) == Some(cell))
+    }
+
+    /// The client that has most idle connections, and how many there shall be fewer where `for_whom` has no room; `None` where nobody
+    /// has one. Who has very many takes nothing from those that have few.
+    pub(super) fn most_idle(&self, for_whom: Whose) -> Option<(Whose, usize)> {
+        let own = self.clients.count(for_whom);
+        self.most_idle_where(|whose| !self.are_very_many(own) || 2 * self.clients.count(whose) >= own)
+    }
+
+    fn most_idle_where(&self, may_be: impl Fn(Whose) -> bool) -> Option<(Whose, usize)> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let (whose, count) = idle.iter().max_by_key(|(_, count)| **count)?;
+        let (whose, count) = idle.iter().filter(|(whose, _)| may_be(**whose)).max_by_key(|(_, count)| **count)?;
         // Some at once: in a crowd not everybody who comes has to look for one.
         Some((*whose, count.div_ceil(8)))
     }
 
-    /// Has the threads but `own` close so many idle connections of a client. Whether there will be room: what comes meanwhile is
-    /// bounded.
-    pub(super) fn ask_for_room(&self, own: usize, whose: Whose, count: usize) -> bool {
-        let excess = self.connections().saturating_sub(self.connections_max.load(Ordering::Relaxed));
+    /// Whether there may be one more than `connections_max` for the moment until others are closed.
+    pub(super) fn may_exceed(&self) -> bool {
+        self.connections().saturating_sub(self.max()) <= EXCESS_MAX
+    }
+
+    /// Has the threads but `own` make room. Whether there will be room: what comes meanwhile is bounded.
+    pub(super) fn ask_for_room(&self, own: usize, room: Room) -> bool {
+        let may_exceed = self.may_exceed();
         let others = self.hand_over.iter().enumerate().filter(|(index, _)| *index != own);
-        let sent = others.filter(|(_, thread)| thread.send(Sent::Room(whose, count)).is_ok()).count();
-        sent > 0 && excess <= EXCESS_MAX
+        let sent = others.filter(|(_, thread)| thread.send(Sent::Room(room)).is_ok()).count();
+        sent > 0 && may_exceed
     }
 
     /// Counts a connection accepted by thread `own`, on the thread that shall serve it.
@@ -125,13 +191,15 @@ impl Threads {
     /// The kernel spreads connections by a hash, which with few of them leaves a thread idle; handing over costs a wake-up,
     /// which a connection per request would feel. So a connection moves only where the imbalance is worth it: one and an
     /// eighth more than the least loaded thread.
-    pub(super) fn place(self: &Arc<Self>, own: usize) -> Counted {
+    pub(super) fn place(self: &Arc<Self>, own: usize, whose: Whose) -> Counted {
         let load = |index: usize| self.open[index].load(Ordering::Relaxed);
         let least = (0..self.open.len()).min_by_key(|&index| load(index)).unwrap_or(own);
         let slack = 1 + load(least) / 8;
         let index = if load(own) > load(least) + slack { least } else { own };
         self.open[index].fetch_add(1, Ordering::Relaxed);
-        Counted { threads: Arc::clone(self), index, parked: None }
+        let cell = self.clients.cell_of(whose);
+        cell.inspect(|cell| self.clients.enter(*cell));
+        Counted { threads: Arc::clone(self), index, parked: None, cell }
     }
 }
 
@@ -139,6 +207,11 @@ impl Counted {
     /// The thread it is counted on.
     pub(super) fn thread(&self) -> usize {
         self.index
+    }
+
+    /// Where its client is counted.
+    pub(super) fn cell(&self) -> Option<CellOf> {
+        self.cell
     }
 
     /// It is parked, as one of that client.
@@ -187,6 +260,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.unpark();
         self.threads.open[self.index].fetch_sub(1, Ordering::Relaxed);
+        self.cell.inspect(|cell| self.threads.clients.leave(*cell));
     }
 }
 
@@ -199,6 +273,12 @@ impl Handed {
 
 /// Connections above `connections_max` whose room is being made by other threads: descriptors are set aside for as many.
 const EXCESS_MAX: usize = 16;
+/// A sixteenth of the places, for which a client with more than half of them is no candidate.
+const LEFT_TO_OTHERS: usize = 16;
+/// An eighth of the places: no client in a crowd has as many, even where several share a cell.
+const VERY_MANY: usize = 8;
+/// Who was told 503 comes again after a second, or two.
+const LATELY: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -215,7 +295,7 @@ mod tests {
                 let mut rng = StdRng::seed_from_u64(seed);
                 let (threads, _receivers) = Threads::new(count, 100);
                 let at = |rng: &mut StdRng| if seed == 0 { 0 } else { rng.random_range(0..count) };
-                let counted: Vec<_> = (0..64).map(|_| threads.place(at(&mut rng))).collect();
+                let counted: Vec<_> = (0..64).map(|_| threads.place(at(&mut rng), None)).collect();
                 for thread in 0..count {
                     let share = counted.iter().filter(|counted| counted.thread() == thread).count();
                     assert!(share * count * 4 <= 64 * 5, "thread {thread} of {count}: {share}");
@@ -228,33 +308,66 @@ mod tests {
     fn room_is_asked_of_the_client_that_has_most_idle_connections() {
         let (threads, mut receivers) = Threads::new(2, 6);
         let client = |last: u8| Some(Client::of([192, 0, 2, last].into()));
-        assert_eq!(threads.most_idle(), None);
-        let mut counted: Vec<_> = (0..6).map(|_| threads.place(0)).collect();
+        assert_eq!(threads.most_idle(None), None);
+        let mut counted: Vec<_> = (0..6).map(|_| threads.place(0, None)).collect();
         for (counted, last) in counted.iter_mut().zip([1, 2, 2, 3, 2, 1]) {
             counted.park(client(last));
         }
-        assert_eq!((threads.most_idle(), threads.parked()), (Some((client(2), 1)), 6));
-        assert!(threads.ask_for_room(0, client(2), 1));
-        assert!(matches!(receivers[1].try_recv(), Ok(Sent::Room(whose, 1)) if whose == client(2)));
+        assert_eq!((threads.most_idle(None), threads.parked()), (Some((client(2), 1)), 6));
+        assert!(threads.ask_for_room(0, Room::Idle(client(2), 1)));
+        assert!(matches!(receivers[1].try_recv(), Ok(Sent::Room(Room::Idle(whose, 1))) if whose == client(2)));
         assert!(receivers[0].try_recv().is_err());
         counted.remove(2);
         counted[1].unpark();
-        assert_eq!((threads.most_idle(), threads.parked()), (Some((client(1), 1)), 4));
-        let _many: Vec<_> = (0..18).map(|_| threads.place(0)).collect();
-        assert!(!threads.ask_for_room(0, client(1), 1), "too many wait for it already");
+        assert_eq!((threads.most_idle(None), threads.parked()), (Some((client(1), 1)), 4));
+        let _many: Vec<_> = (0..18).map(|_| threads.place(0, None)).collect();
+        assert!(!threads.ask_for_room(0, Room::Idle(client(1), 1)), "too many wait for it already");
         drop(counted);
-        assert_eq!((threads.most_idle(), threads.parked()), (None, 0));
+        assert_eq!((threads.most_idle(None), threads.parked()), (None, 0));
+    }
+
+    #[test]
+    fn a_client_alone_has_all_places_and_leaves_some_once_others_come() {
+        let (threads, _receivers) = Threads::new(2, 32);
+        let [one, other] = [1, 2].map(|last| Some(Client::of([192, 0, 2, last].into())));
+        let mut counted: Vec<_> = (0..32).map(|_| threads.place(0, one)).collect();
+        assert!(!threads.are_full_for(one), "alone");
+        threads.has_refused(one);
+        assert!(!threads.are_full_for(one), "its own refusals are none of others");
+        threads.has_refused(other);
+        assert!(threads.are_full_for(one) && !threads.are_full_for(other));
+        counted.truncate(30);
+        assert!(!threads.are_full_for(one));
+        let (threads, _receivers) = Threads::new(2, 32);
+        let _other = threads.place(0, other);
+        let _unix: Vec<_> = (0..29).map(|_| threads.place(0, None)).collect();
+        let _one = threads.place(0, one);
+        assert!(!threads.are_full_for(None) && !threads.are_full_for(one), "nobody has more than half");
+        assert_eq!(threads.greatest_besides(other), None, "nobody is singled out");
+    }
+
+    #[test]
+    fn who_has_most_makes_room_for_others_and_takes_nothing_from_those_that_have_few() {
+        let (threads, _receivers) = Threads::new(2, 16);
+        let [one, few] = [1, 2].map(|last| Some(Client::of([192, 0, 2, last].into())));
+        let _many: Vec<_> = (0..12).map(|_| threads.place(0, one)).collect();
+        let mut idle: Vec<_> = (0..4).map(|_| threads.place(0, few)).collect();
+        idle.iter_mut().for_each(|counted| counted.park(few));
+        assert_eq!(threads.greatest_besides(few), threads.clients.cell_of(one));
+        assert_eq!(threads.greatest_besides(None), threads.clients.cell_of(one));
+        assert_eq!(threads.greatest_besides(one), None);
+        assert_eq!((threads.most_idle(one), threads.most_idle(None)), (None, Some((few, 1))));
     }
 
     #[test]
     fn connections_are_counted_until_they_end() {
         let (threads, _receivers) = Threads::new(2, 1);
-        let first = threads.place(0);
-        assert!(!threads.are_full());
-        let second = threads.place(0);
-        assert!(threads.are_full());
+        let first = threads.place(0, None);
+        assert!(!threads.are_full_for(None));
+        let second = threads.place(0, None);
+        assert!(threads.are_full_for(None));
         drop(second);
-        assert!(!threads.are_full());
+        assert!(!threads.are_full_for(None));
         drop(first);
     }
 }

@@ -35,6 +35,14 @@ impl Client {
             ip @ IpAddr::V4(_) => ip,
         })
     }
+
+    /// All that tells it from others, but whether it is of IPv4.
+    pub fn bits(self) -> u64 {
+        match self.0 {
+            IpAddr::V4(ip) => u64::from(ip.to_bits()),
+            IpAddr::V6(ip) => (ip.to_bits() >> HOST_BITS) as u64,
+        }
+    }
 }
 
 /// A client in 32 bits, for whom it is no harm that two may have the same.

@@ -196,6 +196,74 @@ fn idle_connections_of_the_client_that_has_most_make_room_and_active_ones_stay()
 }
 
 #[test]
+fn a_client_that_asks_nothing_on_many_connections_makes_room_for_others() {
+    let origin = Origin::named("1");
+    let balancer = Balancer::start("threads = 2\nconnections_max = 16", &pool_of(&[&origin]));
+    let from = |last: u8| Client::from([127, 0, 0, last].into(), balancer.address());
+    let mut idle: Vec<Client> = (0..3).map(|_| from(1)).collect();
+    idle.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "1"));
+    balancer.await_parked(3);
+    // All but the last place, which is left to others.
+    let mut many: Vec<Client> = (0..12).map(|_| from(2)).collect();
+    for client in &mut many {
+        assert_eq!(client.get("/").text(), "1");
+        client.send("G");
+    }
+    let mut more: Vec<Client> = (0..4).map(|_| from(2)).collect();
+    for client in &mut more {
+        assert_eq!(client.response().status(), 503, "nobody makes room for who has most");
+    }
+    let mut others: Vec<Client> = (0..6)
+        .map(|_| {
+            let mut client = from(3);
+            assert_eq!(client.get("/").text(), "1");
+            client
+        })
+        .collect();
+    others.iter_mut().chain(&mut idle).for_each(|client| assert_eq!(client.get("/").text(), "1"));
+    // No more than had to.
+    let goes_on = |client: &mut Client| {
+        client.try_send("ET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").is_ok()
+            && client.rest().0.starts_with("HTTP/1.1 200")
+    };
+    assert!(many.iter_mut().map(goes_on).filter(|served| *served).count() >= 7);
+}
+
+#[test]
+fn a_client_with_requests_on_most_connections_leaves_some_to_others_and_is_not_cut() {
+    let (gate, origin) = (Gate::default(), Origin::named("1"));
+    let slow = gate.clone();
+    let held = Origin::start(
+        move |mut exchange| {
+            while exchange.request().is_some() && slow.wait() && exchange.send(ok("held")) {}
+        },
+    );
+    let tables = format!(
+        "[pool.held]\nendpoints = [\"{}\"]\n{}[[route]]\npool = \"app\"\n[[route]]\npath = \"/held\"\npool = \"held\"\n",
+        held.address(),
+        pool_of(&[&origin])
+    );
+    let balancer = Balancer::start("threads = 2\nconnections_max = 32", &tables);
+    let from = |last: u8| Client::from([127, 0, 0, last].into(), balancer.address());
+    let mut idle = from(1);
+    assert_eq!(idle.get("/").text(), "1");
+    balancer.await_parked(1);
+    // All but a sixteenth.
+    let mut many: Vec<Client> = (0..29).map(|_| from(2)).collect();
+    many.iter_mut().for_each(|client| client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n"));
+    held.await_requests(29);
+    for _ in 0..4 {
+        assert_eq!(from(2).response().status(), 503);
+        let mut other = from(3);
+        other.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert_eq!(other.response().text(), "1");
+    }
+    assert_eq!(idle.get("/").text(), "1");
+    gate.open();
+    many.iter_mut().for_each(|client| assert_eq!(client.response().text(), "held"));
+}
+
+#[test]
 fn every_client_is_answered_when_there_are_too_few_descriptors_for_all() {
     let origin = Origin::named("1");
     // With so few that even those who are told use them up.
