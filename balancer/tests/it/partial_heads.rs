@@ -91,7 +91,7 @@ fn two_thousand_clients_with_half_a_head_take_little_memory_and_are_all_served()
     // Who came later is served, so all that came before has been read.
     serve_others(&balancer);
     let each = balancer.memory("VmRSS").saturating_sub(before) as f64 / CLIENTS as f64;
-    assert!(each <= 3.0, "{each} KiB a client");
+    assert!(each <= 3.5, "{each} KiB a client");
     assert!(each >= 1.0, "they are read: {each} KiB a client");
     for client in &mut clients {
         client.send(rest);
