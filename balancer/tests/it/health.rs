@@ -365,9 +365,11 @@ fn a_worker_that_hangs_is_out_by_its_probe_and_back_when_it_goes_on() {
 fn killing_one_worker_after_another_costs_no_get() {
     let program = Program::serve_ready("one-after-another", &workers(4), 4);
     let (address, done) = (program.address(), AtomicBool::new(false));
+    let answered: [AtomicUsize; 6] = Default::default();
     let wrong: Vec<_> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..6)
-            .map(|_| {
+        let clients: Vec<_> = answered
+            .iter()
+            .map(|answered| {
                 scope.spawn(|| {
                     let mut wrong = Vec::new();
                     while !done.load(Ordering::Relaxed) {
@@ -375,6 +377,7 @@ fn killing_one_worker_after_another_costs_no_get() {
                         if answer.as_ref().is_none_or(|(status, _)| *status != 200) {
                             wrong.push(answer);
                         }
+                        answered.fetch_add(1, Ordering::Relaxed);
                     }
                     wrong
                 })
@@ -382,8 +385,13 @@ fn killing_one_worker_after_another_costs_no_get() {
             .collect();
         for round in 0..8 {
             let victim = program.until_ready(4 + round).remove(round);
+            let before: Vec<usize> = answered.iter().map(|one| one.load(Ordering::Relaxed)).collect();
             kill(Pid::from_raw(victim.pid), Signal::SIGKILL).unwrap();
             program.until_ready(5 + round);
+            // A request that two workers have cut goes to no third: none of them meets two deaths.
+            let has_gone_on =
+                || before.iter().zip(&answered).all(|(before, now)| now.load(Ordering::Relaxed) > *before);
+            eventually(|| "an answer to each client".into(), || has_gone_on().then_some(()));
         }
         done.store(true, Ordering::Relaxed);
         clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
