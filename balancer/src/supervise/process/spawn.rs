@@ -235,8 +235,10 @@ impl Process {
         self.swept = true;
         let kin = self.kin.clone();
         async move {
+            let mut quiet = 0;
             for _ in 0..LOOKS_MAX {
-                if !kin.is_alive() {
+                quiet = if kin.is_alive() { 0 } else { quiet + 1 };
+                if quiet == QUIET {
                     return;
                 }
                 sleep(LOOK_AGAIN).await;
@@ -283,6 +285,8 @@ fn account_variables(account: Account) -> Vec<(&'static str, OsString)> {
 /// A process that KILL does not end hangs inside the kernel; after five seconds it is left alone.
 const LOOKS_MAX: u32 = 250;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Looks in a row that find nobody: the kernel's list of children may leave one out while others end (proc_pid_children(5)).
+const QUIET: u32 = 3;
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
