@@ -145,16 +145,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
     let env_clear = section.take("env_clear").and_then(|item| item.flag());
     let identity = identity::read(&mut section);
     let ready = section.take("ready").and_then(|item| ready::read(&item));
-    let listener = section.take("listener").and_then(|item| {
-        let choices = &[("own", MayListen::Own), ("any", MayListen::Any)];
-        if socket == Some(true) {
-            item.key_wrong(
-                "no other process can listen on a worker's Unix socket",
-                "leave out `listener`, or `socket = true`",
-            );
-        }
-        item.choice(choices)
-    });
+    let listener = section.take("listener").and_then(|item| listener(&item, socket == Some(true)));
     let ready_timeout = section.take("ready_timeout").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX));
     let stop_signal = section.take("stop_signal").and_then(|item| stop_signal(&item));
     let stop_timeout = section.take("stop_timeout").and_then(|item| item.duration(Duration::ZERO..=DURATION_MAX));
@@ -199,6 +190,16 @@ pub(super) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
         command: default.command,
     };
     Some((workers, span))
+}
+
+fn listener(item: &Item<'_>, has_socket: bool) -> Option<MayListen> {
+    if has_socket {
+        item.key_wrong(
+            "no other process can listen on a worker's Unix socket",
+            "leave out `listener`, or `socket = true`",
+        );
+    }
+    item.choice(&[("own", MayListen::Own), ("any", MayListen::Any)])
 }
 
 fn count(item: &Item<'_>) -> Option<usize> {

@@ -159,9 +159,8 @@ fn connections_over_the_limit_get_503_and_when_to_come_back() {
     eventually(|| "a place after others have left".into(), served);
 }
 
-#[test]
-fn idle_connections_of_the_client_that_has_most_make_room_and_active_ones_stay() {
-    let (gate, origin) = (Gate::default(), Origin::named("1"));
+/// An endpoint that answers once the gate is open, and the tables that give it `/held` and `origin` everything else.
+fn beside_held(gate: &Gate, origin: &Origin) -> (Origin, String) {
     let slow = gate.clone();
     let held = Origin::start(
         move |mut exchange| {
@@ -171,8 +170,15 @@ fn idle_connections_of_the_client_that_has_most_make_room_and_active_ones_stay()
     let tables = format!(
         "[pool.held]\nendpoints = [\"{}\"]\n{}[[route]]\npool = \"app\"\n[[route]]\npath = \"/held\"\npool = \"held\"\n",
         held.address(),
-        pool_of(&[&origin])
+        pool_of(&[origin])
     );
+    (held, tables)
+}
+
+#[test]
+fn idle_connections_of_the_client_that_has_most_make_room_and_active_ones_stay() {
+    let (gate, origin) = (Gate::default(), Origin::named("1"));
+    let (held, tables) = beside_held(&gate, &origin);
     let balancer = Balancer::start("threads = 2\nconnections_max = 12", &tables);
     let from = |last: u8| Client::from([127, 0, 0, last].into(), balancer.address());
     let mut active = from(2);
@@ -232,17 +238,7 @@ fn a_client_that_asks_nothing_on_many_connections_makes_room_for_others() {
 #[test]
 fn a_client_with_requests_on_most_connections_leaves_some_to_others_and_is_not_cut() {
     let (gate, origin) = (Gate::default(), Origin::named("1"));
-    let slow = gate.clone();
-    let held = Origin::start(
-        move |mut exchange| {
-            while exchange.request().is_some() && slow.wait() && exchange.send(ok("held")) {}
-        },
-    );
-    let tables = format!(
-        "[pool.held]\nendpoints = [\"{}\"]\n{}[[route]]\npool = \"app\"\n[[route]]\npath = \"/held\"\npool = \"held\"\n",
-        held.address(),
-        pool_of(&[&origin])
-    );
+    let (held, tables) = beside_held(&gate, &origin);
     let balancer = Balancer::start("threads = 2\nconnections_max = 32", &tables);
     let from = |last: u8| Client::from([127, 0, 0, last].into(), balancer.address());
     let mut idle = from(1);

@@ -8,25 +8,22 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Message;
 use super::backoff::RestartDelay;
 use super::life::{Event, Life, Pause};
+use super::minding::Minding;
 use super::plan::Seen;
 use super::recycle::Limits;
-use crate::config::{Address, MayListen, Ready, Workers};
+use crate::config::Workers;
 use crate::endpoint::{Endpoint, EndpointId, Noted};
 use crate::pool::Pool;
 use crate::shown;
 use crate::supervise::process::{Offspring, Process};
-use crate::supervise::ready::{LastAnswer, Shown, until_gone, until_ready};
 use crate::supervise::state::State;
 use crate::supervise::status::{RestartReason, Usage, WorkerStatus};
-use crate::supervise::unready::{explain, tell_misplaced};
 use crate::supervise::usage::Meter;
-use crate::supervise::warm_up::warm_up;
-use crate::supervise::whose::{until_own, until_taken};
 
 /// One worker: its life, and what the present run of it has.
 #[derive(Debug)]
@@ -199,73 +196,15 @@ impl WorkerHandle {
     /// A new run begins with this process; its end and its readiness will be reported.
     pub(super) fn mind(&mut self, process: Process, offspring: Offspring, limits: Limits) {
         let (id, run, outbox) = (self.id, self.run, self.outbox.clone());
+        let minding = Minding::new((id, run), &self.name, &process, Arc::clone(&self.settings), outbox.clone());
         self.minders = JoinSet::new();
-        let title = format!("{} (pid {})", self.name, process.pid());
-        let (place, group, patience) = (process.address(), process.group(), self.settings.ready_timeout);
-        // What needs no place is told none.
-        if !matches!(self.settings.ready, Ready::Alive(_)) {
-            self.minders.spawn(tell_misplaced(title, place, group, self.index == 1, patience));
-        }
+        self.minders.spawn(minding.clone().tell_misplaced(self.index == 1));
         self.minders.spawn(async move {
             let status = offspring.ended().await;
             // Sending fails only when the loop is gone.
             let _ = outbox.send(Message::Ended { id, run, status }).await;
         });
-        let (address, line_seen, outbox) = (process.address(), process.line_seen(), self.outbox.clone());
-        let (last, title) = (LastAnswer::default(), format!("{} (pid {})", self.name, process.pid()));
-        let (settings, kin) = (Arc::clone(&self.settings), process.kin().clone());
-        self.minders.spawn(async move {
-            let asks = settings.ready.serves() && settings.listener == MayListen::Own;
-            let becoming = async {
-                let patience = settings.ready_timeout / 3;
-                let shown = loop {
-                    let shown = until_ready(&settings.ready, &address, &line_seen, patience, &last).await;
-                    let by_line = matches!(settings.ready, Ready::Line(_));
-                    // Whoever has answered before was somebody else; a line is printed once.
-                    if !asks || until_own(&title, &address, &kin, (by_line, &last)).await || by_line {
-                        break shown;
-                    }
-                };
-                if let Shown::OnlyAccepts(time) = shown {
-                    tracing::warn!(
-                        "{title} accepts connections, but answered no request within {}; it is taken as ready. Write \
-                         ready = {{ connect = true }} where a connection is enough",
-                        shown::time(time)
-                    );
-                }
-                match &settings.warm_up {
-                    Some(requests) => warm_up(requests, &address).await,
-                    None => Ok(()),
-                }
-            };
-            let limit = match settings.ready {
-                Ready::Alive(time) => time + settings.ready_timeout,
-                _ => settings.ready_timeout,
-            };
-            let message = match timeout(limit, becoming).await {
-                Ok(Ok(())) => Message::Worker { id, run, event: Event::BecameReady },
-                Ok(Err(why)) => Message::NotReady { id, run, why: Some(why), place: String::new() },
-                Err(_) => {
-                    let why = last.take();
-                    let place = if why.is_none() { explain(&address, group).await } else { String::new() };
-                    Message::NotReady { id, run, why, place }
-                }
-            };
-            let is_ready = matches!(message, Message::Worker { .. });
-            let _ = outbox.send(message).await;
-            let message = match &address {
-                _ if !is_ready => return,
-                Address::Unix(path) => {
-                    until_gone(path).await;
-                    Message::Worker { id, run, event: Event::SocketGone }
-                }
-                Address::Tcp { .. } if asks => {
-                    Message::Taken { id, run, who: until_taken(&title, &address, &kin).await }
-                }
-                Address::Tcp { .. } => return,
-            };
-            let _ = outbox.send(message).await;
-        });
+        self.minders.spawn(minding.watch());
         (self.endpoint, self.drained_by) = (None, None);
         self.proven = false;
         (self.usage, self.meter) = (Usage::default(), Meter::default());

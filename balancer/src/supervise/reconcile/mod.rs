@@ -9,6 +9,7 @@ mod backoff;
 mod handle;
 mod jobs;
 mod life;
+mod minding;
 mod orders;
 mod plan;
 mod recycle;
