@@ -147,7 +147,9 @@ impl Threads {
     /// The client that has most connections, where it has so many that it has to make room for one of `whose`, which is counted already.
     pub(super) fn greatest_besides(&self, whose: Whose) -> Option<CellOf> {
         let (cell, count) = self.clients.greatest()?;
-        (count > self.clients.count(whose) && self.are_very_many(count)).then_some(cell)
+        // Of the same client it may count fewer a moment later: others of its connections are refused meanwhile.
+        let is_another = self.clients.cell_of(whose) != Some(cell);
+        (is_another && count > self.clients.count(whose) && self.are_very_many(count)).then_some(cell)
     }
 
     fn are_very_many(&self, count: usize) -> bool {
