@@ -28,6 +28,8 @@ pub(super) struct Lanes {
     pub(super) fast: Option<Duration>,
     /// How long the first of the slow lane has waited, and what it may be asked to.
     pub(super) slow: Option<(Duration, Patience)>,
+    /// Whether no request of the fast lane has come for a while.
+    pub(super) is_calm: bool,
 }
 
 /// How long a slow request leaves places to fast ones.
@@ -37,16 +39,18 @@ pub(super) struct Patience {
     pub(super) reserve: Duration,
     /// From then on it goes before fast ones that came later.
     pub(super) turn: Duration,
-    /// Whether all slow ones together have one place in four meanwhile, and not three.
+    /// Whether all slow ones together have one place in four, and not three, however long they wait. Of fewer than two
+    /// places they have one only while nobody else asks.
     pub(super) few: bool,
 }
 
 /// Who gets a place that is free: the first of which lane, or nobody yet.
 pub(super) fn next(lanes: &Lanes) -> Option<Lane> {
     let few = lanes.slow.is_some_and(|(_, patience)| patience.few);
-    let most = if few { (lanes.places / 4).max(1) } else { slow_max(lanes.places) };
-    let leaves_enough = lanes.slow_in_flight < most;
+    let leaves_enough = lanes.slow_in_flight < if few { few_max(lanes) } else { slow_max(lanes.places) };
     match (lanes.fast, lanes.slow) {
+        // A client that has kept places would keep the next one too, for as long as it takes those who wait to get it back.
+        (fast, Some(_)) if few && !leaves_enough => fast.map(|_| Lane::Fast),
         (None, None) => None,
         (Some(_), None) => Some(Lane::Fast),
         (None, Some((waited, patience))) => (leaves_enough || waited >= patience.reserve).then_some(Lane::Slow),
@@ -83,6 +87,11 @@ impl Patience {
     }
 }
 
+/// Places that requests may have at once whose clients have kept places.
+fn few_max(lanes: &Lanes) -> usize {
+    if lanes.places < 2 { usize::from(lanes.is_calm) } else { (lanes.places / 4).max(1) }
+}
+
 /// Places that slow requests may have at once: all but one in four, but one at least.
 pub(super) fn slow_max(places: usize) -> usize {
     if places < 2 { places } else { places - (places / 4).max(1) }
@@ -105,7 +114,7 @@ mod tests {
     fn decide(slow_in_flight: usize, fast: Option<u64>, slow: Option<u64>) -> Option<Lane> {
         let seconds = Duration::from_secs;
         let slow = slow.map(|waited| (seconds(waited), PATIENCE));
-        next(&Lanes { places: 4, slow_in_flight, fast: fast.map(seconds), slow })
+        next(&Lanes { places: 4, slow_in_flight, fast: fast.map(seconds), slow, is_calm: false })
     }
 
     #[test]
@@ -118,12 +127,24 @@ mod tests {
 
     #[test]
     fn those_whose_clients_keep_places_have_one_in_four() {
-        let decide = |slow_in_flight, fast: Option<Duration>| {
-            let slow = Some((Duration::ZERO, Patience::of_slow_clients(Duration::from_secs(5))));
-            next(&Lanes { places: 8, slow_in_flight, fast, slow })
+        let decide = |slow_in_flight, fast: Option<Duration>, waited| {
+            let slow = Some((Duration::from_secs(waited), Patience::of_slow_clients(Duration::from_secs(5))));
+            next(&Lanes { places: 8, slow_in_flight, fast, slow, is_calm: false })
         };
-        assert_eq!([0, 1, 2, 5].map(|count| decide(count, None)), [Some(Lane::Slow), Some(Lane::Slow), None, None]);
-        assert_eq!(decide(0, Some(Duration::ZERO)), Some(Lane::Fast));
+        assert_eq!([0, 1, 2, 5].map(|count| decide(count, None, 0)), [Some(Lane::Slow), Some(Lane::Slow), None, None]);
+        assert_eq!(decide(0, Some(Duration::ZERO), 0), Some(Lane::Fast));
+        assert_eq!(decide(0, Some(Duration::ZERO), 5), Some(Lane::Slow));
+        assert_eq!([None, Some(Duration::ZERO)].map(|fast| decide(2, fast, 5)), [None, Some(Lane::Fast)]);
+    }
+
+    #[test]
+    fn those_whose_clients_keep_places_have_the_only_one_while_nobody_else_asks() {
+        let decide = |is_calm, fast: Option<Duration>| {
+            let slow = Some((Duration::from_secs(5), Patience::of_slow_clients(Duration::from_secs(5))));
+            next(&Lanes { places: 1, slow_in_flight: 0, fast, slow, is_calm })
+        };
+        assert_eq!([false, true].map(|is_calm| decide(is_calm, None)), [None, Some(Lane::Slow)]);
+        assert_eq!(decide(false, Some(Duration::ZERO)), Some(Lane::Fast));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(super) struct Queue {
     answers: HashMap<u64, Result<Grant, Refused>>,
     /// Of the fast lane and of the slow one.
     overload: [Overload; 2],
+    /// When the last request of the fast lane came.
+    fast_at: Option<Instant>,
     next_turn: u64,
 }
 
@@ -50,6 +52,7 @@ impl Queue {
             lasting: Lasting::default(),
             answers: HashMap::new(),
             overload: Default::default(),
+            fast_at: None,
             next_turn: 1,
             slots,
         }
@@ -77,6 +80,9 @@ impl Queue {
     ) -> Claimed {
         let (streams, patience) = (ask.streams, self.patience((ask.kind, ask.streams, ask.client), members, now));
         let lane = if patience.is_some() { Lane::Slow } else { Lane::Fast };
+        if lane == Lane::Fast {
+            self.fast_at = Some(now);
+        }
         let (since, wish, client, tried) = (now, ask.wish, ask.client, Vec::new());
         let mut waiter = Waiter { since, wish, only, tried, client, kind: ask.kind, streams, lane, waker: None };
         // With the line served as far as it goes, what is left is of no use to anybody in it: all have tried it, or their
@@ -226,7 +232,13 @@ impl Queue {
     fn may_go(&self, members: &Members, (kind, patience): (Kind, Option<Patience>), now: Instant) -> bool {
         let Some(patience) = patience else { return true };
         let (places, slow_in_flight) = (self.all_places(members), self.forecast.slow_running(kind, now));
-        next(&Lanes { places, slow_in_flight, fast: None, slow: Some((Duration::ZERO, patience)) }).is_some()
+        let (slow, is_calm) = (Some((Duration::ZERO, patience)), self.is_calm(now));
+        next(&Lanes { places, slow_in_flight, fast: None, slow, is_calm }).is_some()
+    }
+
+    /// Whether those who have kept places would keep nobody waiting, as far as one can know.
+    fn is_calm(&self, now: Instant) -> bool {
+        self.fast_at.is_none_or(|at| now.saturating_duration_since(at) >= CALM)
     }
 
     fn lanes(&self, members: &Members, now: Instant) -> Lanes {
@@ -237,6 +249,7 @@ impl Queue {
             places: slow.map_or(0, |_| self.all_places(members)),
             slow_in_flight: slow.map_or(0, |first| self.forecast.slow_running(first.kind, now)),
             fast: self.line.first(Lane::Fast).map(|first| waited(first.since)),
+            is_calm: self.is_calm(now),
             // More is known than when it came; perhaps that it is fast after all.
             slow: slow.map(|first| {
                 (
@@ -302,6 +315,8 @@ impl Queue {
     }
 }
 
+/// Who asks once a second, as a probe does, is not kept waiting by those who have kept a place.
+const CALM: Duration = Duration::from_secs(2);
 /// One client has at most one in so many places of the queue.
 const CLIENT_SHARE: usize = 2;
 /// Slots of an endpoint without slots: more than it can have requests.

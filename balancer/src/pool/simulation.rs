@@ -152,6 +152,7 @@ fn simulate(case: Case, seed: u64) -> Times {
                 slow: slow
                     .front()
                     .map(|request| (waited(request), patience(&forecast, request.kind, now).unwrap_or(Patience::NONE))),
+                is_calm: false,
             };
             let request = match next(&lanes) {
                 Some(Lane::Fast) => fast.pop_front(),

@@ -116,6 +116,29 @@ fn fifty_slow_uploads_and_fifty_slow_readers_have_nobody_refused() {
 }
 
 #[test]
+fn a_client_that_has_kept_the_only_place_gets_it_again_when_nobody_else_asks() {
+    let origin = reading();
+    let balancer = Balancer::start("", &slots_of(&[&origin], "slots = 1\nqueue_timeout = \"4s\"\n"));
+    let head = "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 2097152\r\n\r\n";
+    let upload = || Dripping::start(&balancer, head.into(), 1_150_000, 300);
+    let innocent = || assert_eq!(from(&balancer, "127.0.0.2").get("/").status(), 200);
+    let first = upload();
+    origin.await_requests(1);
+    innocent();
+    balancer.logged(&["\"target\":\"/up\"", "\"status\":408"]);
+    let second = upload();
+    while count(&balancer, "\"reason\":\"queue_timeout\"") == 0 {
+        innocent();
+    }
+    let before = origin.requests().len();
+    let third = upload();
+    origin.await_requests(before + 1);
+    let uploads = origin.requests().iter().filter(|request| request.target() == "/up").count();
+    assert_eq!(uploads, 2, "the second never had a place");
+    drop((first, second, third));
+}
+
+#[test]
 fn who_waits_for_its_own_endpoint_presses_whoever_keeps_that_one() {
     let origins = [reading(), reading()];
     let keys = format!("{PATIENT}affinity = {{ cookie = \"lb\" }}\n");
