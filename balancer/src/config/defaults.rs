@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
+use super::top::THREADS_MAX;
 use super::*;
 
 impl Config {
@@ -190,6 +191,3 @@ impl Default for AccessLog {
         Self { format: AccessLogFormat::Combined, path: AccessLogPath::Stdout }
     }
 }
-
-/// Proxy threads at most; more than any machine this runs on has.
-pub(super) const THREADS_MAX: usize = 1024;

@@ -1,5 +1,5 @@
 //! Files of variables, as dotenv libraries and shells write them. Decides what is a variable and what its value is; called by
-//! [`super::workers`] for the mistakes, and by the supervisor at each start of a worker; never expands anything.
+//! [`super::tables::workers`] for the mistakes, and by the supervisor at each start of a worker; never expands anything.
 
 use std::borrow::Cow;
 use std::fmt;

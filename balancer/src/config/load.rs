@@ -1,13 +1,16 @@
-//! A file → its text. Decides what can be read as a configuration at all; called by whoever has a path; never looks at
-//! what the text says.
+//! A file or a text → a [`Config`], or all its mistakes. Decides in which order that is done, and what is no configuration at all;
+//! called by whoever has a path or a text; never reads a key.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::admin::Secrets;
-use super::diagnostics::Lines;
-use super::{Config, Diagnostics, parse_with, regular};
+use super::syntax::diagnostics::Diagnostics;
+use super::syntax::findings::Findings;
+use super::syntax::{document, text, variables};
+use super::tables::admin::Secrets;
+use super::top;
+use super::top::Config;
 
 /// The configuration in the file at `path`.
 ///
@@ -29,26 +32,32 @@ pub fn load_again(path: &Path) -> Result<Config, LoadError> {
 }
 
 fn load_with(path: &Path, secrets: Secrets) -> Result<Config, LoadError> {
-    let text = text(path)?;
+    let text = text::read(path).map_err(|cause| LoadError::Unreadable { path: path.to_owned(), cause })?;
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Err(LoadError::Empty { path: path.to_owned() });
     }
     parse_with(&text, &path.display().to_string(), secrets).map_err(LoadError::Mistakes)
 }
 
-/// What stands in the file.
+/// The configuration `text` holds; `origin` is the name its mistakes are reported under. Looks at the machine where a
+/// value names a part of it: accounts, directories, environment files.
 ///
 /// # Errors
-/// It cannot be read, or holds no text.
-pub(super) fn text(path: &Path) -> Result<String, LoadError> {
-    let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
-    let bytes = regular::read(path, BYTES_MAX).map_err(unreadable)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let before = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
-        let (line, column) = Lines::new(&before).position(before.len());
-        let message = format!("not UTF-8 text: line {line}, column {column}");
-        unreadable(io::Error::new(io::ErrorKind::InvalidData, message))
-    })
+///
+/// Every mistake, in the order of their places.
+pub fn parse(text: &str, origin: &str) -> Result<Config, Diagnostics> {
+    parse_with(text, origin, Secrets::Checked)
+}
+
+fn parse_with(text: &str, origin: &str, secrets: Secrets) -> Result<Config, Diagnostics> {
+    let findings = Findings::default();
+    let mut tree = document::read(text, &findings);
+    variables::fill_in(&mut tree, text, &findings, &|name| std::env::var_os(name));
+    let config = top::read(&tree, &findings, secrets);
+    match findings.into_mistakes(text, top::keys) {
+        mistakes if mistakes.is_empty() => Ok(config),
+        mistakes => Err(Diagnostics::new(origin, text, mistakes)),
+    }
 }
 
 /// Why there is no configuration.
@@ -96,9 +105,6 @@ impl std::error::Error for LoadError {
         }
     }
 }
-
-/// Far above any configuration; a path to a log must not fill the memory.
-const BYTES_MAX: u64 = 1 << 20;
 
 /// What an empty file is answered with.
 const NEEDED: &str = "\

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::findings::Findings;
+use super::syntax::document;
+use super::syntax::findings::Findings;
+use super::tables::admin;
 use super::*;
 
 mod manual;
@@ -236,7 +239,7 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
     );
 
     let findings = Findings::default();
-    let config = top::read(&syntax::read(&text, &findings), &findings, admin::Secrets::Checked);
+    let config = top::read(&document::read(&text, &findings), &findings, admin::Secrets::Checked);
     let keys = findings.keys();
     let mistakes = findings.into_mistakes(&text, top::keys);
     assert!(mistakes.is_empty(), "{}", Diagnostics::new("example", &text, mistakes));

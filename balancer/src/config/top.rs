@@ -1,5 +1,5 @@
-//! The top level of the file → [`Config`]. Decides the order in which tables are read; called by [`super::parse`]; never
-//! compares tables, which is [`super::check`]'s.
+//! The top level of the file → [`Config`]. Decides the order in which tables are read; called by [`super::load`]; never
+//! compares tables, which is [`super::rules`]'s.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,16 +8,53 @@ use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::admin::Secrets;
-use super::defaults::THREADS_MAX;
-use super::diagnostics::quote;
-use super::findings::{Findings, Keys};
-use super::item::Item;
-use super::raw::Section;
-use super::{
-    Config, ListenAddress, Pool, UnixSocket, access_log, admin, check, client, identity, listen, pool, route, spool,
-    syntax,
-};
+use super::rules;
+use super::syntax::diagnostics::quote;
+use super::syntax::document;
+use super::syntax::findings::{Findings, Keys};
+use super::syntax::item::Item;
+use super::syntax::section::Section;
+use super::syntax::units::DURATION_MAX;
+use super::tables::access_log::AccessLog;
+use super::tables::admin::{Admin, Secrets};
+use super::tables::client::ClientLimits;
+use super::tables::identity::Identity;
+use super::tables::listen::{ListenAddress, UnixSocket};
+use super::tables::pool::Pool;
+use super::tables::route::Route;
+use super::tables::spool::Spool;
+use super::tables::{access_log, admin, client, identity, listen, pool, route, spool};
+
+/// The whole of a checked file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where clients connect; at least one.
+    pub listen: Vec<ListenAddress>,
+    /// Number of proxy threads; at least 1.
+    pub threads: usize,
+    /// Client connections at once; `None`: what the descriptor limit allows.
+    pub connections_max: Option<usize>,
+    /// What a client may take, in time and bytes.
+    pub client: ClientLimits,
+    /// Where large request bodies wait for their turn.
+    pub spool: Spool,
+    /// How long requests may finish at stop and reload.
+    pub drain_timeout: Duration,
+    /// Peers whose `X-Forwarded-*` and `Forwarded` fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where it is kept what outlives a restart; `None`: where systemd says, else nowhere.
+    pub state_dir: Option<PathBuf>,
+    /// Account to become after binding.
+    pub identity: Identity,
+    /// Pools in the order of the file; at least one, names unique.
+    pub pools: Vec<Pool>,
+    /// Routes in the order of the file; never empty (with one pool and no `[[route]]`, one that matches everything).
+    pub routes: Vec<Route>,
+    /// The access log.
+    pub access_log: AccessLog,
+    /// Commands and metrics.
+    pub admin: Admin,
+}
 
 /// The configuration in `tree`. It is only to be used when `findings` stays without a mistake: what is wrong stands in
 /// it as the default.
@@ -40,7 +77,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
     let admin = admin::read(&mut section, &listen, secrets);
     let routes = route::read_all(&mut section, &pools);
     section.finish();
-    check::across(findings, &listen, &pools);
+    rules::across(findings, &listen, &pools);
 
     Config {
         listen: listen.into_iter().map(|listen| listen.value).collect(),
@@ -64,7 +101,7 @@ pub(super) fn keys() -> Keys {
     let findings = Findings::default();
     let text = "listen = [{}]\npool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.probe = {}\npool.a.workers = { ready = {}, warm_up = {}, backoff = {} }\n\
                 route = [{}]\naccess_log = {}\nadmin = {}\n";
-    read(&syntax::read(text, &findings), &findings, Secrets::Unread);
+    read(&document::read(text, &findings), &findings, Secrets::Unread);
     findings.keys()
 }
 
@@ -113,8 +150,5 @@ fn network(item: &Item<'_>) -> Option<IpNet> {
 /// More descriptors than Linux gives a process by default at its most generous (`fs.nr_open` is 1,048,576).
 const CONNECTIONS_MAX: usize = 10_000_000;
 
-/// Longest duration of any key; what is longer was hardly meant.
-pub(super) const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// Shortest duration of a key for which zero would end everything at once.
-pub(super) const DURATION_MIN: Duration = Duration::from_millis(1);
+/// Proxy threads at most; more than any machine this runs on has.
+pub(super) const THREADS_MAX: usize = 1024;

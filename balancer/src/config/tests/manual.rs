@@ -44,7 +44,7 @@ fn writing_a_default_of_the_page_changes_nothing() {
 #[test]
 fn the_page_has_a_default_where_the_example_has_one() {
     let findings = Findings::default();
-    top::read(&syntax::read(EXAMPLE, &findings), &findings, admin::Secrets::Checked);
+    top::read(&document::read(EXAMPLE, &findings), &findings, admin::Secrets::Checked);
     let live = findings.keys();
     let live = |row: &Row| live.iter().any(|((table, key), found)| *found && row.table == *table && row.key == *key);
     let named = ["required", "–"];
