@@ -13,13 +13,13 @@ use crate::config::{Address, Workers, env_file};
 
 /// What tells one worker from its fellows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(in crate::supervise) struct Place<'a> {
     /// Name of its pool.
-    pub(super) pool: &'a str,
+    pub(in crate::supervise) pool: &'a str,
     /// Its index, from 1.
-    pub(super) index: usize,
+    pub(in crate::supervise) index: usize,
     /// Where it has to listen.
-    pub(super) address: &'a Address,
+    pub(in crate::supervise) address: &'a Address,
 }
 
 /// A mistake in the `env_file`.
@@ -32,7 +32,7 @@ pub(in crate::supervise) enum EnvFileError {
 }
 
 /// `argument` with `{port}` or `{socket}`, `{index}` and `{pool}` filled in; other braces stay as they are.
-pub(super) fn fill_in(argument: &str, place: Place<'_>) -> String {
+pub(in crate::supervise) fn fill_in(argument: &str, place: Place<'_>) -> String {
     let argument = match place.address {
         Address::Tcp { port, .. } => argument.replace("{port}", &port.to_string()),
         Address::Unix(path) => argument.replace("{socket}", &path.display().to_string()),
@@ -46,7 +46,7 @@ pub(super) fn fill_in(argument: &str, place: Place<'_>) -> String {
 /// alone; `account`, the variables of the user it runs as; the `env_file`; `PORT`, `HOST`, `INSTANCE_ID`; `env`. With a
 /// Unix socket it is `SOCKET` instead of `PORT` and `HOST`, which then are not passed on either: a program that finds a port
 /// listens on it.
-pub(super) fn variables(
+pub(in crate::supervise) fn variables(
     workers: &Workers,
     place: Place<'_>,
     inherited: impl Iterator<Item = (OsString, OsString)>,

@@ -30,7 +30,7 @@ pub struct Guard(AbortHandle);
 
 /// A worker's process group, to be killed should this process be killed; dropping it takes it off the list.
 #[derive(Debug)]
-pub(super) struct Guarded(Pid);
+pub(in crate::supervise) struct Guarded(Pid);
 
 impl Guard {
     /// Starts the second process; `shim` is the same program that [`super::Supervisor::start`] takes. Must be called on the
@@ -48,7 +48,7 @@ impl Drop for Guard {
 
 impl Guarded {
     /// Puts a group on the list.
-    pub(super) fn new(group: Pid) -> Self {
+    pub(in crate::supervise) fn new(group: Pid) -> Self {
         GROUPS.send_modify(|groups| {
             groups.insert(group.as_raw());
         });

@@ -18,7 +18,7 @@ use super::tree::{accounts, children_of, stat};
 
 /// What every process of one run finds in its environment, in [`VARIABLE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mark(String);
+pub(in crate::supervise) struct Mark(String);
 
 /// All processes of one run.
 #[derive(Debug, Clone)]
@@ -30,10 +30,10 @@ pub(in crate::supervise) struct Kin {
 
 /// Whose run it is. Workers of one pool are the same program; those of two may not trust each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Owner {
-    pub(super) pool: Arc<str>,
+pub(in crate::supervise) struct Owner {
+    pub(in crate::supervise) pool: Arc<str>,
     /// The account that its first process becomes.
-    pub(super) account: Uid,
+    pub(in crate::supervise) account: Uid,
 }
 
 /// A process, so that its number cannot be taken for another's.
@@ -46,21 +46,21 @@ struct Member {
 
 impl Mark {
     /// One that no other run has, of a worker called `name`, and that another account cannot guess: whoever bears it is of the run.
-    pub(super) fn new(name: &str) -> Self {
+    pub(in crate::supervise) fn new(name: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (number, secret) = (NEXT.fetch_add(1, Ordering::Relaxed), rand::random::<u128>());
         Self(format!("{}{name}/{number}-{secret:032x}", *OURS))
     }
 
     /// The value of [`VARIABLE`].
-    pub(super) fn value(&self) -> &str {
+    pub(in crate::supervise) fn value(&self) -> &str {
         &self.0
     }
 }
 
 impl Kin {
     /// Of the run that began with `leader`, which leads a process group.
-    pub(super) fn new(leader: Pid, mark: Mark, owner: Owner) -> Self {
+    pub(in crate::supervise) fn new(leader: Pid, mark: Mark, owner: Owner) -> Self {
         owners().insert(owner.clone());
         Self { leader, mark, owner }
     }
@@ -71,7 +71,7 @@ impl Kin {
     }
 
     /// Sends a signal to all of them.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(in crate::supervise) fn signal(&self, signal: Signal) {
         // Found before the signal: afterwards nobody may be left who leads to them.
         let outside = self.outside();
         // It fails when nothing of the group is left, which is then what was wanted.
@@ -191,7 +191,7 @@ fn is_marked_by(pid: Pid, test: impl Fn(&[u8]) -> bool) -> bool {
 }
 
 /// The variable that holds the mark.
-pub(super) const VARIABLE: &str = "BALANCER_RUN";
+pub(in crate::supervise) const VARIABLE: &str = "BALANCER_RUN";
 
 static OURS: LazyLock<String> = LazyLock::new(|| {
     let started = stat(Pid::this()).map_or(0, |stat| stat.started);

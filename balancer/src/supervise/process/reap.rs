@@ -28,7 +28,7 @@ pub struct Reaper(AbortHandle);
 
 /// Marks a pid as a worker's until its end has been collected.
 #[derive(Debug)]
-pub(super) struct Registered(Pid);
+pub(in crate::supervise) struct Registered(Pid);
 
 impl Reaper {
     /// Makes this process the one that orphans below it are handed to (PR_SET_CHILD_SUBREAPER(2const)), and begins to
@@ -49,7 +49,7 @@ impl Drop for Reaper {
 
 impl Registered {
     /// Marks it. Between its start and this there must be no await on this thread.
-    pub(super) fn new(pid: Pid) -> Self {
+    pub(in crate::supervise) fn new(pid: Pid) -> Self {
         workers().insert(pid);
         Self(pid)
     }

@@ -23,17 +23,17 @@ use crate::config::Identity;
 
 /// What the shim is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Order {
+pub(in crate::supervise) struct Order {
     /// The process whose death is ours too.
-    pub(super) parent: u32,
+    pub(in crate::supervise) parent: u32,
     /// The account to become.
-    pub(super) identity: Identity,
+    pub(in crate::supervise) identity: Identity,
     /// The soft limit of descriptors.
-    pub(super) descriptors: Option<u64>,
+    pub(in crate::supervise) descriptors: Option<u64>,
     /// The directory to go to, as that account.
-    pub(super) directory: Option<PathBuf>,
+    pub(in crate::supervise) directory: Option<PathBuf>,
     /// Program and its arguments.
-    pub(super) command: Vec<OsString>,
+    pub(in crate::supervise) command: Vec<OsString>,
 }
 
 /// Becomes the worker. `args` are those behind [`SHIM_COMMAND`].
@@ -79,7 +79,7 @@ impl Order {
     }
 
     /// The arguments of our program that make it carry this out.
-    pub(super) fn to_args(&self) -> Vec<OsString> {
+    pub(in crate::supervise) fn to_args(&self) -> Vec<OsString> {
         let mut args = vec![SHIM_COMMAND.into(), "--parent".into(), self.parent.to_string().into()];
         let options = [
             ("--user", self.identity.user.as_ref().map(OsString::from)),

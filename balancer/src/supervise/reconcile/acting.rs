@@ -16,7 +16,7 @@ use crate::config::{Roll, Workers};
 use crate::shown;
 use crate::supervise::event::EventKind;
 use crate::supervise::obituary::web_sockets;
-use crate::supervise::process::signal_of;
+use crate::supervise::spawn::signal_of;
 use crate::supervise::state::Stop;
 use crate::supervise::status::RestartReason;
 

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Message;
 use super::backoff::RestartDelay;
 use super::life::{Event, Life, Pause};
+use super::message::Message;
 use super::minding::Minding;
 use super::plan::Seen;
 use super::recycle::Limits;
@@ -20,10 +20,10 @@ use crate::config::Workers;
 use crate::endpoint::{Endpoint, EndpointId, Noted};
 use crate::pool::Pool;
 use crate::shown;
-use crate::supervise::process::{Offspring, Process};
+use crate::supervise::process::usage::Meter;
+use crate::supervise::run::{Offspring, Process};
 use crate::supervise::state::State;
 use crate::supervise::status::{RestartReason, Usage, WorkerStatus};
-use crate::supervise::usage::Meter;
 
 /// One worker: its life, and what the present run of it has.
 #[derive(Debug)]

@@ -9,15 +9,16 @@ use nix::unistd::Pid;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
-use super::Message;
 use super::life::Event;
+use super::message::Message;
 use crate::config::{Address, MayListen, Ready, Workers};
 use crate::shown;
-use crate::supervise::process::{Kin, Process};
+use crate::supervise::place::unready::{explain, tell_misplaced};
+use crate::supervise::place::whose::{until_own, until_taken};
+use crate::supervise::process::kin::Kin;
 use crate::supervise::ready::{LastAnswer, Shown, until_gone, until_ready};
-use crate::supervise::unready::{explain, tell_misplaced};
+use crate::supervise::run::Process;
 use crate::supervise::warm_up::warm_up;
-use crate::supervise::whose::{until_own, until_taken};
 
 /// One run of a worker.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ mod backoff;
 mod handle;
 mod jobs;
 mod life;
+mod message;
 mod minding;
 mod orders;
 mod plan;
@@ -32,34 +33,15 @@ use crate::endpoint::Alarm;
 use crate::pool::Pool;
 use crate::supervise::command::Command;
 use crate::supervise::event::EventKind;
-use crate::supervise::oom::OomKills;
-use crate::supervise::process::Blueprint;
+use crate::supervise::process::oom::OomKills;
+use crate::supervise::spawn::Blueprint;
 use crate::supervise::state::{State, Stop};
 use crate::supervise::status::{RestartReason, Status};
 use handle::{Past, WorkerHandle};
 use jobs::Jobs;
 use life::{Event, Pause};
+pub(super) use message::Message;
 use plan::{Wanted, plan};
-
-/// What the loop receives. `run` is the start that the news belongs to, so that late news of one run is not taken for news
-/// of the next.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// Something happened to a worker.
-    Worker { id: u64, run: u64, event: Event },
-    /// A worker's process ended.
-    Ended { id: u64, run: u64, status: Option<ExitStatus> },
-    /// It has not become ready: why, or that its time is over; and what is wrong with the `place` where it listens.
-    NotReady { id: u64, run: u64, why: Option<String>, place: String },
-    /// Somebody else (`who`) has the listener at its port, though it was ready.
-    Taken { id: u64, run: u64, who: String },
-    /// Its endpoint asks for its replacement.
-    Alarm { id: u64, run: u64, alarm: Alarm },
-    /// Something is to be changed.
-    Command(Command),
-    /// All workers have to end.
-    Stop(Stop),
-}
 
 /// The loop and all it knows.
 pub(super) struct Reconciler {

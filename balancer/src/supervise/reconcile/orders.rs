@@ -13,7 +13,7 @@ use super::life::Event;
 use crate::config::{self, Workers};
 use crate::supervise::command::{Changes, Command, Reconfigured, Reply, RollError, ScaleReport};
 use crate::supervise::event::EventKind;
-use crate::supervise::socket::Sockets;
+use crate::supervise::place::socket::Sockets;
 use crate::supervise::state::{State, Stop};
 use crate::supervise::status::RestartReason;
 

@@ -11,7 +11,7 @@ use super::jobs::Failure;
 use super::life::Event;
 use crate::shown;
 use crate::supervise::event::EventKind;
-use crate::supervise::process::Process;
+use crate::supervise::run::Process;
 use crate::supervise::state::State;
 use crate::supervise::status::RestartReason;
 

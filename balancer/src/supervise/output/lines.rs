@@ -14,33 +14,21 @@ use tokio::task::JoinSet;
 
 use super::files::LogFile;
 use super::json;
+use super::stream::{OutputSink, Stream};
 use crate::observe::printable;
-
-/// Takes whole lines of workers (prefix and newline included, any bytes) for our stdout or stderr. Must not block: it is
-/// called on the control thread.
-pub type OutputSink = Arc<dyn Fn(Stream, &[u8]) + Send + Sync>;
-
-/// Where a worker printed, and where it goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
 
 /// What is done with the lines of one worker.
 #[derive(Clone)]
-pub(super) struct Lines {
+pub(in crate::supervise) struct Lines {
     /// Where they go.
-    pub(super) to: Outlet,
+    pub(in crate::supervise) to: Outlet,
     /// The text that shows readiness, and who waits for it.
-    pub(super) awaited: Option<(Arc<str>, Arc<Notify>)>,
+    pub(in crate::supervise) awaited: Option<(Arc<str>, Arc<Notify>)>,
 }
 
 /// Where lines go, and in which form.
 #[derive(Clone)]
-pub(super) enum Outlet {
+pub(in crate::supervise) enum Outlet {
     /// Each behind this, `app.2 | `.
     Prefix(Arc<str>, OutputSink),
     /// Each as an object, with this name of the worker.
@@ -53,7 +41,7 @@ pub(super) enum Outlet {
 
 /// The readers of one worker's pipes.
 #[derive(Debug)]
-pub(super) struct Capture {
+pub(in crate::supervise) struct Capture {
     last: Arc<Mutex<LastLines>>,
     readers: JoinSet<()>,
     ended: watch::Sender<bool>,
@@ -61,7 +49,7 @@ pub(super) struct Capture {
 
 impl Capture {
     /// Begins to read.
-    pub(super) fn start(
+    pub(in crate::supervise) fn start(
         stdout: Option<impl AsyncRead + Send + Unpin + 'static>,
         stderr: Option<impl AsyncRead + Send + Unpin + 'static>,
         lines: &Lines,
@@ -80,14 +68,14 @@ impl Capture {
     /// Once the worker's process has ended: reads what its pipes still hold, and returns its last lines, oldest first.
     ///
     /// Takes no longer than [`LINGER`], though a process that left the worker's group may keep the pipes open.
-    pub(super) async fn finish(mut self) -> Vec<String> {
+    pub(in crate::supervise) async fn finish(mut self) -> Vec<String> {
         self.ended.send_replace(true);
         while self.readers.join_next().await.is_some() {}
         self.last_lines()
     }
 
     /// Its last lines so far, oldest first.
-    pub(super) fn last_lines(&self) -> Vec<String> {
+    pub(in crate::supervise) fn last_lines(&self) -> Vec<String> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).0.iter().cloned().collect()
     }
 

@@ -64,7 +64,7 @@ impl Holders {
 
 impl Listeners {
     /// Reads the kernel's tables.
-    pub(super) fn look() -> Self {
+    pub(in crate::supervise) fn look() -> Self {
         let tcp = TCP.iter().flat_map(|table| of_table(table, listener));
         let tcp =
             tcp.map(|(address, inode)| (inode, Address::Tcp { host: Host::Ip(address.ip()), port: address.port() }));
@@ -73,12 +73,12 @@ impl Listeners {
     }
 
     /// Their addresses.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Address> {
+    pub(in crate::supervise) fn all(&self) -> impl Iterator<Item = &Address> {
         self.0.iter().map(|(_, address)| address)
     }
 
     /// Those of a process group, as far as we may look into its processes.
-    pub(super) fn of_group(&self, group: Pid) -> impl Iterator<Item = &Address> {
+    pub(in crate::supervise) fn of_group(&self, group: Pid) -> impl Iterator<Item = &Address> {
         let processes: Vec<PathBuf> = std::fs::read_dir("/proc")
             .map(|all| all.flatten().map(|it| it.path()).filter(|it| group_of(it) == Some(group.as_raw())).collect())
             .unwrap_or_default();

@@ -66,7 +66,7 @@ pub(super) fn closed_to_others(base: &Path) -> Option<PathBuf> {
 }
 
 /// The directory, locked; nothing if somebody else has the lock, or it is not the one that was there any more.
-pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
+pub(in crate::supervise) fn lock(path: &Path) -> io::Result<Option<File>> {
     // Not what a link or a pipe in its place would open.
     let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
     let directory = OpenOptions::new().read(true).custom_flags(flags).open(path)?;

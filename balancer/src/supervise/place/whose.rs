@@ -18,9 +18,10 @@ use tokio::time::sleep;
 
 use super::clash::{decode, who_listens};
 use super::diag::{can_ask, listener_at};
-use super::process::{Kin, accounts};
-use super::ready::LastAnswer;
 use crate::config::{Address, Host};
+use crate::supervise::process::kin::Kin;
+use crate::supervise::process::tree::accounts;
+use crate::supervise::ready::LastAnswer;
 use crate::trust;
 
 /// Who takes connections at an address.
@@ -64,7 +65,12 @@ struct Held {
 /// Returns `true` when the listener at `address` is one of the run's own at the first look; else `false`, once it is. Of one that is
 /// somebody else's it says so, and `last` has it for a message. Where nobody listens, a worker that is ready by a line it prints is
 /// believed.
-pub(super) async fn until_own(title: &str, address: &Address, kin: &Kin, (by_line, last): (bool, &LastAnswer)) -> bool {
+pub(in crate::supervise) async fn until_own(
+    title: &str,
+    address: &Address,
+    kin: &Kin,
+    (by_line, last): (bool, &LastAnswer),
+) -> bool {
     let Address::Tcp { host: Host::Ip(ip), port } = address else { return true };
     let place = SocketAddr::new(*ip, *port);
     let (mut pause, mut told) = (PAUSE_MIN, false);
@@ -95,7 +101,7 @@ pub(super) async fn until_own(title: &str, address: &Address, kin: &Kin, (by_lin
 
 /// Returns once the listener at `address` is none of the run's, though the worker was ready: with who it is. Where nobody listens, or that
 /// cannot be told, it goes on.
-pub(super) async fn until_taken(title: &str, address: &Address, kin: &Kin) -> String {
+pub(in crate::supervise) async fn until_taken(title: &str, address: &Address, kin: &Kin) -> String {
     let Address::Tcp { host: Host::Ip(ip), port } = address else { return pending().await };
     if !can_ask() {
         return pending().await;

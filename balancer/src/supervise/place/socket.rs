@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::unistd::{chown, geteuid};
 
 use super::private::{MODE_PASSABLE, MODE_PRIVATE, NAME, clean, closed_to_others, make_locked};
-use super::process::Account;
 use super::removal::Remover;
 use crate::config::{self, Workers};
+use crate::supervise::process::account::Account;
 use crate::trust;
 
 /// The private directory of all pools' sockets; removed when the last of its clones is dropped.
@@ -29,7 +29,7 @@ pub struct Sockets(Arc<Directory>);
 
 /// Where one run of a worker listens; dropping it removes whatever the worker left there.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(in crate::supervise) struct Socket {
     path: PathBuf,
     /// Holds it and nothing else.
     folder: PathBuf,
@@ -99,7 +99,7 @@ impl Sockets {
     }
 
     /// A new path for a start of worker `index` (from 1) of `pool`, in a folder of its own that only its user can enter.
-    pub(super) fn choose(
+    pub(in crate::supervise) fn choose(
         &self,
         pool: &str,
         index: usize,
@@ -128,7 +128,7 @@ impl Sockets {
 
 impl Socket {
     /// Its path.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::supervise) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -291,8 +291,8 @@ const ATTEMPTS: u32 = 100;
 
 #[cfg(test)]
 mod tests {
-    use super::super::private::lock;
     use super::*;
+    use crate::supervise::place::private::lock;
 
     const NEED: Need = Need { bytes: 20, others: false };
 

@@ -21,14 +21,14 @@ pub struct Ports(Arc<Mutex<HashSet<u16>>>);
 
 /// A worker's port; dropping it lets another worker have it.
 #[derive(Debug)]
-pub(super) struct Port {
+pub(in crate::supervise) struct Port {
     number: u16,
     ports: Ports,
 }
 
 /// Why there is no port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum PortError {
+pub(in crate::supervise) enum PortError {
     /// Another process listens there: its pid and name, where they can be known.
     Taken(SocketAddr, Option<(u32, String)>),
     /// Another worker of ours has it.
@@ -44,7 +44,7 @@ impl Ports {
     /// worker of ours has that, `count` above it, or, when `count` was another once and that is given too, the first that is
     /// free of these twice `count`; without `first_port` a free one, drawn anew every time, so that what was meant for the
     /// last run hardly ever reaches the next.
-    pub(super) fn choose(
+    pub(in crate::supervise) fn choose(
         &self,
         first: Option<u16>,
         (index, count): (usize, usize),
@@ -95,7 +95,7 @@ impl Ports {
 
 impl Port {
     /// Its number.
-    pub(super) fn number(&self) -> u16 {
+    pub(in crate::supervise) fn number(&self) -> u16 {
         self.number
     }
 }
@@ -108,7 +108,7 @@ impl Drop for Port {
 
 impl PortError {
     /// The same, with the name of who has the port.
-    pub(super) fn with_holder(self) -> Self {
+    pub(in crate::supervise) fn with_holder(self) -> Self {
         match self {
             Self::Taken(address, _) => Self::Taken(address, who_listens(address)),
             other => other,

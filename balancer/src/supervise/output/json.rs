@@ -4,7 +4,7 @@ use std::io::Write;
 
 use jiff::Timestamp;
 
-use super::output::Stream;
+use super::stream::Stream;
 use crate::observe::printable;
 
 /// Appends `{"time":"…","worker":"app.2","stream":"stdout","line":"…"}` and a newline. What is not UTF-8 becomes U+FFFD.

@@ -8,7 +8,7 @@ use crate::config::{Address, Host};
 
 /// A port or a path that no other worker has; dropping it gives it back.
 #[derive(Debug)]
-pub(super) enum Reservation {
+pub(in crate::supervise) enum Reservation {
     /// Of 127.0.0.1.
     Port(Port),
     /// In our directory.
@@ -17,7 +17,7 @@ pub(super) enum Reservation {
 
 impl Reservation {
     /// Where the worker has to listen.
-    pub(super) fn address(&self) -> Address {
+    pub(in crate::supervise) fn address(&self) -> Address {
         match self {
             Self::Port(port) => Address::Tcp { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port: port.number() },
             Self::Socket(socket) => Address::Unix(socket.path().to_owned()),

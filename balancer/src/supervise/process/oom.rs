@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 /// Watches the counter.
 #[derive(Debug)]
-pub(super) struct OomKills {
+pub(in crate::supervise) struct OomKills {
     file: Option<PathBuf>,
     seen: u64,
     /// When it was first seen to be more than before, the last time.
@@ -21,7 +21,7 @@ pub(super) struct OomKills {
 
 impl OomKills {
     /// Of the control group this process is in now.
-    pub(super) fn watch() -> Self {
+    pub(in crate::supervise) fn watch() -> Self {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let file = candidates(&groups).into_iter().find(|file| count(file).is_some());
         let seen = file.as_deref().and_then(count).unwrap_or_default();
@@ -29,7 +29,7 @@ impl OomKills {
     }
 
     /// Looks at the counter, so that a death of later is not taken for one's of now; `None` where the system does not tell.
-    pub(super) fn look(&mut self, now: Instant) -> Option<()> {
+    pub(in crate::supervise) fn look(&mut self, now: Instant) -> Option<()> {
         let count = count(self.file.as_deref()?)?;
         if count > std::mem::replace(&mut self.seen, count) {
             self.rose = Some(now);
@@ -38,7 +38,7 @@ impl OomKills {
     }
 
     /// Whether there was one a moment ago; `None` where the system does not tell.
-    pub(super) fn was_just_now(&mut self, now: Instant) -> Option<bool> {
+    pub(in crate::supervise) fn was_just_now(&mut self, now: Instant) -> Option<bool> {
         self.look(now)?;
         Some(self.rose.is_some_and(|rose| now.saturating_duration_since(rose) <= JUST_NOW))
     }

@@ -57,7 +57,7 @@ enum Order {
 ///
 /// # Errors
 /// See [`Left`]; what could be removed is.
-pub(super) fn remove(path: &Path, bound: &mut Bound) -> Result<(), Left> {
+pub(in crate::supervise) fn remove(path: &Path, bound: &mut Bound) -> Result<(), Left> {
     match unlinkat(CWD, path, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::NOTEMPTY | Errno::EXIST) => {}
@@ -71,7 +71,7 @@ pub(super) fn remove(path: &Path, bound: &mut Bound) -> Result<(), Left> {
 
 impl Bound {
     /// That of one removal.
-    pub(super) fn new() -> Self {
+    pub(in crate::supervise) fn new() -> Self {
         Self { names: NAMES_MAX, until: Instant::now() + TIME_MAX }
     }
 
@@ -87,7 +87,7 @@ impl Bound {
 
 impl Remover {
     /// Removes a folder, later.
-    pub(super) fn remove(&self, folder: PathBuf) {
+    pub(in crate::supervise) fn remove(&self, folder: PathBuf) {
         let thread = self.0.get_or_init(Thread::start);
         if thread.queue.try_send(Order::Remove(folder)).is_err() {
             tracing::warn!("too many folders of workers are to be removed: one more is left until the balancer ends");
@@ -95,7 +95,7 @@ impl Remover {
     }
 
     /// Removes a folder now, behind all others, for as long as it may take at the end.
-    pub(super) fn finish(&mut self, folder: PathBuf) {
+    pub(in crate::supervise) fn finish(&mut self, folder: PathBuf) {
         let Thread { queue, ended } = self.0.take().unwrap_or_else(Thread::start);
         let shown = folder.display().to_string();
         // Full: then it is left, as is said below.

@@ -14,7 +14,7 @@ use super::clash::{Listeners, same_place};
 use crate::config::{Address, Host};
 
 /// What is wrong with where the processes of `group` listen, if it is that; begins with a semicolon.
-pub(super) async fn explain(address: &Address, group: Pid) -> String {
+pub(in crate::supervise) async fn explain(address: &Address, group: Pid) -> String {
     let sight = Sight::of(address.clone(), group).await;
     if sight.is_listened_on {
         return match address {
@@ -33,7 +33,13 @@ pub(super) async fn explain(address: &Address, group: Pid) -> String {
 
 /// Says of the worker `title` where it listens, if that is not where it was told; looked at now and then for as long as `patience`. Of
 /// `first`, one of many that are the same, it is said also that it listens on every address, where that is so.
-pub(super) async fn tell_misplaced(title: String, address: Address, group: Pid, first: bool, patience: Duration) {
+pub(in crate::supervise) async fn tell_misplaced(
+    title: String,
+    address: Address,
+    group: Pid,
+    first: bool,
+    patience: Duration,
+) {
     let until = Instant::now() + patience;
     loop {
         sleep(LOOK).await;

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
-use super::status::Usage;
+use crate::supervise::status::Usage;
 
 /// Reads what one worker uses, again and again.
 #[derive(Debug, Default)]
-pub(super) struct Meter {
+pub(in crate::supervise) struct Meter {
     read: Option<Instant>,
     /// What its processes have, shared pages counted once, as a share of the sum that counts these for each; and when that was seen.
     shared: Option<(Instant, f64)>,
@@ -23,7 +23,7 @@ pub(super) struct Meter {
 
 impl Meter {
     /// Of process group `group`, whose leader is the worker.
-    pub(super) fn read(&mut self, group: Pid, now: Instant) -> Usage {
+    pub(in crate::supervise) fn read(&mut self, group: Pid, now: Instant) -> Usage {
         let members = Census::members(group.as_raw(), now);
         let stats: Vec<(i32, Stat)> = members.iter().filter_map(|pid| Some((*pid, stat(*pid)?))).collect();
         let of_group = || stats.iter().filter(|(_, stat)| stat.group == group.as_raw());
@@ -43,7 +43,7 @@ impl Meter {
     }
 
     /// How long ago it was read the last time.
-    pub(super) fn age(&self, now: Instant) -> Duration {
+    pub(in crate::supervise) fn age(&self, now: Instant) -> Duration {
         self.read.map_or(Duration::ZERO, |read| now.saturating_duration_since(read))
     }
 }

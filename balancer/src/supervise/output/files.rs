@@ -47,7 +47,7 @@ enum Order {
 
 impl Files {
     /// The file of a worker in a directory: `app.2.log`.
-    pub(super) fn of_worker(&self, directory: &Path, worker: &str) -> LogFile {
+    pub(in crate::supervise) fn of_worker(&self, directory: &Path, worker: &str) -> LogFile {
         let thread = self.0.get_or_init(Thread::start);
         let path: Arc<Path> = directory.join(format!("{worker}.log")).into();
         let mut dropped = thread.dropped.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +60,7 @@ impl Files {
 
 impl LogFile {
     /// Queues whole lines; when the queue is full they are dropped and counted.
-    pub(super) fn write(&self, lines: &[u8]) {
+    pub(in crate::supervise) fn write(&self, lines: &[u8]) {
         let before = self.dropped.swap(0, Ordering::Relaxed);
         let order = Order::Write(Arc::clone(&self.path), lines.to_vec(), before);
         if self.queue.try_send(order).is_err() {

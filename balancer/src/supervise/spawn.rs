@@ -1,68 +1,50 @@
-//! Starts a worker's process and ends it.
+//! Starts a worker's process.
 //!
 //! Decides how a process is made: its port or socket, environment, arguments, pipes and process group, through the shim. Called by
 //! `reconcile` on the control thread, whose end would be the workers' end (PR_SET_PDEATHSIG looks at the thread that
-//! forked). Never waits for the process and never starts it again.
+//! forked). Never waits for the process, which is a [`super::run`] from then on.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, User, geteuid};
 use rand::Rng;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::account::Account;
-use super::environment::{self, EnvFileError, Place};
-use super::guard::Guarded;
-use super::kin::{self, Kin, Mark, Owner};
-use super::program::{ProgramError, find_program};
-use super::reap::Registered;
-use super::shim::Order;
-use crate::config::{Address, Output, Ready, StopSignal, Workers};
-use crate::supervise::Surroundings;
-use crate::supervise::output::{Capture, Lines, Outlet};
-use crate::supervise::port::PortError;
-use crate::supervise::reservation::Reservation;
-use crate::supervise::socket::SocketError;
+use super::output::lines::{Capture, Lines, Outlet};
+use super::place::port::PortError;
+use super::place::reservation::Reservation;
+use super::place::socket::SocketError;
+use super::process::account::Account;
+use super::process::environment;
+use super::process::environment::{EnvFileError, Place};
+use super::process::guard::Guarded;
+use super::process::kin;
+use super::process::kin::{Kin, Mark, Owner};
+use super::process::program::{ProgramError, find_program};
+use super::process::reap::Registered;
+use super::process::shim::Order;
+use super::run::{Offspring, Process};
+use super::surroundings::Surroundings;
+use crate::config::{Output, Ready, StopSignal, Workers};
 
 /// What all starts of one pool's workers share.
-pub(in crate::supervise) struct Blueprint {
+pub(super) struct Blueprint {
     /// Name of the pool.
-    pub(in crate::supervise) pool: Arc<str>,
+    pub(super) pool: Arc<str>,
     /// What all pools share.
-    pub(in crate::supervise) surroundings: Surroundings,
-}
-
-/// A running worker. Dropping it kills its whole process group, unless [`Self::sweep`] did already.
-#[derive(Debug)]
-pub(in crate::supervise) struct Process {
-    group: Pid,
-    kin: Kin,
-    reservation: Reservation,
-    started: Instant,
-    capture: Option<Capture>,
-    line_seen: Arc<Notify>,
-    swept: bool,
-    _guarded: Guarded,
-}
-
-/// The process itself, for the task that waits for its end.
-#[derive(Debug)]
-pub(in crate::supervise) struct Offspring {
-    child: Child,
-    _registered: Registered,
+    pub(super) surroundings: Surroundings,
 }
 
 /// Why a worker could not be started.
 #[derive(Debug)]
-pub(in crate::supervise) enum SpawnError {
+pub(super) enum SpawnError {
     /// No port for it.
     Port(PortError),
     /// No socket for it.
@@ -79,7 +61,7 @@ pub(in crate::supervise) enum SpawnError {
 
 impl Blueprint {
     /// Starts worker `index` (from 1) of `count`, as `workers` says.
-    pub(in crate::supervise) fn spawn(
+    pub(super) fn spawn(
         &self,
         workers: &Workers,
         (index, count): (usize, usize),
@@ -180,91 +162,8 @@ impl Blueprint {
     }
 }
 
-impl Process {
-    /// Its pid, which is its process group too.
-    pub(in crate::supervise) fn pid(&self) -> i32 {
-        self.group.as_raw()
-    }
-
-    /// Where it has to listen.
-    pub(in crate::supervise) fn address(&self) -> Address {
-        self.reservation.address()
-    }
-
-    /// Its process group.
-    pub(in crate::supervise) fn group(&self) -> Pid {
-        self.group
-    }
-
-    /// When it was started.
-    pub(in crate::supervise) fn started(&self) -> Instant {
-        self.started
-    }
-
-    /// Notified when its output has the awaited text.
-    pub(in crate::supervise) fn line_seen(&self) -> Arc<Notify> {
-        Arc::clone(&self.line_seen)
-    }
-
-    /// Sends a signal to its process group, and to whoever has left that.
-    pub(in crate::supervise) fn signal(&self, signal: Signal) {
-        self.kin.signal(signal);
-    }
-
-    /// All its processes.
-    pub(in crate::supervise) fn kin(&self) -> &Kin {
-        &self.kin
-    }
-
-    /// Whether it has printed nothing yet that we could see.
-    pub(in crate::supervise) fn is_silent(&self) -> bool {
-        self.capture.as_ref().is_some_and(|capture| capture.last_lines().is_empty())
-    }
-
-    /// Hands over the readers of its output.
-    pub(in crate::supervise) fn take_capture(&mut self) -> Option<Capture> {
-        self.capture.take()
-    }
-
-    /// Once the process has ended: kills what it left behind, which may hold the port and the pipes. The rest is to be awaited
-    /// elsewhere: who forks at this very moment is found by another look.
-    ///
-    /// The number of the group cannot mean another one yet: the kernel gives pids in turn, and this happens at once.
-    pub(in crate::supervise) fn sweep(mut self) -> impl Future<Output = ()> + Send + 'static {
-        self.signal(Signal::SIGKILL);
-        self.swept = true;
-        let kin = self.kin.clone();
-        async move {
-            let mut quiet = 0;
-            for _ in 0..LOOKS_MAX {
-                quiet = if kin.is_alive() { 0 } else { quiet + 1 };
-                if quiet == QUIET {
-                    return;
-                }
-                sleep(LOOK_AGAIN).await;
-                kin.signal(Signal::SIGKILL);
-            }
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if !self.swept {
-            self.signal(Signal::SIGKILL);
-        }
-    }
-}
-
-impl Offspring {
-    /// How it ended; `None` when the system does not tell.
-    pub(in crate::supervise) async fn ended(mut self) -> Option<std::process::ExitStatus> {
-        self.child.wait().await.ok()
-    }
-}
-
 /// The signal a configured name stands for.
-pub(in crate::supervise) fn signal_of(stop_signal: StopSignal) -> Signal {
+pub(super) fn signal_of(stop_signal: StopSignal) -> Signal {
     match stop_signal {
         StopSignal::Term => Signal::SIGTERM,
         StopSignal::Int => Signal::SIGINT,
@@ -281,12 +180,6 @@ fn account_variables(account: Account) -> Vec<(&'static str, OsString)> {
     let Some((_, Some(User { name, dir, .. }))) = account.user else { return Vec::new() };
     vec![("HOME", dir.into()), ("USER", name.clone().into()), ("LOGNAME", name.into())]
 }
-
-/// A process that KILL does not end hangs inside the kernel; after five seconds it is left alone.
-const LOOKS_MAX: u32 = 250;
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// Looks in a row that find nobody: the kernel's list of children may leave one out while others end (proc_pid_children(5)).
-const QUIET: u32 = 3;
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,16 @@
+//! Where a worker printed, and who takes its lines. Decides nothing; words for whoever reads, writes or shows output. Never touches a pipe.
+
+use std::sync::Arc;
+
+/// Takes whole lines of workers (prefix and newline included, any bytes) for our stdout or stderr. Must not block: it is
+/// called on the control thread.
+pub type OutputSink = Arc<dyn Fn(Stream, &[u8]) + Send + Sync>;
+
+/// Where a worker printed, and where it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
