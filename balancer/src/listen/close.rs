@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::net::{Buffer, Socket, timeout};
 
 /// Ends our side and reads what the client still sends, within bounds.

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::Listener;
-use super::open::Queue;
-use super::threads::Threads;
+use super::accept::open::{Listener, Queue};
+use super::accept::threads::Threads;
 use crate::config::{ClientLimits, ListenAddress};
 
 /// Tells all threads. Nothing waits: a thread does it when it comes to it.

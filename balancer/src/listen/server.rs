@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_local, yield_now};
 
-use super::Service;
+use super::accept::open::{BACKLOG, Listener, Queue};
+use super::accept::threads::{Sent, Threads};
 use super::accept::{Accepting, Spares};
 use super::control::{Control, Order};
-use super::open::{BACKLOG, Listener, Queue};
-use super::parked::Parked;
-use super::registry::{Registry, tick_for};
+use super::idle::parked::Parked;
+use super::idle::registry::{Registry, tick_for};
+use super::service::Service;
 use super::serving::Serving;
-use super::threads::{Sent, Threads};
 use crate::config::{ClientLimits, ListenAddress};
 use crate::drain::{Draining, Stage};
 

@@ -8,14 +8,17 @@ use std::time::Instant;
 use tokio::task::spawn_local;
 
 use super::accept::Accepted;
+use super::accept::clients::Whose;
+use super::accept::refusing::Refusing;
+use super::accept::threads::{Counted, Room, Sent, Threads};
+use super::close;
 use super::connection::Connection;
-use super::parked::Parked;
-use super::refusing::Refusing;
-use super::registry::Registry;
-use super::stream::Stream;
-use super::tasks::{Arrived, Task, Tasks};
-use super::threads::{Counted, Room, Sent, Threads, Whose};
-use super::{Refusal, Service, close};
+use super::connection::stream::Stream;
+use super::connection::tasks::{Arrived, Task, Tasks};
+use super::idle::parked::Parked;
+use super::idle::registry::Registry;
+use super::refusal::Refusal;
+use super::service::Service;
 use crate::config::ClientLimits;
 use crate::net::{Client, Peer, Socket};
 

@@ -14,12 +14,13 @@ use slab::Slab;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::threads::{Counted, Whose};
+use crate::listen::accept::clients::Whose;
+use crate::listen::accept::threads::Counted;
 use crate::net::{Client, Family, Peer, Socket, is_silent};
 
 /// The parked connections of one thread.
 #[derive(Debug)]
-pub(super) struct Parked {
+pub(in crate::listen) struct Parked {
     set: AsyncFd<Set>,
     entries: RefCell<Slab<Entry>>,
     /// How often to tidy yet, and when that was done last.
@@ -40,7 +41,7 @@ impl Parked {
     ///
     /// # Errors
     /// When there is no descriptor left for the set.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::listen) fn new() -> io::Result<Self> {
         let set = Set(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         // Its successor is `unsafe`: it wants a promise that the descriptor stays open and the same, which `Set` keeps.
         #[expect(deprecated, reason = "the successor is unsafe, which is denied")]
@@ -49,7 +50,7 @@ impl Parked {
     }
 
     /// Keeps a connection that is idle since `since`, of which nothing is unread or unwritten.
-    pub(super) fn enter(&self, socket: Socket, peer: Peer, since: Instant, mut counted: Counted) {
+    pub(in crate::listen) fn enter(&self, socket: Socket, peer: Peer, since: Instant, mut counted: Counted) {
         // What fails here is the runtime's end.
         let Some((descriptor, family)) = socket.into_bare() else { return };
         let mut entries = self.entries.borrow_mut();
@@ -65,7 +66,7 @@ impl Parked {
     }
 
     /// Hands every connection whose client has sent something to `serve`, as long as the thread lives.
-    pub(super) async fn wake(&self, serve: impl Fn(Socket, Peer, Counted)) {
+    pub(in crate::listen) async fn wake(&self, serve: impl Fn(Socket, Peer, Counted)) {
         let mut events = [EpollEvent::empty(); EVENTS];
         // An error is the runtime's end.
         while let Ok(mut ready) = self.set.readable().await {
@@ -99,7 +100,7 @@ impl Parked {
     }
 
     /// Closes connections of a client, so many at most and none that has said something; how many.
-    pub(super) fn close_of(&self, whose: Whose, count: usize) -> usize {
+    pub(in crate::listen) fn close_of(&self, whose: Whose, count: usize) -> usize {
         let mut entries = self.entries.borrow_mut();
         let is_one = |entry: &Entry| entry.counted.parked_for() == Some(whose) && is_silent(&entry.descriptor);
         let keys: Vec<usize> =
@@ -120,12 +121,12 @@ impl Parked {
     }
 
     /// Closes all.
-    pub(super) fn close(&self) {
+    pub(in crate::listen) fn close(&self) {
         self.entries.replace(Slab::new());
     }
 
     /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::listen) fn is_empty(&self) -> bool {
         self.entries.borrow().is_empty()
     }
 

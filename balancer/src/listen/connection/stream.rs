@@ -1,6 +1,6 @@
 //! One request of a connection and the way its answer takes.
 //!
-//! What a [`super::Service`] is handed. It speaks of heads and bodies and not of a version of HTTP: framing and persistence
+//! What a [`crate::listen::Service`] is handed. It speaks of heads and bodies and not of a version of HTTP: framing and persistence
 //! (RFC 9112 §6, §9) are decided here.
 
 use std::io;
@@ -11,21 +11,21 @@ use std::time::Instant;
 
 use http::StatusCode;
 
-use super::alarm::Alarm;
 use super::outgoing::Outgoing;
-use super::registry::Registry;
 use crate::http1::{
     BadBody, BodyDecoder, BodyLength, Fields, RequestHead, ResponseHead, Version, lists, status_line, trailer_section,
 };
+use crate::listen::idle::alarm::Alarm;
+use crate::listen::idle::registry::Registry;
 use crate::net::{Buffer, Peer, Socket, give_fields};
 
 /// A client's side of one exchange.
 #[derive(Debug)]
 pub struct Stream {
-    pub(super) socket: Socket,
+    pub(in crate::listen) socket: Socket,
     /// What was read and is not used yet.
     pub(super) inbox: Buffer,
-    pub(super) alarm: Rc<Alarm>,
+    pub(in crate::listen) alarm: Rc<Alarm>,
     registry: Rc<Registry>,
     peer: Peer,
     begun: Instant,
@@ -75,7 +75,7 @@ pub enum BodyError {
 
 /// What becomes of a connection behind an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum After {
+pub(in crate::listen) enum After {
     /// The next request.
     Next,
     /// The end of the connection.
@@ -87,7 +87,7 @@ pub(super) enum After {
 }
 
 impl Stream {
-    pub(super) fn new(socket: Socket, peer: Peer, registry: &Rc<Registry>, alarm: Rc<Alarm>) -> Self {
+    pub(in crate::listen) fn new(socket: Socket, peer: Peer, registry: &Rc<Registry>, alarm: Rc<Alarm>) -> Self {
         let now = Instant::now();
         Self {
             socket,
@@ -303,7 +303,7 @@ impl Stream {
     }
 
     /// A request begins with this head, which is complete since that time.
-    pub(super) fn begins(&mut self, head: RequestHead, complete: Instant) {
+    pub(in crate::listen) fn begins(&mut self, head: RequestHead, complete: Instant) {
         self.complete = complete;
         self.body = BodyDecoder::new(head.length);
         self.head = Some(Arc::new(head));

@@ -58,7 +58,7 @@ impl Passed {
     ///
     /// # Errors
     /// In words, with what to do: there is none or several of that name, or it does not listen.
-    pub(super) fn take(&mut self, name: &str) -> io::Result<(ListenAddress, Socket)> {
+    pub(in crate::listen) fn take(&mut self, name: &str) -> io::Result<(ListenAddress, Socket)> {
         if let Some(problem) = &self.problem {
             return Err(io::Error::new(io::ErrorKind::NotFound, problem.clone()));
         }

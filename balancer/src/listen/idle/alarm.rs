@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::task::Waker;
 use std::time::Instant;
 
-use super::clients::CellOf;
+use crate::listen::accept::clients::CellOf;
 
 /// One connection's. Lives on one thread.
 #[derive(Debug, Default)]
@@ -37,12 +37,12 @@ impl Alarm {
     }
 
     /// Wakes the connection at each tick from now on, or no longer: to look for what nothing else would tell it.
-    pub(super) fn watch(&self, watched: bool) {
+    pub(in crate::listen) fn watch(&self, watched: bool) {
         self.watched.set(watched);
     }
 
     /// Nothing is asked on the connection since that time; or something is, and then it stays.
-    pub(super) fn unasked(&self, since: Option<(Instant, CellOf)>) {
+    pub(in crate::listen) fn unasked(&self, since: Option<(Instant, CellOf)>) {
         self.unasked.set(since);
         if since.is_none() {
             self.dismissed.set(false);
@@ -62,18 +62,18 @@ impl Alarm {
     }
 
     /// Whether it shall end for others.
-    pub(super) fn is_dismissed(&self) -> bool {
+    pub(in crate::listen) fn is_dismissed(&self) -> bool {
         self.dismissed.get()
     }
 
     /// Whether a tick has passed while it was watched.
-    pub(super) fn ticked(&self) -> bool {
+    pub(in crate::listen) fn ticked(&self) -> bool {
         self.ticked.take()
     }
 
     /// A connection begins, for which nothing is waited yet; whom to wake from now on. A task that has served another connection
     /// before is known.
-    pub(super) fn begins(&self, waker: &Waker) {
+    pub(in crate::listen) fn begins(&self, waker: &Waker) {
         self.set(None);
         self.watch(false);
         self.ticked.set(false);
@@ -84,14 +84,14 @@ impl Alarm {
         }
     }
 
-    pub(super) fn wake(&self) {
+    pub(in crate::listen) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
     }
 
     /// A tick: rings if it is time.
-    pub(super) fn look(&self, now: Instant) {
+    pub(in crate::listen) fn look(&self, now: Instant) {
         let due = self.until.get().is_some_and(|until| now >= until);
         if due {
             // Once; what comes of it is the connection's business.

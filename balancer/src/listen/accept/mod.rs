@@ -1,4 +1,14 @@
 //! Accepts connections, whatever keeps them from being accepted for a while.
+//!
+//! Decides how listeners are opened, how connections are spread over threads, and who is refused when there are too many. Called by the
+//! server of each thread. Never reads what a client sends.
+
+pub(super) mod clients;
+pub(super) mod open;
+pub(super) mod passed;
+pub(super) mod refusing;
+pub(super) mod threads;
+pub(super) mod unix;
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -15,9 +25,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use super::open::Queue;
 use crate::net::{Family, Peer, Socket, timeout};
 use crate::shown;
+use open::Queue;
 
 /// A listener registered with this thread's runtime.
 pub(super) struct Accepting {

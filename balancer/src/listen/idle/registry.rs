@@ -8,14 +8,14 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::alarm::Alarm;
-use super::clients::CellOf;
 use super::parked::Parked;
 use crate::config::ClientLimits;
+use crate::listen::accept::clients::CellOf;
 use crate::net::sleep;
 
 /// All connections of a thread, for the tick and for the drain.
 #[derive(Debug, Default)]
-pub(super) struct Registry {
+pub(in crate::listen) struct Registry {
     alarms: RefCell<Slab<Rc<Alarm>>>,
     draining: Cell<bool>,
     changed: Notify,
@@ -23,13 +23,13 @@ pub(super) struct Registry {
 
 /// A connection's entry; dropping it strikes it out.
 #[derive(Debug)]
-pub(super) struct Registered {
+pub(in crate::listen) struct Registered {
     registry: Rc<Registry>,
     key: usize,
 }
 
 impl Registry {
-    pub(super) fn enter(self: &Rc<Self>, alarm: Rc<Alarm>) -> Registered {
+    pub(in crate::listen) fn enter(self: &Rc<Self>, alarm: Rc<Alarm>) -> Registered {
         let mut alarms = self.alarms.borrow_mut();
         let key = alarms.insert(alarm);
         if alarms.len() == 1 {
@@ -39,18 +39,18 @@ impl Registry {
     }
 
     /// Whether connections shall end as soon as nothing is in flight.
-    pub(super) fn is_draining(&self) -> bool {
+    pub(in crate::listen) fn is_draining(&self) -> bool {
         self.draining.get()
     }
 
     /// Tells every connection to end as soon as nothing is in flight.
-    pub(super) fn drain(&self) {
+    pub(in crate::listen) fn drain(&self) {
         self.draining.set(true);
         self.alarms.borrow().iter().for_each(|(_, alarm)| alarm.wake());
     }
 
     /// Has the newest connection of that client end on which nothing is asked; whether there is one.
-    pub(super) fn dismiss_newest(&self, cell: CellOf) -> bool {
+    pub(in crate::listen) fn dismiss_newest(&self, cell: CellOf) -> bool {
         let alarms = self.alarms.borrow();
         let unasked = alarms.iter().filter_map(|(_, alarm)| Some((alarm.unasked_since(cell)?, alarm)));
         let newest = unasked.max_by_key(|(since, _)| *since);
@@ -58,12 +58,12 @@ impl Registry {
     }
 
     /// Returns when no connection is left.
-    pub(super) async fn emptied(&self) {
+    pub(in crate::listen) async fn emptied(&self) {
         self.until(Slab::is_empty).await;
     }
 
     /// Looks for expired waits as long as the thread lives, `tick` apart, which may change; sleeps while there is no connection.
-    pub(super) async fn tick(&self, tick: &Cell<Duration>, limits: &RefCell<ClientLimits>, parked: &Parked) {
+    pub(in crate::listen) async fn tick(&self, tick: &Cell<Duration>, limits: &RefCell<ClientLimits>, parked: &Parked) {
         let mut looked_away = 0;
         loop {
             if parked.is_empty() {
@@ -111,6 +111,6 @@ impl Drop for Registered {
 const LOOKS_AWAY: u32 = 4;
 
 /// How often to look so that a limit is kept within about six per cent, at most half a second apart.
-pub(super) fn tick_for(shortest: Duration) -> Duration {
+pub(in crate::listen) fn tick_for(shortest: Duration) -> Duration {
     (shortest / 16).clamp(Duration::from_millis(5), Duration::from_millis(500))
 }

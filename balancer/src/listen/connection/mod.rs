@@ -1,4 +1,11 @@
 //! One client connection from accept to close.
+//!
+//! Decides when a head is there, when a connection goes on to its next request, and when it is parked. Called by the task that serves it.
+//! Never looks at what a request wants: the [`Service`] answers.
+
+mod outgoing;
+pub(super) mod stream;
+pub(super) mod tasks;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -8,16 +15,17 @@ use std::time::{Duration, Instant};
 
 use tokio::task::coop::consume_budget;
 
+use super::accept::refusing::Refusing;
+use super::accept::threads::Counted;
 use super::close;
-use super::parked::Parked;
-use super::refusing::Refusing;
-use super::registry::{Registered, Registry};
-use super::stream::{After, Stream};
-use super::threads::Counted;
-use super::{Refusal, Service};
+use super::idle::parked::Parked;
+use super::idle::registry::{Registered, Registry};
+use super::refusal::Refusal;
+use super::service::Service;
 use crate::config::ClientLimits;
 use crate::http1::{Bounds, RequestHead, Search};
 use crate::net::take_fields;
+use stream::{After, Stream};
 
 /// One client connection, and what it shares with the others of its thread.
 pub(super) struct Connection<S: Service> {
@@ -187,8 +195,8 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::http1::{BodyLength, Fields, ResponseHead};
-    use crate::listen::Alarm;
-    use crate::listen::threads::Threads;
+    use crate::listen::accept::threads::Threads;
+    use crate::listen::idle::alarm::Alarm;
     use crate::net::{Buffer, Family, Peer, Socket};
 
     struct Nobody;

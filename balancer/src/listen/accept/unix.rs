@@ -12,7 +12,6 @@ use nix::unistd::Group;
 use rustix::fs::{AtFlags, CWD, Gid, Mode as RawMode, OFlags, Uid, chownat, fstat, openat};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::open::BACKLOG;
 use crate::config::UnixSocket;
 use crate::trust;
 
@@ -24,11 +23,11 @@ pub struct SocketFile {
     id: (u64, u64),
 }
 
-/// Listens there, for whom the configuration lets in.
+/// Listens there, for whom the configuration lets in; `backlog` connections may wait for us.
 ///
 /// # Errors
 /// Those of the system calls; what is no socket any more is left alone.
-pub(super) fn open(socket: &UnixSocket) -> io::Result<(UnixListener, SocketFile)> {
+pub(in crate::listen) fn open(socket: &UnixSocket, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
     remove_stale(&socket.path)?;
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     listener.set_nonblocking(true)?;
@@ -36,7 +35,7 @@ pub(super) fn open(socket: &UnixSocket) -> io::Result<(UnixListener, SocketFile)
     let file = SocketFile { path: socket.path.clone(), id: id(&socket.path)? };
     // Until it listens, nobody can connect: the umask decides nothing.
     file.admit(socket, None)?;
-    listener.listen(BACKLOG)?;
+    listener.listen(backlog)?;
     Ok((listener.into(), file))
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::Passed;
+use super::passed::Passed;
 use super::unix::{self, SocketFile};
 use crate::config::ListenAddress;
 use crate::net::ASK_PEER;
@@ -20,15 +20,15 @@ pub struct Listener {
     /// That of a Unix listener; to be kept as long as it is listened on.
     pub file: Option<SocketFile>,
     /// One a thread, or a single one.
-    pub(super) queues: Vec<Queue>,
+    pub(in crate::listen) queues: Vec<Queue>,
 }
 
 /// Connections that wait for us.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(in crate::listen) struct Queue {
     socket: Kind,
     /// Whether others hold it too: who waits there when we end is served by whoever comes after us.
-    pub(super) outlives_us: bool,
+    pub(in crate::listen) outlives_us: bool,
 }
 
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub fn open(
     match address {
         ListenAddress::Tcp(tcp) => open_tcp(*tcp, address.takes_ipv4(all), threads),
         ListenAddress::Unix(socket) => {
-            let (listener, file) = unix::open(socket)?;
+            let (listener, file) = unix::open(socket, BACKLOG)?;
             let queue = Queue { socket: Kind::Unix(listener), outlives_us: false };
             Ok(Listener { address: address.clone(), file: Some(file), queues: vec![queue] })
         }
@@ -132,7 +132,7 @@ impl AsFd for Queue {
 }
 
 impl Queue {
-    pub(super) fn try_clone(&self) -> io::Result<Self> {
+    pub(in crate::listen) fn try_clone(&self) -> io::Result<Self> {
         let socket = match &self.socket {
             Kind::Tcp(listener) => Kind::Tcp(listener.try_clone()?),
             Kind::Unix(listener) => Kind::Unix(SockRef::from(listener).try_clone()?.into()),
@@ -142,4 +142,4 @@ impl Queue {
 }
 
 /// The kernel cuts it to `net.core.somaxconn`.
-pub(super) const BACKLOG: i32 = 4_096;
+pub(in crate::listen) const BACKLOG: i32 = 4_096;

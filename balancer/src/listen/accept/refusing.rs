@@ -8,12 +8,13 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-use super::{Refusal, close};
+use crate::listen::close;
+use crate::listen::refusal::Refusal;
 use crate::net::Socket;
 
 /// Those of one thread.
 #[derive(Debug)]
-pub(super) struct Refusing {
+pub(in crate::listen) struct Refusing {
     count: Cell<usize>,
     max: usize,
     changed: Notify,
@@ -21,15 +22,15 @@ pub(super) struct Refusing {
 
 /// One of them; dropping it makes room.
 #[derive(Debug)]
-pub(super) struct Refused(Rc<Refusing>);
+pub(in crate::listen) struct Refused(Rc<Refusing>);
 
 impl Refusing {
     /// For one of `threads`.
-    pub(super) fn for_threads(threads: usize) -> Self {
+    pub(in crate::listen) fn for_threads(threads: usize) -> Self {
         Self { count: Cell::new(0), max: (MAX / threads).max(1), changed: Notify::new() }
     }
 
-    pub(super) fn enter(self: &Rc<Self>) -> Refused {
+    pub(in crate::listen) fn enter(self: &Rc<Self>) -> Refused {
         self.count.set(self.count.get() + 1);
         Refused(Rc::clone(self))
     }
@@ -40,7 +41,7 @@ impl Refusing {
     }
 
     /// Tells a client that there are too many, with less patience where others wait for that.
-    pub(super) async fn tell(self: Rc<Self>, refused: Refused, socket: Socket, id: String) {
+    pub(in crate::listen) async fn tell(self: Rc<Self>, refused: Refused, socket: Socket, id: String) {
         let refusal = Refusal::ConnectionsMax;
         match self.are_many() {
             true => close::soon_with_answer(socket, refusal, id).await,
@@ -50,7 +51,7 @@ impl Refusing {
     }
 
     /// Waits until there may be one more: meanwhile clients wait in the kernel's queue.
-    pub(super) async fn room(&self) {
+    pub(in crate::listen) async fn room(&self) {
         while self.count.get() >= self.max {
             self.changed.notified().await;
         }

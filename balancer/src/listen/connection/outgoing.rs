@@ -23,7 +23,7 @@ impl Outgoing {
     }
 
     /// Puts a piece of the body behind everything else.
-    pub(super) fn push(&mut self, piece: Buffer) {
+    pub(in crate::listen) fn push(&mut self, piece: Buffer) {
         if !self.put_behind(piece.unread()) {
             self.queue.push_back(piece);
         }
@@ -55,12 +55,12 @@ impl Outgoing {
     }
 
     /// Bytes written, ever.
-    pub(super) fn written(&self) -> u64 {
+    pub(in crate::listen) fn written(&self) -> u64 {
         self.written
     }
 
     /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::listen) fn is_empty(&self) -> bool {
         self.outbox.is_empty() && self.queue.is_empty()
     }
 

@@ -6,7 +6,10 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::threads::Whose;
+use crate::net::Client;
+
+/// The client of a connection; those of Unix sockets are one.
+pub(in crate::listen) type Whose = Option<Client>;
 
 /// All of them.
 #[derive(Debug)]
@@ -17,10 +20,10 @@ pub(super) struct Clients {
 
 /// Where a client is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CellOf(u16);
+pub(in crate::listen) struct CellOf(u16);
 
 impl Clients {
-    pub(super) fn new() -> Self {
+    pub(in crate::listen) fn new() -> Self {
         let cells = (0..1 << CELL_BITS).map(|_| AtomicUsize::new(0)).collect();
         // Odd, so that none of the client's bits is lost.
         Self { cells, factor: RandomState::new().hash_one(0) | 1 }
@@ -34,22 +37,22 @@ impl Clients {
     }
 
     /// One more connection.
-    pub(super) fn enter(&self, cell: CellOf) {
+    pub(in crate::listen) fn enter(&self, cell: CellOf) {
         self.cells[usize::from(cell.0)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// One connection less.
-    pub(super) fn leave(&self, cell: CellOf) {
+    pub(in crate::listen) fn leave(&self, cell: CellOf) {
         self.cells[usize::from(cell.0)].fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How many that client has.
-    pub(super) fn count(&self, whose: Whose) -> usize {
+    pub(in crate::listen) fn count(&self, whose: Whose) -> usize {
         self.cell_of(whose).map_or(0, |cell| self.cells[usize::from(cell.0)].load(Ordering::Relaxed))
     }
 
     /// The cell of the client that has most, and how many.
-    pub(super) fn greatest(&self) -> Option<(CellOf, usize)> {
+    pub(in crate::listen) fn greatest(&self) -> Option<(CellOf, usize)> {
         let counts = self.cells.iter().map(|cell| cell.load(Ordering::Relaxed));
         let (index, count) = counts.enumerate().max_by_key(|(_, count)| *count)?;
         Some((CellOf(u16::try_from(index).ok()?), count))

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use super::clients::{CellOf, Clients};
-use crate::net::{Client, Family, Peer, Socket};
+use super::clients::{CellOf, Clients, Whose};
+use crate::net::{Family, Peer, Socket};
 
 /// What all threads share.
 #[derive(Debug)]
-pub(super) struct Threads {
+pub(in crate::listen) struct Threads {
     open: Vec<AtomicUsize>,
     parked: AtomicUsize,
     /// Whose they are. Locked by connections that have been idle for long already, and by those that come when there are too many.
@@ -23,26 +23,23 @@ pub(super) struct Threads {
     refused: AtomicU64,
     begun: Instant,
     hand_over: Vec<mpsc::UnboundedSender<Sent>>,
-    pub(super) connections_max: AtomicUsize,
+    pub(in crate::listen) connections_max: AtomicUsize,
     /// Threads that have all they need to serve.
     ready: watch::Sender<usize>,
     /// Threads that accept nothing any more.
     closed: watch::Sender<usize>,
 }
 
-/// The client of a connection; those of Unix sockets are one.
-pub(super) type Whose = Option<Client>;
-
 /// What one thread sends to another.
 #[derive(Debug)]
-pub(super) enum Sent {
+pub(in crate::listen) enum Sent {
     Connection(Handed),
     Room(Room),
 }
 
 /// How a thread makes room for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
+pub(in crate::listen) enum Room {
     /// By so many idle connections of that client.
     Idle(Whose, usize),
     /// By the newest connection of that client on which nothing is asked.
@@ -51,7 +48,7 @@ pub(super) enum Room {
 
 /// A place among a thread's connections; dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(in crate::listen) struct Counted {
     threads: Arc<Threads>,
     index: usize,
     parked: Option<Whose>,
@@ -69,7 +66,10 @@ pub(super) struct Handed {
 
 impl Threads {
     /// For `count` threads; what is handed over to each arrives at its receiver.
-    pub(super) fn new(count: usize, connections_max: usize) -> (Arc<Self>, Vec<mpsc::UnboundedReceiver<Sent>>) {
+    pub(in crate::listen) fn new(
+        count: usize,
+        connections_max: usize,
+    ) -> (Arc<Self>, Vec<mpsc::UnboundedReceiver<Sent>>) {
         // Bounded by `connections_max`: whatever is handed over has been counted.
         let (hand_over, receivers) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let open = (0..count).map(|_| AtomicUsize::new(0)).collect();
@@ -85,13 +85,13 @@ impl Threads {
 
     /// Says that one more thread has all it needs, and waits until all have: clients who come at once must not take
     /// descriptors that a thread needs to begin.
-    pub(super) async fn all_ready(&self) {
+    pub(in crate::listen) async fn all_ready(&self) {
         self.all_at(&self.ready).await;
     }
 
     /// Says that one more thread accepts nothing any more, and waits until none does: until then another may hand over what it
     /// has accepted last.
-    pub(super) async fn all_closed(&self) {
+    pub(in crate::listen) async fn all_closed(&self) {
         self.all_at(&self.closed).await;
     }
 
@@ -102,17 +102,17 @@ impl Threads {
     }
 
     /// How many there are.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::listen) fn count(&self) -> usize {
         self.open.len()
     }
 
     /// Connections on all of them.
-    pub(super) fn connections(&self) -> usize {
+    pub(in crate::listen) fn connections(&self) -> usize {
         self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum()
     }
 
     /// Of these, the parked ones.
-    pub(super) fn parked(&self) -> usize {
+    pub(in crate::listen) fn parked(&self) -> usize {
         self.parked.load(Ordering::Relaxed)
     }
 
@@ -123,7 +123,7 @@ impl Threads {
     /// Whether there are more connections than there may be with one of that client, which is counted already.
     ///
     /// Who has more than half of the places leaves a few to others, once there are any.
-    pub(super) fn are_full_for(&self, whose: Whose) -> bool {
+    pub(in crate::listen) fn are_full_for(&self, whose: Whose) -> bool {
         let (open, max) = (self.connections(), self.max());
         if open <= max - max / LEFT_TO_OTHERS {
             return false;
@@ -133,7 +133,7 @@ impl Threads {
     }
 
     /// There was no room for a connection of that client.
-    pub(super) fn has_refused(&self, whose: Whose) {
+    pub(in crate::listen) fn has_refused(&self, whose: Whose) {
         if self.clients.count(whose) <= self.max() / 2 {
             self.refused.store(self.begun.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
         }
@@ -145,7 +145,7 @@ impl Threads {
     }
 
     /// The client that has most connections, where it has so many that it has to make room for one of `whose`, which is counted already.
-    pub(super) fn greatest_besides(&self, whose: Whose) -> Option<CellOf> {
+    pub(in crate::listen) fn greatest_besides(&self, whose: Whose) -> Option<CellOf> {
         let (cell, count) = self.clients.greatest()?;
         // Of the same client it may count fewer a moment later: others of its connections are refused meanwhile.
         let is_another = self.clients.cell_of(whose) != Some(cell);
@@ -157,13 +157,13 @@ impl Threads {
     }
 
     /// The client counted there, and how many idle connections it shall have fewer; `None` where it has none.
-    pub(super) fn idle_of(&self, cell: CellOf) -> Option<(Whose, usize)> {
+    pub(in crate::listen) fn idle_of(&self, cell: CellOf) -> Option<(Whose, usize)> {
         self.most_idle_where(|whose| self.clients.cell_of(whose) == Some(cell))
     }
 
     /// The client that has most idle connections, and how many there shall be fewer where `for_whom` has no room; `None` where nobody
     /// has one. Who has very many takes nothing from those that have few.
-    pub(super) fn most_idle(&self, for_whom: Whose) -> Option<(Whose, usize)> {
+    pub(in crate::listen) fn most_idle(&self, for_whom: Whose) -> Option<(Whose, usize)> {
         let own = self.clients.count(for_whom);
         self.most_idle_where(|whose| !self.are_very_many(own) || 2 * self.clients.count(whose) >= own)
     }
@@ -176,12 +176,12 @@ impl Threads {
     }
 
     /// Whether there may be one more than `connections_max` for the moment until others are closed.
-    pub(super) fn may_exceed(&self) -> bool {
+    pub(in crate::listen) fn may_exceed(&self) -> bool {
         self.connections().saturating_sub(self.max()) <= EXCESS_MAX
     }
 
     /// Has the threads but `own` make room. Whether there will be room: what comes meanwhile is bounded.
-    pub(super) fn ask_for_room(&self, own: usize, room: Room) -> bool {
+    pub(in crate::listen) fn ask_for_room(&self, own: usize, room: Room) -> bool {
         let may_exceed = self.may_exceed();
         let others = self.hand_over.iter().enumerate().filter(|(index, _)| *index != own);
         let sent = others.filter(|(_, thread)| thread.send(Sent::Room(room)).is_ok()).count();
@@ -193,7 +193,7 @@ impl Threads {
     /// The kernel spreads connections by a hash, which with few of them leaves a thread idle; handing over costs a wake-up,
     /// which a connection per request would feel. So a connection moves only where the imbalance is worth it: one and an
     /// eighth more than the least loaded thread.
-    pub(super) fn place(self: &Arc<Self>, own: usize, whose: Whose) -> Counted {
+    pub(in crate::listen) fn place(self: &Arc<Self>, own: usize, whose: Whose) -> Counted {
         let load = |index: usize| self.open[index].load(Ordering::Relaxed);
         let least = (0..self.open.len()).min_by_key(|&index| load(index)).unwrap_or(own);
         let slack = 1 + load(least) / 8;
@@ -207,17 +207,17 @@ impl Threads {
 
 impl Counted {
     /// The thread it is counted on.
-    pub(super) fn thread(&self) -> usize {
+    pub(in crate::listen) fn thread(&self) -> usize {
         self.index
     }
 
     /// Where its client is counted.
-    pub(super) fn cell(&self) -> Option<CellOf> {
+    pub(in crate::listen) fn cell(&self) -> Option<CellOf> {
         self.cell
     }
 
     /// It is parked, as one of that client.
-    pub(super) fn park(&mut self, whose: Whose) {
+    pub(in crate::listen) fn park(&mut self, whose: Whose) {
         self.unpark();
         self.parked = Some(whose);
         self.threads.parked.fetch_add(1, Ordering::Relaxed);
@@ -226,7 +226,7 @@ impl Counted {
     }
 
     /// It is parked no longer.
-    pub(super) fn unpark(&mut self) {
+    pub(in crate::listen) fn unpark(&mut self) {
         let Some(whose) = self.parked.take() else { return };
         self.threads.parked.fetch_sub(1, Ordering::Relaxed);
         let mut idle = self.threads.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -239,12 +239,12 @@ impl Counted {
     }
 
     /// The client that it is parked for.
-    pub(super) fn parked_for(&self) -> Option<Whose> {
+    pub(in crate::listen) fn parked_for(&self) -> Option<Whose> {
         self.parked
     }
 
     /// Sends the connection to that thread.
-    pub(super) fn hand_over(self, socket: Socket, peer: Peer) {
+    pub(in crate::listen) fn hand_over(self, socket: Socket, peer: Peer) {
         // A runtime or a thread that ended with the process: nothing to serve either way.
         if let Some((descriptor, family)) = socket.into_bare() {
             let threads = Arc::clone(&self.threads);
@@ -268,7 +268,7 @@ impl Drop for Counted {
 
 impl Handed {
     /// Takes the connection to this thread.
-    pub(super) fn arrive(self) -> (Socket, Peer, Counted) {
+    pub(in crate::listen) fn arrive(self) -> (Socket, Peer, Counted) {
         (Socket::bare(self.descriptor, self.family), self.peer, self.counted)
     }
 }

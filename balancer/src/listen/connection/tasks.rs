@@ -8,18 +8,18 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::alarm::Alarm;
-use super::registry::Registered;
-use super::threads::Counted;
+use crate::listen::accept::threads::Counted;
+use crate::listen::idle::alarm::Alarm;
+use crate::listen::idle::registry::Registered;
 use crate::net::{Peer, Socket};
 
 /// Those of one thread that wait for a connection.
 #[derive(Debug, Default)]
-pub(super) struct Tasks(RefCell<Vec<Rc<Task>>>);
+pub(in crate::listen) struct Tasks(RefCell<Vec<Rc<Task>>>);
 
 /// A task, as whoever has a connection for it sees it.
 #[derive(Debug, Default)]
-pub(super) struct Task {
+pub(in crate::listen) struct Task {
     /// Wakes it: for what its connection waits for, and for the connection itself.
     alarm: Rc<Alarm>,
     next: RefCell<Option<Arrived>>,
@@ -27,21 +27,21 @@ pub(super) struct Task {
 
 /// A connection that is to be served.
 #[derive(Debug)]
-pub(super) struct Arrived {
-    pub(super) socket: Socket,
-    pub(super) peer: Peer,
-    pub(super) counted: Counted,
-    pub(super) registered: Registered,
+pub(in crate::listen) struct Arrived {
+    pub(in crate::listen) socket: Socket,
+    pub(in crate::listen) peer: Peer,
+    pub(in crate::listen) counted: Counted,
+    pub(in crate::listen) registered: Registered,
 }
 
 impl Tasks {
     /// One that waits for a connection.
-    pub(super) fn take(&self) -> Option<Rc<Task>> {
+    pub(in crate::listen) fn take(&self) -> Option<Rc<Task>> {
         self.0.borrow_mut().pop()
     }
 
     /// Leaves a task that has nothing to do to whoever has a connection for it; whether there is room for it.
-    pub(super) fn keep(&self, task: &Rc<Task>) -> bool {
+    pub(in crate::listen) fn keep(&self, task: &Rc<Task>) -> bool {
         let mut tasks = self.0.borrow_mut();
         let has_room = tasks.len() < TASKS_MAX;
         if has_room {
@@ -53,18 +53,18 @@ impl Tasks {
 
 impl Task {
     /// Whom to wake.
-    pub(super) fn alarm(&self) -> &Rc<Alarm> {
+    pub(in crate::listen) fn alarm(&self) -> &Rc<Alarm> {
         &self.alarm
     }
 
     /// Has it serve that connection next.
-    pub(super) fn serve(&self, arrived: Arrived) {
+    pub(in crate::listen) fn serve(&self, arrived: Arrived) {
         self.next.replace(Some(arrived));
         self.alarm.wake();
     }
 
     /// To be called by the task: waits for the connection to serve.
-    pub(super) async fn next(&self) -> Arrived {
+    pub(in crate::listen) async fn next(&self) -> Arrived {
         poll_fn(|cx| match self.next.take() {
             Some(arrived) => {
                 // What the connection before it has waited for is over.
