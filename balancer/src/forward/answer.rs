@@ -19,7 +19,7 @@ use super::tunnel;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams};
 use crate::http1::{BodyLength, Fields, Name, ResponseHead, Version};
-use crate::pool::{Place, Pool, Wish};
+use crate::pool::{Place, Pool, RoutingKey};
 
 /// Makes the client's answer of a worker's, and passes it on.
 ///
@@ -30,7 +30,7 @@ pub(super) async fn pass_on(
     outbound: &Outbound<'_>,
     exchange: &mut Exchange<'_>,
     upload: &mut Upload,
-    wish: &Wish,
+    routing: &RoutingKey,
     // In this order, for parameters are dropped in reverse: the connection is closed by the time somebody else gets the place.
     (length, mut place, mut upstream): (BodyLength, Place, Box<Upstream>),
 ) -> Result<(), Fault> {
@@ -45,11 +45,11 @@ pub(super) async fn pass_on(
         return Err(Fault::BadResponse);
     };
     judge(&mut place, head.status);
-    if let Some(cookie) = affinity_cookie(pool, wish, &place) {
+    if let Some(cookie) = affinity_cookie(pool, routing, &place) {
         head.fields.append("Set-Cookie", cookie.as_bytes());
     }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        let _stays = pool.stays(wish.client);
+        let _stays = pool.stays(routing.client);
         // On the heap: a tunnel is rare.
         return Box::pin(switch(outbound, exchange, upstream, place)).await;
     }
@@ -66,7 +66,7 @@ pub(super) async fn pass_on(
     }
     let stays = is_event_stream.then(|| {
         place.lasts(exchange.one_client());
-        pool.stays(wish.client)
+        pool.stays(routing.client)
     });
     let idle_max = pool.idle_connections_max();
     let lease = Lease { place, upstream, upstreams: Rc::clone(upstreams), idle_max, keep_alive };
@@ -92,7 +92,7 @@ pub(super) async fn pass_on(
         whole: false,
     };
     relay.run().await;
-    pool.saw(wish.client, exchange.waits.now());
+    pool.saw(routing.client, exchange.waits.now());
     drop(stays);
     Ok(())
 }
@@ -151,8 +151,8 @@ fn judge(place: &mut Place, status: StatusCode) {
 }
 
 /// What keeps the client at this endpoint, where it does not say so already.
-fn affinity_cookie(pool: &Pool, wish: &Wish, place: &Place) -> Option<String> {
-    let affinity = pool.affinity().filter(|affinity| wish.affinity != Some(affinity.tag(place.endpoint())))?;
+fn affinity_cookie(pool: &Pool, routing: &RoutingKey, place: &Place) -> Option<String> {
+    let affinity = pool.affinity().filter(|affinity| routing.affinity != Some(affinity.tag(place.endpoint())))?;
     Some(affinity.set_cookie(place.endpoint()))
 }
 

@@ -36,7 +36,7 @@ use rand::rngs::SmallRng;
 use crate::config::{AmbiguousFields, ClientLimits};
 use crate::endpoint::EndpointId;
 use crate::http1::BodyLength;
-use crate::pool::{Place, Pool, Wish};
+use crate::pool::{Place, Pool};
 use crate::spool::Spool;
 pub use admit::{Admitted, admit};
 use attempt::Outbound;
@@ -109,8 +109,8 @@ impl Forwarder {
             let spool = self.spool.borrow().clone();
             Box::pin(upload.hold(exchange, pool.buffers().request, spool.as_ref())).await?;
         }
-        let wish = Wish::of(pool, &admitted.target, &head.fields, exchange.record.client());
-        pool.count_request(wish.client, exchange.waits.now());
+        let routing = pool.routing_key(&admitted.target, &head.fields, exchange.record.client());
+        pool.count_request(routing.client, exchange.waits.now());
         let (mut tried, mut cut): (Vec<EndpointId>, Vec<EndpointId>) = Default::default();
         let mut turn = 0;
         loop {
@@ -121,9 +121,9 @@ impl Forwarder {
             let mut may_have_waited = pool.has_slots();
             let mut place = if may_have_waited {
                 // On the heap: what a request in a queue needs would be part of every request's state.
-                Box::pin(queued::place(&outbound, pool, exchange, wish, (&tried, turn), upload.streams())).await?
+                Box::pin(queued::place(&outbound, pool, exchange, routing, (&tried, turn), upload.streams())).await?
             } else {
-                let claim = || pool.claim(&wish, &tried, &mut *self.rng.borrow_mut());
+                let claim = || pool.claim(&routing, &tried, &mut *self.rng.borrow_mut());
                 match claim() {
                     Some(place) => place.into(),
                     // On the heap, as above.
@@ -144,7 +144,8 @@ impl Forwarder {
             let failed = match outbound.attempt(exchange, &mut upload, &mut place, &self.upstreams, attempts).await {
                 Ok((length, upstream)) => {
                     let answered = (length, place, upstream);
-                    return answer::pass_on(&self.upstreams, &outbound, exchange, &mut upload, &wish, answered).await;
+                    return answer::pass_on(&self.upstreams, &outbound, exchange, &mut upload, &routing, answered)
+                        .await;
                 }
                 Err(failed) => failed,
             };

@@ -9,7 +9,7 @@ use super::attempt::{Outbound, wait_without_reading};
 use super::error::Fault;
 use super::exchange::{Exchange, Wait};
 use crate::endpoint::EndpointId;
-use crate::pool::{Ask, Claim, Kind, Place, Pool, Refused, Waiting, Wish};
+use crate::pool::{Ask, Claim, Kind, Place, Pool, Refused, RoutingKey, Waiting};
 
 /// A place at an endpoint that is none of `tried`, if there is another. `turn` is that of the place it had before, or 0; `streams` says
 /// that more of its body is to come than is here.
@@ -20,13 +20,13 @@ pub(super) async fn place(
     outbound: &Outbound<'_>,
     pool: &Arc<Pool>,
     exchange: &mut Exchange<'_>,
-    wish: Wish,
+    routing: RoutingKey,
     (tried, turn): (&[EndpointId], u64),
     streams: bool,
 ) -> Result<Place, Fault> {
     let kind = Kind::of(&outbound.head.method, outbound.admitted.path());
     let client = exchange.one_client();
-    let mut waiting = match pool.claim_slot(&Ask { wish, tried, kind, client, turn, streams }) {
+    let mut waiting = match pool.claim_slot(&Ask { routing, tried, kind, client, turn, streams }) {
         Claim::Place(place) => return Ok(place),
         Claim::Refused(refused) => return Err(refused.into()),
         Claim::Wait(waiting) => waiting,

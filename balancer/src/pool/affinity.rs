@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use siphasher::sip::SipHasher24;
 
-use super::key::cookie;
+use super::cookie::cookie;
 use crate::config;
 use crate::endpoint::Endpoint;
 use crate::http1::Fields;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use rand::Rng;
 
+use super::Pool;
+use super::key::RoutingKey;
 use super::members::Members;
-use super::{Pool, Wish};
 use crate::endpoint::{Endpoint, EndpointId, InFlight};
 use crate::pick::Turn;
 
@@ -16,10 +17,10 @@ impl Pool {
     /// Takes a place at an available endpoint that is none of `tried`; where there is none, at one that is ejected, which may
     /// work again; then at one of `tried`. `None` when no endpoint accepts requests. For a pool without slots; see
     /// [`Self::claim_slot`].
-    pub fn claim(&self, wish: &Wish, tried: &[EndpointId], rng: &mut impl Rng) -> Option<InFlight> {
+    pub fn claim(&self, routing: &RoutingKey, tried: &[EndpointId], rng: &mut impl Rng) -> Option<InFlight> {
         loop {
             let members = self.members.load();
-            let place = self.claim_among(&members, wish, tried, rng);
+            let place = self.claim_among(&members, routing, tried, rng);
             // Those that were members a moment ago may have made room for others.
             if place.is_some() || std::ptr::eq(&**members, &**self.members.load()) {
                 return place;
@@ -30,30 +31,32 @@ impl Pool {
     fn claim_among(
         &self,
         members: &Members,
-        wish: &Wish,
+        routing: &RoutingKey,
         tried: &[EndpointId],
         rng: &mut impl Rng,
     ) -> Option<InFlight> {
-        if let Some(place) =
-            wish.affinity.and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim_for(wish.client))
+        if let Some(place) = routing
+            .affinity
+            .and_then(|tag| members.tagged(tag, self.affinity.as_ref()?, tried)?.claim_for(routing.client))
         {
             return Some(place);
         }
         let cursor = if tried.is_empty() { &self.cursors.first } else { &self.cursors.retry };
-        let mut turn = Turn { cursor, key: wish.key, rng };
+        let mut turn = Turn { cursor, key: routing.key, rng };
         // An endpoint may begin to drain between the pick and the claim, or another request be the one on probation; then it
         // is not picked again.
         for _ in 0..=members.len() {
             let Some(endpoint) = self.pick(members, &mut turn, tried) else { break };
-            if let Some(place) = endpoint.claim_for(wish.client) {
+            if let Some(place) = endpoint.claim_for(routing.client) {
                 return Some(place);
             }
         }
-        let ejected = (0..members.len()).find_map(|_| members.pick_ejected(&mut turn, tried)?.claim_for(wish.client));
+        let ejected =
+            (0..members.len()).find_map(|_| members.pick_ejected(&mut turn, tried)?.claim_for(routing.client));
         if ejected.is_some() {
             return ejected;
         }
-        if tried.is_empty() { None } else { self.claim_among(members, wish, &[], turn.rng) }
+        if tried.is_empty() { None } else { self.claim_among(members, routing, &[], turn.rng) }
     }
 
     fn pick<'m, R: Rng>(

@@ -30,7 +30,7 @@ fn shares(pool: &Pool, endpoints: &[Arc<Endpoint>], requests: usize) -> Vec<usiz
     let mut rng = SmallRng::seed_from_u64(5);
     let mut counts = vec![0; endpoints.len()];
     for _ in 0..requests {
-        let place = pool.claim(&Wish::default(), &[], &mut rng).unwrap();
+        let place = pool.claim(&RoutingKey::default(), &[], &mut rng).unwrap();
         counts[endpoints.iter().position(|endpoint| Arc::ptr_eq(endpoint, place.endpoint())).unwrap()] += 1;
     }
     counts
@@ -81,7 +81,7 @@ fn with_too_few_available_all_are_used_alike() {
 fn without_a_panic_threshold_a_pool_may_have_nobody() {
     let (pool, endpoints) = pool(Policy::RoundRobin, 2, Health { panic_threshold: 0.0, ..rules() });
     endpoints.iter().for_each(|endpoint| endpoint.probed(Err(&"status 500")));
-    assert!(pool.claim(&Wish::default(), &[], &mut SmallRng::seed_from_u64(1)).is_none());
+    assert!(pool.claim(&RoutingKey::default(), &[], &mut SmallRng::seed_from_u64(1)).is_none());
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn with_everything_else_down_an_ejected_endpoint_is_asked_at_once() {
         endpoints[1].drain();
         fail(&endpoints[2]);
         let mut rng = SmallRng::seed_from_u64(1);
-        let mut claim = || pool.claim(&Wish::default(), &[], &mut rng).unwrap();
+        let mut claim = || pool.claim(&RoutingKey::default(), &[], &mut rng).unwrap();
         let (mut first, mut second) = (claim(), claim());
         assert!([&first, &second].iter().all(|place| Arc::ptr_eq(place.endpoint(), &endpoints[2])));
         first.failed(&"refused");
@@ -114,7 +114,7 @@ fn a_retry_goes_to_who_is_available_then_to_who_is_ejected_then_to_who_has_faile
         let mut rng = SmallRng::seed_from_u64(5);
         let mut next = |tried: &[&Arc<Endpoint>]| {
             let tried: Vec<EndpointId> = tried.iter().map(|endpoint| endpoint.id()).collect();
-            pool.claim(&Wish::default(), &tried, &mut rng).unwrap().endpoint().id()
+            pool.claim(&RoutingKey::default(), &tried, &mut rng).unwrap().endpoint().id()
         };
         for _ in 0..20 {
             assert_eq!(next(&[&endpoints[1], &endpoints[0]]), fifth.id());
@@ -126,7 +126,7 @@ fn a_retry_goes_to_who_is_available_then_to_who_is_ejected_then_to_who_has_faile
         for _ in 0..20 {
             let mut next = |tried: &[&Arc<Endpoint>]| {
                 let tried: Vec<EndpointId> = tried.iter().map(|endpoint| endpoint.id()).collect();
-                pool.claim(&Wish::default(), &tried, &mut rng).unwrap().endpoint().id()
+                pool.claim(&RoutingKey::default(), &tried, &mut rng).unwrap().endpoint().id()
             };
             assert_eq!(next(&[&endpoints[0]]), fifth.id());
             assert_eq!(next(&[&endpoints[0], &fifth]), endpoints[1].id(), "which is ejected, and was not tried");
@@ -154,7 +154,7 @@ fn after_an_ejection_one_request_gets_through_and_decides() {
     fail(&endpoints[0]);
     await_end(&endpoints[0]);
     let mut rng = SmallRng::seed_from_u64(5);
-    let mut claim = || pool.claim(&Wish::default(), &[], &mut rng).unwrap();
+    let mut claim = || pool.claim(&RoutingKey::default(), &[], &mut rng).unwrap();
     let places: Vec<InFlight> = (0..10).map(|_| claim()).collect();
     let at_first = |place: &InFlight| Arc::ptr_eq(place.endpoint(), &endpoints[0]);
     assert_eq!(places.iter().filter(|place| at_first(place)).count(), 1);
@@ -177,7 +177,7 @@ fn a_fast_failer_does_not_attract_least_connections() {
             endpoints[1..].iter().flat_map(|one| [(); 2].map(|()| one.claim())).flatten().collect();
         let mut failed = 0;
         for _ in 0..1_000 {
-            let mut place = pool.claim(&Wish::default(), &[], &mut rng).unwrap();
+            let mut place = pool.claim(&RoutingKey::default(), &[], &mut rng).unwrap();
             if Arc::ptr_eq(place.endpoint(), &endpoints[0]) {
                 place.failed(&"status 500");
                 failed += 1;

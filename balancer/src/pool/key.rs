@@ -1,17 +1,18 @@
-//! What of a request decides its endpoint.
+//! What of a request decides its endpoint. Decides what is hashed; read once a request, by `forward`. Never knows an endpoint.
 
 use std::net::IpAddr;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Pool;
+use super::affinity::Affinity;
+use super::cookie::cookie;
 use crate::config::{HashKey, Policy};
-use crate::http1::{Fields, Name};
+use crate::http1::Fields;
 use crate::net::ClientKey;
 
-/// What a request wishes of [`Pool::claim`].
+/// What of a request its endpoint depends on.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wish {
+pub struct RoutingKey {
     /// Hash of its key; 0 where the policy does not hash.
     pub key: u64,
     /// The tag of its affinity cookie.
@@ -20,13 +21,18 @@ pub struct Wish {
     pub client: ClientKey,
 }
 
-impl Wish {
-    /// Reads the wish off a request for `target`. A request without the key hashes by client address, so that it too stays in
+impl RoutingKey {
+    /// That of a request for `target`. A request without the key hashes by client address, so that it too stays in
     /// place.
-    pub fn of(pool: &Pool, target: &str, fields: &Fields, client: Option<IpAddr>) -> Self {
+    pub(super) fn of(
+        (policy, affinity): (&Policy, Option<&Affinity>),
+        target: &str,
+        fields: &Fields,
+        client: Option<IpAddr>,
+    ) -> Self {
         let whose = ClientKey::of(client);
-        let affinity = pool.affinity().and_then(|affinity| affinity.wanted(fields));
-        let Policy::Hash(hash_key) = pool.policy() else { return Self { key: 0, affinity, client: whose } };
+        let affinity = affinity.and_then(|affinity| affinity.wanted(fields));
+        let Policy::Hash(hash_key) = policy else { return Self { key: 0, affinity, client: whose } };
         let text = match hash_key {
             HashKey::ClientIp => None,
             HashKey::Uri => Some(target.as_bytes()),
@@ -40,31 +46,5 @@ impl Wish {
             (None, None) => 0,
         };
         Self { key, affinity, client: whose }
-    }
-}
-
-/// The value of a cookie (RFC 6265 §4.2), which is bytes; of several, the first.
-pub(super) fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
-    let mut pairs = fields.all(Name::Cookie).flat_map(|field| field.split(|&byte| byte == b';'));
-    pairs.find_map(|pair| {
-        let equals = pair.iter().position(|&byte| byte == b'=')?;
-        let (key, value) = (&pair[..equals], &pair[equals + 1..]);
-        (key.trim_ascii() == name.as_bytes()).then(|| value.trim_ascii())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cookie_is_found_among_others_and_over_several_fields() {
-        let mut fields = Fields::default();
-        fields.append("Cookie", "name=ü; a=1; lb=x".as_bytes());
-        fields.append("cookie", b"b = 2;c=;=;d");
-        assert_eq!(cookie(&fields, "lb"), Some(&b"x"[..]));
-        assert_eq!(cookie(&fields, "b"), Some(&b"2"[..]));
-        assert_eq!(cookie(&fields, "c"), Some(&b""[..]));
-        assert_eq!(cookie(&fields, "d"), None);
     }
 }

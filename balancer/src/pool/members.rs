@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::Affinity;
+use super::affinity::Affinity;
 use crate::config;
 use crate::endpoint::{Around, Endpoint, EndpointId};
 use crate::pick::{Picker, Turn};

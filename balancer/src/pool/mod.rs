@@ -5,23 +5,17 @@
 
 mod affinity;
 mod arrivals;
-mod ask;
 mod claim;
-mod forecast;
-mod held_up;
+mod configured;
+mod cookie;
+mod cursors;
+mod deaths;
+mod holding;
 mod holds;
-mod kept;
 mod key;
-mod lane;
-mod lasting;
-mod learned;
-mod line;
 mod members;
-mod overload;
 mod panic;
 mod place;
-mod places;
-mod pressure;
 mod query_of_death;
 mod queue;
 mod retry_budget;
@@ -29,7 +23,6 @@ mod serial;
 mod slots;
 mod suspects;
 mod waiting;
-mod yielding;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,20 +37,21 @@ use crate::net::ClientKey;
 pub use affinity::Affinity;
 use arrivals::Arrivals;
 pub use arrivals::Expecting;
-pub use ask::{Ask, Figures, Reason, Refused};
-pub use forecast::Kind;
+use cursors::Cursors;
 use holds::Holds;
-pub use key::Wish;
-pub use lasting::Crowding;
-pub use learned::Learned;
+pub use key::RoutingKey;
 use members::Members;
 use panic::Panic;
 pub use place::Place;
-pub use pressure::Pressure;
 use query_of_death::QueryOfDeath;
 use queue::Queue;
+pub use queue::ask::{Ask, Figures, Reason, Refused};
+pub use queue::forecast::Kind;
+pub use queue::lasting::Crowding;
+pub use queue::learned::Learned;
+pub use queue::pressure::Pressure;
 use retry_budget::RetryBudget;
-use serial::Serial;
+use serial::SerialFound;
 pub use slots::{Claim, Reservation};
 pub use suspects::{Asked, Led, Refusal, Whom};
 pub use waiting::Waiting;
@@ -91,7 +85,7 @@ pub struct Pool {
     /// How long a request waits where nobody takes requests, and how many do at most.
     ready_wait: (Duration, usize),
     arrivals: Arc<Arrivals>,
-    serial: Arc<Serial>,
+    serial: Arc<SerialFound>,
     /// The limit of a response's header is `hang_timeout`.
     hangs: bool,
     /// Its workers' `query_of_death`; 0 without workers.
@@ -99,7 +93,7 @@ pub struct Pool {
 }
 
 /// What a successor has in common with its predecessor.
-struct Shared {
+struct Inherited {
     members: Arc<ArcSwap<Members>>,
     changed: Arc<Notify>,
     holds: Arc<Mutex<Holds>>,
@@ -108,22 +102,14 @@ struct Shared {
     requests: Arc<AtomicUsize>,
     query_of_death: Arc<QueryOfDeath>,
     arrivals: Arc<Arrivals>,
-    serial: Arc<Serial>,
-}
-
-/// Whose turn it is, for all threads.
-#[derive(Debug, Default)]
-struct Cursors {
-    first: AtomicUsize,
-    /// A retry takes nobody's turn: with one cursor and two endpoints, all first attempts would go to the one that fails.
-    retry: AtomicUsize,
+    serial: Arc<SerialFound>,
 }
 
 impl Pool {
     /// A pool with its fixed endpoints; workers are added as they become ready.
     pub fn new(pool: &config::Pool) -> Arc<Self> {
         let name: Arc<str> = pool.name.as_str().into();
-        let shared = Shared {
+        let inherited = Inherited {
             members: Arc::new(ArcSwap::from_pointee(Members::of(pool, &name))),
             changed: Arc::default(),
             holds: Arc::default(),
@@ -134,7 +120,7 @@ impl Pool {
             arrivals: Arc::default(),
             serial: Arc::default(),
         };
-        Arc::new(Self::sharing(pool, name, shared))
+        Arc::new(Self::sharing(pool, name, inherited))
     }
 
     /// The same pool under another configuration: endpoints that it names still are the same objects, with all that is
@@ -148,7 +134,7 @@ impl Pool {
         }
         let begun = |slots| Arc::new(Mutex::new(Queue::new(slots, Instant::now())));
         let queue = pool.slots.clone().map(|slots| self.queue.clone().unwrap_or_else(|| begun(slots)));
-        let shared = Shared {
+        let inherited = Inherited {
             members: Arc::clone(&self.members),
             changed: Arc::clone(&self.changed),
             holds: Arc::clone(&self.holds),
@@ -159,7 +145,7 @@ impl Pool {
             arrivals: Arc::clone(&self.arrivals),
             serial: Arc::clone(&self.serial),
         };
-        let successor = Self::sharing(pool, Arc::clone(&self.name), shared);
+        let successor = Self::sharing(pool, Arc::clone(&self.name), inherited);
         let before = self.endpoints();
         self.change_members(|members, _| members.configured(pool, &self.name));
         // Only now: until here there was no other to go to.
@@ -172,8 +158,9 @@ impl Pool {
         Arc::new(successor)
     }
 
-    fn sharing(pool: &config::Pool, name: Arc<str>, shared: Shared) -> Self {
-        let Shared { members, changed, holds, cursors, queue, requests, query_of_death, arrivals, serial } = shared;
+    fn sharing(pool: &config::Pool, name: Arc<str>, inherited: Inherited) -> Self {
+        let Inherited { members, changed, holds, cursors, queue, requests, query_of_death, arrivals, serial } =
+            inherited;
         let counted = requests.load(Ordering::Relaxed);
         let mut timeouts = pool.timeouts.clone();
         let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
@@ -260,59 +247,24 @@ impl Pool {
         self.retries.lock().unwrap_or_else(PoisonError::into_inner).withdraw(requests, now)
     }
 
-    /// Whether a worker that does not answer within the time for that is to be replaced.
-    pub fn hangs(&self) -> bool {
-        self.hangs
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    /// What a request's endpoint may depend on.
-    pub fn policy(&self) -> &config::Policy {
-        &self.policy
-    }
-
-    /// How a client is kept at its endpoint.
-    pub fn affinity(&self) -> Option<&Affinity> {
-        self.affinity.as_ref()
-    }
-
-    /// Time limits towards its endpoints.
-    pub fn timeouts(&self) -> &UpstreamTimeouts {
-        &self.timeouts
-    }
-
-    /// What is held for a slow client.
-    pub fn buffers(&self) -> config::Buffers {
-        self.buffers
-    }
-
-    /// Tries for one request.
-    pub fn attempts_max(&self) -> u32 {
-        self.attempts_max
-    }
-
     /// Whether there are endpoints at this moment besides those that were `tried` and the `last` one.
     pub fn has_other_than(&self, tried: &[EndpointId], last: EndpointId) -> bool {
         self.members.load().endpoints().any(|one| one.id() != last && !tried.contains(&one.id()))
     }
 
-    /// Idle connections kept per endpoint and proxy thread.
-    pub fn idle_connections_max(&self) -> usize {
-        self.idle_connections_max
+    /// An endpoint has shown that it serves one connection at a time.
+    pub fn serves_one_at_a_time(&self, endpoint: &Endpoint) {
+        self.serial.tell(&self.name, endpoint);
+    }
+
+    /// Returns when an endpoint has shown that it serves one connection at a time; for one caller.
+    pub async fn found_serial(&self) {
+        self.serial.found().await;
     }
 
     /// Requests it was asked to serve, ever.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
-    }
-
-    /// How long tunnels may go on when their worker is to be replaced, as the latest successor has it.
-    pub fn tunnel_drain(&self) -> Duration {
-        self.members.load().tunnel_drain()
     }
 
     /// The endpoints of this moment, in order.
@@ -338,9 +290,6 @@ impl Pool {
 mod health_tests;
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod simulation;
 
 #[cfg(test)]
 mod slots_tests;

@@ -5,10 +5,12 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::forecast::Running;
-use super::held_up::HeldUp;
-use super::pressure::Pressure;
-use super::{Crowding, Pool};
+use super::Pool;
+use super::queue::forecast::Running;
+use super::queue::grant::{Grant, KeptConnection, Left};
+use super::queue::held_up::HeldUp;
+use super::queue::lasting::Crowding;
+use super::queue::pressure::Pressure;
 use crate::endpoint::{Connected, Endpoint, InFlight, Noted};
 use crate::net::{Client, Socket};
 
@@ -36,35 +38,6 @@ pub(super) struct Slot {
     told: Cell<bool>,
     /// Whether it is a tunnel's or an event stream's.
     lasting: bool,
-}
-
-/// What a request that leaves its place has to tell.
-#[derive(Debug)]
-pub(super) struct Left {
-    pub(super) turn: u64,
-    pub(super) whole: bool,
-    pub(super) held_up: HeldUp,
-    pub(super) lasting: bool,
-}
-
-/// What goes from one request to the next: the place itself with its connection.
-#[derive(Debug)]
-pub(super) struct Grant {
-    pub(super) in_flight: InFlight,
-    pub(super) kept: Option<Kept>,
-    /// The request that has it; `None` for somebody who is none.
-    pub(super) running: Option<Running>,
-}
-
-/// An idle connection to an endpoint. The runtime of the thread that used it may still know it; whoever gets the place on another
-/// thread takes it to that.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) socket: Socket,
-    pub(super) connected: Connected,
-    pub(super) since: Instant,
-    /// How long it may be idle.
-    pub(super) limit: Duration,
 }
 
 impl Place {
@@ -106,7 +79,7 @@ impl Place {
             && let Some(grant) = &mut slot.grant
             && !limit.is_zero()
         {
-            grant.kept = Some(Kept { socket, connected, since: now, limit });
+            grant.kept = Some(KeptConnection { socket, connected, since: now, limit });
         }
     }
 
@@ -261,23 +234,5 @@ impl Drop for Slot {
             let (turn, whole, lasting) = (self.turn, self.whole, self.lasting);
             self.pool.release(grant, &Left { turn, whole, held_up: self.held_up.get(), lasting });
         }
-    }
-}
-
-impl Kept {
-    /// Whether the endpoint has neither closed it nor said something nobody asked for; if not, that is learned. One system
-    /// call.
-    pub(super) fn is_open(&self, endpoint: &Endpoint, now: Instant) -> bool {
-        let open = self.socket.is_silent();
-        match open {
-            true => endpoint.idle_time().survived(self.idle(now)),
-            false => _ = endpoint.idle_time().closed_after(self.idle(now), now),
-        }
-        open
-    }
-
-    /// For how long it has been idle.
-    pub(super) fn idle(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.since)
     }
 }

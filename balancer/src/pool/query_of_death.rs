@@ -1,18 +1,14 @@
-//! Requests that workers die of.
-//!
-//! Decides whether a request may reach a worker, and a failed one another. Called by `supervise` when a worker has died, and by
-//! `forward` for every request. Never refuses anything for what has not killed.
+//! The table of requests that workers may have died of, shared by all threads. Decides nothing; looked at by `deaths`. Never locked by a
+//! request while it is empty.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::Pool;
-use super::suspects::{Asked, Dead, Refusal, Suspects};
-use crate::endpoint::{EndpointId, Noted};
-use crate::net::{Client, timeout, until};
+use super::suspects::{Asked, Suspects};
+use crate::endpoint::EndpointId;
+use crate::net::until;
 
 /// What is suspected and what is refused in one pool.
 #[derive(Debug, Default)]
@@ -21,11 +17,12 @@ pub(super) struct QueryOfDeath {
     active: AtomicBool,
     table: Mutex<Suspects>,
     /// Told of every death.
-    died: Notify,
+    pub(super) died: Notify,
 }
 
 impl QueryOfDeath {
-    fn look<T>(&self, look: impl FnOnce(&mut Suspects) -> T) -> T {
+    /// What `look` finds in the table, and leaves there.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&mut Suspects) -> T) -> T {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let found = look(&mut table);
         self.active.store(!table.is_empty(), Ordering::Relaxed);
@@ -33,62 +30,12 @@ impl QueryOfDeath {
     }
 
     /// The same, if there is anything in the table.
-    fn look_if_active<T>(&self, look: impl FnOnce(&mut Suspects) -> T) -> Option<T> {
+    pub(super) fn look_if_active<T>(&self, look: impl FnOnce(&mut Suspects) -> T) -> Option<T> {
         self.active.load(Ordering::Relaxed).then(|| self.look(look))
     }
 
-    async fn until_known(&self, worker: EndpointId, asked: &Asked<'_>) {
+    /// Returns when `worker` is known to have died with such a request in flight.
+    pub(super) async fn until_known(&self, worker: EndpointId, asked: &Asked<'_>) {
         until(&self.died, || self.look(|table| table.knows(worker, asked)).then_some(())).await;
     }
 }
-
-impl Pool {
-    /// Whether requests like this have killed too many workers within the last minute.
-    pub fn refuses(&self, asked: &Asked<'_>) -> bool {
-        let query = &self.query_of_death;
-        self.deaths_max > 0 && query.look_if_active(|table| table.refuses(asked, Instant::now())) == Some(true)
-    }
-
-    /// Whether such a request may go to another worker after `cut` have closed its connection without an answer: they may be dying
-    /// of it. For this request they count as dead, for no other.
-    pub fn may_repeat(&self, asked: &Asked<'_>, cut: &[EndpointId]) -> bool {
-        if cut.is_empty() || self.deaths_max == 0 {
-            return true;
-        }
-        let query = &self.query_of_death;
-        let before = query.look_if_active(|table| table.deaths(asked, cut, Instant::now())).unwrap_or(0);
-        cut.len() < CUTS_MAX && cut.len() + before < self.deaths_max as usize
-    }
-
-    /// A worker has answered such a request.
-    pub fn answered(&self, asked: &Asked<'_>) {
-        self.query_of_death.look_if_active(|table| table.answered(asked, Instant::now()));
-    }
-
-    /// Waits until it is known that a worker has died with such a request in flight, or for so long that it has not. Whoever is
-    /// told of the failure only then cannot kill the next worker before the death of this one counts.
-    pub async fn until_known(&self, worker: EndpointId, asked: &Asked<'_>) {
-        if self.deaths_max > 0 {
-            let _ = timeout(KNOWN_WITHIN, self.query_of_death.until_known(worker, asked)).await;
-        }
-    }
-
-    /// A worker, called so, has died with these requests in flight; returns what is refused from now on, after `deaths_max`
-    /// deaths.
-    pub fn worker_died(&self, worker: EndpointId, named: &str, requests: &[Noted], deaths_max: u32) -> Vec<Refusal> {
-        let asked = requests.iter().map(|noted| {
-            (Asked { method: &noted.head.method, path: noted.path(), client: noted.client.map(Client::of) }, noted.id)
-        });
-        let requests: Vec<_> = asked.collect();
-        let dead = Dead { worker, named: named.into() };
-        let refusals = self.query_of_death.look(|table| table.died(&dead, &requests, deaths_max, Instant::now()));
-        self.query_of_death.died.notify_waiters();
-        refusals
-    }
-}
-
-/// Workers that may close the connection of one request without an answer: a second may have been killed for another reason
-/// as well as the first, a third hardly.
-const CUTS_MAX: usize = 2;
-/// A worker that has closed its connections because it has died is collected by then.
-const KNOWN_WITHIN: Duration = Duration::from_millis(250);

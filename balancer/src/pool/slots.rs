@@ -4,14 +4,16 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use super::ask::{Ask, Claimed, Figures, Reason, Refused};
-use super::forecast::{Kind, Running};
-use super::held_up::HeldUp;
 use super::members::Members;
-use super::place::{Grant, Left};
-use super::pressure::Pressure;
 use super::queue::Queue;
-use super::{Crowding, Learned, Place, Pool, Waiting};
+use super::queue::ask::{Ask, Claimed, Figures, Reason, Refused};
+use super::queue::forecast::{Kind, Running};
+use super::queue::grant::{Grant, Left};
+use super::queue::held_up::HeldUp;
+use super::queue::lasting::Crowding;
+use super::queue::learned::Learned;
+use super::queue::pressure::Pressure;
+use super::{Place, Pool, Waiting};
 use crate::config;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::net::Client;
@@ -67,7 +69,7 @@ impl Pool {
         let now = Instant::now();
         let claimed = self.locked(|queue, members, wake| {
             let tagged = |tag| members.tagged(tag, self.affinity.as_ref()?, ask.tried);
-            let only = ask.wish.affinity.and_then(tagged).map(|endpoint| endpoint.id());
+            let only = ask.routing.affinity.and_then(tagged).map(|endpoint| endpoint.id());
             queue.claim((members, &self.cursors), ask, only, now, wake)
         });
         match claimed {

@@ -24,7 +24,14 @@ fn endpoint(index: usize, backup: bool) -> Arc<Endpoint> {
 }
 
 fn ask(path: &str) -> Ask<'static> {
-    Ask { wish: Wish::default(), tried: &[], kind: Kind::of(&Method::GET, path), client: None, turn: 0, streams: false }
+    Ask {
+        routing: RoutingKey::default(),
+        tried: &[],
+        kind: Kind::of(&Method::GET, path),
+        client: None,
+        turn: 0,
+        streams: false,
+    }
 }
 
 fn placed(claim: Claim) -> Place {
@@ -191,10 +198,10 @@ fn affinity_waits_for_its_endpoint_as_long_as_that_serves() {
     let pool = Pool::new(&config::Pool { slots: Some(Slots::new(1)), affinity, ..config::Pool::new("app") });
     let endpoints: Vec<_> = (1..=2).map(|index| endpoint(index, false)).collect();
     endpoints.iter().enumerate().for_each(|(index, endpoint)| pool.add(Arc::clone(endpoint), index));
-    let wish = Wish { affinity: Some(pool.affinity().unwrap().tag(&endpoints[1])), ..Wish::default() };
-    let of_its_own = placed(pool.claim_slot(&Ask { wish, ..ask("/") }));
+    let routing = RoutingKey { affinity: Some(pool.affinity().unwrap().tag(&endpoints[1])), ..RoutingKey::default() };
+    let of_its_own = placed(pool.claim_slot(&Ask { routing, ..ask("/") }));
     assert_eq!(of_its_own.endpoint().id(), endpoints[1].id());
-    let mut next = waiting(pool.claim_slot(&Ask { wish, ..ask("/") }));
+    let mut next = waiting(pool.claim_slot(&Ask { routing, ..ask("/") }));
     drop(placed(pool.claim_slot(&ask("/"))));
     assert!(look(&mut next).is_pending(), "the other one is free, but it is not its own");
     endpoints[1].drain();

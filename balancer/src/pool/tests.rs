@@ -24,7 +24,7 @@ fn turns_follow_positions_whoever_was_ready_first() {
     let (pool, mut rng) = (pool(config::Policy::RoundRobin, false), SmallRng::seed_from_u64(1));
     pool.add(endpoint(2, false), 2);
     pool.add(endpoint(1, false), 1);
-    let turns: Vec<_> = (0..4).map(|_| name(pool.claim(&Wish::default(), &[], &mut rng)).unwrap()).collect();
+    let turns: Vec<_> = (0..4).map(|_| name(pool.claim(&RoutingKey::default(), &[], &mut rng)).unwrap()).collect();
     assert_eq!(turns, ["app.1", "app.2", "app.1", "app.2"]);
 }
 
@@ -35,22 +35,26 @@ fn a_backup_serves_only_when_no_other_accepts() {
     pool.add(Arc::clone(&first), 1);
     pool.add(backup, 2);
     for _ in 0..3 {
-        assert_eq!(name(pool.claim(&Wish::default(), &[], &mut rng)).unwrap(), "app.1");
+        assert_eq!(name(pool.claim(&RoutingKey::default(), &[], &mut rng)).unwrap(), "app.1");
     }
-    assert_eq!(name(pool.claim(&Wish::default(), &[first.id()], &mut rng)).unwrap(), "app.2", "a retry goes elsewhere");
+    assert_eq!(
+        name(pool.claim(&RoutingKey::default(), &[first.id()], &mut rng)).unwrap(),
+        "app.2",
+        "a retry goes elsewhere"
+    );
     first.drain();
-    assert_eq!(name(pool.claim(&Wish::default(), &[], &mut rng)).unwrap(), "app.2");
+    assert_eq!(name(pool.claim(&RoutingKey::default(), &[], &mut rng)).unwrap(), "app.2");
 }
 
 #[test]
 fn the_last_endpoint_is_tried_again_and_none_is_none() {
     let (pool, mut rng) = (pool(config::Policy::TwoChoices, false), SmallRng::seed_from_u64(1));
-    assert!(pool.claim(&Wish::default(), &[], &mut rng).is_none());
+    assert!(pool.claim(&RoutingKey::default(), &[], &mut rng).is_none());
     let only = endpoint(1, false);
     pool.add(Arc::clone(&only), 1);
-    assert!(pool.claim(&Wish::default(), &[only.id()], &mut rng).is_some());
+    assert!(pool.claim(&RoutingKey::default(), &[only.id()], &mut rng).is_some());
     pool.remove(only.id());
-    assert!(pool.claim(&Wish::default(), &[only.id()], &mut rng).is_none());
+    assert!(pool.claim(&RoutingKey::default(), &[only.id()], &mut rng).is_none());
 }
 
 #[test]
@@ -65,12 +69,12 @@ fn a_cookie_of_ours_leads_back_to_its_endpoint() {
     let pair = set.split(';').next().unwrap();
     let mut fields = Fields::default();
     fields.append("Cookie", format!("theme=dark; {pair}").as_bytes());
-    let wish = Wish { affinity: affinity.wanted(&fields), ..Wish::default() };
+    let routing = RoutingKey { affinity: affinity.wanted(&fields), ..RoutingKey::default() };
     for _ in 0..5 {
-        assert_eq!(name(pool.claim(&wish, &[], &mut rng)).unwrap(), "app.2");
+        assert_eq!(name(pool.claim(&routing, &[], &mut rng)).unwrap(), "app.2");
     }
     endpoints[1].drain();
-    assert_ne!(name(pool.claim(&wish, &[], &mut rng)).unwrap(), "app.2", "affinity never makes a request fail");
+    assert_ne!(name(pool.claim(&routing, &[], &mut rng)).unwrap(), "app.2", "affinity never makes a request fail");
 }
 
 #[test]
@@ -96,7 +100,7 @@ fn a_successor_keeps_the_endpoints_it_names_and_drains_the_others() {
     let worker = endpoint(1, false);
     old.add(Arc::clone(&worker), 1_001);
     let before = old.endpoints();
-    let place = old.claim(&Wish::default(), &[], &mut rng).unwrap();
+    let place = old.claim(&RoutingKey::default(), &[], &mut rng).unwrap();
 
     let config = config::Pool { endpoints: vec![fixed(3, 1), fixed(1, 5)], attempts_max: 1, ..config };
     let new = old.succeed(&config);

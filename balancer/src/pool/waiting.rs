@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::{Place, Pool, Refused};
+use super::queue::ask::Refused;
+use super::{Place, Pool};
 
 /// A request's turn in the queue. The place is handed over before it is woken; dropped, it leaves the queue and passes on what
 /// it was given in that very moment.

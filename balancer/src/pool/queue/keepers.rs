@@ -11,7 +11,7 @@ pub(super) struct Keepers(Vec<(Client, Kind, Instant)>);
 
 impl Keepers {
     /// The client of such a request was too slow for those who waited.
-    pub(super) fn note(&mut self, client: Client, kind: Kind, now: Instant) {
+    pub(in crate::pool) fn note(&mut self, client: Client, kind: Kind, now: Instant) {
         self.0.retain(|&(who, what, since)| (who, what) != (client, kind) && is_recent(since, now));
         if self.0.len() >= KEPT_MAX {
             self.0.remove(0);

@@ -21,7 +21,7 @@ pub(super) enum Lane {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lanes {
     /// Places in all, free or not.
-    pub(super) places: usize,
+    pub(in crate::pool) places: usize,
     /// Places that slow requests have.
     pub(super) slow_in_flight: usize,
     /// How long the first of the fast lane has waited.
@@ -36,7 +36,7 @@ pub(super) struct Lanes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Patience {
     /// From then on it takes a place that is kept free for fast ones.
-    pub(super) reserve: Duration,
+    pub(in crate::pool) reserve: Duration,
     /// From then on it goes before fast ones that came later.
     pub(super) turn: Duration,
     /// Whether all slow ones together have one place in four, and not three, however long they wait. Of fewer than two
@@ -45,7 +45,7 @@ pub(super) struct Patience {
 }
 
 /// Who gets a place that is free: the first of which lane, or nobody yet.
-pub(super) fn next(lanes: &Lanes) -> Option<Lane> {
+pub(in crate::pool) fn next(lanes: &Lanes) -> Option<Lane> {
     let few = lanes.slow.is_some_and(|(_, patience)| patience.few);
     let leaves_enough = lanes.slow_in_flight < if few { few_max(lanes) } else { slow_max(lanes.places) };
     match (lanes.fast, lanes.slow) {
@@ -67,7 +67,7 @@ impl Patience {
     pub(super) const NONE: Self = Self { reserve: Duration::ZERO, turn: Duration::ZERO, few: false };
 
     /// Of a request that is expected to take `expected`, where nobody waits longer than `queue_timeout`.
-    pub(super) fn new(expected: Duration, queue_timeout: Duration) -> Self {
+    pub(in crate::pool) fn new(expected: Duration, queue_timeout: Duration) -> Self {
         Self {
             reserve: (expected * RESERVE).min(queue_timeout.mul_f64(0.7)),
             turn: (expected * TURN).min(queue_timeout.mul_f64(0.85)),

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
 use std::time::Instant;
 
-use super::Wish;
 use super::forecast::Kind;
 use super::lane::Lane;
 use crate::endpoint::EndpointId;
 use crate::net::Client;
+use crate::pool::key::RoutingKey;
 
 /// Two lanes of waiters, each in the order of turns: who comes back for another attempt stands where it stood.
 #[derive(Debug, Default)]
@@ -21,26 +21,26 @@ pub(super) struct Line {
 /// One who waits.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    pub(super) since: Instant,
-    pub(super) wish: Wish,
+    pub(in crate::pool) since: Instant,
+    pub(in crate::pool) routing: RoutingKey,
     /// Waits for this endpoint alone, as long as it serves.
-    pub(super) only: Option<EndpointId>,
-    pub(super) tried: Vec<EndpointId>,
-    pub(super) client: Option<Client>,
-    pub(super) kind: Kind,
+    pub(in crate::pool) only: Option<EndpointId>,
+    pub(in crate::pool) tried: Vec<EndpointId>,
+    pub(in crate::pool) client: Option<Client>,
+    pub(in crate::pool) kind: Kind,
     /// Whether it will wait for its client while it has a place.
-    pub(super) streams: bool,
+    pub(in crate::pool) streams: bool,
     /// What it was expected to be when it came.
-    pub(super) lane: Lane,
-    pub(super) waker: Option<Waker>,
+    pub(in crate::pool) lane: Lane,
+    pub(in crate::pool) waker: Option<Waker>,
 }
 
 impl Line {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::pool) fn len(&self) -> usize {
         self.fast.len() + self.slow.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::pool) fn is_empty(&self) -> bool {
         self.fast.is_empty() && self.slow.is_empty()
     }
 
@@ -49,14 +49,14 @@ impl Line {
         self.clients.get(&client).copied().unwrap_or(0)
     }
 
-    pub(super) fn enter(&mut self, turn: u64, waiter: Waiter) {
+    pub(in crate::pool) fn enter(&mut self, turn: u64, waiter: Waiter) {
         if let Some(client) = waiter.client {
             *self.clients.entry(client).or_default() += 1;
         }
         self.lane_mut(waiter.lane).insert(turn, waiter);
     }
 
-    pub(super) fn leave(&mut self, turn: u64) -> Option<Waiter> {
+    pub(in crate::pool) fn leave(&mut self, turn: u64) -> Option<Waiter> {
         let waiter = self.fast.remove(&turn).or_else(|| self.slow.remove(&turn))?;
         if let Some(client) = waiter.client
             && let Some(count) = self.clients.get_mut(&client)
@@ -96,12 +96,12 @@ impl Line {
     }
 
     /// The first of a lane.
-    pub(super) fn first(&self, lane: Lane) -> Option<&Waiter> {
+    pub(in crate::pool) fn first(&self, lane: Lane) -> Option<&Waiter> {
         self.lane(lane).values().next()
     }
 
     /// Since when the one who waits longest does.
-    pub(super) fn oldest(&self) -> Option<Instant> {
+    pub(in crate::pool) fn oldest(&self) -> Option<Instant> {
         self.oldest_of(|_| true)
     }
 

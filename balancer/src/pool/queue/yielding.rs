@@ -2,18 +2,18 @@
 
 use std::time::Instant;
 
-use super::Crowding;
+use super::Queue;
 use super::forecast::Kind;
+use super::lasting::Crowding;
 use super::line::Waiter;
-use super::members::Members;
 use super::pressure::Pressure;
-use super::queue::Queue;
 use crate::endpoint::EndpointId;
 use crate::net::Client;
+use crate::pool::members::Members;
 
 impl Queue {
     /// A client has kept a place with such a request that others waited for: what it has waiting like that lets others go first.
-    pub(super) fn kept_by_client(&mut self, client: Client, kind: Kind, now: Instant) {
+    pub(in crate::pool) fn kept_by_client(&mut self, client: Client, kind: Kind, now: Instant) {
         self.keepers.note(client, kind, now);
         if self.slots.slow_lane {
             self.line.slow_down(client, kind);
@@ -21,13 +21,18 @@ impl Queue {
     }
 
     /// How those press who would have the place at an endpoint that somebody keeps; `None` where there is nobody.
-    pub(super) fn pressure(&self, members: &Members, at: EndpointId, now: Instant) -> Option<Pressure> {
+    pub(in crate::pool) fn pressure(&self, members: &Members, at: EndpointId, now: Instant) -> Option<Pressure> {
         let since = self.pressed_since(members, at)?;
         Some(Pressure::of(now.saturating_duration_since(since), self.slots.queue_timeout))
     }
 
     /// Whether a tunnel or an event stream at an endpoint has to make room for those who have waited for a while.
-    pub(super) fn has_to_go(&self, members: &Members, (turn, at): (u64, EndpointId), now: Instant) -> Option<Crowding> {
+    pub(in crate::pool) fn has_to_go(
+        &self,
+        members: &Members,
+        (turn, at): (u64, EndpointId),
+        now: Instant,
+    ) -> Option<Crowding> {
         let since = self.pressed_since(members, at)?;
         let long = self.slots.queue_timeout / PATIENCE;
         let places = || self.all_places(members);

@@ -10,32 +10,32 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use super::Cursors;
 use super::forecast::Running;
+use super::grant::{Grant, KeptConnection};
 use super::line::Waiter;
-use super::members::Members;
-use super::place::{Grant, Kept};
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::pick::Turn;
+use crate::pool::cursors::Cursors;
+use crate::pool::members::Members;
 
 /// What is free and what comes with it.
 #[derive(Debug)]
 pub(super) struct Places {
     /// At each endpoint.
-    pub(super) slots: usize,
-    kept: HashMap<EndpointId, Vec<Kept>>,
-    pub(super) rng: SmallRng,
+    pub(in crate::pool) slots: usize,
+    kept: HashMap<EndpointId, Vec<KeptConnection>>,
+    pub(in crate::pool) rng: SmallRng,
     /// Whether verdicts on endpoints are ignored at this moment.
-    pub(super) despite: bool,
+    pub(in crate::pool) despite: bool,
 }
 
 impl Places {
-    pub(super) fn new(slots: usize) -> Self {
+    pub(in crate::pool) fn new(slots: usize) -> Self {
         Self { slots, kept: HashMap::new(), rng: SmallRng::from_rng(&mut rand::rng()), despite: false }
     }
 
     /// Takes a free place for a waiter who is not served at `tried`, with the connection that belongs to it.
-    pub(super) fn take(
+    pub(in crate::pool) fn take(
         &mut self,
         members: &Members,
         cursors: &Cursors,
@@ -49,15 +49,15 @@ impl Places {
         let is_free = |endpoint: &Endpoint| endpoint.in_flight() < slots;
         let only = waiter.only.filter(|id| !tried.contains(id)).and_then(|id| members.get(id));
         let in_flight = match only.filter(|only| only.accepts() && (despite || !only.is_out())) {
-            Some(only) if is_free(only) => only.claim_for(waiter.wish.client),
+            Some(only) if is_free(only) => only.claim_for(waiter.routing.client),
             Some(_) => None,
             None => {
                 let cursor = if tried.is_empty() { &cursors.first } else { &cursors.retry };
-                let mut turn = Turn { cursor, key: waiter.wish.key, rng: &mut self.rng };
+                let mut turn = Turn { cursor, key: waiter.routing.key, rng: &mut self.rng };
                 // An endpoint may begin to drain between the pick and the claim, or another request be the one on
                 // probation; then it is not picked again.
                 (0..=members.len()).find_map(|_| {
-                    members.pick_free(&mut turn, tried, (slots, again, despite))?.claim_for(waiter.wish.client)
+                    members.pick_free(&mut turn, tried, (slots, again, despite))?.claim_for(waiter.routing.client)
                 })
             }
         }?;
@@ -66,14 +66,14 @@ impl Places {
     }
 
     /// Takes a free place at one endpoint for somebody who is no request.
-    pub(super) fn reserve(&mut self, endpoint: &Arc<Endpoint>) -> Option<Grant> {
+    pub(in crate::pool) fn reserve(&mut self, endpoint: &Arc<Endpoint>) -> Option<Grant> {
         let in_flight = (endpoint.in_flight() < self.slots).then(|| endpoint.reserve())??;
         let kept = self.kept.get_mut(&endpoint.id()).and_then(Vec::pop);
         Some(Grant { in_flight, kept, running: None })
     }
 
     /// A place comes back.
-    pub(super) fn put_back(&mut self, grant: Grant) {
+    pub(in crate::pool) fn put_back(&mut self, grant: Grant) {
         let Grant { in_flight, kept, running: _ } = grant;
         let endpoint = in_flight.endpoint();
         if let Some(kept) = kept {
@@ -86,7 +86,7 @@ impl Places {
     }
 
     /// Takes out connections that are too old, closed, too many, or of an endpoint that serves no more.
-    pub(super) fn take_stale(&mut self, members: &Members, now: Instant) -> Vec<Kept> {
+    pub(in crate::pool) fn take_stale(&mut self, members: &Members, now: Instant) -> Vec<KeptConnection> {
         let (mut stale, slots) = (Vec::new(), self.slots);
         self.kept.retain(|&id, idle| {
             let Some(endpoint) = members.get(id).filter(|endpoint| endpoint.accepts()) else {

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::Wish;
 use super::forecast::Kind;
-use super::place::Grant;
+use super::grant::Grant;
 use crate::endpoint::EndpointId;
 use crate::net::Client;
+use crate::pool::key::RoutingKey;
 
 /// What a request asks for.
 #[derive(Debug)]
 pub struct Ask<'a> {
     /// Where it would like to go.
-    pub wish: Wish,
+    pub routing: RoutingKey,
     /// Where it should not go again.
     pub tried: &'a [EndpointId],
     /// What kind of request it is.
@@ -47,7 +47,7 @@ pub enum Reason {
 
 /// What a request gets at once.
 #[derive(Debug)]
-pub(super) enum Claimed {
+pub(in crate::pool) enum Claimed {
     Place(Grant, u64),
     /// A turn, how long it may wait, and after what time it may take what it may not take yet.
     Turn(u64, Duration, Option<Duration>),

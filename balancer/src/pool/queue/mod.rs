@@ -3,26 +3,40 @@
 //! Decides who gets a place that is free, who waits, and who is refused. Called by [`super::Pool`] with the members of the
 //! moment, under one lock that is held for a few instructions. Never waits and never wakes: it says whom to wake.
 
+pub(super) mod ask;
+pub(super) mod forecast;
+pub(super) mod grant;
+pub(super) mod held_up;
+mod keepers;
+mod lane;
+pub(super) mod lasting;
+pub(super) mod learned;
+mod line;
+mod overload;
+mod places;
+pub(super) mod pressure;
+mod yielding;
+
 use std::collections::HashMap;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
-use super::Cursors;
-use super::ask::{Ask, Claimed, Figures, Reason, Refused};
-use super::forecast::{Forecast, Kind, Running};
-use super::kept::Keepers;
-use super::lane::{Lane, Lanes, Patience, next};
-use super::lasting::Lasting;
-use super::line::{Line, Waiter};
+use super::cursors::Cursors;
 use super::members::Members;
-use super::overload::Overload;
-use super::place::{Grant, Left};
-use super::places::{AGAIN, Places};
 use crate::config::{Shed, Slots};
 use crate::endpoint::EndpointId;
 use crate::net::Client;
+use ask::{Ask, Claimed, Figures, Reason, Refused};
+use forecast::{Forecast, Kind, Running};
+use grant::{Grant, Left};
+use keepers::Keepers;
+use lane::{Lane, Lanes, Patience, next};
+use lasting::Lasting;
+use line::{Line, Waiter};
+use overload::Overload;
+use places::{AGAIN, Places};
 
 /// Who waits, for what, and what has been given.
 #[derive(Debug)]
@@ -83,8 +97,8 @@ impl Queue {
         if lane == Lane::Fast {
             self.fast_at = Some(now);
         }
-        let (since, wish, client, tried) = (now, ask.wish, ask.client, Vec::new());
-        let mut waiter = Waiter { since, wish, only, tried, client, kind: ask.kind, streams, lane, waker: None };
+        let (since, routing, client, tried) = (now, ask.routing, ask.client, Vec::new());
+        let mut waiter = Waiter { since, routing, only, tried, client, kind: ask.kind, streams, lane, waker: None };
         // With the line served as far as it goes, what is left is of no use to anybody in it: all have tried it, or their
         // affinity asks for another, or the slow ones leave it to fast ones.
         if ask.turn == 0 && !self.line.is_empty() {
@@ -323,3 +337,6 @@ const CLIENT_SHARE: usize = 2;
 const OPEN: usize = 1 << 30;
 /// Seconds: what is known of the queue says nothing of a later time.
 const RETRY_AFTER_MAX: f64 = 120.0;
+
+#[cfg(test)]
+mod simulation;

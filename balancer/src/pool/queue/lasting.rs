@@ -25,16 +25,16 @@ pub struct Crowding {
 
 impl Lasting {
     /// One of a client; whoever is not known to be a client counts as one of its own.
-    pub(super) fn enter(&mut self, turn: u64, client: Option<Client>) {
+    pub(in crate::pool) fn enter(&mut self, turn: u64, client: Option<Client>) {
         self.0.push((turn, client));
     }
 
-    pub(super) fn leave(&mut self, turn: u64) {
+    pub(in crate::pool) fn leave(&mut self, turn: u64) {
         self.0.retain(|(other, _)| *other != turn);
     }
 
     /// Whether the one of that turn has to go, of so many places.
-    pub(super) fn has_to_go(&self, turn: u64, places: usize) -> Option<Crowding> {
+    pub(in crate::pool) fn has_to_go(&self, turn: u64, places: usize) -> Option<Crowding> {
         let all = self.0.len();
         let mut counts: HashMap<Client, usize> = HashMap::new();
         self.0.iter().filter_map(|(_, client)| *client).for_each(|client| *counts.entry(client).or_default() += 1);

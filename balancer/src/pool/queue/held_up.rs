@@ -4,15 +4,15 @@ use std::time::{Duration, Instant};
 
 /// What a client has cost so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct HeldUp {
+pub(in crate::pool) struct HeldUp {
     before: Duration,
     /// Since when it is waited for.
-    pub(super) since: Option<Instant>,
+    pub(in crate::pool) since: Option<Instant>,
 }
 
 impl HeldUp {
     /// The client is waited for since then, or no longer.
-    pub(super) fn set(&mut self, since: Option<Instant>, now: impl FnOnce() -> Instant) {
+    pub(in crate::pool) fn set(&mut self, since: Option<Instant>, now: impl FnOnce() -> Instant) {
         if let Some(begun) = self.since {
             // A piece that came in between took no time to speak of.
             self.before += since.unwrap_or_else(now).saturating_duration_since(begun);

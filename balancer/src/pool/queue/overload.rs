@@ -17,7 +17,13 @@ pub(super) struct Overload {
 impl Overload {
     /// Looks at how long the first has waited; whether one more should be refused, for it would wait longer than `target`,
     /// and for `interval` everybody has.
-    pub(super) fn look(&mut self, first: Duration, target: Duration, interval: Duration, now: Instant) -> bool {
+    pub(in crate::pool) fn look(
+        &mut self,
+        first: Duration,
+        target: Duration,
+        interval: Duration,
+        now: Instant,
+    ) -> bool {
         if first <= target {
             self.above_since = None;
             return false;

@@ -45,7 +45,7 @@ impl Learned {
 
 impl Forecast {
     /// What is known by now; `None` where nothing is.
-    pub(super) fn learned(&self, now: Instant) -> Option<Learned> {
+    pub(in crate::pool) fn learned(&self, now: Instant) -> Option<Learned> {
         let age = self.age(now);
         let entries = self.sets.iter().flatten().filter(|entry| entry.kind != Kind::default());
         let kinds = entries.map(|entry| (entry.kind, entry.mean, age.saturating_sub(entry.used)));
@@ -54,7 +54,7 @@ impl Forecast {
     }
 
     /// Goes on from what was learned before, unless something is known already. The time in between does not count.
-    pub(super) fn remember(&mut self, learned: &Learned, now: Instant) {
+    pub(in crate::pool) fn remember(&mut self, learned: &Learned, now: Instant) {
         if self.typical.count > 0 {
             return;
         }

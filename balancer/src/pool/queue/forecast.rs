@@ -32,32 +32,32 @@ pub(super) struct Forecast {
 
 /// Method and beginning of a path, hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Kind(pub(super) u64);
+pub struct Kind(pub(in crate::pool) u64);
 
 /// A request that has a place.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Running {
-    pub(super) kind: Kind,
-    pub(super) lane: Lane,
+pub(in crate::pool) struct Running {
+    pub(in crate::pool) kind: Kind,
+    pub(in crate::pool) lane: Lane,
     /// Since when it has it.
-    pub(super) begun: Instant,
+    pub(in crate::pool) begun: Instant,
     /// Of that time, how much its client had it.
-    pub(super) held_up: HeldUp,
+    pub(in crate::pool) held_up: HeldUp,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Entry {
-    pub(super) kind: Kind,
+    pub(in crate::pool) kind: Kind,
     pub(super) mean: Mean,
     /// Seconds since the table began, and [`FORGOTTEN`].
-    pub(super) used: u32,
+    pub(in crate::pool) used: u32,
 }
 
 /// A mean in which what is old counts less and less.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Mean {
-    pub(super) value: f32,
-    pub(super) count: u16,
+    pub(in crate::pool) value: f32,
+    pub(in crate::pool) count: u16,
 }
 
 impl Kind {
@@ -77,7 +77,7 @@ impl Kind {
 
 impl Running {
     /// It gets its place now.
-    pub(super) fn new(kind: Kind, lane: Lane, now: Instant) -> Self {
+    pub(in crate::pool) fn new(kind: Kind, lane: Lane, now: Instant) -> Self {
         Self { kind, lane, begun: now, held_up: HeldUp::default() }
     }
 
@@ -89,7 +89,7 @@ impl Running {
 
 impl Forecast {
     /// Nothing learned yet.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(in crate::pool) fn new(now: Instant) -> Self {
         let sets = vec![[Entry::default(); WAYS]; SETS].into_boxed_slice();
         let (typical, seconds) = Default::default();
         Self { sets, typical, seconds, began: now, slow_from: None, running: Vec::new(), slow_running: 0 }
@@ -97,7 +97,7 @@ impl Forecast {
 
     /// How long such a request is expected to take at least, if that is much longer than the rest takes; `None` of what little is
     /// known. Of a kind that is new and has all `places` but the last already, nothing good is expected.
-    pub(super) fn slow(&self, kind: Kind, places: impl FnOnce() -> usize, now: Instant) -> Option<Duration> {
+    pub(in crate::pool) fn slow(&self, kind: Kind, places: impl FnOnce() -> usize, now: Instant) -> Option<Duration> {
         let slow_from = self.slow_from?;
         let entry = self.set(kind).iter().find(|entry| entry.kind == kind);
         let fresh = entry.filter(|entry| self.age(now).saturating_sub(entry.used) <= FORGOTTEN);
@@ -126,7 +126,7 @@ impl Forecast {
     }
 
     /// It has left its place. That says nothing yet of how long it took.
-    pub(super) fn end(&mut self, running: Running) {
+    pub(in crate::pool) fn end(&mut self, running: Running) {
         if let Some(at) = self.position(running) {
             self.running.remove(at);
             self.slow_running -= usize::from(running.lane == Lane::Slow);
@@ -134,7 +134,7 @@ impl Forecast {
     }
 
     /// Its client has held it up for so long, and does so or not.
-    pub(super) fn hold_up(&mut self, running: Running, held_up: HeldUp) {
+    pub(in crate::pool) fn hold_up(&mut self, running: Running, held_up: HeldUp) {
         if let Some(at) = self.position(running) {
             self.running[at].held_up = held_up;
         }
@@ -160,7 +160,7 @@ impl Forecast {
 
     /// Such a request has taken `service`, what its client held it up not counted; with `whole` false it was given up, so that it is known only to take
     /// longer.
-    pub(super) fn learn(&mut self, kind: Kind, service: Duration, whole: bool, now: Instant) {
+    pub(in crate::pool) fn learn(&mut self, kind: Kind, service: Duration, whole: bool, now: Instant) {
         let seconds = service.as_secs_f32().clamp(1e-6, DAY);
         let (value, age) = (seconds.ln(), self.age(now));
         let set = &mut self.sets[kind.0 as usize % SETS];
@@ -211,7 +211,7 @@ impl Forecast {
 
 impl Mean {
     /// The newest counts one in `of`, or all the same while there are fewer.
-    pub(super) fn add(&mut self, value: f32, of: u16) {
+    pub(in crate::pool) fn add(&mut self, value: f32, of: u16) {
         self.count = (self.count + 1).min(of);
         self.value += (value - self.value) / f32::from(self.count);
     }
