@@ -2,39 +2,13 @@
 //!
 //! Called by `reload`. Says beforehand what cannot be done beside listeners of ours that are open; never touches those that stay.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::PoisonError;
 
-use tokio::task::JoinSet;
-use tokio::time::sleep;
-
+use super::listening::Listening;
 use super::live::Live;
-use super::open_listener;
+use super::open::open_listener;
 use crate::config::ListenAddress;
-use crate::listen::{self, Control, Listener, Passed, SocketFile};
-
-/// An address that is listened on.
-pub(super) struct Listening {
-    pub(super) configured: ListenAddress,
-    /// Not the same where the port is 0.
-    pub(super) bound: ListenAddress,
-    /// Of a Unix listener: what it is now.
-    file: Option<Arc<Mutex<Watched>>>,
-    /// Who looks after that.
-    _watching: JoinSet<()>,
-}
-
-impl Listening {
-    /// The queues of `listener` are the threads'.
-    pub(super) fn new(configured: ListenAddress, listener: Listener, control: &Arc<Control>) -> Self {
-        let mut watching = JoinSet::new();
-        let file = listener.file.map(|file| Arc::new(Mutex::new(Watched { address: configured.clone(), file })));
-        if let Some(watched) = &file {
-            watching.spawn(look_after(Arc::clone(watched), listener.address.clone(), Arc::clone(control)));
-        }
-        Self { configured, bound: listener.address, file, _watching: watching }
-    }
-}
+use crate::listen::{Listener, Passed};
 
 impl Live {
     /// Opens `added`, of which `all` will consist together with what stays.
@@ -86,49 +60,6 @@ impl Live {
         }
     }
 }
-
-/// The file of a Unix listener, and who may connect there; the file is removed with it.
-struct Watched {
-    address: ListenAddress,
-    file: SocketFile,
-}
-
-/// Listens anew where the file of a Unix listener was removed under us, as those do who tidy up temporary directories.
-async fn look_after(watched: Arc<Mutex<Watched>>, bound: ListenAddress, control: Arc<Control>) {
-    let mut said = false;
-    loop {
-        sleep(LOOK).await;
-        let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if watched.file.is_there() {
-            said = false;
-            continue;
-        }
-        let address = watched.address.clone();
-        let opened = listen::open(&address, std::slice::from_ref(&address), control.threads(), &mut Passed::default());
-        // By the name that it has with the threads, whoever may connect now: they close what they had by that name.
-        let named = |mut opened: Listener| {
-            opened.address = bound.clone();
-            opened
-        };
-        match opened.map(named).and_then(|opened| control.open(&opened).map(|()| opened.file)) {
-            Ok(Some(again)) => {
-                watched.file = again;
-                tracing::warn!("the socket file of {address} was removed; it was made again");
-            }
-            Ok(None) => return,
-            Err(error) if !said => {
-                said = true;
-                tracing::error!(
-                    "the socket file of {address} was removed and cannot be made again, so clients cannot connect: {error}"
-                );
-            }
-            Err(_) => {}
-        }
-    }
-}
-
-/// Between two looks whether the file of a socket is there.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Why `open` listeners of ours keep `added` from being opened, or would have to change themselves: at no moment is a port
 /// without a listener, so an address goes in one reload and what takes its place comes in the next. And what others open for us

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::listeners::Listening;
+use super::listening::Listening;
 use super::memory::Memory;
 use super::privileges::may_gain;
 use super::trial::Trial;

@@ -13,7 +13,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use super::start::TEND;
 use crate::config::Config;
 use crate::pool::{Learned, Pool};
 use crate::trust;
@@ -157,9 +156,6 @@ const VERSION: u64 = 1;
 const TRIES: u32 = 10;
 /// Some hundred pools.
 const BYTES_MAX: u64 = 16 << 20;
-/// Looks of [`TEND`] from one writing to the next: what the last minute has taught is soon learned again.
-pub(super) const LOOKS: u128 = Duration::from_secs(60).as_millis() / TEND.as_millis();
-
 #[cfg(test)]
 mod tests {
     use super::*;

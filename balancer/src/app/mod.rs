@@ -7,9 +7,11 @@ mod act;
 mod failure;
 mod limits;
 mod listeners;
+mod listening;
 mod live;
 mod memory;
 mod names;
+mod open;
 mod plan;
 mod privileges;
 mod reload;
@@ -44,9 +46,10 @@ use crate::shown;
 use crate::supervise::{Files, Here, Ports, Reaper, Sockets, Standings, who_listens};
 use act::HangUp;
 pub use failure::Failure;
-use listeners::Listening;
+use listening::Listening;
 use live::Live;
 use memory::Memory;
+use open::open;
 use signals::{Order, Signals};
 use trial::Trial;
 
@@ -254,45 +257,6 @@ async fn stopping(
     instance.stops();
     note(&instance.events, "stopping", None, None, "the balancer stops");
     stop::everything(live.config.drain_timeout, drain, ends, &live.supervisors(), signals, now).await;
-}
-
-/// Opens all that is configured; what else was passed is closed, and told of.
-fn open(config: &Config, account: Option<&Account>, mut passed: Passed) -> Result<Vec<Listener>, Failure> {
-    let mut all: Vec<Listener> = Vec::new();
-    for address in &config.listen {
-        let listener = open_listener(address, &config.listen, config.threads, (account, &mut passed))?;
-        if all.iter().any(|known| known.address == listener.address) {
-            let twice = format!("it is {}, where balancer listens already; keep one of the two", listener.address);
-            return Err(Failure::Listen(address.clone(), io::Error::other(twice), None));
-        }
-        all.push(listener);
-    }
-    passed.problem().into_iter().for_each(|problem| tracing::warn!("{problem}"));
-    passed.left().iter().for_each(|left| tracing::warn!("{left}"));
-    Ok(all)
-}
-
-/// Opens a listener, one of `all`; where somebody else has the address, the error says who. The file of a Unix socket will belong
-/// to `account`, where root is about to become one.
-fn open_listener(
-    address: &ListenAddress,
-    all: &[ListenAddress],
-    threads: usize,
-    (account, passed): (Option<&Account>, &mut Passed),
-) -> Result<Listener, Failure> {
-    let opened = listen::open(address, all, threads, passed).and_then(|listener| {
-        if let (Some(account), ListenAddress::Unix(socket), Some(file)) = (account, address, &listener.file) {
-            file.admit(socket, Some(account.uid.as_raw()))?;
-        }
-        Ok(listener)
-    });
-    opened.map_err(|error| {
-        let holder = match (address, error.kind()) {
-            (ListenAddress::Tcp(address), io::ErrorKind::AddrInUse) => who_listens(*address),
-            _ => None,
-        };
-        Failure::Listen(address.clone(), error, holder)
-    })
 }
 
 /// Orders that wait behind the one being carried out.

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::act::told;
 use super::limits;
-use super::listeners::{Listening, in_the_way};
+use super::listeners::in_the_way;
+use super::listening::Listening;
 use super::live::{Live, SETTLED};
 use super::plan::{Plan, WorkersChange};
 use super::start;

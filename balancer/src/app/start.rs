@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_local};
 
 use super::failure::Failure;
-use super::memory::{LOOKS, Memory};
+use super::memory::Memory;
 use crate::admin::Instance;
 use crate::config::{self, Config, ListenAddress, Pool as PoolConfig};
 use crate::listen::{Listener, Server};
@@ -177,3 +177,5 @@ fn describe(pool: &PoolConfig) -> String {
 pub(super) const TEND: Duration = Duration::from_millis(500);
 /// Below it a busy evening runs out of them.
 const DESCRIPTORS_FEW: u64 = 4_096;
+/// Looks of [`TEND`] from one writing to the next: what the last minute has taught is soon learned again.
+const LOOKS: u128 = Duration::from_secs(60).as_millis() / TEND.as_millis();

@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use super::say::{fail, say, show};
 use super::target::Target;
-use super::{fail, say, show};
 use crate::admin::client::{Answer, AskError, ask};
 use crate::admin::{Line, Outcome};
 use crate::observe::printable;

@@ -14,7 +14,8 @@ use nix::unistd::{User, geteuid};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{load, print, say};
+use super::file::load;
+use super::say::{print, say};
 use crate::admin::Account;
 use crate::config::{self, Address, Config, DnsName, Host, Identity, ListenAddress, Pool, UnixSocket, token_is_open};
 use crate::discover::{Resolve, Resolver};

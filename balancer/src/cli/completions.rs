@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Command;
 use clap_complete::Shell;
 
-use super::print;
+use super::say::print;
 
 /// For which shell.
 #[derive(Debug, clap::Args)]

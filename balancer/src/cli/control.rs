@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::say::{fail, say};
 use super::target::Target;
-use super::{fail, say};
 use crate::admin::client::escaped;
 
 /// How to reload.

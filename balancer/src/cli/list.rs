@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
+use super::say::{say, show};
 use super::target::{NOT_RUNNING, running};
 use super::text::aligned;
-use super::{say, show};
 use crate::shown::age;
 
 pub(super) fn run() -> ExitCode {

@@ -9,8 +9,7 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::serve::WRONG_ARGUMENTS;
-use super::{WRONG_CONFIGURATION, fail, print, say};
+use super::say::{WRONG_ARGUMENTS, WRONG_CONFIGURATION, fail, print, say};
 use crate::config::nearest;
 
 /// Which pages, and where to.

@@ -8,26 +8,26 @@ mod check;
 mod completions;
 mod control;
 mod demo;
+mod file;
 mod list;
 mod log;
 mod man;
 mod run;
+mod say;
 mod serve;
 mod status;
 mod target;
 mod text;
 mod watch;
 
-use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{self, Config, LoadError};
 use crate::listen::Passed;
-use crate::observe::printable;
 use crate::supervise;
+use say::fail;
 
 /// A load balancer that starts, watches and replaces the workers it balances over.
 #[derive(Debug, Parser)]
@@ -123,76 +123,3 @@ pub fn main() -> ExitCode {
         Some(Command::Man(options)) => man::run(&options, Arguments::command()),
     }
 }
-
-/// The path from the root. Links are left as they are written: where they lead is looked up at each reload and by each command, for a
-/// file may be changed by changing its link (a ConfigMap of Kubernetes, `current` of a deploy).
-fn whole(path: &Path) -> PathBuf {
-    // What the shell calls the directory we are in, if it is that one.
-    let here = std::env::var_os("PWD").map(PathBuf::from).filter(|here| here.is_absolute());
-    let is_here = |here: &Path| here.canonicalize().ok().zip(std::env::current_dir().ok()).is_some_and(|(a, b)| a == b);
-    match here.filter(|here| path.is_relative() && is_here(here)) {
-        Some(here) => here.join(path.strip_prefix("./").unwrap_or(path)),
-        None => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
-    }
-}
-
-/// What an instance is called that serves the file at `path`.
-fn instance_name(path: &Path) -> String {
-    path.file_stem().map_or_else(|| "lb".to_owned(), |stem| stem.to_string_lossy().into_owned())
-}
-
-/// The configuration a command is about, and what to call it.
-fn load(given: Option<PathBuf>) -> Result<(Config, PathBuf), ExitCode> {
-    let path = config_path(given);
-    match config::load(&path) {
-        Ok(config) => Ok((config, path)),
-        Err(error) => {
-            let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            say(&error.render(color));
-            if let LoadError::Unreadable { cause, .. } = &error
-                && cause.kind() == io::ErrorKind::NotFound
-            {
-                say("Name a file with --config FILE, or try `balancer demo`, which needs none.");
-            }
-            Err(ExitCode::from(WRONG_CONFIGURATION))
-        }
-    }
-}
-
-/// The file a command is about: the one that was given, else the usual one.
-fn config_path(given: Option<PathBuf>) -> PathBuf {
-    given.unwrap_or_else(|| {
-        let here = PathBuf::from("lb.toml");
-        let installed = PathBuf::from("/etc/balancer/lb.toml");
-        // Where there is neither, the message names the one that is easier to write.
-        if !here.exists() && installed.exists() { installed } else { here }
-    })
-}
-
-/// One line on stderr, or several.
-fn say(text: &str) {
-    // There is nowhere left to complain to.
-    let _ = writeln!(io::stderr(), "{}", printable::lines(text));
-}
-
-/// One line on stderr, and the exit code of a failure at run time.
-fn fail(text: &str) -> ExitCode {
-    say(text);
-    ExitCode::FAILURE
-}
-
-/// Writes a command's answer to stdout. A reader that has had enough (`| head`) is no failure.
-fn print(bytes: &[u8]) -> ExitCode {
-    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&format!("balancer: cannot write: {error}")),
-        _ => ExitCode::SUCCESS,
-    }
-}
-
-/// The same with what an instance has said, which may repeat others.
-fn show(text: &str) -> ExitCode {
-    print(printable::lines(text).as_bytes())
-}
-
-/// EX_CONFIG of sysexits.h.
-const WRONG_CONFIGURATION: u8 = 78;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::arguments::{count, instance_name, listen, without_file};
-use super::say;
-use super::serve::{WRONG_ARGUMENTS, serve};
+use super::say::{WRONG_ARGUMENTS, say};
+use super::serve::serve;
 use crate::app::Origin;
 use crate::config::{Buffers, ListenAddress, Policy, Pool, Slots, Workers, nearest};
 use crate::listen::Passed;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use nix::unistd::geteuid;
 
-use super::{fail, load, log, say};
+use super::file::{instance_name, load, whole};
+use super::log;
+use super::say::{WRONG_ARGUMENTS, fail, say};
 use crate::admin::Account;
 use crate::app::{self, Origin};
 use crate::config::Config;
@@ -19,8 +21,8 @@ pub(super) fn run(file: Option<PathBuf>, passed: Passed, log_level: &str) -> Exi
         Ok((config, path)) => {
             let shown = path.display().to_string();
             // Whatever becomes of the directory we are in, the file stays the same.
-            let path = super::whole(&path);
-            serve(&config, &Origin { name: super::instance_name(&path), shown, path: Some(path) }, passed, log_level)
+            let path = whole(&path);
+            serve(&config, &Origin { name: instance_name(&path), shown, path: Some(path) }, passed, log_level)
         }
         Err(code) => code,
     }
@@ -65,6 +67,3 @@ fn open_log(path: &Path, config: &Config) -> io::Result<LogFile> {
         opened => opened,
     }
 }
-
-/// As clap ends with.
-pub(super) const WRONG_ARGUMENTS: u8 = 2;

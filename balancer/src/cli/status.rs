@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::serve::WRONG_ARGUMENTS;
+use super::say::{WRONG_ARGUMENTS, fail, show};
 use super::target::{NOT_RUNNING, Target};
 use super::text::{self, aligned};
-use super::{fail, show};
 use crate::config::nearest;
 use crate::shown;
 

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use nix::unistd::{Uid, geteuid};
 
-use super::{WRONG_CONFIGURATION, config_path, say, whole};
+use super::file::{config_path, whole};
+use super::say::{WRONG_CONFIGURATION, say};
 use crate::admin::client::introduced;
 use crate::admin::{Account, Introduction, all_sockets, candidates, name_of};
 use crate::config;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::fail;
+use super::say::fail;
 use super::target::Target;
 use crate::admin::client::escaped;
 use crate::config::duration;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Task;
 use super::answer::Place;
 use super::join::Joining;
+use super::task::Task;
 use crate::config::{Address, Host};
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;

@@ -9,7 +9,8 @@ use tokio::time::sleep;
 use super::hear::Heard;
 use super::pace::pause;
 use super::resolve::Resolve;
-use super::{Settings, Shown};
+use super::settings::Settings;
+use super::shown::Shown;
 use crate::config::{Address, Host, ListenAddress};
 use crate::endpoint::Endpoint;
 

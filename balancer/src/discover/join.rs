@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::{Settings, Shown};
+use super::settings::Settings;
+use super::shown::Shown;
 use crate::config::Probe;
 use crate::endpoint::Endpoint;
 use crate::probe::{Permits, ask_once};

@@ -20,11 +20,13 @@ mod resolver;
 #[cfg(feature = "dns")]
 mod search;
 mod seek;
+mod settings;
 #[cfg(feature = "dns")]
 mod shares;
 mod shown;
 #[cfg(feature = "dns")]
 mod system;
+mod task;
 mod tell;
 
 use std::collections::BTreeMap;
@@ -32,12 +34,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::config::{self, ListenAddress};
 use crate::endpoint::EndpointId;
-use crate::pool::Pool;
 use crate::probe::Permits;
 pub use answer::Answer;
 #[cfg(not(feature = "dns"))]
@@ -46,7 +46,9 @@ use candidates::Candidates;
 pub use resolve::Resolve;
 #[cfg(feature = "dns")]
 pub use resolver::Resolver;
+pub use settings::Settings;
 pub use shown::{NameShown, Shown};
+use task::Task;
 
 /// Follows the names of one pool until it is dropped: its `dns`, and those in its `endpoints`.
 #[derive(Debug)]
@@ -61,15 +63,6 @@ pub struct Discoverer {
     following: BTreeMap<EndpointId, Task>,
 }
 
-/// A pool and its configuration.
-#[derive(Debug)]
-pub struct Settings {
-    /// Of which endpoints become members.
-    pub pool: Arc<Pool>,
-    /// What is to be asked, how often, and how a new endpoint shows that it is there.
-    pub config: config::Pool,
-}
-
 /// What all discoverers share.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
@@ -80,10 +73,6 @@ pub struct Surroundings {
     /// Questions to endpoints under way.
     pub permits: Permits,
 }
-
-/// Ended when it is dropped.
-#[derive(Debug)]
-struct Task(AbortHandle);
 
 impl Discoverer {
     /// Whether a pool has names to follow.
@@ -167,17 +156,5 @@ impl Discoverer {
         }
         let names = shown::names(&settings.config);
         self.shown.send_modify(|shown| shown.names.retain(|name, _| names.contains(name)));
-    }
-}
-
-impl Task {
-    fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(tokio::spawn(task).abort_handle())
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

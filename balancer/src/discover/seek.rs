@@ -13,7 +13,8 @@ use super::hear::Heard;
 use super::join::Joining;
 use super::pace::pause;
 use super::resolve::Resolve;
-use super::{Settings, Shown};
+use super::settings::Settings;
+use super::shown::Shown;
 use crate::config::{Address, DnsName, Host, ListenAddress};
 use crate::probe::Permits;
 

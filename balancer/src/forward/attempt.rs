@@ -9,12 +9,13 @@ use http::{Method, StatusCode};
 
 use super::admit::Admitted;
 use super::error::{Fault, Party};
-use super::exchange::{Exchange, Wait};
+use super::exchange::Exchange;
 use super::fields::{self, ToWorker};
 use super::retry::{Failed, may_retry};
 use super::scan::Scan;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams, Written, learn, let_go_for_who_waits};
+use super::waits::Wait;
 use crate::config::ClientLimits;
 use crate::endpoint::Noted;
 use crate::http1::{BodyLength, RequestHead, ResponseHead};

@@ -5,10 +5,11 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::error::Fault;
-use super::exchange::{Exchange, Wait};
+use super::exchange::Exchange;
 use super::held::Held;
 use super::pace::{Mark, Pace};
 use super::trailers::keep_allowed;
+use super::waits::Wait;
 use crate::http1::Fields;
 use crate::listen::BodyError;
 use crate::net::Buffer;

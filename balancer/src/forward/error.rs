@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::StatusCode;
 
-use super::exchange::Wait;
+use super::waits::Wait;
 use crate::pool::{Reason, Refused};
 
 /// Why a request was not answered by a worker.

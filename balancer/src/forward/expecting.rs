@@ -7,7 +7,8 @@ use std::task::Poll;
 
 use super::attempt::wait_without_reading;
 use super::error::Fault;
-use super::exchange::{Exchange, Wait};
+use super::exchange::Exchange;
+use super::waits::Wait;
 use crate::endpoint::InFlight;
 use crate::pool::Pool;
 

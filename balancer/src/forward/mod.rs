@@ -24,6 +24,7 @@ mod trailers;
 mod tunnel;
 mod upload;
 mod upstream;
+mod waits;
 
 use std::cell::RefCell;
 use std::rc::Rc;

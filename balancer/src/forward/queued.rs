@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::attempt::{Outbound, wait_without_reading};
 use super::error::Fault;
-use super::exchange::{Exchange, Wait};
+use super::exchange::Exchange;
+use super::waits::Wait;
 use crate::endpoint::EndpointId;
 use crate::pool::{Ask, Claim, Kind, Place, Pool, Refused, RoutingKey, Waiting};
 

@@ -6,13 +6,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::error::{Fault, Party};
-use super::exchange::{Exchange, Wait};
+use super::exchange::Exchange;
 use super::held::Reserved;
 use super::taking::{Taking, Took};
 use super::trailers::keep_allowed;
 use super::tunnel::{self, tell_of_crowding};
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams};
+use super::waits::Wait;
 use crate::pool::{Place, Pool};
 
 /// A response body, with all that is held until its last byte.

@@ -6,8 +6,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::error::Fault;
-use super::exchange::{Exchange, Wait};
+use super::exchange::Exchange;
 use super::scan::protocols;
+use super::waits::Wait;
 use crate::http1::{Fields, Name};
 use crate::net::{Buffer, Client, Socket};
 use crate::pool::{Crowding, Place, Pool};

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::body::{self, Body};
 use super::error::Fault;
-use super::exchange::{Exchange, Wait};
+use super::exchange::Exchange;
 use super::gate::Gate;
 use super::upstream::{Upstream, Written};
+use super::waits::Wait;
 use crate::http1::{BodyLength, trailer_section};
 use crate::net::Buffer;
 use crate::pool::Pressure;

@@ -1,8 +1,7 @@
 //! A body as it arrives: what of it is data, and where it ends.
 
-use std::ops::Range;
-
 use super::chunked::Chunked;
+use super::decoded::Decoded;
 use super::fault::BadBody;
 use super::fields::Fields;
 use super::framing::BodyLength;
@@ -19,15 +18,6 @@ pub enum BodyDecoder {
     Chunked(Box<Chunked>),
     /// Until the connection is closed.
     UntilClose,
-}
-
-/// What was found in some bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decoded {
-    /// Where the data of the body stands now.
-    pub data: Range<usize>,
-    /// How many bytes were looked at; the rest is for the next look, or behind the body.
-    pub used: usize,
 }
 
 /// How a body stands when its connection has come to its end.

@@ -2,7 +2,7 @@
 
 use httparse::EMPTY_HEADER;
 
-use super::body::Decoded;
+use super::decoded::Decoded;
 use super::fault::BadBody;
 use super::fields::Fields;
 

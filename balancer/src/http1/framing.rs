@@ -4,8 +4,8 @@ use http::StatusCode;
 
 use super::fault::{RequestFault, ResponseFault};
 use super::fields::Fields;
-use super::head::Version;
 use super::name::Name;
+use super::version::Version;
 
 /// How a body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,15 +12,7 @@ use super::fields::Fields;
 use super::framing::{self, BodyLength};
 use super::name::Name;
 use super::search::{Bounds, Search};
-
-/// The version of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// HTTP/1.0.
-    Http10,
-    /// HTTP/1.1.
-    Http11,
-}
+use super::version::Version;
 
 /// The head of a request: all it said, as it said it.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 
 mod body;
 mod chunked;
+mod decoded;
 mod encode;
 mod fault;
 mod fields;
@@ -13,13 +14,16 @@ mod head;
 mod name;
 mod search;
 mod target;
+mod version;
 
-pub use body::{BodyDecoder, Decoded, Ended};
+pub use body::{BodyDecoder, Ended};
+pub use decoded::Decoded;
 pub use encode::{CHUNK_PREFIX_MAX, LAST_CHUNK, chunk_prefix, request_line, status_line, trailer_section};
 pub use fault::{BadBody, RequestFault, ResponseFault};
 pub use fields::{Field, FieldRef, Fields, lists};
 pub use framing::BodyLength;
-pub use head::{RequestHead, ResponseHead, Version};
+pub use head::{RequestHead, ResponseHead};
 pub use name::Name;
 pub use search::{Bounds, Search};
 pub use target::Target;
+pub use version::Version;

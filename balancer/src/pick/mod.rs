@@ -96,9 +96,6 @@ impl Picker {
     }
 }
 
-/// Draws of a random policy before every endpoint is looked at in order.
-const DRAWS: usize = 8;
-
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;

@@ -2,7 +2,6 @@
 
 use rand::{Rng, RngExt};
 
-use super::DRAWS;
 use super::sequence::Sequence;
 
 /// Draws until one may be picked, at most [`DRAWS`] times.
@@ -15,3 +14,6 @@ pub(super) fn pick(sequence: &Sequence, rng: &mut impl Rng, may: impl Fn(usize) 
         may(index).then_some(index)
     })
 }
+
+/// Draws of a random policy before every endpoint is looked at in order.
+pub(super) const DRAWS: usize = 8;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use rand::Rng;
 
+use super::random::{self, DRAWS};
 use super::sequence::Sequence;
-use super::{DRAWS, random};
 use crate::endpoint::Endpoint;
 
 /// Draws two that may be picked, by weight, and takes the one with fewer requests in flight for its weight; of equals, the

@@ -11,7 +11,7 @@ use std::task::Waker;
 
 use nix::libc::O_TMPFILE;
 
-use super::Shared;
+use super::room::Room;
 use crate::net::Buffer;
 
 /// What the thread is asked to do with the file of that number.
@@ -72,14 +72,14 @@ impl Mail {
 pub(super) struct Disk {
     directory: PathBuf,
     files: HashMap<u64, File>,
-    shared: Arc<Shared>,
+    room: Arc<Room>,
 }
 
 impl Disk {
     /// Makes one file, to see whether that works.
-    pub(super) fn new(directory: PathBuf, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn new(directory: PathBuf, room: Arc<Room>) -> io::Result<Self> {
         nameless(&directory)?;
-        Ok(Self { directory, files: HashMap::new(), shared })
+        Ok(Self { directory, files: HashMap::new(), room })
     }
 
     /// Does what it is asked to, as long as anybody can ask.
@@ -89,14 +89,14 @@ impl Disk {
                 Order::Write(id, piece, at, mail) => mail.put(match self.write(id, piece.unread(), at) {
                     Ok(()) => Done::Written,
                     Err(error) => {
-                        self.shared.say(&error);
+                        self.room.say(&error);
                         Done::Refused(piece)
                     }
                 }),
                 Order::Read(id, buffer, place, mail) => mail.put(Done::Read(self.read(id, buffer, place))),
                 Order::Close(id, bytes) => {
                     drop(self.files.remove(&id));
-                    self.shared.give(bytes);
+                    self.room.give(bytes);
                 }
             }
         }

@@ -2,17 +2,18 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::SendError;
+use std::sync::mpsc::{SendError, Sender};
 use std::task::{Context, Poll, ready};
 
-use super::Spool;
 use super::disk::{Done, Mail, Order};
+use super::room::Room;
 use crate::net::Buffer;
 
 /// A file that grows by pieces and is read from its beginning, as often as need be; dropping it gives its room back.
 #[derive(Debug)]
 pub struct File {
-    spool: Spool,
+    orders: Sender<Order>,
+    room: Arc<Room>,
     id: u64,
     mail: Arc<Mail>,
     /// What the thread has not told the end of.
@@ -34,8 +35,8 @@ enum Doing {
 }
 
 impl File {
-    pub(super) fn new(spool: Spool, id: u64) -> Self {
-        Self { spool, id, mail: Arc::default(), doing: Doing::Nothing, length: 0, at: 0 }
+    pub(super) fn new(orders: Sender<Order>, room: Arc<Room>, id: u64) -> Self {
+        Self { orders, room, id, mail: Arc::default(), doing: Doing::Nothing, length: 0, at: 0 }
     }
 
     /// Has a piece written, once [`Self::poll_written`] is ready.
@@ -44,17 +45,17 @@ impl File {
     /// The piece, where there is no room for it.
     pub fn push(&mut self, piece: Buffer) -> Result<(), Buffer> {
         let bytes = piece.len() as u64;
-        if !self.spool.shared.take(bytes) {
+        if !self.room.take(bytes) {
             return Err(piece);
         }
-        match self.spool.orders.send(Order::Write(self.id, piece, self.length, Arc::clone(&self.mail))) {
+        match self.orders.send(Order::Write(self.id, piece, self.length, Arc::clone(&self.mail))) {
             Ok(()) => {
                 (self.doing, self.length) = (Doing::Writing(bytes), self.length + bytes);
                 Ok(())
             }
             // Nobody is there who could write.
             Err(SendError(order)) => {
-                self.spool.shared.give(bytes);
+                self.room.give(bytes);
                 Err(order.into_piece())
             }
         }
@@ -70,7 +71,7 @@ impl File {
         self.doing = Doing::Nothing;
         let Done::Refused(piece) = done else { return Poll::Ready(Ok(())) };
         self.length -= bytes;
-        self.spool.shared.give(bytes);
+        self.room.give(bytes);
         Poll::Ready(Err(piece))
     }
 
@@ -125,7 +126,7 @@ impl File {
     fn ask(&mut self) -> io::Result<()> {
         let length = usize::try_from(self.length - self.at).unwrap_or(usize::MAX);
         let order = Order::Read(self.id, Buffer::pooled(), (self.at, length), Arc::clone(&self.mail));
-        self.spool.orders.send(order).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        self.orders.send(order).map_err(|_| io::ErrorKind::BrokenPipe)?;
         self.doing = Doing::Reading;
         Ok(())
     }
@@ -134,6 +135,6 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         // Closed there: to free the blocks of a large file takes its time.
-        let _ = self.spool.orders.send(Order::Close(self.id, self.length));
+        let _ = self.orders.send(Order::Close(self.id, self.length));
     }
 }

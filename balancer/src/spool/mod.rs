@@ -5,32 +5,25 @@
 
 mod disk;
 mod file;
+mod room;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 use disk::{Disk, Order};
 pub use file::File;
+use room::Room;
 
 /// Where files are made. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Spool {
     orders: Sender<Order>,
-    shared: Arc<Shared>,
-}
-
-/// What is known of all files together.
-#[derive(Debug)]
-struct Shared {
-    /// Bytes that they take, and may take.
-    taken: AtomicU64,
-    bytes_max: u64,
-    /// Whether it has been said that there is no more room.
-    said: AtomicBool,
-    next: AtomicU64,
+    room: Arc<Room>,
+    /// The number of the next file.
+    next: Arc<AtomicU64>,
 }
 
 impl Spool {
@@ -39,49 +32,17 @@ impl Spool {
     /// # Errors
     /// When no file can be made in `directory`, or the thread cannot be started.
     pub fn start(directory: PathBuf, bytes_max: u64) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            taken: AtomicU64::new(0),
-            bytes_max,
-            said: AtomicBool::new(false),
-            next: AtomicU64::new(0),
-        });
-        let disk = Disk::new(directory, Arc::clone(&shared))?;
+        let room = Arc::new(Room::new(bytes_max));
+        let disk = Disk::new(directory, Arc::clone(&room))?;
         // Without a bound of its own: a file has one order at a time, and its end.
         let (orders, received) = channel();
         std::thread::Builder::new().name("spool".into()).spawn(move || disk.run(&received))?;
-        Ok(Self { orders, shared })
+        Ok(Self { orders, room, next: Arc::default() })
     }
 
     /// A file, empty so far.
     pub fn file(&self) -> File {
-        File::new(self.clone(), self.shared.next.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-impl Shared {
-    /// Takes so many bytes more; whether there was room for them.
-    fn take(&self, bytes: u64) -> bool {
-        let grown = self.taken.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if grown > self.bytes_max {
-            self.taken.fetch_sub(bytes, Ordering::Relaxed);
-            self.say(&format_args!("spool_max ({} MiB) is reached", self.bytes_max >> 20));
-            return false;
-        }
-        true
-    }
-
-    fn give(&self, bytes: u64) {
-        let left = self.taken.fetch_sub(bytes, Ordering::Relaxed) - bytes;
-        // Said again when it was half empty in between.
-        if left <= self.bytes_max / 2 {
-            self.said.store(false, Ordering::Relaxed);
-        }
-    }
-
-    fn say(&self, why: &dyn std::fmt::Display) {
-        if !self.said.swap(true, Ordering::Relaxed) {
-            tracing::warn!("no room on the disk for bodies of slow clients: {why}; further bodies are streamed");
-        }
+        File::new(self.orders.clone(), Arc::clone(&self.room), self.next.fetch_add(1, Ordering::Relaxed))
     }
 }
 

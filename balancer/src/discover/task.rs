@@ -1,0 +1,19 @@
+//! A task that ends with whoever holds it. Decides nothing; held by whoever follows names. Never outlives that.
+
+use tokio::task::AbortHandle;
+
+/// Ended when it is dropped.
+#[derive(Debug)]
+pub(super) struct Task(AbortHandle);
+
+impl Task {
+    pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(task).abort_handle())
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
