@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
-use super::Endpoint;
 use crate::config::{Address, Host};
 use crate::net::until;
 
@@ -30,7 +29,7 @@ impl Reach {
     }
 
     /// From now on it is these.
-    fn set(&self, addresses: Vec<Address>) {
+    pub(super) fn set(&self, addresses: Vec<Address>) {
         let addresses = Arc::new(addresses);
         let before = self.addresses.swap(Some(Arc::clone(&addresses)));
         if before.is_some_and(|before| before.iter().any(|address| !addresses.contains(address))) {
@@ -40,7 +39,7 @@ impl Reach {
     }
 
     /// How often it was somewhere else afterwards.
-    fn moves(&self) -> u32 {
+    pub(super) fn moves(&self) -> u32 {
         self.moves.load(Ordering::Relaxed)
     }
 
@@ -50,25 +49,7 @@ impl Reach {
     }
 
     /// Waits until they are known.
-    async fn get(&self) -> Arc<Vec<Address>> {
+    pub(super) async fn get(&self) -> Arc<Vec<Address>> {
         until(&self.told, || self.known()).await
-    }
-}
-
-impl Endpoint {
-    /// Where to connect to, one after another. Where its host is a name, waits until that was answered the first time, be it
-    /// that there is no address.
-    pub async fn addresses(&self) -> Arc<Vec<Address>> {
-        self.reach.get().await
-    }
-
-    /// How often an address of its name was gone.
-    pub fn moves(&self) -> u32 {
-        self.reach.moves()
-    }
-
-    /// Its name has these addresses now.
-    pub fn resolved(&self, addresses: Vec<Address>) {
-        self.reach.set(addresses);
     }
 }

@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Endpoint;
-
 /// What is known of it. Asked at answers on new connections, when those close, and where a request has waited for long.
 #[derive(Debug, Default)]
 pub(super) struct Serial {
@@ -31,57 +29,8 @@ struct Trial {
     coincidences: i8,
 }
 
-/// A connection on which the endpoint has answered and which it would read again, until this is dropped: before it is closed.
-#[derive(Debug)]
-pub struct Answered {
-    endpoint: Arc<Endpoint>,
-    let_go: bool,
-}
-
-impl Answered {
-    /// The first answer on a connection, and whether that shows, now, that the endpoint serves one connection at a time.
-    pub fn first(endpoint: &Arc<Endpoint>, now: Instant) -> (Self, bool) {
-        let shows = endpoint.serial.answered(now);
-        (Self { endpoint: Arc::clone(endpoint), let_go: false }, shows)
-    }
-
-    /// It was idle, and is closed to see what comes of it.
-    pub fn let_go(&mut self) {
-        self.let_go = true;
-    }
-}
-
-impl Drop for Answered {
-    fn drop(&mut self) {
-        self.endpoint.serial.closed(self.let_go.then(Instant::now));
-    }
-}
-
-impl Endpoint {
-    /// A request has waited for long on a new connection, without a byte of an answer; whether idle ones are to be closed for it, because
-    /// it may serve one connection at a time. Told once, until that is known.
-    pub fn keeps_waiting(&self, now: Instant) -> bool {
-        self.serial.keeps_waiting(now, rand::random_range(RESTED..RESTED_MAX))
-    }
-
-    /// Whether no connection to it is to be kept, because others wait for it to be closed.
-    pub fn keeps_none(&self) -> bool {
-        self.serial.is(SERIAL)
-    }
-
-    /// Whether no idle connection to it is to be used, because it is to be closed.
-    pub fn uses_none(&self) -> bool {
-        self.serial.is(ON_TRIAL | SERIAL)
-    }
-
-    /// Whether a connection to it that has been idle for so long is to be closed, to see what comes of it; not yet while `None`.
-    pub fn lets_go(&self, idle: Duration, now: Instant) -> Option<bool> {
-        self.serial.lets_go(idle, now)
-    }
-}
-
 impl Serial {
-    fn answered(&self, now: Instant) -> bool {
+    pub(super) fn answered(&self, now: Instant) -> bool {
         let others = self.answered.fetch_add(1, Ordering::SeqCst);
         let state = self.state.load(Ordering::Relaxed);
         if state & SETTLED != 0 {
@@ -106,14 +55,14 @@ impl Serial {
     }
 
     /// One was closed; `let_go` is when, if that was for the trial.
-    fn closed(&self, let_go: Option<Instant>) {
+    pub(super) fn closed(&self, let_go: Option<Instant>) {
         let left = self.answered.fetch_sub(1, Ordering::SeqCst) - 1;
         if left == 0 && self.is(ON_TRIAL) {
             self.trial.lock().unwrap_or_else(PoisonError::into_inner).closed = let_go;
         }
     }
 
-    fn keeps_waiting(&self, now: Instant, rest: Duration) -> bool {
+    pub(super) fn keeps_waiting(&self, now: Instant, rest: Duration) -> bool {
         if self.answered.load(Ordering::SeqCst) == 0 {
             return false;
         }
@@ -125,7 +74,7 @@ impl Serial {
         begins
     }
 
-    fn lets_go(&self, idle: Duration, now: Instant) -> Option<bool> {
+    pub(super) fn lets_go(&self, idle: Duration, now: Instant) -> Option<bool> {
         if !self.is(ON_TRIAL) {
             return Some(false);
         }
@@ -133,22 +82,22 @@ impl Serial {
         (idle >= RESTED && closes.is_none_or(|closes| now >= closes)).then_some(true)
     }
 
-    fn is(&self, one_of: u8) -> bool {
+    pub(super) fn is(&self, one_of: u8) -> bool {
         self.state.load(Ordering::Relaxed) & one_of != 0
     }
 }
 
 const UNKNOWN: u8 = 0;
 /// Idle connections are closed, to see what comes of it.
-const ON_TRIAL: u8 = 1;
-const SERIAL: u8 = 2;
+pub(super) const ON_TRIAL: u8 = 1;
+pub(super) const SERIAL: u8 = 2;
 const CONCURRENT: u8 = 4;
 const SETTLED: u8 = SERIAL | CONCURRENT;
 /// Half of what a request has waited by then.
 const AT_ONCE: Duration = Duration::from_millis(250);
 /// For how long a connection rests before it is closed for a trial, and how much later that may be.
-const RESTED: Duration = Duration::from_millis(250);
-const RESTED_MAX: Duration = Duration::from_millis(1250);
+pub(super) const RESTED: Duration = Duration::from_millis(250);
+pub(super) const RESTED_MAX: Duration = Duration::from_millis(1250);
 /// One may be chance; the fourth would only come later.
 const COINCIDENCES: i8 = 3;
 /// By so much one that has slow answers too is in arrears at most.

@@ -10,7 +10,8 @@ use jiff::tz::TimeZone;
 
 use super::batch::Batch;
 use super::line::{Line, Quote};
-use super::{Clock, Destination, Record, Writer};
+use super::story::Story;
+use super::{Clock, Destination, Writer};
 use crate::config::{AccessLog as Config, AccessLogFormat, AccessLogPath};
 use crate::http1::{Name, RequestHead};
 
@@ -58,8 +59,8 @@ impl AccessLog {
     }
 
     /// Tells of a request that was over at `now` and took so long.
-    pub(super) fn write(&self, record: &Record, now: Instant, took: Duration) {
-        let line = |lines: &mut Vec<u8>| self.line(lines, record, now, took);
+    pub(super) fn write(&self, story: &Story, now: Instant, took: Duration) {
+        let line = |lines: &mut Vec<u8>| self.line(lines, story, now, took);
         let mut batch = self.batch.borrow_mut();
         if !batch.add(line) {
             *batch = Batch::begin(line);
@@ -67,13 +68,13 @@ impl AccessLog {
         }
     }
 
-    fn line(&self, lines: &mut Vec<u8>, record: &Record, now: Instant, took: Duration) {
+    fn line(&self, lines: &mut Vec<u8>, story: &Story, now: Instant, took: Duration) {
         let mut stamp = self.stamp.borrow_mut();
         stamp.set(now, self.format);
-        stamp.of(record.head.client);
+        stamp.of(story.head.client);
         match self.format {
-            AccessLogFormat::Combined => combined(&mut Line(lines), &stamp, took, record),
-            AccessLogFormat::Json => json(&mut Line(lines), &stamp, took, record),
+            AccessLogFormat::Combined => combined(&mut Line(lines), &stamp, took, story),
+            AccessLogFormat::Json => json(&mut Line(lines), &stamp, took, story),
             AccessLogFormat::Off => return,
         }
         lines.push(b'\n');
@@ -132,8 +133,8 @@ impl<'a> Said<'a> {
 }
 
 /// nginx's `combined`, then our fields; `-` where there is nothing to say.
-fn combined(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) {
-    let head = &record.head;
+fn combined(out: &mut Line<'_>, stamp: &Stamp, took: Duration, story: &Story) {
+    let head = &story.head;
     out.text(&stamp.client_text).text(" - - [").text(&stamp.text).text("] \"");
     let said = Said::of(head.request.as_deref());
     match &head.request {
@@ -143,28 +144,28 @@ fn combined(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) 
         }
         None => out.text("-"),
     };
-    out.text("\" ").text(record.status.as_str()).text(" ").number(record.bytes).text(" \"");
+    out.text("\" ").text(story.status.as_str()).text(" ").number(story.bytes).text(" \"");
     out.field(said.referer, Quote::Hex).text("\" \"").field(said.agent, Quote::Hex);
     out.text("\" rt=").seconds::<MILLIS>(took);
-    match record.queued.is_zero() {
+    match story.queued.is_zero() {
         true => out.text(" qt=0.000 ut="),
-        false => out.text(" qt=").seconds::<MILLIS>(record.queued).text(" ut="),
+        false => out.text(" qt=").seconds::<MILLIS>(story.queued).text(" ut="),
     };
-    match record.upstream {
+    match story.upstream {
         Some(upstream) => out.seconds::<MILLIS>(upstream),
         None => out.text("-"),
     };
-    out.text(" pool=").text(record.pool.as_deref().unwrap_or("-"));
-    out.text(" endpoint=").text(record.endpoint.as_deref().unwrap_or("-"));
-    out.text(" attempts=").number(record.attempts.into());
-    out.text(" reason=").text(record.reason.unwrap_or("-"));
+    out.text(" pool=").text(story.pool.as_deref().unwrap_or("-"));
+    out.text(" endpoint=").text(story.endpoint.as_deref().unwrap_or("-"));
+    out.text(" attempts=").number(story.attempts.into());
+    out.text(" reason=").text(story.reason.unwrap_or("-"));
     // The date before it has whole seconds.
     out.text(" t=").number(stamp.second).micros(stamp.nanos).text(" id=").ascii(&head.id);
 }
 
 /// One object a line; times in seconds, what is not known left out.
-fn json(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) {
-    let head = &record.head;
+fn json(out: &mut Line<'_>, stamp: &Stamp, took: Duration, story: &Story) {
+    let head = &story.head;
     out.text("{\"time\":\"").text(&stamp.text).micros(stamp.nanos).text(&stamp.zone).text("\"");
     if let Some(ip) = head.client {
         out.text(",\"client\":\"").address(ip).text("\"");
@@ -180,23 +181,23 @@ fn json(out: &mut Line<'_>, stamp: &Stamp, took: Duration, record: &Record) {
             out.text(",\"").text(name).text("\":\"").field(value, Quote::Json).text("\"");
         }
     }
-    out.text(",\"status\":").number(record.status.as_u16().into()).text(",\"bytes\":").number(record.bytes);
+    out.text(",\"status\":").number(story.status.as_u16().into()).text(",\"bytes\":").number(story.bytes);
     out.text(",\"rt\":").seconds::<MICROS>(took).text(",\"qt\":");
-    match record.queued.is_zero() {
+    match story.queued.is_zero() {
         true => out.text("0"),
-        false => out.seconds::<MICROS>(record.queued),
+        false => out.seconds::<MICROS>(story.queued),
     };
-    if let Some(upstream) = record.upstream {
+    if let Some(upstream) = story.upstream {
         out.text(",\"ut\":").seconds::<MICROS>(upstream);
     }
     for (name, value) in
-        [("pool", record.pool.as_deref()), ("endpoint", record.endpoint.as_deref()), ("reason", record.reason)]
+        [("pool", story.pool.as_deref()), ("endpoint", story.endpoint.as_deref()), ("reason", story.reason)]
     {
         if let Some(value) = value {
             out.text(",\"").text(name).text("\":\"").escaped(value.as_bytes(), Quote::Json).text("\"");
         }
     }
-    out.text(",\"attempts\":").number(record.attempts.into());
+    out.text(",\"attempts\":").number(story.attempts.into());
     out.text(",\"id\":\"").ascii(&head.id).text("\"}");
 }
 

@@ -14,6 +14,7 @@ mod observer;
 pub mod printable;
 mod record;
 mod sink;
+mod story;
 mod target;
 mod writer;
 
@@ -23,5 +24,6 @@ pub use ids::{Ids, RequestId};
 pub use journal::{Journal, Kept, Reader};
 pub use metrics::{BOUNDS, MethodLabel, Metrics, Times, Totals, Word};
 pub use observer::Observer;
-pub use record::{Head, Record};
+pub use record::Record;
+pub use story::Head;
 pub use writer::{Destination, LogFile, Writer};

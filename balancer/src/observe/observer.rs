@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::metrics::{Counters, Served, Word};
-use super::{AccessLog, Metrics, Record, Writer};
+use super::access_log::AccessLog;
+use super::metrics::{Counters, Metrics, Served, Word};
+use super::story::Story;
+use super::writer::Writer;
 use crate::config;
 
 /// Told of every request of a thread when it is over.
@@ -32,25 +34,25 @@ impl Observer {
         self.log.borrow().is_some()
     }
 
-    pub(super) fn over(&self, record: &Record) {
-        let now = record.over.unwrap_or_else(Instant::now);
-        let took = now.saturating_duration_since(record.head.begun);
-        let word = |reason| (if record.rejected { Word::Rejected } else { Word::Broken }, reason);
+    pub(super) fn over(&self, story: &Story) {
+        let now = story.over.unwrap_or_else(Instant::now);
+        let took = now.saturating_duration_since(story.head.begun);
+        let word = |reason| (if story.rejected { Word::Rejected } else { Word::Broken }, reason);
         self.counters.count(&Served {
-            pool: record.pool.as_ref(),
-            method: record.head.method(),
-            status: record.status,
+            pool: story.pool.as_ref(),
+            method: story.head.method(),
+            status: story.status,
             took,
-            upstream: record.upstream,
-            queued: record.queued,
-            word: record.reason.map(word),
+            upstream: story.upstream,
+            queued: story.queued,
+            word: story.reason.map(word),
         });
         if let Some(log) = &*self.log.borrow() {
-            log.write(record, now, took);
+            log.write(story, now, took);
         }
     }
 
-    pub(super) fn retried(&self, record: &Record, why: &'static str) {
-        self.counters.retried(record.pool.as_ref(), why);
+    pub(super) fn retried(&self, story: &Story, why: &'static str) {
+        self.counters.retried(story.pool.as_ref(), why);
     }
 }
