@@ -11,16 +11,15 @@ mod control;
 mod idle;
 mod refusal;
 mod server;
-mod service;
 mod serving;
 
 pub use accept::open::{Listener, open};
 pub use accept::passed::Passed;
 pub use accept::unix::SocketFile;
 pub use close::text;
+pub use connection::service::Service;
 pub use connection::stream::{BodyError, Stream};
 pub use control::Control;
 pub use idle::alarm::Alarm;
 pub use refusal::Refusal;
 pub use server::Server;
-pub use service::Service;

@@ -13,12 +13,12 @@ use super::accept::refusing::Refusing;
 use super::accept::threads::{Counted, Room, Sent, Threads};
 use super::close;
 use super::connection::Connection;
+use super::connection::service::Service;
 use super::connection::stream::Stream;
 use super::connection::tasks::{Arrived, Task, Tasks};
 use super::idle::parked::Parked;
 use super::idle::registry::Registry;
 use super::refusal::Refusal;
-use super::service::Service;
 use crate::config::ClientLimits;
 use crate::net::{Client, Peer, Socket};
 

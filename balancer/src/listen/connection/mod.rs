@@ -4,6 +4,7 @@
 //! Never looks at what a request wants: the [`Service`] answers.
 
 mod outgoing;
+pub(super) mod service;
 pub(super) mod stream;
 pub(super) mod tasks;
 
@@ -21,10 +22,10 @@ use super::close;
 use super::idle::parked::Parked;
 use super::idle::registry::{Registered, Registry};
 use super::refusal::Refusal;
-use super::service::Service;
 use crate::config::ClientLimits;
 use crate::http1::{Bounds, RequestHead, Search};
 use crate::net::take_fields;
+use service::Service;
 use stream::{After, Stream};
 
 /// One client connection, and what it shares with the others of its thread.

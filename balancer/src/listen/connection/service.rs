@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::connection::stream::Stream;
-use super::refusal::Refusal;
+use super::stream::Stream;
+use crate::listen::refusal::Refusal;
 use crate::net::Peer;
 
 /// What answers requests.
