@@ -12,8 +12,8 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::connection::Busy;
 use crate::streams::{Events, Pattern};
+use crate::takeover::Busy;
 use crate::worker::InFlight;
 
 /// The body of an answer; the request is in flight until it is dropped.

@@ -6,116 +6,23 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::faults::{Raw, Then};
+use crate::faults::Then;
 use crate::service::Service;
-use crate::worker::{InFlight, Worker};
+use crate::socket::Socket;
+use crate::takeover::{Shared, Takeover};
+use crate::worker::Worker;
 use crate::{tunnel, websocket};
-
-/// A client's socket, TCP or Unix.
-pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Makes the next close an RST where the kind of socket knows one.
-    fn reset_on_close(&self);
-}
-
-impl Socket for TcpStream {
-    fn reset_on_close(&self) {
-        // It fails only for a connection that is gone already.
-        let _ = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
-    }
-}
-
-impl Socket for UnixStream {
-    fn reset_on_close(&self) {}
-}
-
-/// What takes a connection out of hyper's hands, and the request it does that for.
-#[derive(Debug)]
-pub(crate) enum Takeover {
-    /// At once: RST.
-    Reset,
-    /// At once: these bytes, ours to the last.
-    Raw(Raw, InFlight),
-    /// After the answer: close, but let the client finish sending first, lest an RST destroys the answer on its way.
-    Linger,
-    /// After the 101: every byte back.
-    Echo(InFlight),
-    /// After the 101: WebSocket messages back, with a ping each so often.
-    WebSocket(Option<Duration>, InFlight),
-}
-
-impl Takeover {
-    fn waits_for_hyper(&self) -> bool {
-        !matches!(self, Takeover::Reset | Takeover::Raw(..))
-    }
-}
-
-/// What a connection and its requests tell each other.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    takeover: Option<Takeover>,
-    requests: usize,
-    idle_since: Instant,
-}
-
-impl Shared {
-    fn new() -> Arc<Shared> {
-        Arc::new(Shared { state: Mutex::new(State { takeover: None, requests: 0, idle_since: Instant::now() }) })
-    }
-
-    pub(crate) fn take_over(&self, takeover: Takeover) {
-        self.lock().takeover = Some(takeover);
-    }
-
-    /// Keeps the connection from being idle until the guard is dropped.
-    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
-        self.lock().requests += 1;
-        Busy(self.clone())
-    }
-
-    /// When the connection has been idle for `limit`; in the past if that was reached.
-    fn idle_at(&self, limit: Duration) -> Instant {
-        let state = self.lock();
-        let since = if state.requests == 0 { state.idle_since } else { Instant::now() };
-        since + limit
-    }
-
-    fn seized(&self) -> bool {
-        self.lock().takeover.as_ref().is_some_and(|takeover| !takeover.waits_for_hyper())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A request its connection is busy with.
-#[derive(Debug)]
-pub(crate) struct Busy(Arc<Shared>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.requests -= 1;
-        state.idle_since = Instant::now();
-    }
-}
 
 /// Serves a connection until its end. What goes wrong on it concerns its client alone, who knows already.
 pub(crate) async fn serve<S: Socket>(mut socket: S, worker: Arc<Worker>, drain: watch::Receiver<bool>) {
@@ -189,7 +96,7 @@ async fn speak_http<S: Socket>(
     .await;
 
     let parts = connection.into_parts();
-    let mut takeover = shared.lock().takeover.take();
+    let mut takeover = shared.taken_over();
     if let Err(error) = result {
         // Of what was to follow its answer nothing can; but a 400 must survive what the client still sends.
         takeover = error.is_parse().then_some(Takeover::Linger);

@@ -61,6 +61,7 @@
 //! before which another connection was waiting already, which a balancer that gives it one request at a time never lets
 //! happen.
 
+mod answers;
 mod body;
 mod connection;
 mod cpu;
@@ -74,7 +75,9 @@ mod report;
 mod routes;
 mod serve;
 mod service;
+mod socket;
 mod streams;
+mod takeover;
 mod tunnel;
 mod websocket;
 mod worker;

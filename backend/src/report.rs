@@ -8,9 +8,9 @@ use std::fmt::Write;
 use http::{Request, Response, Uri, Version};
 use nix::unistd::{getgid, getuid};
 
+use crate::answers::text;
 use crate::body::Body;
 use crate::query::Query;
-use crate::routes::text;
 use crate::worker::Worker;
 
 /// The answer of a route that only looks; `None` for every other.

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
+use crate::answers::{text, text_of, with_status};
 use crate::body::Body;
 use crate::faults::{self, BODY_MAX, Raw};
 use crate::query::{Query, Wrong};
@@ -235,21 +236,4 @@ fn log(query: Query<'_>) -> Result<(), Wrong> {
 fn status(query: Query<'_>, default: u64) -> Result<StatusCode, Wrong> {
     let code = query.number("code", default, 200..=999)?;
     u16::try_from(code).ok().and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| Wrong("no status\n".into()))
-}
-
-pub(crate) fn text(body: impl Into<bytes::Bytes>) -> Response<Body> {
-    text_of(Body::whole(body))
-}
-
-fn text_of(body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
-}
-
-fn with_status(status: StatusCode, body: impl Into<bytes::Bytes>) -> Response<Body> {
-    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
-    let mut response = if bodiless { Response::new(Body::empty()) } else { text(body) };
-    *response.status_mut() = status;
-    response
 }

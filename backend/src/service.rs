@@ -13,8 +13,8 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
 use crate::body::Body;
-use crate::connection::{Busy, Shared, Takeover};
 use crate::routes::{self, Reply};
+use crate::takeover::{Busy, Shared, Takeover};
 use crate::worker::{InFlight, Worker};
 use crate::{cpu, report};
 

@@ -7,7 +7,7 @@ use std::io;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::connection::Socket;
+use crate::socket::Socket;
 
 /// Sends every byte back; at the client's half-close everything has been sent, and ours follows.
 pub(crate) async fn echo<S: Socket>(socket: &mut S, read_ahead: Bytes) -> io::Result<()> {

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::body::Body;
-use crate::connection::Socket;
+use crate::socket::Socket;
 
 /// The 101, or another status that says why there is none (RFC 6455 section 4.2).
 pub(crate) fn open<B>(request: &Request<B>) -> Response<Body> {

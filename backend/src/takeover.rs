@@ -1,0 +1,94 @@
+//! What a connection and its requests tell each other: who is busy, and who takes the connection.
+//!
+//! Decides when a connection is idle. Called by `connection` and `service`. Never touches the socket.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::faults::Raw;
+use crate::worker::InFlight;
+
+/// What takes a connection out of hyper's hands, and the request it does that for.
+#[derive(Debug)]
+pub(crate) enum Takeover {
+    /// At once: RST.
+    Reset,
+    /// At once: these bytes, ours to the last.
+    Raw(Raw, InFlight),
+    /// After the answer: close, but let the client finish sending first, lest an RST destroys the answer on its way.
+    Linger,
+    /// After the 101: every byte back.
+    Echo(InFlight),
+    /// After the 101: WebSocket messages back, with a ping each so often.
+    WebSocket(Option<Duration>, InFlight),
+}
+
+impl Takeover {
+    fn waits_for_hyper(&self) -> bool {
+        !matches!(self, Takeover::Reset | Takeover::Raw(..))
+    }
+}
+
+/// What a connection and its requests tell each other.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    takeover: Option<Takeover>,
+    requests: usize,
+    idle_since: Instant,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Arc<Shared> {
+        Arc::new(Shared { state: Mutex::new(State { takeover: None, requests: 0, idle_since: Instant::now() }) })
+    }
+
+    /// What takes the connection, once.
+    pub(crate) fn taken_over(&self) -> Option<Takeover> {
+        self.lock().takeover.take()
+    }
+
+    pub(crate) fn take_over(&self, takeover: Takeover) {
+        self.lock().takeover = Some(takeover);
+    }
+
+    /// Keeps the connection from being idle until the guard is dropped.
+    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+        self.lock().requests += 1;
+        Busy(self.clone())
+    }
+
+    /// When the connection has been idle for `limit`; in the past if that was reached.
+    pub(crate) fn idle_at(&self, limit: Duration) -> Instant {
+        let state = self.lock();
+        let since = if state.requests == 0 { state.idle_since } else { Instant::now() };
+        since + limit
+    }
+
+    /// Whether something takes the connection at once.
+    pub(crate) fn seized(&self) -> bool {
+        self.lock().takeover.as_ref().is_some_and(|takeover| !takeover.waits_for_hyper())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request its connection is busy with.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Shared>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.requests -= 1;
+        state.idle_since = Instant::now();
+    }
+}
