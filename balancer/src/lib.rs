@@ -1,6 +1,6 @@
 //! A reverse proxy that supervises the workers it balances over.
 //!
-//! The rooms, lowest first; each imports only lower ones (`tests/layers.rs` holds this). `ARCHITECTURE.md` has the picture.
+//! The rooms, lowest first; each imports only lower ones (`tests/layers` holds this). `ARCHITECTURE.md` has the picture.
 //!
 //! - [`config`]: text → checked, plain data
 //! - [`drain`]: the stop signal

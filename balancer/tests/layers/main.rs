@@ -1,9 +1,14 @@
-//! A room imports lower layers only; the picture is in `ARCHITECTURE.md`.
+//! The structure of the source: layers and circles; the picture is in `ARCHITECTURE.md`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use source::{Crate, circles, collect};
 
 /// Each room's layer: where it stands here.
 const LAYERS: [&[&str]; 10] = [
@@ -31,6 +36,50 @@ fn a_room_imports_only_lower_layers() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    for (name, all) in crates() {
+        let wrong = circles(&all.imports());
+        assert!(wrong.is_empty(), "{name}: {wrong:#?}");
+    }
+}
+
+/// A file directly in a room counts by itself.
+#[test]
+fn no_sub_rooms_import_each_other_in_a_circle() {
+    let sub_room = |module: &[String]| module[..module.len().min(2)].to_vec();
+    for (name, all) in crates() {
+        let mut edges: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (from, others) in all.imports() {
+            let others = others.iter().map(|other| sub_room(other)).filter(|other| *other != sub_room(&from));
+            edges.entry(sub_room(&from)).or_default().extend(others);
+        }
+        let wrong = circles(&edges);
+        assert!(wrong.is_empty(), "{name}: {wrong:#?}");
+    }
+}
+
+#[test]
+fn a_circle_is_found_however_its_names_are_written() {
+    let module = |path: &str| path.split("::").map(str::to_owned).collect::<Vec<_>>();
+    let found = |files: &[(&str, &str)]| {
+        let all = Crate::of(files.iter().map(|(path, text)| (module(path), (*text).to_owned())));
+        circles(&all.imports())
+    };
+    let both = ["a/x imports a/y", "a/y imports a/x"];
+    assert_eq!(found(&[("a::x", "use super::y::Y; struct X;"), ("a::y", "use super::x::X; struct Y;")]), both);
+    assert_eq!(
+        found(&[("a::x", "use crate::a::{y::{self, Y}}; struct X;"), ("a::y", "fn f() { super::x::X } struct Y;")]),
+        both
+    );
+    let room = ("a", "mod x; mod y; pub use x::X; pub use y::Y as Z;");
+    assert_eq!(found(&[room, ("a::x", "use super::Z; struct X;"), ("a::y", "use crate::a::X; struct Y;")]), both);
+    // Neither one way only, nor for a test, nor in a comment, nor by handing on.
+    assert!(found(&[room, ("a::x", "struct X;"), ("a::y", "use super::X; /// `super::Z`\nstruct Y;")]).is_empty());
+    let test = "struct X; #[cfg(test)] mod tests { use super::super::y::Y; }";
+    assert!(found(&[room, ("a::x", test), ("a::y", "use super::X; pub(in crate::a) struct Y;")]).is_empty());
 }
 
 /// A runtime of a proxy thread has no clock, so that what waits with the runtime's own would panic there.
@@ -82,11 +131,10 @@ fn rooms() -> Vec<(String, String)> {
     files.iter().map(|file| (room(file), fs::read_to_string(file).unwrap())).collect()
 }
 
-fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { collect(&path, files) } else { files.push(path) }
-    }
+/// Our programs, but for those that only measure and try them.
+fn crates() -> [(&'static str, Crate); 2] {
+    let backend = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backend/src");
+    [("balancer", Crate::read(&source())), ("backend", Crate::read(&backend))]
 }
 
 fn source() -> PathBuf {
