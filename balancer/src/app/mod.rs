@@ -13,6 +13,7 @@ mod memory;
 mod names;
 mod open;
 mod plan;
+mod pool_change;
 mod privileges;
 mod reload;
 mod serial;
@@ -31,11 +32,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::admin::{self, Account, Action, AdminServer, Instance, Order as Asked, Outcome, note};
-use crate::config::{Config, ListenAddress};
+use crate::admin::{Action, AdminServer, Instance, Order as Asked, Outcome, note};
+use crate::config::Config;
 use crate::discover::Resolver;
-use crate::drain::{Drain, drain};
-use crate::listen::{self, Listener, Passed, Server};
+use crate::drain::{Drain, Draining, drain};
+use crate::listen::{Passed, Server};
 use crate::net::Timer;
 use crate::observe::Writer;
 use crate::pool::Pool;
@@ -43,13 +44,13 @@ use crate::probe::Permits;
 use crate::proxy::{Settings, Shared};
 use crate::route::Table;
 use crate::shown;
-use crate::supervise::{Files, Here, Ports, Reaper, Sockets, Standings, who_listens};
+use crate::supervise::{Files, Ports, Reaper, Standings};
 use act::HangUp;
 pub use failure::Failure;
 use listening::Listening;
 use live::Live;
 use memory::Memory;
-use open::open;
+use open::Opened;
 use signals::{Order, Signals};
 use trial::Trial;
 
@@ -83,33 +84,65 @@ async fn serve(config: &Config, origin: &Origin, passed: Passed, writer: &Writer
     let (asking, asked) = mpsc::channel(ORDERS_MAX);
     // First of all: from here on a signal is an order and not the end.
     let mut signals = Signals::new(asked).map_err(|error| Failure::System("cannot listen to signals", error))?;
-    let here = Here::look();
-    let (descriptors_before, descriptors) = limits::raise_descriptors();
-    let account = Account::of(&config.identity);
-    let listeners = open(config, account.as_ref(), passed)?;
-    // Before anything is started: what the configuration wants and cannot have ends the start.
-    let admin = admin::Opened::new(&origin.name, origin.path.as_deref(), &config.admin, account.as_ref())
-        .map_err(Failure::Admin)?;
-    privileges::take_on(&config.identity).map_err(Failure::Identity)?;
-    privileges::give_up(config);
-    // Of the account that uses it.
-    let sockets = Sockets::make(&config.pools).map_err(Failure::Sockets)?;
+    let opened = Opened::new(config, (&origin.name, origin.path.as_deref()), passed)?;
+    let page = opened.admin.page();
+    let (drain, draining) = drain();
+    let (mut live, servers) = set_up(config, origin, opened, (writer, asking), &draining)?;
+    let _reaper = Reaper::start().map_err(|error| Failure::System("cannot collect ended processes", error))?;
+    live.pools = config.pools.iter().map(|pool| live.begin(pool)).collect();
+    let pools: Vec<Arc<Pool>> = live.pools.iter().map(|served| Arc::clone(&served.pool)).collect();
+    live.shared.table.store(Arc::new(Table::new(&config.routes, &pools)));
+    live.probe(None);
+    live.listens();
+    live.discover();
+    live.publish();
+    let timer = Timer::start().map_err(|error| Failure::System("cannot start the timer thread", error))?;
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    for (index, server) in servers.into_iter().enumerate() {
+        start::thread(index, server, &live.shared, writer, &timer, ended.clone())
+            .map_err(|error| Failure::System("cannot start a proxy thread", error))?;
+    }
+    drop(ended);
+    let hint = live.listening.first().filter(|_| origin.path.is_none()).map(|one| start::hint(&one.bound, page));
+    let watched = live.supervisors().iter().map(|supervisor| supervisor.watch()).collect();
+    let notifier = tokio::spawn(start::tell_when_ready(watched, hint));
 
+    let instance = Arc::clone(&live.instance);
+    let tending = tokio::spawn(start::tend(Arc::clone(&instance), live.permits.clone(), Arc::clone(&live.memory)));
+    let (now, outcome) = until_stopped(&mut live, &mut signals, &mut ends, writer).await;
+    notifier.abort();
+    tending.abort();
+    stopping(&live, &instance, &mut signals, (&drain, &mut ends), now).await;
+    // It is said no more than this: what is written is written whole or not at all.
+    let _ = timeout(memory::PATIENCE, live.memory.save(live.pools.iter().map(|served| &served.pool))).await;
+    // Whoever waits for the end learns it by the end of the connection.
+    live.admin = None;
+    outcome
+}
+
+/// All that runs, with no pool yet, and the proxy threads' servers, none of which has begun.
+fn set_up(
+    config: &Config,
+    origin: &Origin,
+    opened: Opened,
+    (writer, asking): (&Writer, mpsc::Sender<Asked>),
+    draining: &Draining,
+) -> Result<(Live, Vec<Server>), Failure> {
+    let Opened { here, descriptors_before, descriptors, listeners, admin, sockets } = opened;
     let shared = Arc::new(Shared {
         table: ArcSwap::from_pointee(Table::new(&[], &[])),
         settings: watch::Sender::new(Settings::of(config, start::spool(&config.spool)?)),
         metrics: Arc::default(),
     });
-    let (drain, draining) = drain();
     let connections_max = limits::connections_max(config, descriptors);
     let shortest = limits::shortest(config);
-    let servers = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, &draining);
+    let servers = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, draining);
     let (servers, control) =
         servers.map_err(|error| Failure::System("cannot share a listener among threads", error))?;
     let control = Arc::new(control);
     let counted = (Arc::clone(&shared.metrics), Arc::clone(&control), writer.clone());
-    let (name, page) = (admin.name().to_owned(), admin.page());
-    let instance = Arc::new(Instance::new((name, origin.shown.clone(), origin.path.clone()), counted, asking));
+    let named = (admin.name().to_owned(), origin.shown.clone(), origin.path.clone());
+    let instance = Arc::new(Instance::new(named, counted, asking));
     let admin = AdminServer::start(&instance, admin);
     let admin = admin.map_err(|error| Failure::System("cannot start the admin service", error))?;
     start::announce(config, &origin.shown, &listeners, descriptors, connections_max);
@@ -119,15 +152,14 @@ async fn serve(config: &Config, origin: &Origin, passed: Passed, writer: &Writer
     // Each thread has its own duplicate of the queues, and the last to close closes.
     let listening = config.listen.iter().cloned().zip(listeners);
     let listening = listening.map(|(configured, listener)| Listening::new(configured, listener, &control)).collect();
-
-    let _reaper = Reaper::start().map_err(|error| Failure::System("cannot collect ended processes", error))?;
-    let mut live = Live {
+    let live = Live {
         config: config.clone(),
         file: config.clone(),
         path: origin.path.clone(),
-        shared: Arc::clone(&shared),
+        memory: Memory::open(&instance.name, config),
+        shared,
         control,
-        instance: Arc::clone(&instance),
+        instance,
         admin: Some(admin),
         pools: Vec::new(),
         listening,
@@ -141,7 +173,6 @@ async fn serve(config: &Config, origin: &Origin, passed: Passed, writer: &Writer
         resolver: Arc::new(Resolver::default()),
         listens: watch::Sender::default(),
         permits: Permits::default(),
-        memory: Memory::open(&instance.name, config),
         writer: writer.clone(),
         files: Files::default(),
         standings: Standings::default(),
@@ -150,34 +181,7 @@ async fn serve(config: &Config, origin: &Origin, passed: Passed, writer: &Writer
         guard: None,
         trial: origin.path.is_none().then(Arc::default),
     };
-    live.pools = config.pools.iter().map(|pool| live.begin(pool)).collect();
-    let pools: Vec<Arc<Pool>> = live.pools.iter().map(|served| Arc::clone(&served.pool)).collect();
-    shared.table.store(Arc::new(Table::new(&config.routes, &pools)));
-    live.probe(None);
-    live.listens();
-    live.discover();
-    live.publish();
-    let timer = Timer::start().map_err(|error| Failure::System("cannot start the timer thread", error))?;
-    let (ended, mut ends) = mpsc::unbounded_channel();
-    for (index, server) in servers.into_iter().enumerate() {
-        start::thread(index, server, &shared, writer, &timer, ended.clone())
-            .map_err(|error| Failure::System("cannot start a proxy thread", error))?;
-    }
-    drop(ended);
-    let hint = live.listening.first().filter(|_| origin.path.is_none()).map(|one| start::hint(&one.bound, page));
-    let watched = live.supervisors().iter().map(|supervisor| supervisor.watch()).collect();
-    let notifier = tokio::spawn(start::tell_when_ready(watched, hint));
-
-    let tending = tokio::spawn(start::tend(Arc::clone(&instance), live.permits.clone(), Arc::clone(&live.memory)));
-    let (now, outcome) = until_stopped(&mut live, &mut signals, &mut ends, writer).await;
-    notifier.abort();
-    tending.abort();
-    stopping(&live, &instance, &mut signals, (&drain, &mut ends), now).await;
-    // It is said no more than this: what is written is written whole or not at all.
-    let _ = timeout(memory::PATIENCE, live.memory.save(live.pools.iter().map(|served| &served.pool))).await;
-    // Whoever waits for the end learns it by the end of the connection.
-    live.admin = None;
-    outcome
+    Ok((live, servers))
 }
 
 /// Acts on signals and orders until one of them is to stop; whether at once.

@@ -2,15 +2,45 @@
 //! those that are added. Never closes one.
 
 use std::io;
+use std::path::Path;
 
 use super::failure::Failure;
-use crate::admin::Account;
+use super::{limits, privileges};
+use crate::admin::{self, Account};
 use crate::config::{Config, ListenAddress};
 use crate::listen::{self, Listener, Passed};
-use crate::supervise::who_listens;
+use crate::supervise::{Here, Sockets, who_listens};
+
+/// What the configuration wants of this machine, opened before anything is started: what it cannot have ends the start.
+pub(super) struct Opened {
+    pub(super) here: Here,
+    /// What the descriptor limit allowed when we were started.
+    pub(super) descriptors_before: Option<u64>,
+    /// What it allows now.
+    pub(super) descriptors: u64,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) admin: admin::Opened,
+    pub(super) sockets: Option<Sockets>,
+}
+
+impl Opened {
+    /// Opens all of it, and becomes the account of the configuration. `name` and `path` are the instance's.
+    pub(super) fn new(config: &Config, (name, path): (&str, Option<&Path>), passed: Passed) -> Result<Self, Failure> {
+        let here = Here::look();
+        let (descriptors_before, descriptors) = limits::raise_descriptors();
+        let account = Account::of(&config.identity);
+        let listeners = open(config, account.as_ref(), passed)?;
+        let admin = admin::Opened::new(name, path, &config.admin, account.as_ref()).map_err(Failure::Admin)?;
+        privileges::take_on(&config.identity).map_err(Failure::Identity)?;
+        privileges::give_up(config);
+        // Of the account that uses it.
+        let sockets = Sockets::make(&config.pools).map_err(Failure::Sockets)?;
+        Ok(Self { here, descriptors_before, descriptors, listeners, admin, sockets })
+    }
+}
 
 /// Opens all that is configured; what else was passed is closed, and told of.
-pub(super) fn open(config: &Config, account: Option<&Account>, mut passed: Passed) -> Result<Vec<Listener>, Failure> {
+fn open(config: &Config, account: Option<&Account>, mut passed: Passed) -> Result<Vec<Listener>, Failure> {
     let mut all: Vec<Listener> = Vec::new();
     for address in &config.listen {
         let listener = open_listener(address, &config.listen, config.threads, (account, &mut passed))?;

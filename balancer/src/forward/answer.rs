@@ -56,10 +56,8 @@ pub(super) async fn pass_on(
     exchange.record.answered(head.status);
     let is_event_stream = is_event_stream(head, length);
     exchange.respond(head, length, false);
-    let keep_alive = match one_message_only || said.close || length == BodyLength::UntilClose {
-        true => Duration::ZERO,
-        false => keep_alive(&said, pool.timeouts().keep_alive),
-    };
+    let keep_alive =
+        keep_alive(&said, one_message_only || length == BodyLength::UntilClose, pool.timeouts().keep_alive);
     if !keep_alive.is_zero() && !place.owns_connection() && upstream.answered(place.endpoint(), || exchange.waits.now())
     {
         pool.serves_one_at_a_time(place.endpoint());
@@ -157,9 +155,10 @@ fn affinity_cookie(pool: &Pool, routing: &RoutingKey, place: &Place) -> Option<S
 }
 
 /// How long a connection may be kept: shorter than the worker itself says (`Keep-Alive: timeout=5`), so that it is not
-/// closed just when a request is on its way.
-fn keep_alive(said: &Said, configured: Duration) -> Duration {
+/// closed just when a request is on its way. Not at all where the answer is the last on its connection.
+fn keep_alive(said: &Said, is_last: bool, configured: Duration) -> Duration {
     match said.keep_alive {
+        _ if is_last || said.close => Duration::ZERO,
         Some(seconds) => configured.min(Duration::from_secs(seconds.into()) / 2),
         None => configured,
     }

@@ -95,20 +95,11 @@ impl Forwarder {
         admitted: &Admitted<'_>,
     ) -> Result<(), Fault> {
         let (head, limits) = (Arc::clone(&exchange.head), self.limits());
-        if scan.ambiguous && limits.ambiguous_fields == AmbiguousFields::Refuse {
-            return Err(Fault::AmbiguousField);
-        }
         let outbound = Outbound { pool, head: &head, scan, admitted, limits: &limits };
-        let mut upload = upload_of(pool, head.length, &limits)?;
-        let whole_until = pool.timeouts().request.map(|whole| exchange.stream.begun() + whole);
-        exchange.waits.whole_until(whole_until);
+        let mut upload = begin(&outbound, exchange)?;
         if !upload.is_none() && pool.buffers().request > 0 {
-            // A slow client is waited for before an endpoint is.
-            if scan.expects_continue && !exchange.stream.has_read_ahead() {
-                exchange.stream.go_on();
-            }
-            let spool = self.spool.borrow().clone();
-            Box::pin(upload.hold(exchange, pool.buffers().request, spool.as_ref())).await?;
+            // On the heap: most requests have no body.
+            Box::pin(self.hold(&outbound, exchange, &mut upload)).await?;
         }
         let routing = pool.routing_key(&admitted.target, &head.fields, exchange.record.client());
         pool.count_request(routing.client, exchange.waits.now());
@@ -167,6 +158,23 @@ impl Forwarder {
         }
     }
 
+    /// Holds the body of a request: a slow client is waited for before an endpoint is.
+    ///
+    /// # Errors
+    /// What the client is to be told, when its body does not come as it should.
+    async fn hold(
+        &self,
+        outbound: &Outbound<'_>,
+        exchange: &mut Exchange<'_>,
+        upload: &mut Upload,
+    ) -> Result<(), Fault> {
+        if outbound.scan.expects_continue && !exchange.stream.has_read_ahead() {
+            exchange.stream.go_on();
+        }
+        let spool = self.spool.borrow().clone();
+        upload.hold(exchange, outbound.pool.buffers().request, spool.as_ref()).await
+    }
+
     /// Tells of a failed attempt, and that another follows it. `tried` were asked before, `cut` are the
     /// workers that have cut the request off.
     ///
@@ -202,6 +210,20 @@ impl Forwarder {
         exchange.record.retried(failed.fault.reason());
         Ok(())
     }
+}
+
+/// The body of a request that is to be forwarded, and until when all of it must be answered.
+///
+/// # Errors
+/// When the request is none that goes on.
+fn begin(outbound: &Outbound<'_>, exchange: &mut Exchange<'_>) -> Result<Upload, Fault> {
+    if outbound.scan.ambiguous && outbound.limits.ambiguous_fields == AmbiguousFields::Refuse {
+        return Err(Fault::AmbiguousField);
+    }
+    let upload = upload_of(outbound.pool, outbound.head.length, outbound.limits)?;
+    let whole_until = outbound.pool.timeouts().request.map(|whole| exchange.stream.begun() + whole);
+    exchange.waits.whole_until(whole_until);
+    Ok(upload)
 }
 
 fn upload_of(pool: &Pool, length: BodyLength, limits: &ClientLimits) -> Result<Upload, Fault> {

@@ -13,7 +13,7 @@ use crate::config::syntax::diagnostics::quote;
 use crate::config::syntax::item::Item;
 use crate::config::syntax::section::Section;
 use crate::config::syntax::span::{Placed, Span};
-use crate::config::syntax::units::{DURATION_MAX, DURATION_MIN};
+use crate::config::syntax::units::{DURATION_MAX, DURATION_MIN, show_duration};
 
 /// A named group of interchangeable endpoints.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,27 +136,16 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
     let named = endpoints.iter().any(|endpoint| endpoint.value.has_name());
     let dns = dns::read(&mut section, default.dns, named);
     let workers_item = section.take("workers");
-    if workers_item.is_none() && section.take("endpoints").is_none() && section.take("dns").is_none() {
-        let help = "add `endpoints` for addresses that are there, `dns` for a name that has them, or a table `workers` for \
-                    processes we start";
-        section.missing(
-            &["endpoints", "dns", "workers", "command"],
-            format!("pool {} has neither endpoints nor workers", quote(name)),
-            help,
-        );
+    if workers_item.is_none() {
+        need_endpoints(&mut section, name);
     }
     let workers = workers_item.as_ref().and_then(workers::read);
     let ready_wait = section.take("ready_wait").and_then(|item| item.duration(Duration::ZERO..=READY_WAIT_MAX));
     let waits = ready_wait.is_some() || workers_item.is_some() || dns.name.is_some();
     let (slots, waiting_max, buffers) = queue::read(&mut section, waits);
     let timeouts = timeouts(&mut section, default.timeouts);
-    if let (Some(item), Some((Workers { recycle, .. }, _))) = (&workers_item, &workers)
-        && let Some(hang_timeout) = recycle.hang_timeout.filter(|hang_timeout| *hang_timeout > timeouts.response)
-    {
-        let show = crate::config::syntax::units::show_duration;
-        let (hang, response) = (show(hang_timeout), show(timeouts.response));
-        let message = format!("`hang_timeout` is \"{hang}\", above `response_timeout`, \"{response}\"");
-        item.key_wrong(message, "no request lives so long: write at most that, or a longer `response_timeout`");
+    if let (Some(item), Some((workers, _))) = (&workers_item, &workers) {
+        hang_within(item, workers, timeouts.response);
     }
     let attempts_max = section.take("attempts_max").and_then(|item| item.integer(1..=ATTEMPTS_MAX));
     let retry_budget = section.take("retry_budget").and_then(|item| item.percent(RETRY_BUDGET_MAX));
@@ -185,6 +174,29 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         health,
     };
     Some(PlacedPool { pool, span: item.key_span.clone(), endpoints: spans, first_port })
+}
+
+/// A pool without workers has endpoints, or a name that leads to them.
+fn need_endpoints(section: &mut Section<'_>, name: &str) {
+    if section.take("endpoints").is_none() && section.take("dns").is_none() {
+        let help = "add `endpoints` for addresses that are there, `dns` for a name that has them, or a table `workers` for \
+                    processes we start";
+        section.missing(
+            &["endpoints", "dns", "workers", "command"],
+            format!("pool {} has neither endpoints nor workers", quote(name)),
+            help,
+        );
+    }
+}
+
+/// A worker has hung before its requests are given up.
+fn hang_within(item: &Item<'_>, workers: &Workers, response_timeout: Duration) {
+    let hang_timeout = workers.recycle.hang_timeout.filter(|hang_timeout| *hang_timeout > response_timeout);
+    if let Some(hang_timeout) = hang_timeout {
+        let (hang, response) = (show_duration(hang_timeout), show_duration(response_timeout));
+        let message = format!("`hang_timeout` is \"{hang}\", above `response_timeout`, \"{response}\"");
+        item.key_wrong(message, "no request lives so long: write at most that, or a longer `response_timeout`");
+    }
 }
 
 fn timeouts(section: &mut Section<'_>, default: UpstreamTimeouts) -> UpstreamTimeouts {
