@@ -5,7 +5,8 @@
 
 mod command;
 mod event;
-mod obituary;
+mod exit_report;
+
 mod output;
 mod place;
 mod process;
@@ -22,7 +23,7 @@ mod warm_up;
 
 pub use command::{Changes, ReconfigureError, Reconfigured, RollError, RollReport, ScaleReport};
 pub use event::{EventKind, EventSink, WorkerEvent};
-pub use obituary::web_sockets;
+pub use exit_report::web_sockets;
 pub use output::files::Files;
 pub use output::stream::{OutputSink, Stream};
 pub use place::clash::{Holders, who_listens};

@@ -15,7 +15,7 @@ use super::recycle::Limits;
 use crate::config::{Roll, Workers};
 use crate::shown;
 use crate::supervise::event::EventKind;
-use crate::supervise::obituary::web_sockets;
+use crate::supervise::exit_report::web_sockets;
 use crate::supervise::spawn::signal_of;
 use crate::supervise::state::Stop;
 use crate::supervise::status::RestartReason;
@@ -112,7 +112,7 @@ impl Reconciler {
                 }
                 Action::Sweep => {
                     if let Some(rest) = worker.sweep() {
-                        self.obituaries.spawn(rest);
+                        self.exits.spawn(rest);
                     }
                 }
                 Action::Restart { after } => {

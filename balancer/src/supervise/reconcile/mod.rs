@@ -69,7 +69,7 @@ pub(super) struct Reconciler {
     rng: SmallRng,
     oom_kills: OomKills,
     /// Wait for the last output of workers that ended, or for those before them.
-    obituaries: JoinSet<()>,
+    exits: JoinSet<()>,
     /// Ends when the last of them is told.
     untold: Option<oneshot::Receiver<()>>,
 }
@@ -102,7 +102,7 @@ impl Reconciler {
             status,
             rng: rand::make_rng(),
             oom_kills: OomKills::watch(),
-            obituaries: JoinSet::new(),
+            exits: JoinSet::new(),
             untold: None,
         }
     }
@@ -140,9 +140,9 @@ impl Reconciler {
                 }
             }
             self.settle();
-            while self.obituaries.try_join_next().is_some() {}
+            while self.exits.try_join_next().is_some() {}
         }
-        while self.obituaries.join_next().await.is_some() {}
+        while self.exits.join_next().await.is_some() {}
     }
 
     fn receive(&mut self, message: Message) {
@@ -177,7 +177,7 @@ impl Reconciler {
             }
             Message::Ended { id, run, status } => match self.position(id, run) {
                 Some(at) if self.workers[at].is_outlived() => self.workers[at].await_kin(status),
-                Some(at) => self.bury(at, status),
+                Some(at) => self.record_exit(at, status),
                 None => {}
             },
             Message::Command(command) if self.stopping => command.refuse(),

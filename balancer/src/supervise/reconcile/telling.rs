@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Reconciler;
 use super::backoff::LIVED_LONG_ENOUGH;
+use super::handle::WorkerHandle;
 use super::jobs::{Failure, Failures};
 use super::life::Event;
 use crate::config::Ready;
@@ -20,7 +21,9 @@ use crate::net::Client;
 use crate::pool::{Led, Refusal, Whom};
 use crate::shown;
 use crate::supervise::event::{EventKind, WorkerEvent};
-use crate::supervise::obituary::{Obituary, web_sockets};
+use crate::supervise::exit_report::{ExitReport, web_sockets};
+use crate::supervise::output::lines::Capture;
+use crate::supervise::process::oom::OomKills;
 use crate::supervise::state::State;
 
 impl Reconciler {
@@ -71,52 +74,26 @@ impl Reconciler {
     }
 
     /// A process has ended: does what follows and says how it was.
-    pub(super) fn bury(&mut self, at: usize, status: Option<ExitStatus>) {
+    pub(super) fn record_exit(&mut self, at: usize, status: Option<ExitStatus>) {
         let worker = &mut self.workers[at];
-        let Some(process) = &mut worker.process else { return };
-        let capture = process.take_capture();
-        let killed = status.is_some_and(|status| status.signal() == Some(Signal::SIGKILL as i32));
-        let oom = if killed { self.oom_kills.was_just_now(Instant::now()) } else { None };
-        let was_wanted = !worker.life.is_leaving();
-        let mut obituary = Obituary {
-            name: Arc::clone(&worker.name),
-            pid: process.pid(),
-            status,
-            lived: process.started().elapsed(),
-            state: worker.life.state(),
-            was_wanted,
-            was_ready: worker.life.ready_since().is_some(),
-            ready_timeout: worker.settings.ready_timeout,
-            not_ready: worker.not_ready.take(),
-            hung: worker.hung,
-            left_behind: process.kin().others(),
-            oom: oom == Some(true) && worker.life.state() != State::Stopping,
-            oom_unknown: killed && oom.is_none() && worker.life.state() != State::Stopping,
-            rss_bytes: worker.usage.rss_bytes,
-            looked_at: worker.looked_at(),
-            finished: false,
-            in_flight: worker.in_flight(),
-            requests: worker.requests(),
-            at: Instant::now().into_std(),
-            again_in: None,
-        };
+        let Some((mut report, capture)) = report(worker, status, &mut self.oom_kills) else { return };
         let (id, index, on_trial) = (worker.id, worker.index, worker.life.on_trial());
         let is_young = worker.life.ready_since().is_some_and(|since| since.elapsed() < LIVED_LONG_ENOUGH);
         let endpoint = worker.endpoint_id();
         let has_finished = status.is_some_and(|status| status.success());
-        obituary.again_in = self.step(at, if has_finished { Event::Finished } else { Event::Exited });
+        report.again_in = self.step(at, if has_finished { Event::Finished } else { Event::Exited });
         let worker = &mut self.workers[at];
-        obituary.finished = has_finished && worker.has_finished();
-        worker.proven |= obituary.finished;
-        self.judge_requests(at, endpoint, &obituary);
-        let sentence = obituary.sentence();
+        report.finished = has_finished && worker.has_finished();
+        worker.proven |= report.finished;
+        self.judge_requests(at, endpoint, &report);
+        let sentence = report.sentence();
         let worker = &mut self.workers[at];
         worker.reason = Some(sentence.as_str().into());
         let mut failures = Failures::default();
         let old_stays = self.has_old(index);
-        if was_wanted && !obituary.finished {
-            self.workers[at].count_restart(obituary.restart_reason());
-            failures = match (on_trial, obituary.state) {
+        if report.was_wanted && !report.finished {
+            self.workers[at].count_restart(report.restart_reason());
+            failures = match (on_trial, report.state) {
                 (false, _) if is_young => self.replaced_died(index),
                 (false, _) => failures,
                 (true, State::Stopping) => self.trial_failed(index),
@@ -124,20 +101,20 @@ impl Reconciler {
             };
             self.jobs.fail_scaling(id, &mut failures);
         }
-        let failure = Failure { worker: Arc::clone(&obituary.name), reason: sentence, how: obituary.how(), old_stays };
-        let kind = if obituary.is_expected() { EventKind::Stopped } else { EventKind::Died };
+        let failure = Failure { worker: Arc::clone(&report.name), reason: sentence, how: report.how(), old_stays };
+        let kind = if report.is_expected() { EventKind::Stopped } else { EventKind::Died };
         let events = Arc::clone(&self.blueprint.surroundings.events);
         let mut event = self.event(at, kind, String::new());
-        event.pid = Some(obituary.pid);
+        event.pid = Some(report.pid);
         let (before, told) = self.follows();
-        self.obituaries.spawn(async move {
+        self.exits.spawn(async move {
             let last_lines = match capture {
                 Some(capture) => capture.finish().await,
                 None => Vec::new(),
             };
             after(before).await;
             let _told = told;
-            event.text = obituary.tell(&last_lines);
+            event.text = report.tell(&last_lines);
             events(&event);
             failures.give(failure, &last_lines);
         });
@@ -154,14 +131,14 @@ impl Reconciler {
     }
 
     /// What was in flight when a worker died may be why.
-    pub(super) fn judge_requests(&self, at: usize, endpoint: Option<EndpointId>, obituary: &Obituary) {
-        if !obituary.was_ready || obituary.state == State::Stopping {
+    pub(super) fn judge_requests(&self, at: usize, endpoint: Option<EndpointId>, report: &ExitReport) {
+        if !report.was_ready || report.state == State::Stopping {
             return;
         }
         let deaths_max = self.workers[at].settings.query_of_death;
         let Some(endpoint) = endpoint else { return };
-        let named = format!("{} (pid {})", obituary.name, obituary.pid);
-        for refusal in self.pool.worker_died(endpoint, &named, &obituary.requests, deaths_max) {
+        let named = format!("{} (pid {})", report.name, report.pid);
+        for refusal in self.pool.worker_died(endpoint, &named, &report.requests, deaths_max) {
             let text = refused(&refusal);
             tracing::error!("{text}");
             self.emit(at, EventKind::QueryOfDeath, text);
@@ -181,7 +158,7 @@ impl Reconciler {
         }
         let (event, events) = (self.event(at, kind, text), Arc::clone(&self.blueprint.surroundings.events));
         let (before, told) = self.follows();
-        self.obituaries.spawn(async move {
+        self.exits.spawn(async move {
             after(before).await;
             let _told = told;
             tracing::info!("{}", event.text);
@@ -216,6 +193,41 @@ impl Reconciler {
         let (pool, name) = (Arc::clone(self.pool.name()), Arc::clone(&worker.name));
         WorkerEvent { pool, worker: name, pid: worker.pid(), kind, text }
     }
+}
+
+/// What there is to say of the end of a worker's process, before anything follows from it; and the readers of its output.
+fn report(
+    worker: &mut WorkerHandle,
+    status: Option<ExitStatus>,
+    oom_kills: &mut OomKills,
+) -> Option<(ExitReport, Option<Capture>)> {
+    let process = worker.process.as_mut()?;
+    let capture = process.take_capture();
+    let killed = status.is_some_and(|status| status.signal() == Some(Signal::SIGKILL as i32));
+    let oom = if killed { oom_kills.was_just_now(Instant::now()) } else { None };
+    let report = ExitReport {
+        name: Arc::clone(&worker.name),
+        pid: process.pid(),
+        status,
+        lived: process.started().elapsed(),
+        state: worker.life.state(),
+        was_wanted: !worker.life.is_leaving(),
+        was_ready: worker.life.ready_since().is_some(),
+        ready_timeout: worker.settings.ready_timeout,
+        not_ready: worker.not_ready.take(),
+        hung: worker.hung,
+        left_behind: process.kin().others(),
+        oom: oom == Some(true) && worker.life.state() != State::Stopping,
+        oom_unknown: killed && oom.is_none() && worker.life.state() != State::Stopping,
+        rss_bytes: worker.usage.rss_bytes,
+        looked_at: worker.looked_at(),
+        finished: false,
+        in_flight: worker.in_flight(),
+        requests: worker.requests(),
+        at: Instant::now().into_std(),
+        again_in: None,
+    };
+    Some((report, capture))
 }
 
 /// Returns when that is told.

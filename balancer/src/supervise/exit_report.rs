@@ -15,7 +15,7 @@ use crate::shown;
 
 /// All that is said about the end of one run of a worker.
 #[derive(Debug, Clone)]
-pub(super) struct Obituary {
+pub(super) struct ExitReport {
     /// `app.2`.
     pub(super) name: Arc<str>,
     /// Its process.
@@ -58,7 +58,7 @@ pub(super) struct Obituary {
     pub(super) again_in: Option<Duration>,
 }
 
-impl Obituary {
+impl ExitReport {
     /// Whether it ended because we told it to, to the operator's wish.
     pub(super) fn is_expected(&self) -> bool {
         self.state == State::Stopping && !self.was_wanted && !self.hung || self.finished
@@ -229,8 +229,8 @@ mod tests {
     use super::*;
     use crate::http1::{Fields, RequestHead};
 
-    fn obituary() -> Obituary {
-        Obituary {
+    fn report() -> ExitReport {
+        ExitReport {
             name: "app.2".into(),
             pid: 123,
             status: Some(ExitStatus::from_raw(9)),
@@ -256,24 +256,24 @@ mod tests {
 
     #[test]
     fn every_end_has_its_sentence() {
-        let base = obituary();
+        let base = report();
         assert_eq!(
             base.sentence(),
             "app.2 (pid 123) died: killed by signal 9 (SIGKILL) after 3.2 s with 4 requests in flight; starting again in 98 ms"
         );
         let exit = |code: i32| Some(ExitStatus::from_raw(code << 8));
         let early =
-            Obituary { state: State::Starting, was_ready: false, status: exit(3), in_flight: 0, ..base.clone() };
+            ExitReport { state: State::Starting, was_ready: false, status: exit(3), in_flight: 0, ..base.clone() };
         assert_eq!(
             early.sentence(),
             "app.2 (pid 123) died before it was ready: exit code 3 after 3.2 s; starting again in 98 ms"
         );
-        let slow = Obituary { state: State::Stopping, ..early.clone() };
+        let slow = ExitReport { state: State::Stopping, ..early.clone() };
         assert_eq!(
             slow.sentence(),
             "app.2 (pid 123) was not ready within 60 s and was stopped: exit code 3 after 3.2 s; starting again in 98 ms"
         );
-        let told = Obituary {
+        let told = ExitReport {
             state: State::Stopping,
             was_wanted: false,
             again_in: None,
@@ -282,14 +282,14 @@ mod tests {
             ..base.clone()
         };
         assert_eq!(told.sentence(), "app.2 (pid 123) stopped: exit code 0 after 3.2 s");
-        let ill = Obituary { state: State::Stopping, in_flight: 0, status: exit(0), ..base.clone() };
+        let ill = ExitReport { state: State::Stopping, in_flight: 0, status: exit(0), ..base.clone() };
         assert_eq!(ill.sentence(), "app.2 (pid 123) was stopped: exit code 0 after 3.2 s; starting again in 98 ms");
-        let drained = Obituary { state: State::Draining, again_in: None, in_flight: 1, ..base.clone() };
+        let drained = ExitReport { state: State::Draining, again_in: None, in_flight: 1, ..base.clone() };
         assert_eq!(
             drained.sentence(),
             "app.2 (pid 123) died: killed by signal 9 (SIGKILL) after 3.2 s with 1 request in flight"
         );
-        let core = Obituary { status: Some(ExitStatus::from_raw(11 | 0x80)), ..base };
+        let core = ExitReport { status: Some(ExitStatus::from_raw(11 | 0x80)), ..base };
         assert!(core.sentence().contains("killed by signal 11 (SIGSEGV, core dumped)"), "{}", core.sentence());
     }
 
@@ -301,29 +301,29 @@ mod tests {
             ),
             id: *b"000000000000000000000000000000a1",
             client: None,
-            begun: obituary().at,
+            begun: report().at,
         };
-        let at = obituary().at;
+        let at = report().at;
         let requests = vec![Noted { begun: at, ..noted("/import?x") }];
-        let died = Obituary { requests, in_flight: 0, rss_bytes: 33_500_000, oom: true, at, ..obituary() };
+        let died = ExitReport { requests, in_flight: 0, rss_bytes: 33_500_000, oom: true, at, ..report() };
         assert_eq!(
             died.sentence(),
             "app.2 (pid 123) died: killed by signal 9 (SIGKILL) by the kernel, which was out of memory after 3.2 s with 1 \
              request in flight (POST /import?x since 0 ms, id 000000000000000000000000000000a1), it used 31.9 MiB 400 ms before; starting again in 98 ms"
         );
         assert_eq!(died.restart_reason(), RestartReason::OutOfMemory);
-        let many = Obituary { requests: vec![noted("/"); 12], in_flight: 30, ..obituary() };
+        let many = ExitReport { requests: vec![noted("/"); 12], in_flight: 30, ..report() };
         assert!(many.sentence().contains("with 30 requests in flight (POST / since "), "{}", many.sentence());
         assert!(many.sentence().contains("; and 20 more); starting"), "{}", many.sentence());
     }
 
     #[test]
     fn who_hung_or_could_not_warm_up_is_told() {
-        let hung = Obituary { hung: true, was_wanted: false, state: State::Stopping, again_in: None, ..obituary() };
+        let hung = ExitReport { hung: true, was_wanted: false, state: State::Stopping, again_in: None, ..report() };
         assert!(hung.sentence().starts_with("app.2 (pid 123) did not answer and was stopped: killed by signal 9"));
         assert!(!hung.is_expected());
         let not_ready = Some("GET / was answered 500".to_owned());
-        let cold = Obituary { not_ready, was_ready: false, state: State::Stopping, ..obituary() };
+        let cold = ExitReport { not_ready, was_ready: false, state: State::Stopping, ..report() };
         assert!(
             cold.sentence().starts_with("app.2 (pid 123) was not ready (GET / was answered 500) and was stopped: ")
         );
@@ -331,13 +331,13 @@ mod tests {
 
     #[test]
     fn who_goes_into_the_background_is_told_to_stay() {
-        let left = Obituary {
+        let left = ExitReport {
             status: Some(ExitStatus::from_raw(0)),
             was_ready: false,
             state: State::Starting,
             in_flight: 0,
             left_behind: 2,
-            ..obituary()
+            ..report()
         };
         let text = left.sentence();
         assert!(
@@ -345,12 +345,12 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("or the like); starting again in 98 ms"), "{text}");
-        let alone = Obituary { left_behind: 0, ..left.clone() };
+        let alone = ExitReport { left_behind: 0, ..left.clone() };
         assert!(alone.sentence().contains("; a worker has to stay in the foreground;"), "{}", alone.sentence());
         for other in [
-            Obituary { status: Some(ExitStatus::from_raw(1 << 8)), ..left.clone() },
-            Obituary { state: State::Stopping, ..left.clone() },
-            Obituary { left_behind: 0, was_ready: true, ..left },
+            ExitReport { status: Some(ExitStatus::from_raw(1 << 8)), ..left.clone() },
+            ExitReport { state: State::Stopping, ..left.clone() },
+            ExitReport { left_behind: 0, was_ready: true, ..left },
         ] {
             assert!(!other.sentence().contains("foreground"), "{}", other.sentence());
         }
@@ -359,9 +359,9 @@ mod tests {
     #[test]
     fn last_lines_are_shown_when_they_may_explain_the_end() {
         let lines = ["loading".to_owned(), "no database".to_owned()];
-        let text = obituary().with_last_lines(&lines);
+        let text = report().with_last_lines(&lines);
         assert!(text.ends_with("98 ms; its last lines:\n    app.2 | loading\n    app.2 | no database"), "{text}");
-        let told = Obituary { state: State::Stopping, was_wanted: false, again_in: None, ..obituary() };
+        let told = ExitReport { state: State::Stopping, was_wanted: false, again_in: None, ..report() };
         assert_eq!(told.with_last_lines(&lines), told.sentence());
     }
 }
