@@ -16,6 +16,7 @@ mod plan;
 mod pool_change;
 mod privileges;
 mod reload;
+mod replacing;
 mod serial;
 mod signals;
 mod start;

@@ -33,9 +33,11 @@ pub use tables::question::Question;
 pub use tables::queue::{Buffers, Shed, Slots};
 pub use tables::ready::Ready;
 pub use tables::recycle::{Recycle, WarmUp};
+pub use tables::restart::{Backoff, Restart};
 pub use tables::route::{HostPattern, Route};
 pub use tables::spool::Spool;
-pub use tables::workers::{Backoff, COUNT_MAX, MayListen, Restart, Roll, StopSignal, Workers};
+pub use tables::stop_signal::StopSignal;
+pub use tables::workers::{COUNT_MAX, MayListen, Roll, Workers};
 pub use top::Config;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod around;
 mod connected;
+mod draining;
 mod evidence;
 mod found;
 mod health;
@@ -17,6 +18,7 @@ mod one_at_a_time;
 mod reach;
 mod serial;
 mod slow_start;
+mod standing;
 mod verdict;
 
 use std::fmt::Display;
@@ -28,7 +30,6 @@ use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::{self, Address};
-use crate::net::until;
 pub use around::{Around, Stays};
 pub use connected::Connected;
 use found::Found;
@@ -53,7 +54,7 @@ pub struct Endpoint {
     reach: Reach,
     weight: AtomicU16,
     backup: AtomicBool,
-    /// Why no request gets a place: [`DRAINING`], [`HELD`]; 0 while they do.
+    /// Why no request gets a place: see `draining`; 0 while they do.
     closed: AtomicU8,
     in_flight: AtomicUsize,
     requests: AtomicU64,
@@ -188,68 +189,6 @@ impl Endpoint {
         self.ledger.as_ref().map_or(Vec::new(), |ledger| ledger.requests(Instant::now()))
     }
 
-    /// From now on no request gets a place, for ever; those in flight go on.
-    pub fn drain(&self) {
-        self.close(DRAINING);
-    }
-
-    /// As [`Self::drain`], until [`Self::release`]: an operator wants it so.
-    pub fn hold(&self) {
-        self.close(HELD);
-    }
-
-    /// Ends [`Self::hold`].
-    pub fn release(&self) {
-        self.closed.fetch_and(!HELD, Ordering::SeqCst);
-        self.drained.notify_waiters();
-    }
-
-    /// Whether it takes no request any more, for ever: what becomes of those that it has says nothing to anybody.
-    fn is_retired(&self) -> bool {
-        self.closed.load(Ordering::SeqCst) & DRAINING != 0
-    }
-
-    /// Whether an operator holds it.
-    pub fn is_held(&self) -> bool {
-        self.closed.load(Ordering::SeqCst) & HELD != 0
-    }
-
-    fn close(&self, reason: u8) {
-        self.closed.fetch_or(reason, Ordering::SeqCst);
-        if self.in_flight() == 0 {
-            self.drained.notify_waiters();
-        }
-    }
-
-    /// Requests in flight that have become tunnels.
-    pub fn tunnels(&self) -> usize {
-        self.tunnels.load(Ordering::SeqCst)
-    }
-
-    /// Returns when the endpoint drains and nothing but tunnels is in flight.
-    pub async fn drained_but_for_tunnels(&self) {
-        self.until(|| !self.accepts() && self.in_flight() <= self.tunnels()).await;
-    }
-
-    /// Returns when the endpoint drains and nothing is in flight.
-    pub async fn drained(&self) {
-        self.until(|| !self.accepts() && self.in_flight() == 0).await;
-    }
-
-    /// Returns when nobody holds the endpoint any more, or nothing is in flight.
-    pub async fn drained_or_released(&self) {
-        self.until(|| !self.is_held() || self.in_flight() == 0).await;
-    }
-
-    async fn until(&self, is_so: impl Fn() -> bool) {
-        until(&self.drained, || is_so().then_some(())).await;
-    }
-
-    /// Whether requests get a place.
-    pub fn accepts(&self) -> bool {
-        self.closed.load(Ordering::SeqCst) == 0
-    }
-
     /// Requests at this endpoint, until their last body byte.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::SeqCst)
@@ -301,11 +240,6 @@ impl Endpoint {
         self.backup.load(Ordering::Relaxed)
     }
 }
-
-/// It leaves, and does not come back.
-const DRAINING: u8 = 1;
-/// An operator has taken it out for a while.
-const HELD: u8 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::around::Around;
 use super::evidence::Cause;
-use super::health::{Change, Claimed, Event, Health, Standing};
+use super::health::{Claimed, Event, Health};
 use super::slow_start::{self, WHOLE};
+use super::standing::{Change, Standing};
 use crate::config::Health as Rules;
 use crate::net::ClientKey;
 use crate::shown;

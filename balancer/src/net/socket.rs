@@ -5,30 +5,28 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
 use super::Buffer;
-use super::acknowledged::acknowledged;
 
 /// A connected stream socket of this thread.
 ///
 /// One that brings its request along and gets its answer at once is never known to the runtime, which saves two system calls.
 #[derive(Debug)]
 pub struct Socket {
-    state: State,
-    family: Family,
+    pub(super) state: State,
+    pub(super) family: Family,
     /// Whether the kernel took less than it was given the last time.
     full: bool,
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// No runtime knows it.
     Bare(OwnedFd),
     /// With the runtime of that thread.
@@ -215,57 +213,8 @@ impl Socket {
         self.options().is_some_and(|socket| says_nothing(&socket))
     }
 
-    /// Ends our side; what the peer still sends can be read.
-    pub fn shut_down(&self) {
-        if let Some(socket) = self.options() {
-            // What fails here is a connection that is gone.
-            let _ = socket.shutdown(std::net::Shutdown::Write);
-        }
-    }
-
-    /// Makes the close that follows a reset, so that the peer cannot take it for a clean end.
-    pub fn reset_on_close(&self) {
-        if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
-            // Without the option the peer sees a FIN, which is what it would see on any other failure.
-            let _ = socket.set_linger(Some(Duration::ZERO));
-        }
-    }
-
-    /// Takes that back: the close is a clean end.
-    pub fn end_on_close(&self) {
-        if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
-            let _ = socket.set_linger(None);
-        }
-    }
-
-    /// Has the kernel find out within two minutes that the peer is gone without a word: asked while nothing is under way (the kernel's
-    /// own time for that is two hours), or with something under way that it does not take (else a quarter of an hour).
-    pub fn find_out_when_gone(&self) {
-        if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
-            // What fails here is a connection that is gone.
-            let _ = socket.set_tcp_keepalive(&ASK_PEER);
-            let _ = socket.set_tcp_user_timeout(Some(SILENT + ASK_AGAIN * ASKED));
-        }
-    }
-
-    /// Acknowledges at once what has come. The kernel forgets it with the next acknowledgement, so that it does nothing when set
-    /// earlier.
-    pub fn acknowledge(&self) {
-        if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
-            let _ = socket.set_tcp_quickack(true);
-        }
-    }
-
-    /// Bytes that the peer has acknowledged, ever; `None` where the kernel does not tell. One system call.
-    pub fn acknowledged(&self) -> Option<u64> {
-        match &self.state {
-            State::Bare(descriptor) => acknowledged(descriptor),
-            State::Registered(registered, _) => acknowledged(registered.get_ref()),
-            State::Lost => None,
-        }
-    }
-
-    fn options(&self) -> Option<SockRef<'_>> {
+    /// What options are set on.
+    pub(super) fn options(&self) -> Option<SockRef<'_>> {
         match &self.state {
             State::Bare(descriptor) => Some(SockRef::from(descriptor)),
             State::Registered(registered, _) => Some(SockRef::from(registered.get_ref())),
@@ -279,14 +228,6 @@ impl Socket {
         let State::Registered(registered, _) = &self.state else { return Err(lost()) };
         let _ = registered.writable().await?;
         SockRef::from(registered.get_ref()).take_error()?.map_or(Ok(()), Err)
-    }
-
-    /// Whether it is connected to itself: the kernel may give a connection to a port on which nobody listens that very port on our
-    /// side.
-    pub(super) fn is_its_own_peer(&self) -> bool {
-        let ends =
-            |socket: SockRef<'_>| Some((socket.local_addr().ok()?.as_socket()?, socket.peer_addr().ok()?.as_socket()?));
-        self.options().and_then(ends).is_some_and(|(ours, theirs)| ours == theirs)
     }
 }
 
@@ -306,7 +247,7 @@ fn lost() -> io::Error {
 
 /// Tells the threads that run from each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Thread(usize);
+pub(super) struct Thread(usize);
 
 impl Thread {
     fn this() -> Self {
@@ -317,12 +258,6 @@ impl Thread {
     }
 }
 
-/// A TCP peer that is silent is asked whether it is still there.
-pub const ASK_PEER: TcpKeepalive = TcpKeepalive::new().with_time(SILENT).with_interval(ASK_AGAIN).with_retries(ASKED);
-/// Before the peer is asked, until it is asked again, and how often.
-const SILENT: Duration = Duration::from_secs(60);
-const ASK_AGAIN: Duration = Duration::from_secs(15);
-const ASKED: u32 = 4;
 /// How many bytes the kernel has taken or given, and how many it could have.
 type Done = Result<(usize, usize), Errno>;
 

@@ -1,79 +1,21 @@
 //! One thread that writes, so that no other waits for a disk, a terminal or a pipe nobody reads; and no destination for another.
 
-use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
-use super::sink::{Sink, reason};
-use super::target::Target;
+use super::orders::{Counts, Destination, LogFile, Order};
+use super::sinks::Sinks;
 
 /// Hands lines to the writing thread. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
     queue: SyncSender<Order>,
-    shared: Arc<Shared>,
+    shared: Arc<Counts>,
     ended: Arc<Mutex<Receiver<()>>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    /// Lines that found the queue full and are not told yet, by destination.
-    overrun: [AtomicU64; 3],
-    /// All that were lost, by destination.
-    lost: [AtomicU64; 3],
-    /// The file is to be opened again before the next line.
-    reopen: AtomicBool,
-}
-
-/// Where lines go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Destination {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// The access log's file.
-    File,
-}
-
-/// A file that was opened for lines of the access log.
-#[derive(Debug)]
-pub struct LogFile {
-    path: PathBuf,
-    target: Target,
-}
-
-#[derive(Debug)]
-enum Order {
-    Write(Destination, Vec<u8>),
-    /// In a while: until then lines are put to it.
-    Collect(Destination, Batch),
-    /// Another file, or none, from here on.
-    Replace(Option<LogFile>),
-    /// Look what else there is to do.
-    Look,
-    Finish,
-}
-
-impl LogFile {
-    /// Opens it for appending, and makes it where it is not there. A pipe (mkfifo) is not waited for.
-    ///
-    /// # Errors
-    /// When it cannot be opened, other than for the want of a reader.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), target: Target::file(path)? })
-    }
-
-    /// Whether it is a pipe that nobody reads yet.
-    pub fn is_unread(&self) -> bool {
-        self.target.is_gone()
-    }
 }
 
 impl Writer {
@@ -84,15 +26,8 @@ impl Writer {
     pub fn start(file: Option<LogFile>) -> io::Result<Self> {
         let (queue, orders) = sync_channel(QUEUE_MAX);
         let (end, ended) = sync_channel(1);
-        let shared = Arc::<Shared>::default();
-        let mut sinks = Sinks {
-            stdout: Sink::new("stdout".into(), Target::inherited(io::stdout().as_fd())?),
-            stderr: Sink::new("stderr".into(), Target::inherited(io::stderr().as_fd())?),
-            collecting: VecDeque::new(),
-            path: file.as_ref().map(|file| file.path.clone()),
-            file: file.map(|file| Sink::new(named(&file.path), file.target)),
-            shared: Arc::clone(&shared),
-        };
+        let shared = Arc::<Counts>::default();
+        let mut sinks = Sinks::new(file, Arc::clone(&shared))?;
         let body = move || {
             sinks.run(&orders);
             // Nobody listens when the process ended without waiting.
@@ -158,154 +93,9 @@ impl Writer {
     }
 }
 
-/// All of them, of the thread that writes.
-#[derive(Debug)]
-struct Sinks {
-    stdout: Sink,
-    stderr: Sink,
-    file: Option<Sink>,
-    /// What is to be taken, and when.
-    collecting: VecDeque<(Instant, Destination, Batch)>,
-    path: Option<PathBuf>,
-    shared: Arc<Shared>,
-}
-
-impl Sinks {
-    fn run(&mut self, orders: &Receiver<Order>) {
-        let mut waits = false;
-        loop {
-            let due = self.collecting.front().map(|(due, ..)| due.saturating_duration_since(Instant::now()));
-            let order = match due.into_iter().chain(waits.then_some(AGAIN)).min() {
-                Some(time) => match orders.recv_timeout(time) {
-                    Err(RecvTimeoutError::Timeout) => Order::Look,
-                    Err(RecvTimeoutError::Disconnected) => break,
-                    Ok(order) => order,
-                },
-                None => match orders.recv() {
-                    Ok(order) => order,
-                    Err(_) => break,
-                },
-            };
-            if self.shared.reopen.swap(false, Ordering::Relaxed) {
-                self.reopen();
-            }
-            match order {
-                Order::Write(destination, lines) => waits |= self.write(destination, lines),
-                Order::Collect(destination, batch) => {
-                    self.collecting.push_back((Instant::now() + COLLECT, destination, batch));
-                }
-                Order::Look => waits = self.flush(),
-                Order::Replace(file) => {
-                    waits |= self.collect(true);
-                    self.replace(file);
-                }
-                Order::Finish => break,
-            }
-            waits |= self.collect(false);
-            waits |= self.overrun();
-        }
-        self.collect(true);
-        // Readers that are slow, and not gone, get what there is.
-        let until = Instant::now() + PATIENCE;
-        while self.flush() && self.has_pending() && Instant::now() < until {
-            let _ = orders.recv_timeout(AGAIN);
-        }
-    }
-
-    /// Writes the batches whose time has come, or `all`, in the order in which they were begun; whether something waits to be written.
-    fn collect(&mut self, all: bool) -> bool {
-        let mut waits = false;
-        while let Some((due, destination, batch)) = self.collecting.front() {
-            if !all && self.collecting.len() <= QUEUE_MAX && *due > Instant::now() {
-                break;
-            }
-            let (destination, lines) = (*destination, batch.take());
-            waits |= self.write(destination, lines);
-            self.collecting.pop_front();
-        }
-        waits
-    }
-
-    /// Whether something waits to be written.
-    fn write(&mut self, destination: Destination, lines: Vec<u8>) -> bool {
-        let Some(sink) = self.sink(destination) else { return false };
-        let flushed = sink.write(lines, Instant::now());
-        self.shared.lost[destination as usize].fetch_add(flushed.lost, Ordering::Relaxed);
-        flushed.waits
-    }
-
-    /// Whether something waits still.
-    fn flush(&mut self) -> bool {
-        let (now, mut waits) = (Instant::now(), false);
-        for destination in ALL {
-            let Some(sink) = self.sink(destination) else { continue };
-            let flushed = sink.flush(now);
-            waits |= flushed.waits;
-            self.shared.lost[destination as usize].fetch_add(flushed.lost, Ordering::Relaxed);
-        }
-        waits
-    }
-
-    fn has_pending(&self) -> bool {
-        [Some(&self.stdout), Some(&self.stderr), self.file.as_ref()].into_iter().flatten().any(|sink| !sink.is_empty())
-    }
-
-    /// Tells of lines that found the queue full; whether there were some.
-    fn overrun(&mut self) -> bool {
-        let mut some = false;
-        for destination in ALL {
-            let lines = self.shared.overrun[destination as usize].swap(0, Ordering::Relaxed);
-            if lines > 0 {
-                some = true;
-                self.shared.lost[destination as usize].fetch_add(lines, Ordering::Relaxed);
-                if let Some(sink) = self.sink(destination) {
-                    sink.overrun(lines, Instant::now());
-                }
-            }
-        }
-        some
-    }
-
-    fn sink(&mut self, destination: Destination) -> Option<&mut Sink> {
-        match destination {
-            Destination::Stdout => Some(&mut self.stdout),
-            Destination::Stderr => Some(&mut self.stderr),
-            Destination::File => self.file.as_mut(),
-        }
-    }
-
-    fn replace(&mut self, file: Option<LogFile>) {
-        self.path = file.as_ref().map(|file| file.path.clone());
-        match (file, &mut self.file) {
-            (None, kept) => *kept = None,
-            (Some(file), Some(kept)) => kept.replace(named(&file.path), file.target),
-            (Some(file), kept) => *kept = Some(Sink::new(named(&file.path), file.target)),
-        }
-    }
-
-    fn reopen(&mut self) {
-        let (Some(path), Some(sink)) = (&self.path, &mut self.file) else { return };
-        match Target::file(path) {
-            Ok(target) => sink.replace(named(path), target),
-            Err(error) => {
-                tracing::error!("cannot open {} again, so it goes on in the old file: {}", named(path), reason(&error))
-            }
-        }
-    }
-}
-
-fn named(path: &Path) -> String {
-    format!("the access log {}", path.display())
-}
-
-const ALL: [Destination; 3] = [Destination::Stdout, Destination::Stderr, Destination::File];
 /// Orders, not lines: the access log hands over a buffer of many lines at once.
 const QUEUE_MAX: usize = 1_024;
-/// Somebody at a terminal sees a line at once.
-const COLLECT: Duration = Duration::from_millis(50);
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two looks whether somebody takes something.
-const AGAIN: Duration = Duration::from_millis(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

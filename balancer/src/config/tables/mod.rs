@@ -21,6 +21,8 @@ pub(super) mod question;
 pub(super) mod queue;
 pub(super) mod ready;
 pub(super) mod recycle;
+pub(super) mod restart;
 pub(super) mod route;
 pub(super) mod spool;
+pub(super) mod stop_signal;
 pub(super) mod workers;

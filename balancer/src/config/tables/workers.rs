@@ -9,6 +9,8 @@ use super::identity::Identity;
 use super::output::Output;
 use super::ready::Ready;
 use super::recycle::{Recycle, WarmUp};
+use super::restart::{Backoff, RESTARTS, Restart, backoff};
+use super::stop_signal::{StopSignal, stop_signal};
 use super::{command, identity, output, ready, recycle};
 use crate::config::env_file;
 use crate::config::syntax::diagnostics::quote;
@@ -85,45 +87,6 @@ pub enum MayListen {
     Own,
     /// Whoever it is: something that listens in its name (`docker run -p`).
     Any,
-}
-
-/// Whether a worker that ended by itself is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restart {
-    /// However it ended.
-    Always,
-    /// Unless its exit code was 0.
-    OnFailure,
-    /// Not at all.
-    Never,
-}
-
-/// Signal of a polite stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopSignal {
-    /// SIGTERM.
-    Term,
-    /// SIGINT.
-    Int,
-    /// SIGQUIT.
-    Quit,
-    /// SIGHUP.
-    Hup,
-    /// SIGUSR1.
-    Usr1,
-    /// SIGUSR2.
-    Usr2,
-    /// SIGWINCH.
-    Winch,
-}
-
-/// Delay between restarts: doubling from `min` to `max`, jittered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backoff {
-    /// First delay; above zero.
-    pub min: Duration,
-    /// Longest delay; not below `min`.
-    pub max: Duration,
 }
 
 /// The workers of a pool and the place of `first_port`; nothing without a command.
@@ -299,57 +262,8 @@ fn after(item: &Item<'_>) -> Option<Vec<String>> {
     Some(pools)
 }
 
-fn stop_signal(item: &Item<'_>) -> Option<StopSignal> {
-    match item.as_text().map(|text| (text, text.to_ascii_uppercase())) {
-        Some((text, upper)) if matches!(upper.trim_start_matches("SIG"), "KILL" | "STOP") => {
-            let help = "write \"TERM\"; KILL follows after `stop_timeout`, at once if that is \"0s\"";
-            item.wrong(format!("no worker can act on {}", quote(text)), help);
-            None
-        }
-        Some((text, upper))
-            if SIGNALS.iter().any(|(name, _)| *name == upper.trim_start_matches("SIG") && *name != text) =>
-        {
-            item.wrong(
-                format!("`stop_signal` cannot be {}", quote(text)),
-                format!("write \"{}\"", upper.trim_start_matches("SIG")),
-            );
-            None
-        }
-        _ => item.choice(SIGNALS),
-    }
-}
-
-fn backoff(item: &Item<'_>, default: &Backoff) -> Option<Backoff> {
-    let mut section = item.section("pool.NAME.workers.backoff", "{ min = \"100ms\", max = \"30s\" }")?;
-    let min = section.take("min").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX)).unwrap_or(default.min);
-    let max = section.take("max").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX)).unwrap_or(default.max);
-    section.finish();
-    if min > max {
-        let show = crate::config::syntax::units::show_duration;
-        let message = format!("`min` is \"{}\", above `max`, \"{}\"", show(min), show(max));
-        item.wrong(message, "delays grow from `min` to `max`: write both, the smaller first");
-        return None;
-    }
-    Some(Backoff { min, max })
-}
-
 /// Workers of one pool at most.
 pub const COUNT_MAX: usize = 4096;
 
 /// More deaths than that in a minute are no protection.
 const DEATHS_MAX: u32 = 100;
-
-/// When a worker that ended by itself is started again.
-const RESTARTS: &[(&str, Restart)] =
-    &[("always", Restart::Always), ("on_failure", Restart::OnFailure), ("never", Restart::Never)];
-
-/// Signals a worker may take as a polite stop.
-const SIGNALS: &[(&str, StopSignal)] = &[
-    ("TERM", StopSignal::Term),
-    ("INT", StopSignal::Int),
-    ("QUIT", StopSignal::Quit),
-    ("HUP", StopSignal::Hup),
-    ("USR1", StopSignal::Usr1),
-    ("USR2", StopSignal::Usr2),
-    ("WINCH", StopSignal::Winch),
-];

@@ -15,20 +15,19 @@ mod line;
 mod overload;
 mod places;
 pub(super) mod pressure;
+mod refusal;
 mod yielding;
 
 use std::collections::HashMap;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use rand::RngExt;
-
 use super::cursors::Cursors;
 use super::members::Members;
 use crate::config::{Shed, Slots};
 use crate::endpoint::EndpointId;
 use crate::net::Client;
-use ask::{Ask, Claimed, Figures, Reason, Refused};
+use ask::{Ask, Claimed, Refused};
 use forecast::{Forecast, Kind, Running};
 use grant::{Grant, Left};
 use keepers::Keepers;
@@ -179,25 +178,6 @@ impl Queue {
         self.put_back(grant);
     }
 
-    /// A refusal, with the time after which another try is worth while: when those who wait now have been served, spread so
-    /// that they do not all come back at once.
-    pub(super) fn refused(&mut self, reason: Reason, members: &Members) -> Refused {
-        let service = self.forecast.mean().unwrap_or(Duration::from_secs(1));
-        let places = self.all_places(members).max(1);
-        let until_served = service.as_secs_f64() * (self.line.len() + 1) as f64 / places as f64;
-        let seconds = until_served * self.places.rng.random_range(0.75..1.5);
-        Refused { reason, retry_after: seconds.ceil().clamp(1.0, RETRY_AFTER_MAX) as u16 }
-    }
-
-    pub(super) fn figures(&self, members: &Members, now: Instant) -> Figures {
-        Figures {
-            queued: self.line.len(),
-            longest_wait: self.line.oldest().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
-            slots_used: members.endpoints().map(|endpoint| endpoint.in_flight()).sum(),
-            slots: self.all_places(members),
-        }
-    }
-
     /// Places there are, free or not.
     pub(super) fn all_places(&self, members: &Members) -> usize {
         members.places(self.slots.count, self.places.despite)
@@ -291,52 +271,12 @@ impl Queue {
         wake.extend(waiter.waker);
         true
     }
-
-    /// Whether a request that would have to wait is refused instead. Under `newest_first`, the oldest goes for it.
-    fn refusal(&mut self, members: &Members, waiter: &Waiter, now: Instant, wake: &mut Vec<Waker>) -> Option<Refused> {
-        let (max, timeout) = (self.slots.queue_max, self.slots.queue_timeout);
-        let of_one_client = waiter.client.map_or(0, |client| self.line.of_client(client));
-        if max == 0 || of_one_client >= max.div_ceil(CLIENT_SHARE) {
-            return Some(self.refused(Reason::QueueFull, members));
-        }
-        let first = self.line.first(waiter.lane);
-        let waited = first.map_or(Duration::ZERO, |first| now.saturating_duration_since(first.since));
-        let (overload, target) = match waiter.lane {
-            Lane::Fast => (&mut self.overload[0], timeout / 2),
-            // Of slow ones patience is asked already.
-            Lane::Slow => (&mut self.overload[1], timeout.mul_f64(0.9)),
-        };
-        let stands = overload.look(waited, target, timeout, now);
-        match (self.slots.shed, self.line.len() >= max) {
-            (Shed::Fifo, false) => stands.then(|| self.refused(Reason::Shed, members)),
-            (Shed::Fifo, true) => Some(self.refused(Reason::QueueFull, members)),
-            (Shed::NewestFirst, false) => None,
-            (Shed::NewestFirst, true) => {
-                let shed = self.refused(Reason::Shed, members);
-                if let Some((turn, oldest)) = self.line.leave_oldest() {
-                    self.answers.insert(turn, Err(shed));
-                    wake.extend(oldest.waker);
-                }
-                None
-            }
-        }
-    }
-
-    fn calm_down(&mut self) {
-        if self.line.is_empty() {
-            self.overload.iter_mut().for_each(Overload::emptied);
-        }
-    }
 }
 
 /// Who asks once a second, as a probe does, is not kept waiting by those who have kept a place.
 const CALM: Duration = Duration::from_secs(2);
-/// One client has at most one in so many places of the queue.
-const CLIENT_SHARE: usize = 2;
 /// Slots of an endpoint without slots: more than it can have requests.
 const OPEN: usize = 1 << 30;
-/// Seconds: what is known of the queue says nothing of a later time.
-const RETRY_AFTER_MAX: f64 = 120.0;
 
 #[cfg(test)]
 mod simulation;

@@ -8,6 +8,7 @@ mod diag;
 pub(super) mod port;
 mod private;
 mod removal;
+mod remover;
 pub(super) mod reservation;
 pub(super) mod socket;
 pub(super) mod unready;

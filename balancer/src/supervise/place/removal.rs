@@ -1,8 +1,7 @@
 //! Removes what workers left in a folder of ours, whatever that is.
 //!
 //! Decides in which order and up to which bound. Called by `socket` and `private`. Never follows a link, leaves the folder or the
-//! file system it is on, or goes deeper than one level: whoever nests fifty thousand folders costs time and no stack. What takes
-//! long is done by a thread of its own.
+//! file system it is on, or goes deeper than one level: whoever nests fifty thousand folders costs time and no stack.
 
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -10,9 +9,7 @@ use std::fs::Permissions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fchmod, fstat, openat, renameat, unlinkat};
@@ -32,22 +29,6 @@ pub(super) enum Left {
     More,
     /// The system has refused.
     Refused(io::Error),
-}
-
-/// A thread that removes folders one after another, started when there is one that it takes.
-#[derive(Debug, Default)]
-pub(super) struct Remover(OnceLock<Thread>);
-
-#[derive(Debug)]
-struct Thread {
-    queue: SyncSender<Order>,
-    ended: Mutex<Receiver<()>>,
-}
-
-#[derive(Debug)]
-enum Order {
-    Remove(PathBuf),
-    Finish,
 }
 
 /// Removes the folder at `path`, which is in one that others cannot write to, with all there is in it.
@@ -82,48 +63,6 @@ impl Bound {
             return Err(Left::More);
         }
         Ok(())
-    }
-}
-
-impl Remover {
-    /// Removes a folder, later.
-    pub(in crate::supervise) fn remove(&self, folder: PathBuf) {
-        let thread = self.0.get_or_init(Thread::start);
-        if thread.queue.try_send(Order::Remove(folder)).is_err() {
-            tracing::warn!("too many folders of workers are to be removed: one more is left until the balancer ends");
-        }
-    }
-
-    /// Removes a folder now, behind all others, for as long as it may take at the end.
-    pub(in crate::supervise) fn finish(&mut self, folder: PathBuf) {
-        let Thread { queue, ended } = self.0.take().unwrap_or_else(Thread::start);
-        let shown = folder.display().to_string();
-        // Full: then it is left, as is said below.
-        let _ = queue.try_send(Order::Remove(folder)).and_then(|()| queue.try_send(Order::Finish));
-        let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            tracing::warn!("{shown} holds too much to be removed now: it is left, and the next start goes on");
-        }
-    }
-}
-
-impl Thread {
-    fn start() -> Self {
-        let (queue, orders) = sync_channel(QUEUE_MAX);
-        let (end, ended) = sync_channel(1);
-        let body = move || {
-            while let Ok(Order::Remove(folder)) = orders.recv() {
-                if let Err(left) = remove(&folder, &mut Bound::new()) {
-                    tracing::warn!("{} is left, with what a worker made there: {left}", folder.display());
-                }
-            }
-            // Nobody listens when the process ended without waiting.
-            let _ = end.send(());
-        };
-        if let Err(error) = std::thread::Builder::new().name("remover".into()).spawn(body) {
-            tracing::warn!(%error, "no thread that removes what workers left: it stays until the next start");
-        }
-        Self { queue, ended: Mutex::new(ended) }
     }
 }
 
@@ -304,14 +243,10 @@ const LEFT: &str = "left";
 const NAMES_MAX: u64 = 5_000_000;
 /// Of a thread that nobody waits for; a busy disk takes so long for some hundred thousand folders.
 const TIME_MAX: Duration = Duration::from_secs(60);
-/// What a stop waits for it; service managers wait ten times as long.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// Names between two looks at the clock.
 const LOOK_EVERY: u64 = 64;
 /// Names read at once: memory is bounded, however many there are.
 const BATCH: usize = 512;
-/// Folders that wait; a worker that leaves something is not started more often than a few times a second.
-const QUEUE_MAX: usize = 1_024;
 
 #[cfg(test)]
 mod tests {

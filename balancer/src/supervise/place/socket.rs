@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::unistd::{chown, geteuid};
 
 use super::private::{MODE_PASSABLE, MODE_PRIVATE, NAME, clean, closed_to_others, make_locked};
-use super::removal::Remover;
+use super::remover::Remover;
 use crate::config::{self, Workers};
 use crate::supervise::process::account::Account;
 use crate::trust;

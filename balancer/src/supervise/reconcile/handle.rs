@@ -46,7 +46,7 @@ pub(super) struct WorkerHandle {
     pub(super) generation: u64,
     /// What its process group uses.
     pub(super) usage: Usage,
-    meter: Meter,
+    pub(super) meter: Meter,
     /// What this run of it may use up.
     limits: Limits,
     /// What it has used up.
@@ -70,22 +70,14 @@ pub(super) struct WorkerHandle {
     /// Why it ended or could not be started the last time.
     pub(super) reason: Option<Arc<str>>,
     /// Until when its tunnels may go on, once it drains.
-    drained_by: Option<Instant>,
+    pub(super) drained_by: Option<Instant>,
     /// Its endpoint, once it was ready.
-    endpoint: Option<Arc<Endpoint>>,
+    pub(super) endpoint: Option<Arc<Endpoint>>,
     /// Wait for this run's end and readiness.
     minders: JoinSet<()>,
     /// Waits for what the present state waits for; one at a time.
     timer: JoinSet<()>,
     outbox: mpsc::Sender<Message>,
-}
-
-/// What is counted for a place, whoever its worker is.
-#[derive(Debug, Default)]
-pub(super) struct Past {
-    restarts: u64,
-    reasons: BTreeMap<RestartReason, u64>,
-    last: Option<Arc<str>>,
 }
 
 impl WorkerHandle {
@@ -130,62 +122,6 @@ impl WorkerHandle {
             timer: JoinSet::new(),
             outbox,
         }
-    }
-
-    /// Its process, while it has one.
-    pub(super) fn pid(&self) -> Option<i32> {
-        self.process.as_ref().map(Process::pid)
-    }
-
-    /// `app.2 (pid 123)`.
-    pub(super) fn title(&self) -> String {
-        match self.pid() {
-            Some(pid) => format!("{} (pid {pid})", self.name),
-            None => self.name.to_string(),
-        }
-    }
-
-    /// Whether it has ended and is not started again, though it is wanted.
-    pub(super) fn has_finished(&self) -> bool {
-        self.life.state() == State::Exited && !self.life.is_leaving() && self.run > 0
-    }
-
-    /// How long ago its process was started.
-    pub(super) fn started_ago(&self) -> Duration {
-        self.process.as_ref().map_or(Duration::ZERO, |process| process.started().elapsed())
-    }
-
-    /// How long ago it was looked at what it uses.
-    pub(super) fn looked_at(&self) -> Duration {
-        self.meter.age(Instant::now().into_std())
-    }
-
-    /// Whether it has ended for good.
-    pub(super) fn is_over(&self) -> bool {
-        self.life.state() == State::Exited && self.life.is_leaving()
-    }
-
-    /// What the plan has to know of it.
-    pub(super) fn seen(&self) -> Seen {
-        Seen {
-            id: self.id,
-            index: self.index,
-            state: self.life.state(),
-            leaving: self.life.is_leaving(),
-            stale: self.stale.is_some(),
-            on_trial: self.life.on_trial(),
-            proven: self.proven,
-        }
-    }
-
-    /// What its place has seen.
-    pub(super) fn past(&self) -> Past {
-        Past { restarts: self.restarts, reasons: self.restart_reasons.clone(), last: self.reason.clone() }
-    }
-
-    /// It is a worker of a place from now on that has seen this.
-    pub(super) fn follow(&mut self, past: Past) {
-        (self.restarts, self.restart_reasons, self.reason) = (past.restarts, past.reasons, past.last);
     }
 
     /// Counts that it is started again, or replaced.
@@ -311,55 +247,6 @@ impl WorkerHandle {
         self.usage = self.meter.read(process.group(), now.into_std());
         let age = now.saturating_duration_since(process.started());
         self.over = self.over.or_else(|| self.limits.exceeded(age, self.usage.rss_bytes));
-    }
-
-    /// The requests on it that can be named, oldest first.
-    pub(super) fn requests(&self) -> Vec<Noted> {
-        self.endpoint.as_ref().map_or(Vec::new(), |endpoint| endpoint.requests())
-    }
-
-    /// Its endpoint, once it was ready.
-    pub(super) fn endpoint_id(&self) -> Option<EndpointId> {
-        self.endpoint.as_ref().map(|endpoint| endpoint.id())
-    }
-
-    /// Whether an operator has taken it out of the pool.
-    pub(super) fn is_held(&self) -> bool {
-        self.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_held())
-    }
-
-    /// Those of the requests on it that have become tunnels.
-    pub(super) fn tunnels(&self) -> usize {
-        self.endpoint.as_ref().map_or(0, |endpoint| endpoint.tunnels())
-    }
-
-    /// Requests on it.
-    pub(super) fn in_flight(&self) -> usize {
-        self.endpoint.as_ref().map_or(0, |endpoint| endpoint.in_flight())
-    }
-
-    /// What is to be seen of it.
-    pub(super) fn status(&self) -> WorkerStatus {
-        WorkerStatus {
-            name: Arc::clone(&self.name),
-            index: self.index,
-            state: self.life.state(),
-            since: self.life.since().into_std(),
-            started: self.process.as_ref().map(|process| process.started().into_std()),
-            pid: self.process.as_ref().map(Process::pid),
-            address: self.process.as_ref().map(Process::address),
-            endpoint: self.endpoint_id(),
-            in_flight: 0,
-            tunnels: 0,
-            drained_by: self.drained_by.map(Instant::into_std),
-            usage: self.usage,
-            stale: self.stale.is_some(),
-            on_trial: self.life.on_trial(),
-            finished: self.has_finished(),
-            restarts: self.restarts,
-            restart_reasons: self.restart_reasons.clone(),
-            reason: self.reason.clone(),
-        }
     }
 }
 

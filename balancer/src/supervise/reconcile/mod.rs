@@ -15,6 +15,7 @@ mod orders;
 mod plan;
 mod recycle;
 mod recycling;
+mod sight;
 mod telling;
 
 use std::collections::BTreeMap;
@@ -37,11 +38,12 @@ use crate::supervise::process::oom::OomKills;
 use crate::supervise::spawn::Blueprint;
 use crate::supervise::state::{State, Stop};
 use crate::supervise::status::{RestartReason, Status};
-use handle::{Past, WorkerHandle};
+use handle::WorkerHandle;
 use jobs::Jobs;
 use life::{Event, Pause};
 pub(super) use message::Message;
 use plan::{Wanted, plan};
+use sight::Past;
 
 /// The loop and all it knows.
 pub(super) struct Reconciler {
