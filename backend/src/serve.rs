@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::listen::{Address, Listener};
 use crate::models::Server;
+use crate::socket::Socket;
 use crate::worker::Worker;
 use crate::{Model, Options, connection};
 
@@ -99,7 +100,7 @@ struct Connections {
 }
 
 impl Connections {
-    fn spawn<S: connection::Socket>(&self, socket: S) {
+    fn spawn<S: Socket>(&self, socket: S) {
         let (worker, draining, alive) = (self.worker.clone(), self.draining.clone(), self.alive.clone());
         tokio::spawn(async move {
             connection::serve(socket, worker, draining).await;

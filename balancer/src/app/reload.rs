@@ -20,6 +20,7 @@ use crate::admin::{Outcome, Reopened, ServedPool, Teller};
 use crate::config::{self, Config};
 use crate::observe::LogFile;
 
+use crate::pool::Pool;
 use crate::proxy::Settings;
 use crate::route::Table;
 use crate::shown;

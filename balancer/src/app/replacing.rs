@@ -2,18 +2,17 @@
 //!
 //! Decides how long that is waited for. Called by `reload`. Never changes the configuration.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::act::told;
 use super::live::{Live, SETTLED};
 use super::plan::Plan;
 use super::pool_change::WorkersChange;
 use crate::admin::{ServedPool, Teller};
 use crate::config::{self, Config};
 use crate::pool::Pool;
-use crate::shown;
 use crate::supervise::{Sockets, State, Stop, Supervisor};
 
 impl Live {

@@ -246,6 +246,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::net::ClientKey;
 
     fn endpoint() -> Arc<Endpoint> {
         Endpoint::new("app.1".into(), Address::Unix(PathBuf::from("/s")), 1, false)

@@ -6,7 +6,7 @@
 //! can foresee when: an answer that is only slow comes before that as a rule, on a second open connection, and settles it.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What is known of it. Asked at answers on new connections, when those close, and where a request has waited for long.

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
 
 use super::batch::Batch;
 use super::target::Target;
@@ -62,3 +63,7 @@ impl LogFile {
         self.target.is_gone()
     }
 }
+
+/// Orders, not lines: the access log hands over a buffer of many lines at once.
+pub(super) const QUEUE_MAX: usize = 1_024;
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
-use super::orders::{Counts, Destination, LogFile, Order};
+use super::orders::{Counts, Destination, LogFile, Order, PATIENCE, QUEUE_MAX};
 use super::sink::{Sink, reason};
 use super::target::Target;
 
@@ -36,7 +36,7 @@ impl Sinks {
             collecting: VecDeque::new(),
             path: file.as_ref().map(|file| file.path.clone()),
             file: file.map(|file| Sink::new(named(&file.path), file.target)),
-            shared: shared,
+            shared,
         })
     }
 

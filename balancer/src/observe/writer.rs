@@ -4,10 +4,10 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::batch::Batch;
-use super::orders::{Counts, Destination, LogFile, Order};
+use super::orders::{Counts, Destination, LogFile, Order, PATIENCE, QUEUE_MAX};
 use super::sinks::Sinks;
 
 /// Hands lines to the writing thread. Cheap to clone.
@@ -93,12 +93,10 @@ impl Writer {
     }
 }
 
-/// Orders, not lines: the access log hands over a buffer of many lines at once.
-const QUEUE_MAX: usize = 1_024;
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

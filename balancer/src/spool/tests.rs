@@ -76,7 +76,7 @@ async fn a_disk_that_is_full_gives_the_piece_back() {
     let mut file = spool.file();
     let refused = write(&mut file, b"hello").await.unwrap_err();
     assert!(refused.unread() == b"hello" && file.is_empty() && file.is_at_end());
-    assert_eq!(spool.shared.taken.load(Ordering::Relaxed), 0);
+    assert_eq!(spool.room.taken.load(Ordering::Relaxed), 0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The structure of the source: layers and circles; the picture is in `ARCHITECTURE.md`.
+//! The structure of the source: layers and circles, and how long functions are; the picture is in `ARCHITECTURE.md`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -69,17 +69,27 @@ fn a_circle_is_found_however_its_names_are_written() {
         circles(&all.imports())
     };
     let both = ["a/x imports a/y", "a/y imports a/x"];
-    assert_eq!(found(&[("a::x", "use super::y::Y; struct X;"), ("a::y", "use super::x::X; struct Y;")]), both);
-    assert_eq!(
-        found(&[("a::x", "use crate::a::{y::{self, Y}}; struct X;"), ("a::y", "fn f() { super::x::X } struct Y;")]),
-        both
-    );
     let room = ("a", "mod x; mod y; pub use x::X; pub use y::Y as Z;");
+    assert_eq!(found(&[room, ("a::x", "use super::y::Y; struct X;"), ("a::y", "use super::x::X; struct Y;")]), both);
+    let grouped = ("a::x", "use crate::a::{y::{self, Y}}; struct X;");
+    assert_eq!(found(&[room, grouped, ("a::y", "fn f() { super::x::X } struct Y;")]), both);
     assert_eq!(found(&[room, ("a::x", "use super::Z; struct X;"), ("a::y", "use crate::a::X; struct Y;")]), both);
     // Neither one way only, nor for a test, nor in a comment, nor by handing on.
     assert!(found(&[room, ("a::x", "struct X;"), ("a::y", "use super::X; /// `super::Z`\nstruct Y;")]).is_empty());
     let test = "struct X; #[cfg(test)] mod tests { use super::super::y::Y; }";
     assert!(found(&[room, ("a::x", test), ("a::y", "use super::X; pub(in crate::a) struct Y;")]).is_empty());
+}
+
+#[test]
+fn functions_fit_on_a_screen() {
+    let mut long = Vec::new();
+    for (_, all) in crates() {
+        for (module, file) in all.files() {
+            let functions = file.functions.iter().filter(|(_, lines)| *lines > FUNCTION_LINES_MAX);
+            long.extend(functions.map(|(name, lines)| format!("{}: {name} has {lines} lines", module.join("/"))));
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
 }
 
 /// A runtime of a proxy thread has no clock, so that what waits with the runtime's own would panic there.
@@ -140,3 +150,6 @@ fn crates() -> [(&'static str, Crate); 2] {
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
+
+/// A function is read at one look.
+const FUNCTION_LINES_MAX: usize = 70;

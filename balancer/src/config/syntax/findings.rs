@@ -69,7 +69,7 @@ impl Findings {
     }
 
     /// A value that variables were filled into.
-    pub(in crate::config) fn filled(&self, filled: Filled) {
+    pub(super) fn filled(&self, filled: Filled) {
         self.filled.borrow_mut().push(filled);
     }
 
@@ -111,12 +111,12 @@ impl Findings {
     }
 
     /// A key is not known.
-    pub(in crate::config) fn unknown(&self, unknown: Unknown) {
+    pub(super) fn unknown(&self, unknown: Unknown) {
         self.unknown.borrow_mut().push(unknown);
     }
 
     /// A key is not there.
-    pub(in crate::config) fn missing(&self, missing: Missing) {
+    pub(super) fn missing(&self, missing: Missing) {
         self.missing.borrow_mut().push(missing);
     }
 

@@ -1,5 +1,6 @@
 //! `stop_signal`. Decides which signals may ask a worker to stop; called by [`super::workers`]; never sends one.
 
+use crate::config::syntax::diagnostics::quote;
 use crate::config::syntax::item::Item;
 
 /// Signal of a polite stop.

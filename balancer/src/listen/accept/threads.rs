@@ -57,7 +57,7 @@ pub(in crate::listen) struct Counted {
 
 /// A connection on its way to another thread, unknown to any runtime and counted where it goes.
 #[derive(Debug)]
-pub(super) struct Handed {
+pub(in crate::listen) struct Handed {
     descriptor: OwnedFd,
     family: Family,
     peer: Peer,
@@ -288,6 +288,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
+    use crate::net::Client;
 
     #[test]
     fn of_sixty_four_connections_no_thread_has_more_than_a_quarter_above_its_share() {

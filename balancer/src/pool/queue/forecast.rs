@@ -15,7 +15,7 @@ use super::lane::{Lane, slow_max};
 /// What has been learned of a pool's requests. Its size is fixed but for one entry a place: a kind that is not asked for gives
 /// way to another.
 #[derive(Debug)]
-pub(super) struct Forecast {
+pub(in crate::pool) struct Forecast {
     pub(super) sets: Box<[[Entry; WAYS]]>,
     /// Of all requests.
     pub(super) typical: Mean,

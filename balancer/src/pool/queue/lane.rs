@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Which line a request waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(in crate::pool) enum Lane {
     /// What is expected to take about as long as the rest, or of what nothing is known.
     Fast,
     /// What is expected to be much slower than the rest.

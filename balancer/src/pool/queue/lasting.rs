@@ -10,7 +10,7 @@ use crate::net::Client;
 
 /// Those that have a place, by their turns, in the order in which they became what they are.
 #[derive(Debug, Default)]
-pub(super) struct Lasting(Vec<(u64, Option<Client>)>);
+pub(in crate::pool) struct Lasting(Vec<(u64, Option<Client>)>);
 
 /// Why one has to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -41,10 +41,10 @@ use places::{AGAIN, Places};
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) slots: Slots,
-    pub(super) line: Line,
+    line: Line,
     pub(super) places: Places,
     pub(super) forecast: Forecast,
-    pub(super) keepers: Keepers,
+    keepers: Keepers,
     pub(super) lasting: Lasting,
     /// Answers to those who waited, until they come for them.
     answers: HashMap<u64, Result<Grant, Refused>>,

@@ -20,7 +20,7 @@ use crate::pool::members::Members;
 
 /// What is free and what comes with it.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(in crate::pool) struct Places {
     /// At each endpoint.
     pub(in crate::pool) slots: usize,
     kept: HashMap<EndpointId, Vec<KeptConnection>>,
@@ -35,7 +35,7 @@ impl Places {
     }
 
     /// Takes a free place for a waiter who is not served at `tried`, with the connection that belongs to it.
-    pub(in crate::pool) fn take(
+    pub(super) fn take(
         &mut self,
         members: &Members,
         cursors: &Cursors,

@@ -32,7 +32,7 @@ struct Thread {
 
 /// Where one worker's lines go.
 #[derive(Debug, Clone)]
-pub(super) struct LogFile {
+pub(in crate::supervise) struct LogFile {
     path: Arc<Path>,
     queue: SyncSender<Order>,
     dropped: Arc<AtomicU64>,

@@ -252,6 +252,7 @@ const BATCH: usize = 512;
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
 
     use rustix::fs::mkdirat;
 

@@ -14,16 +14,15 @@ use super::backoff::RestartDelay;
 use super::life::{Event, Life, Pause};
 use super::message::Message;
 use super::minding::Minding;
-use super::plan::Seen;
 use super::recycle::Limits;
 use crate::config::Workers;
-use crate::endpoint::{Endpoint, EndpointId, Noted};
+use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::shown;
 use crate::supervise::process::usage::Meter;
 use crate::supervise::run::{Offspring, Process};
 use crate::supervise::state::State;
-use crate::supervise::status::{RestartReason, Usage, WorkerStatus};
+use crate::supervise::status::{RestartReason, Usage};
 
 /// One worker: its life, and what the present run of it has.
 #[derive(Debug)]

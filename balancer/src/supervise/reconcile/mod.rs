@@ -20,7 +20,6 @@ mod telling;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +35,7 @@ use crate::supervise::command::Command;
 use crate::supervise::event::EventKind;
 use crate::supervise::process::oom::OomKills;
 use crate::supervise::spawn::Blueprint;
-use crate::supervise::state::{State, Stop};
+use crate::supervise::state::State;
 use crate::supervise::status::{RestartReason, Status};
 use handle::WorkerHandle;
 use jobs::Jobs;
