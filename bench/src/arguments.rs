@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::attack;
+use crate::compare::scenario::Scenario;
+use crate::compare::target::Target;
+use crate::crowd::{attack, overload, supermarket};
 use crate::footprint;
 use crate::guard;
-use crate::overload;
+use crate::lab::Builds;
 use crate::replace::{self, soak};
-use crate::scenario::Scenario;
-use crate::supermarket;
-use crate::target::Target;
 
 /// Compares direct against proxied, and proxies with each other, in one run on one machine.
 #[derive(Parser)]
@@ -31,8 +30,8 @@ struct CommandLine {
 enum Kind {
     /// Direct, balancer, nginx and HAProxy side by side (what runs when no command is given)
     Compare(Compare),
-    /// The working tree against an earlier revision: CPU time and instructions per request
-    Guard(guard::Arguments),
+    /// The working tree against an earlier revision: instructions per request
+    Guard(guard::Plan),
     /// Instructions per request of one balancer, in several manners of asking; about a minute
     Instructions(guard::One),
     /// Memory for what is open, CPU time for a body in small pieces, time for an answer in two; about four minutes
@@ -80,7 +79,7 @@ impl Command {
     ) -> Result<Command, clap::Error> {
         let line = CommandLine::try_parse_from(arguments)?;
         let given = match line.command {
-            Some(Kind::Guard(given)) => return Ok(Command::Guard(given.plan())),
+            Some(Kind::Guard(given)) => return Ok(Command::Guard(given)),
             Some(Kind::Instructions(one)) => return Ok(Command::Instructions(one)),
             Some(Kind::Footprint(plan)) => return Ok(Command::Footprint(plan)),
             Some(Kind::Supermarket(plan)) => return Ok(Command::Supermarket(plan)),
@@ -134,12 +133,8 @@ struct Compare {
     /// Proxies write an access log (to a file)
     #[arg(long)]
     access_log: bool,
-    /// The balancer to measure [default: this workspace's, built when needed]
-    #[arg(long, value_name = "PATH")]
-    balancer: Option<PathBuf>,
-    /// The backend to use as origin [default: this workspace's, built when needed]
-    #[arg(long, value_name = "PATH")]
-    backend: Option<PathBuf>,
+    #[command(flatten)]
+    builds: Builds,
     /// Where results.json, results.csv, RESULTS.md and pictures go [default: bench/results]
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
@@ -201,8 +196,7 @@ pub(crate) struct Plan {
     pub(crate) targets_named: bool,
     pub(crate) origin: Option<OriginKind>,
     pub(crate) access_log: bool,
-    pub(crate) balancer: Option<PathBuf>,
-    pub(crate) backend: Option<PathBuf>,
+    pub(crate) builds: Builds,
     /// A folder, and files that do not go there.
     pub(crate) output: PathBuf,
     pub(crate) results: Option<PathBuf>,
@@ -230,7 +224,7 @@ impl Compare {
             only => only.contains(&target) || (target == Target::NginxBare && given.nginx_bare),
         };
         Ok(Plan {
-            scenarios: Scenario::ALL.into_iter().filter(chosen).collect(),
+            scenarios: Scenario::all().filter(chosen).collect(),
             many,
             idle,
             idle_load,
@@ -242,12 +236,11 @@ impl Compare {
             duration: given.duration.unwrap_or(Duration::from_secs(seconds)),
             connections: given.connections,
             rounds: given.rounds.unwrap_or(rounds),
-            targets: Target::ALL.into_iter().filter(|target| wanted(*target)).collect(),
+            targets: Target::value_variants().iter().copied().filter(|target| wanted(*target)).collect(),
             targets_named: !given.only.is_empty(),
             origin: given.origin,
             access_log: given.access_log,
-            balancer: given.balancer,
-            backend: given.backend,
+            builds: given.builds,
             json: given.json,
         })
     }
@@ -259,13 +252,37 @@ pub(crate) fn default_output() -> PathBuf {
     folder.map_or_else(|| PathBuf::from("bench-results"), |folder| folder.join("results"))
 }
 
+/// What a value is called on the command line.
+pub(crate) fn name_of(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// "0.7"
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    within(text, 0.01, 2.0).ok_or_else(|| "a share from 0.01 to 2".to_owned())
+}
+
+/// "20"
+pub(crate) fn multiple(text: &str) -> Result<f64, String> {
+    within(text, 0.01, 100.0).ok_or_else(|| "from 0.01 to 100".to_owned())
+}
+
+fn within(text: &str, least: f64, most: f64) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|number| (least..=most).contains(number))
+}
+
+/// At most a day.
+pub(crate) fn hours(text: &str) -> Result<Duration, String> {
+    whole_time(text, 24)
+}
+
 /// wrk takes whole numbers only: "5s", "2m", "5" (seconds); at most an hour.
 pub(crate) fn whole_seconds(text: &str) -> Result<Duration, String> {
     whole_time(text, 1)
 }
 
 /// The same up to so many hours; "1h" too.
-pub(crate) fn whole_time(text: &str, hours_max: u64) -> Result<Duration, String> {
+fn whole_time(text: &str, hours_max: u64) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
         "" | "s" => 1,
@@ -300,7 +317,7 @@ mod tests {
             assert_eq!((plan.duration, plan.connections), (Duration::from_secs(5), 64));
             let all = [Target::Direct, Target::Balancer, Target::Nginx, Target::Haproxy, Target::HaproxySplice];
             assert_eq!(plan.targets, all);
-            assert_eq!(plan.scenarios, Scenario::ALL);
+            assert_eq!(plan.scenarios, Scenario::value_variants());
         }
     }
 
@@ -340,6 +357,13 @@ mod tests {
             let message = plan(line).unwrap_err();
             assert!(message.contains(reason), "{line}: {message}");
         }
+    }
+
+    #[test]
+    fn loads_are_bounded() {
+        assert_eq!((share("0.8"), multiple("20")), (Ok(0.8), Ok(20.0)));
+        assert!(["0", "-1", "3", "NaN", "inf", "x", ""].iter().all(|text| share(text).is_err()));
+        assert!(["0", "101", "-1", "NaN", "x"].iter().all(|text| multiple(text).is_err()));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::scenario::Setting;
+use crate::compare::scenario::Setting;
 
 /// Raises the limit children inherit, as far as it may be; `false` when the scenario cannot run with what there is.
 pub(crate) fn suffice(setting: &mut Setting, notes: &mut Vec<String>) -> bool {
@@ -50,7 +50,7 @@ const SPARE_DESCRIPTORS: u64 = 600;
 mod tests {
     use super::*;
     use crate::arguments::OriginKind;
-    use crate::scenario::Scenario;
+    use crate::compare::scenario::Scenario;
 
     #[test]
     fn idle_connections_are_as_many_as_there_are_descriptors_for() {

@@ -1,13 +1,29 @@
 //! One HTTP request and its answer, to see whether a target is up and answers the same as the origin.
 //!
-//! Decides what counts as an answer. Called by [`crate::target`] and [`crate::compare`], never while something is measured.
+//! Decides what counts as an answer. Called by [`crate::service`] and [`crate::compare`], never while something is measured.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::target::Endpoint;
+/// Where something listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// On 127.0.0.1.
+    Port(u16),
+    Socket(PathBuf),
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Endpoint::Port(port) => write!(f, "port {port}"),
+            Endpoint::Socket(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
 
 /// Status and body.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,70 +1,69 @@
 //! What the figures were measured on and with.
 //!
-//! Decides what is told about machine and programs. Called by [`crate::compare`]. What cannot be learned is
+//! Decides what is told about machine and programs. Called by the commands that compare programs. What cannot be learned is
 //! called unknown, never guessed.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use serde::Serialize;
-
-use crate::events::Events;
 use crate::failure::Failure;
+use crate::lab::Lab;
 use crate::process::Process;
-use crate::programs::Programs;
 
-/// Machine and versions, as printed at the head of the result.
-#[derive(Clone, Debug, Serialize)]
+/// Machine and versions, as told at the head of the result.
+#[derive(Clone, Debug)]
 pub(crate) struct Machine {
-    pub(crate) cpu: String,
-    pub(crate) cores: usize,
-    pub(crate) kernel: String,
-    /// When the run began, UTC: "2026-07-02 18:30".
-    pub(crate) date: String,
+    cpu: String,
+    cores: usize,
+    kernel: String,
+    /// UTC: "2026-07-02 18:30".
+    date: String,
     /// Of every program that takes part, in a line each.
-    pub(crate) versions: Vec<String>,
+    versions: Vec<String>,
 }
 
 impl Machine {
+    /// `ours`: those of our programs that take part.
+    ///
     /// # Errors
-    /// Only a signal, or a full disk under `folder`, where programs' answers go.
-    pub(crate) fn look(programs: &Programs, folder: &Path, events: &Arc<Events>) -> Result<Machine, Failure> {
-        let asked = [
-            (programs.ab.as_ref(), "-V"),
-            (programs.wrk.as_ref(), "-v"),
-            (programs.nginx.as_ref(), "-v"),
-            (programs.haproxy.as_ref(), "-v"),
-            (programs.strace.as_ref(), "-V"),
-            (programs.balancer.as_ref(), "--version"),
-            (programs.backend.as_ref(), "--version"),
-        ];
+    /// Only a signal, or a full disk, where programs' answers go.
+    pub(crate) fn look(lab: &Lab, ours: &[&'static str]) -> Result<Machine, Failure> {
+        let others = [("ab", "-V"), ("wrk", "-v"), ("nginx", "-v"), ("haproxy", "-v"), ("strace", "-V")];
+        let asked = others.into_iter().chain(ours.iter().map(|name| (*name, "--version")));
+        let asked = asked.filter_map(|(name, option)| Some((lab.program(name).ok()?, option)));
+        let versions = asked.map(|(path, option)| version(&path, option, lab)).collect::<Result<_, _>>()?;
         let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cpu_model(&text));
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");
-        let asked = asked.into_iter().filter_map(|(path, option)| Some((path?, option)));
-        let versions = asked.map(|(path, option)| version(path, option, folder, events));
         Ok(Machine {
             cpu: cpu.unwrap_or_else(|| "unknown CPU".to_owned()),
             cores: thread::available_parallelism().map_or(0, usize::from),
             kernel: kernel.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned()),
             date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M").to_string(),
-            versions: versions.collect::<Result<_, _>>()?,
+            versions,
         })
+    }
+
+    /// For the head of a result.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let Machine { cpu, cores, kernel, date, versions } = self;
+        let first = format!("{cpu}, {cores} usable cores, Linux {kernel}, {date} UTC");
+        std::iter::once(first).chain(versions.iter().cloned()).collect()
     }
 }
 
 /// The first line a program says about itself, on whichever stream. Bounded: a program that does not know the option may
 /// start to serve instead.
-fn version(program: &Path, option: &str, folder: &Path, events: &Arc<Events>) -> Result<String, Failure> {
+fn version(program: &Path, option: &str, lab: &Lab) -> Result<String, Failure> {
     let name = program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let mut command = Command::new(program);
     command.arg(option);
     let unknown = format!("{name}: unknown version");
-    let Ok(process) = Process::spawn(&format!("{name} version"), command, folder, events) else { return Ok(unknown) };
-    if events.wait_any(&[process.pid()], ANSWER_TIME)?.is_none() {
+    let spawned = Process::spawn(&format!("{name} version"), command, lab.scratch.path(), &lab.events);
+    let Ok(process) = spawned else { return Ok(unknown) };
+    if lab.events.wait_any(&[process.pid()], ANSWER_TIME)?.is_none() {
         return Ok(unknown);
     }
     let text = process.stdout()? + &process.stderr_end();
@@ -86,8 +85,11 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::scratch::Scratch;
+    use crate::events::Events;
+    use crate::lab::Builds;
 
     #[test]
     fn the_cpu_is_named() {
@@ -98,18 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_one_line_or_unknown() {
-        let (scratch, events) = (Scratch::create().unwrap(), Arc::new(Events::default()));
-        let version = |path: &str, option| version(path.as_ref(), option, scratch.path(), &events).unwrap();
+    fn a_version_is_one_line_or_unknown_and_a_program_that_runs_on_is_ended() {
+        let lab = Lab::with(&[], &Builds::default(), &Arc::new(Events::default())).unwrap();
+        let version = |path: &str, option| version(path.as_ref(), option, &lab).unwrap();
         assert!(version("/bin/sh", "--no-such-option").starts_with("sh: /bin/sh: "));
         assert_eq!(version("/no/such/program", "-v"), "program: unknown version");
         assert_eq!(version("/bin/true", "-v"), "true: unknown version");
-    }
-
-    #[test]
-    fn a_program_that_runs_on_instead_of_telling_its_version_is_ended() {
-        let (scratch, events) = (Scratch::create().unwrap(), Arc::new(Events::default()));
-        let text = version("/bin/sleep".as_ref(), "600", scratch.path(), &events).unwrap();
-        assert_eq!(text, "sleep: unknown version");
+        assert_eq!(version("/bin/sleep", "600"), "sleep: unknown version");
     }
 }

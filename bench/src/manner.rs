@@ -4,10 +4,11 @@
 //! and [`crate::footprint`]. Never counts.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::side::{PATH, Settings};
+use crate::exchange::PATH;
+use crate::load::local;
 
 /// One way to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,9 @@ impl Manner {
         }
     }
 
-    pub(crate) fn settings(self) -> Settings {
-        Settings { pool: if self == Manner::Slots { "slots = 4\n" } else { "" }, logs: self == Manner::AccessLog }
+    /// Keys of the pool it is about.
+    pub(crate) fn pool(self) -> &'static str {
+        if self == Manner::Slots { "slots = 4\n" } else { "" }
     }
 
     /// What a client writes; `ab` in the order of its version 2.3.
@@ -70,7 +72,7 @@ pub(crate) struct Client {
 impl Client {
     /// Of a port of 127.0.0.1.
     pub(crate) fn new(manner: Manner, port: u16) -> Client {
-        Client { manner, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), connection: None }
+        Client { manner, address: local(port), connection: None }
     }
 
     /// # Errors

@@ -1,91 +1,19 @@
-//! Which programs a run needs and where they are.
+//! Where programs are.
 //!
-//! Decides what is missing, what to do about it, and builds our own. Called by [`crate::compare`] before anything starts.
-//! Never measures.
+//! Decides what to do about one that is missing, and builds our own. Called by [`crate::lab`] before anything starts. Never
+//! measures.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::arguments::{OriginKind, Plan};
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::process::{Process, describe};
 use crate::say;
-use crate::scenario::Scenario;
-use crate::target::Target;
-use crate::tool::Tool;
-
-/// Where everything is, and what the run consists of now that this is known.
-pub(crate) struct Programs {
-    pub(crate) ab: Option<PathBuf>,
-    pub(crate) wrk: Option<PathBuf>,
-    pub(crate) nginx: Option<PathBuf>,
-    pub(crate) haproxy: Option<PathBuf>,
-    pub(crate) strace: Option<PathBuf>,
-    pub(crate) balancer: Option<PathBuf>,
-    pub(crate) backend: Option<PathBuf>,
-    pub(crate) origin: OriginKind,
-    /// Those of the plan that have columns.
-    pub(crate) scenarios: Vec<Scenario>,
-    pub(crate) targets: Vec<Target>,
-    /// Lines for the user: what was left out and how to get it.
-    pub(crate) notes: Vec<String>,
-}
-
-impl Programs {
-    /// # Errors
-    /// A program is missing that the run cannot do without, or our own do not build.
-    pub(crate) fn find(plan: &Plan, events: &Arc<Events>) -> Result<Programs, Failure> {
-        let [ab, wrk, nginx, haproxy, strace] = ["ab", "wrk", "nginx", "haproxy", "strace"].map(find);
-        let needs = |tool: fn(Tool) -> bool| plan.scenarios.iter().filter_map(|one| one.tool(plan)).any(tool);
-        let no_ab = ab.is_none() && needs(|tool| matches!(tool, Tool::Ab { .. }));
-        let no_wrk = wrk.is_none() && needs(|tool| matches!(tool, Tool::Wrk { .. }));
-        if no_ab || no_wrk {
-            return Err(missing_tools(no_ab, no_wrk));
-        }
-        let origin = plan.origin.unwrap_or(if nginx.is_some() { OriginKind::Nginx } else { OriginKind::Backend });
-        if nginx.is_none() && origin == OriginKind::Nginx {
-            return Err(Failure::missing("nginx"));
-        }
-        let (mut targets, mut notes) = (plan.targets.clone(), Vec::new());
-        let nginxes = [Target::Nginx, Target::NginxBare];
-        let haproxies = [Target::Haproxy, Target::HaproxySplice];
-        for (name, found, columns) in [("nginx", &nginx, nginxes), ("haproxy", &haproxy, haproxies)] {
-            if found.is_some() || !targets.iter().any(|target| columns.contains(target)) {
-                continue;
-            }
-            if plan.targets_named {
-                return Err(Failure::missing(name));
-            }
-            targets.retain(|target| !columns.contains(target));
-            notes.push(format!("no {name} column: {}", how_to_install(name)));
-        }
-        let has_columns = |one: &Scenario| !one.columns(&targets).is_empty();
-        let (scenarios, empty): (Vec<Scenario>, Vec<Scenario>) = plan.scenarios.iter().copied().partition(has_columns);
-        for scenario in &empty {
-            notes.push(format!("no table of {}: it has none of the columns asked for", scenario.name()));
-        }
-        if scenarios.is_empty() {
-            return Err(Failure::Missing(notes.join("\n")));
-        }
-        let uses_balancer = targets.contains(&Target::Balancer);
-        let uses_backend = scenarios.iter().any(|one| one.setting(plan, origin).origin == OriginKind::Backend);
-        let mut wanted = Vec::new();
-        let ours = [("balancer", uses_balancer, &plan.balancer), ("backend", uses_backend, &plan.backend)];
-        for (name, used, given) in &ours {
-            if *used && given.is_none() {
-                wanted.push(*name);
-            }
-        }
-        build(&wanted, events)?;
-        let [balancer, backend] = ours.map(|(name, used, given)| used.then(|| own(name, given.as_deref())).transpose());
-        let (balancer, backend) = (balancer?, backend?);
-        Ok(Programs { ab, wrk, nginx, haproxy, strace, balancer, backend, origin, scenarios, targets, notes })
-    }
-}
 
 /// Debian's package, in the words one types.
 pub(crate) fn how_to_install(program: &str) -> String {
@@ -102,21 +30,17 @@ pub(crate) fn ourselves() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|e| Failure::system("find our own executable", e))
 }
 
-/// Our own programs, in the order asked for: where their path says, else this workspace's, built when needed.
+/// Our own programs: where their path says, else this workspace's, built when needed.
 ///
 /// # Errors
 /// One is not where it should be, or does not build.
-pub(crate) fn ours<const N: usize>(
-    wanted: [(&str, Option<&Path>); N],
+pub(crate) fn ours(
+    wanted: &[(&'static str, Option<&Path>)],
     events: &Arc<Events>,
-) -> Result<[PathBuf; N], Failure> {
+) -> Result<BTreeMap<&'static str, PathBuf>, Failure> {
     let to_build: Vec<&str> = wanted.iter().filter(|(_, given)| given.is_none()).map(|(name, _)| *name).collect();
     build(&to_build, events)?;
-    let mut paths = [const { PathBuf::new() }; N];
-    for (path, (name, given)) in paths.iter_mut().zip(wanted) {
-        *path = own(name, given)?;
-    }
-    Ok(paths)
+    wanted.iter().map(|(name, given)| Ok((*name, own(name, *given)?))).collect()
 }
 
 /// The first executable of this name on `PATH`, or where Debian keeps servers, which users' `PATH` leaves out.
@@ -135,25 +59,38 @@ pub(crate) fn missing_tools(ab: bool, wrk: bool) -> Failure {
 /// Brings our own programs up to date. Under `cargo run` always, for cargo alone knows whether they are what the source
 /// says, and a figure of an older build would mislead; else only when one is not there.
 fn build(names: &[&str], events: &Arc<Events>) -> Result<(), Failure> {
-    let cargo = std::env::var_os("CARGO").filter(|_| std::env::var_os("CARGO_MANIFEST_DIR").is_some());
-    if names.is_empty() || (cargo.is_none() && names.iter().all(|name| own(name, None).is_ok())) {
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let by_cargo = std::env::var_os("CARGO").is_some() && folder.is_some();
+    if names.is_empty() || (!by_cargo && names.iter().all(|name| own(name, None).is_ok())) {
         return Ok(());
     }
-    let mut command = Command::new(cargo.unwrap_or_else(|| OsString::from("cargo")));
-    command.args(["build", "--release"]).args(names.iter().flat_map(|name| ["-p", name]));
-    if let Some(folder) = std::env::var_os("CARGO_MANIFEST_DIR") {
-        command.current_dir(folder);
-    }
-    say(&format!("building {}", names.join(" and ")));
+    cargo_build(names, folder.as_deref().unwrap_or(Path::new(".")), None, events)
+}
+
+/// Builds `names` of the workspace in `source` for release, into its own target folder or this one.
+///
+/// # Errors
+/// cargo is missing, fails, or takes more than half an hour.
+pub(crate) fn cargo_build(
+    names: &[&str],
+    source: &Path,
+    target: Option<&Path>,
+    events: &Arc<Events>,
+) -> Result<(), Failure> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command.args(["build", "--release"]).args(names.iter().flat_map(|name| ["-p", name])).current_dir(source);
+    command.args(target.iter().flat_map(|target| ["--target-dir".as_ref(), target.as_os_str()]));
+    let what = format!("{} of {}", names.join(" and "), source.display());
+    say(&format!("building {what}"));
     let mut process = Process::spawn_in_view("cargo build", command, events)?;
     let ended = events.wait_any(&[process.pid()], BUILD_TIME)?;
-    match (ended, process.reap()) {
-        (Some(_), Some(status)) if status.success() => Ok(()),
-        (Some(_), Some(status)) => {
-            Err(Failure::Missing(format!("cargo build of {} failed ({})", names.join(" and "), describe(status))))
-        }
-        _ => Err(Failure::Missing(format!("cargo build took more than {} minutes", BUILD_TIME.as_secs() / 60))),
-    }
+    let how = match (ended, process.reap()) {
+        (Some(_), Some(status)) if status.success() => return Ok(()),
+        (Some(_), Some(status)) => format!("cargo build failed ({})", describe(status)),
+        _ => format!("it took more than {} minutes", BUILD_TIME.as_secs() / 60),
+    };
+    Err(Failure::Missing(format!("cannot build {what}: {how}")))
 }
 
 /// The path given, or the program beside our own, or in the release folder when we are a debug build.

@@ -1,11 +1,14 @@
-//! Medians and spreads.
+//! Medians, spreads and percentiles, and how numbers are written.
 //!
-//! Decides how several rounds become one figure. Called by [`crate::report`]. Never reads the world.
+//! Decides how several rounds become one figure, and many latencies a few. Called by all that has figures. Never reads the
+//! world.
 
-use serde::Serialize;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
 
 /// The middle of several values and how far they lie apart.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) min: f64,
@@ -24,9 +27,40 @@ impl Spread {
     }
 
     /// "median (min–max)", or the value alone when there is but one.
-    pub(crate) fn text(self, number: fn(f64) -> String) -> String {
+    pub(crate) fn text(self, number: impl Fn(f64) -> String) -> String {
         let [median, min, max] = [self.median, self.min, self.max].map(number);
         if self.min == self.max { median } else { format!("{median} ({min}–{max})") }
+    }
+}
+
+/// How long requests took, to a ten-thousandth.
+#[derive(Clone, Debug)]
+pub(crate) struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    /// `None` of nobody.
+    pub(crate) fn of(latencies: impl IntoIterator<Item = Duration>) -> Option<Latencies> {
+        let mut all = Histogram::new(4).ok()?;
+        for latency in latencies {
+            // It grows as it must.
+            all.record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX)).ok()?;
+        }
+        (!all.is_empty()).then_some(Latencies(all))
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Milliseconds that so many per cent did not exceed; the smallest such latency that was measured. 100 is the longest.
+    pub(crate) fn percentile(&self, percent: f64) -> f64 {
+        self.0.value_at_quantile(percent / 100.0) as f64 / 1e6
+    }
+
+    /// Percentages and milliseconds, at most a few hundred, denser towards the slow end.
+    pub(crate) fn curve(&self) -> Vec<(f64, f64)> {
+        let points = self.0.iter_quantiles(CURVE_STEPS);
+        points.map(|point| (100.0 * point.quantile_iterated_to(), point.value_iterated_to() as f64 / 1e6)).collect()
     }
 }
 
@@ -56,7 +90,8 @@ pub(crate) fn three_digits(value: f64) -> String {
 /// Whole, with thousands apart: "81,204".
 pub(crate) fn whole(value: f64) -> String {
     let digits = format!("{value:.0}");
-    let mut text = String::new();
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits.as_str()), |digits| ("-", digits));
+    let mut text = sign.to_owned();
     for (nth, digit) in digits.chars().enumerate() {
         if nth > 0 && (digits.len() - nth).is_multiple_of(3) {
             text.push(',');
@@ -66,25 +101,31 @@ pub(crate) fn whole(value: f64) -> String {
     text
 }
 
-/// "0.94"
-pub(crate) fn ratio(value: f64) -> String {
-    format!("{value:.2}")
-}
-
-/// "97 %" of a share of 0.97.
-pub(crate) fn percent(share: f64) -> String {
-    format!("{:.0} %", share * 100.0)
-}
+const CURVE_STEPS: u32 = 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_the_middle() {
+    fn the_median_is_the_middle_and_a_spread_is_written_only_when_there_is_one() {
         assert_eq!(Spread::of([3.0, 1.0, 9.0]), Some(Spread { median: 3.0, min: 1.0, max: 9.0 }));
         assert_eq!(Spread::of([4.0, 1.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
         assert_eq!(Spread::of([]), None);
+        assert_eq!(Spread::of([7.0]).unwrap().text(three_digits), "7.00");
+        assert_eq!(Spread::of([7.0, 6.5, 104.4]).unwrap().text(three_digits), "7.00 (6.50–104)");
+    }
+
+    #[test]
+    fn percentiles_are_latencies_that_were_measured() {
+        let all = Latencies::of((1..=200).rev().map(Duration::from_millis)).unwrap();
+        for (percent, milliseconds) in [(50.0, 100.0), (90.0, 180.0), (99.0, 198.0), (100.0, 200.0)] {
+            assert!((all.percentile(percent) / milliseconds - 1.0).abs() < 1e-4, "{}", all.percentile(percent));
+        }
+        assert_eq!((all.count(), Latencies::of([]).is_none()), (200, true));
+        let curve = all.curve();
+        assert!(curve.len() > 20 && curve.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1), "{curve:?}");
+        assert!((curve.last().unwrap().1 - 200.0).abs() < 0.1, "{curve:?}");
     }
 
     #[test]
@@ -95,18 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_is_written_only_when_there_is_one() {
-        assert_eq!(Spread::of([7.0]).unwrap().text(three_digits), "7.00");
-        assert_eq!(Spread::of([7.0, 6.5, 104.4]).unwrap().text(three_digits), "7.00 (6.50–104)");
-    }
-
-    #[test]
     fn numbers_are_written_for_reading() {
         assert_eq!(
             [0.0, 0.1134, 3.058, 9.996, 35.44, 99.96, 729.4].map(three_digits),
             ["0.000", "0.113", "3.06", "10.0", "35.4", "100", "729"]
         );
-        assert_eq!([0.0, 999.4, 1000.0, 81204.4, 1234567.0].map(whole), ["0", "999", "1,000", "81,204", "1,234,567"]);
-        assert_eq!((ratio(0.944), percent(0.966)), ("0.94".to_owned(), "97 %".to_owned()));
+        assert_eq!([0.0, 999.4, 81204.4, -1234567.0].map(whole), ["0", "999", "81,204", "-1,234,567"]);
     }
 }

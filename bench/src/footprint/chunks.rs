@@ -1,19 +1,20 @@
 //! CPU time of a request body that comes in very small pieces.
 //!
-//! Decides the body and how many make a figure. Called by [`super::Figure`]. Never counts the worker's time.
+//! Decides the body and how many make a figure. Called by [`super::footprint`]. Never counts the worker's time.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use super::Bench;
+use super::{Bench, Measured};
 use crate::cpu;
 use crate::failure::Failure;
+use crate::load::local;
+use crate::report::figure::{Figure, Unit};
 use crate::service::Service;
-use crate::statistics::{Spread, three_digits};
 
 /// Milliseconds of the balancer's for a POST of 8,000 chunks of one byte, 48 KB.
-pub(super) fn chunks(bench: &Bench<'_>) -> Result<(String, String), Failure> {
+pub(super) fn chunks(bench: &Bench) -> Result<Measured, Failure> {
     let service = bench.start("")?;
     let (pid, request) = (service.process.pid(), request());
     let mut connection = connect(service.port).map_err(|e| Failure::system("connect to the balancer", e))?;
@@ -25,8 +26,8 @@ pub(super) fn chunks(bench: &Bench<'_>) -> Result<(String, String), Failure> {
         post(POSTS)?;
         rounds.push((cpu::of_tree(pid)? - before).seconds() * 1e3 / f64::from(POSTS));
     }
-    let spread = Spread::of(rounds).map_or_else(|| "–".to_owned(), |spread| spread.text(three_digits));
-    Ok((format!("CPU ms per POST of {CHUNKS} chunks of one byte, {ROUNDS} times {POSTS}"), spread))
+    let what = format!("CPU of a POST of {CHUNKS} chunks of one byte, {ROUNDS} times {POSTS}");
+    Ok((vec![Figure::of_rounds("", what, Unit::Milliseconds, rounds)], None))
 }
 
 fn post_each(
@@ -34,10 +35,10 @@ fn post_each(
     request: &[u8],
     times: u32,
     service: &Service,
-    bench: &Bench<'_>,
+    bench: &Bench,
 ) -> Result<(), Failure> {
     for nth in 1..=times {
-        bench.ground.events.wait_any(&[], Duration::ZERO)?;
+        bench.lab.events.wait_any(&[], Duration::ZERO)?;
         post(connection, request).map_err(|e| service.complaint(format!("did not take POST {nth} ({e})")))?;
     }
     Ok(())
@@ -61,7 +62,7 @@ fn post(connection: &mut TcpStream, request: &[u8]) -> io::Result<()> {
 }
 
 fn connect(port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), TIME)?;
+    let stream = TcpStream::connect_timeout(&local(port), TIME)?;
     stream.set_read_timeout(Some(TIME))?;
     stream.set_write_timeout(Some(TIME))?;
     stream.set_nodelay(true)?;

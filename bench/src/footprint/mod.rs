@@ -7,42 +7,39 @@ mod apart;
 mod chunks;
 mod memory;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use crate::cores::Cores;
+use crate::cores::Place;
 use crate::descriptors;
 use crate::events::Events;
+use crate::exchange::{Endpoint, PATH};
 use crate::failure::Failure;
-use crate::programs;
+use crate::guard::Origin;
+use crate::lab::{Builds, Lab, free_ports};
+use crate::proxies::{self, Make};
+use crate::report::figure::Figure;
+use crate::report::{Report, Section};
 use crate::say;
-use crate::scratch::Scratch;
 use crate::service::Service;
-use crate::side::{Ground, Origin, Settings, Side};
-use crate::table::Table;
 
 /// The arguments of `footprint`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Plan {
     /// What to measure [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    only: Vec<Figure>,
+    only: Vec<Part>,
     /// Fresh processes a figure of memory is the median of; an allocator keeps now more, now less of what was given back
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// The balancer to measure [default: this workspace's, built when needed]
-    #[arg(long, value_name = "PATH")]
-    balancer: Option<PathBuf>,
-    /// The backend behind it [default: this workspace's, built when needed]
-    #[arg(long, value_name = "PATH")]
-    backend: Option<PathBuf>,
+    #[command(flatten)]
+    builds: Builds,
 }
 
-/// One figure of the table.
+/// One part of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Figure {
+enum Part {
     /// Memory per request that waits for its worker, over 1,000
     InFlight,
     /// Memory per tunnel that has carried a message, over 500
@@ -58,68 +55,57 @@ enum Figure {
 }
 
 /// What measuring any of them takes.
-struct Bench<'a> {
-    side: Side<'a>,
+struct Bench {
+    lab: Lab,
     origin: Origin,
-    ground: Ground<'a>,
     rounds: u32,
 }
 
-/// Measures and returns the table.
+/// Figures, and what they do not say.
+type Measured = (Vec<Figure>, Option<String>);
+
+/// Measures all that is asked for.
 ///
 /// # Errors
 /// Whatever keeps a figure from being measured, or a signal; everything started has ended when this returns.
-pub(crate) fn footprint(plan: &Plan, events: &Arc<Events>) -> Result<String, Failure> {
-    let given = [("balancer", plan.balancer.as_deref()), ("backend", plan.backend.as_deref())];
-    let [balancer, backend] = programs::ours(given, events)?;
-    let (cores, scratch) = (Cores::find(), Scratch::create()?);
+pub(crate) fn footprint(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure> {
+    let lab = Lab::of(&plan.builds, events)?;
     descriptors::raise(DESCRIPTORS);
-    let ground = Ground { cores: &cores, scratch: &scratch, events };
-    let origin = Origin::start(&backend, &ground)?;
-    let bench = Bench { side: Side { name: "balancer", program: &balancer }, origin, ground, rounds: plan.rounds };
-    let mut table = Table::default();
-    for figure in Figure::value_variants().iter().copied().filter(|one| plan.wants(*one)) {
-        let (label, cell) = figure.measure(&bench)?;
-        say(&format!("{label}: {cell}"));
-        table.row(label, [cell]);
+    let origin = Origin::start(&lab)?;
+    let bench = Bench { lab, origin, rounds: plan.rounds };
+    let (mut figures, mut notes) = (Vec::new(), Vec::new());
+    let wanted = |part: &Part| plan.only.is_empty() || plan.only.contains(part);
+    for part in Part::value_variants().iter().copied().filter(wanted) {
+        let (measured, note) = match part {
+            Part::InFlight => memory::in_flight(&bench),
+            Part::Tunnel => memory::tunnel(&bench),
+            Part::Upstream => memory::upstream(&bench),
+            Part::Idle => memory::idle(&bench),
+            Part::Chunks => chunks::chunks(&bench),
+            Part::Apart => apart::apart(&bench),
+        }?;
+        measured.iter().for_each(|figure| say(&format!("{}: {}", figure.what, figure.text_with_unit())));
+        figures.extend(measured);
+        notes.extend(note);
     }
-    Ok(render(&balancer, &cores.describe(), &table))
+    notes.push("Memory: Private_Clean + Private_Dirty, KiB, the growth of a fresh process divided by what is held; median (min–max).".to_owned());
+    let program = bench.lab.program("balancer")?;
+    let placed = format!("with one thread over two `backend`; {}", bench.lab.cores.describe());
+    Ok(Report::of(vec![program.display().to_string(), placed], Section { notes, ..Section::of_lines(figures) }))
 }
 
-impl Plan {
-    fn wants(&self, figure: Figure) -> bool {
-        self.only.is_empty() || self.only.contains(&figure)
+impl Bench {
+    /// A fresh balancer; `pool`: further keys of its pool.
+    fn start(&self, pool: &str) -> Result<Service, Failure> {
+        self.start_before(&self.origin.endpoints, pool)
     }
-}
 
-impl Figure {
-    /// A label and a cell of the table.
-    fn measure(self, bench: &Bench<'_>) -> Result<(String, String), Failure> {
-        match self {
-            Figure::InFlight => memory::in_flight(bench),
-            Figure::Tunnel => memory::tunnel(bench),
-            Figure::Upstream => memory::upstream(bench),
-            Figure::Idle => memory::idle(bench),
-            Figure::Chunks => chunks::chunks(bench),
-            Figure::Apart => apart::apart(bench),
-        }
+    /// The same before other endpoints.
+    fn start_before(&self, endpoints: &[Endpoint], pool: &str) -> Result<Service, Failure> {
+        let [port] = free_ports()?;
+        let text = proxies::balancer(port, endpoints, pool, None, 0);
+        self.lab.proxy("balancer", Make::Balancer, Place::Proxy, (&Endpoint::Port(port), PATH), text)
     }
-}
-
-impl Bench<'_> {
-    /// A fresh balancer.
-    fn start(&self, pool: &'static str) -> Result<Service, Failure> {
-        self.side.start(&[], Settings { pool, logs: false }, &self.origin, &self.ground)
-    }
-}
-
-fn render(program: &Path, placement: &str, table: &Table) -> String {
-    format!(
-        "{}\nwith one thread over two `backend`; {placement}\n\n{}\n\
-         Memory: Private_Clean + Private_Dirty, the growth of a fresh process divided by what is held; median (min–max): KiB before → with.\n",
-        program.display(),
-        table.render()
-    )
 }
 
 /// Ours and the balancer's, which inherits the limit: 6,000 clients and some.

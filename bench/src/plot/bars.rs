@@ -1,21 +1,20 @@
 //! Bars split in two, a panel for each scenario.
 //!
-//! Decides the grid of panels and the scale of each. Called by the commands. Never compares scenarios: each panel has its
-//! own scale, and the number stands beside the bar.
+//! Decides the grid of panels and the scale of each. Called by the commands. Never compares scenarios: each panel has its own
+//! scale, and the number stands beside the bar.
 
-use plotters::style::Color as _;
-use plotters::style::text_anchor::{HPos, VPos};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::palette::{FAINT, GRID, INK, hue};
-use super::sheet::{MARGIN, Sheet};
-use super::{Picture, SIZE, font};
+use super::{Drawn, SIZE, hue, text};
 use crate::statistics::three_digits;
 
 /// A picture of bars.
 #[derive(Clone, Debug)]
 pub(crate) struct Bars {
     pub(crate) title: String,
-    /// A second line in small letters, with the unit; may be empty.
+    /// A second line in small letters, with the unit.
     pub(crate) subtitle: String,
     /// What the dark and the light part of a bar stand for.
     pub(crate) parts: [&'static str; 2],
@@ -29,7 +28,7 @@ pub(crate) struct Panel {
     pub(crate) bars: Vec<Bar>,
 }
 
-/// One target.
+/// One program.
 #[derive(Clone, Debug)]
 pub(crate) struct Bar {
     pub(crate) name: String,
@@ -39,76 +38,55 @@ pub(crate) struct Bar {
     pub(crate) parts: [f64; 2],
 }
 
-impl Picture for Bars {
-    fn svg(&self) -> Result<String, String> {
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+impl Bars {
+    pub(crate) fn svg(&self) -> Drawn<String> {
         let mut svg = String::new();
-        let sheet = Sheet::new(&mut svg)?;
-        sheet.head(&self.title, &self.subtitle)?;
-        let parts = self.parts.iter().enumerate().map(|(place, name)| (*name, place));
-        let top = sheet.names(148, parts, |sheet, (x, y), place| {
-            sheet.bar([(x - 24, y - 14), (x + 24, y + 14)], &INK.mix(SHADES[place.min(1)]))
-        })?;
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        area.fill(&WHITE)?;
+        let [dark, light] = self.parts;
+        let subtitle = format!("{}; dark: {dark}, light: {light}", self.subtitle);
+        let rest = area.titled(&self.title, text(46))?.titled(&subtitle, text(28))?;
         let columns = match self.panels.len() {
             0..=1 => 1,
             2..=4 => 2,
             _ => 3,
         };
-        let rows = self.panels.len().div_ceil(columns).max(1) as i32;
-        let height = (SIZE.1 as i32 - top - 30) / rows;
-        let width = (SIZE.0 as i32 - 2 * MARGIN + GUTTER) / columns as i32;
-        for (nth, panel) in self.panels.iter().enumerate() {
-            let (column, row) = ((nth % columns) as i32, (nth / columns) as i32);
-            let place = Place {
-                left: MARGIN + column * width,
-                right: MARGIN + (column + 1) * width - GUTTER,
-                top: top + row * height,
-                bottom: top + (row + 1) * height,
-            };
-            panel.draw(&sheet, &place)?;
+        let rows = self.panels.len().div_ceil(columns).max(1);
+        for (area, panel) in rest.margin(20, 20, 40, 40).split_evenly((rows, columns)).iter().zip(&self.panels) {
+            panel.draw(area)?;
         }
-        if self.panels.iter().all(|panel| panel.bars.is_empty()) {
-            let middle = (SIZE.0 as i32 / 2, SIZE.1 as i32 / 2);
-            sheet.text("no figures", middle, font::text(36.0), FAINT, (HPos::Center, VPos::Center))?;
-        }
-        sheet.finish()?;
+        area.present()?;
+        drop(rest);
+        drop(area);
         Ok(svg)
     }
 }
 
-/// Where a panel stands, pixels.
-struct Place {
-    left: i32,
-    right: i32,
-    top: i32,
-    bottom: i32,
-}
-
 impl Panel {
-    fn draw(&self, sheet: &Sheet<'_>, place: &Place) -> Result<(), String> {
-        let &Place { left, right, top, bottom } = place;
-        sheet.text(&self.name, (left, top + 12), font::bold(30.0), INK, (HPos::Left, VPos::Top))?;
-        let size = 28.0;
-        let names = self.bars.iter().map(|bar| sheet.width(&bar.name, font::text(size))).max().unwrap_or(0);
-        let from = left + names + 16;
-        // The number stands behind the longest bar too.
-        let room = f64::from((right - from - 96).max(1));
-        let longest = self.bars.iter().map(Bar::sum).fold(0.0, f64::max);
-        let pixels = |value: f64| if longest > 0.0 { (value / longest * room).round() as i32 } else { 0 };
-        let first = top + 66;
-        let step = ((bottom - first) / self.bars.len().max(1) as i32).min(74);
-        let thickness = (step * 2 / 3).max(4);
-        for (nth, bar) in self.bars.iter().enumerate() {
-            let upper = first + nth as i32 * step;
-            let (lower, middle) = (upper + thickness, upper + thickness / 2);
-            let [dark, light] = bar.parts.map(sound);
-            let (split, end) = (from + pixels(dark), from + pixels(dark + light));
-            sheet.text(&bar.name, (from - 16, middle), font::text(size), INK, (HPos::Right, VPos::Center))?;
-            sheet.bar([(from, upper), (split, lower)], &hue(bar.hue).mix(SHADES[0]))?;
-            sheet.bar([(split, upper), (end, lower)], &hue(bar.hue).mix(SHADES[1]))?;
-            let number = if bar.sum() > 0.0 { three_digits(bar.sum()) } else { "–".to_owned() };
-            sheet.text(&number, (end + 12, middle), font::text(size), INK, (HPos::Left, VPos::Center))?;
+    fn draw(&self, area: &Area<'_>) -> Drawn<()> {
+        let write =
+            |words: &str, place, side| area.draw_text(words, &text(26).pos(Pos::new(side, VPos::Center)), place);
+        area.draw_text(&self.name, &text(34), (0, 0))?;
+        let (width, height) = area.dim_in_pixel();
+        let (width, height) = (width as i32, height as i32);
+        // Names to the left, numbers to the right of the longest.
+        let (from, room) = (width / 3, f64::from(width / 2));
+        let longest = self.bars.iter().map(Bar::sum).fold(f64::MIN_POSITIVE, f64::max);
+        let step = ((height - 60) / self.bars.len().max(1) as i32).min(60);
+        for (nth, bar) in (0..).zip(&self.bars) {
+            let top = 56 + nth * step;
+            let (middle, bottom) = (top + step / 3, top + step * 2 / 3);
+            let [dark, light] = bar.parts.map(|part| (sound(part) / longest * room).round() as i32);
+            write(&bar.name, (from - 12, middle), HPos::Right)?;
+            let colour = hue(bar.hue);
+            area.draw(&Rectangle::new([(from, top), (from + dark, bottom)], colour.filled()))?;
+            let paler = colour.mix(0.45).filled();
+            area.draw(&Rectangle::new([(from + dark, top), (from + dark + light, bottom)], paler))?;
+            write(&three_digits(bar.sum()), (from + dark + light + 12, middle), HPos::Left)?;
         }
-        sheet.path(vec![(from, first - 6), (from, first + self.bars.len() as i32 * step)], &GRID, 2)
+        Ok(())
     }
 }
 
@@ -121,8 +99,3 @@ impl Bar {
 fn sound(value: f64) -> f64 {
     if value.is_finite() && value > 0.0 { value.min(1e15) } else { 0.0 }
 }
-
-/// How much ink each part has.
-const SHADES: [f64; 2] = [1.0, 0.45];
-/// Between two panels.
-const GUTTER: i32 = 40;

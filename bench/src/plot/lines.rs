@@ -1,14 +1,12 @@
 //! Lines over two axes.
 //!
-//! Decides where axes and lines stand and when points are marked. Called by [`super::percentiles()`] and by the commands.
-//! Never joins points over one that has no place.
+//! Decides where axes and lines stand and when points are marked. Called by the commands. Never joins points over one that
+//! has no place.
 
-use plotters::style::text_anchor::{HPos, VPos};
+use plotters::coord::Shift;
+use plotters::prelude::*;
 
-use super::axis::{Axis, Extent, Scale};
-use super::palette::{FAINT, GRID, INK, hue};
-use super::sheet::{MARGIN, Point, Sheet};
-use super::{Picture, SIZE, Series, font};
+use super::{Axis, Drawn, GRID, SIZE, Scale, hue, text};
 
 /// A picture of lines: one for each series.
 #[derive(Clone, Debug)]
@@ -21,106 +19,94 @@ pub(crate) struct Lines {
     pub(crate) series: Vec<Series>,
 }
 
-impl Picture for Lines {
-    fn svg(&self) -> Result<String, String> {
-        let mut svg = String::new();
-        let sheet = Sheet::new(&mut svg)?;
-        sheet.head(&self.title, &self.subtitle)?;
-        let names = self.series.iter().map(|series| (series.name.as_str(), series.hue));
-        let top = sheet.names(148, names, |sheet, (x, y), place| {
-            sheet.path(vec![(x - 24, y), (x + 24, y)], &hue(place), LINE_WIDTH)?;
-            sheet.mark((x, y), place)
-        })?;
-        let frame = self.frame(&sheet, top);
-        self.axes(&sheet, &frame)?;
-        for series in &self.series {
-            self.line(&sheet, &frame, series)?;
-        }
-        if !self.series.iter().flat_map(|series| &series.points).any(|point| frame.point(self, *point).is_some()) {
-            let middle = (i32::midpoint(frame.left, frame.right), i32::midpoint(frame.top, frame.bottom));
-            sheet.text("no figures", middle, font::text(36.0), FAINT, (HPos::Center, VPos::Center))?;
-        }
-        sheet.finish()?;
-        Ok(svg)
+/// One line.
+#[derive(Clone, Debug)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    /// Place in the palette, the same for one program in all pictures; 0 is the grey of base lines.
+    pub(crate) hue: usize,
+    /// In the units of the axes, in the order they are joined; NaN and infinity leave a gap.
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// Latencies in milliseconds at percentiles. The slowest of all is not drawn: 100 % has no place where 90, 99 and 99.9 are evenly
+/// apart.
+pub(crate) fn percentiles(title: impl Into<String>, subtitle: impl Into<String>, series: Vec<Series>) -> Lines {
+    let latencies = series.iter().flat_map(|series| &series.points).map(|point| point.1);
+    let drawn = latencies.filter(|value| *value > 0.0 && value.is_finite());
+    let (least, most) = drawn.fold((f64::INFINITY, 0.0_f64), |(a, b), value| (a.min(value), b.max(value)));
+    // Close together, the distance itself is what one wants to see; far apart, how many times longer.
+    let scale = if most > least * 8.0 { Scale::Logarithmic } else { Scale::Linear };
+    Lines {
+        title: title.into(),
+        subtitle: subtitle.into(),
+        x: Axis { label: "percentile of requests, %".to_owned(), scale: Scale::Nines },
+        y: Axis { label: "latency, ms".to_owned(), scale },
+        series,
     }
 }
 
 impl Lines {
-    fn frame(&self, sheet: &Sheet<'_>, top: i32) -> Frame {
-        let points = || self.series.iter().flat_map(|series| &series.points);
-        // A value stands for an axis only when its partner has a place too.
-        let drawn = || points().filter(|(x, y)| self.x.scale.place(*x).and(self.y.scale.place(*y)).is_some());
-        let x = self.x.scale.extent(drawn().map(|point| point.0));
-        let y = self.y.scale.extent(drawn().map(|point| point.1));
-        let numbers = y.ticks.iter().map(|(_, text)| sheet.width(text, font::text(TICK_SIZE))).max().unwrap_or(0);
-        let (width, height) = (SIZE.0 as i32, SIZE.1 as i32);
-        // The label of the y axis stands above it, where it can be read without turning one's head.
-        Frame { left: MARGIN + numbers + 14, right: width - MARGIN - 24, top: top + 52, bottom: height - 118, x, y }
+    pub(crate) fn svg(&self) -> Drawn<String> {
+        let mut svg = String::new();
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        self.draw(&area)?;
+        area.present()?;
+        drop(area);
+        Ok(svg)
     }
 
-    fn axes(&self, sheet: &Sheet<'_>, frame: &Frame) -> Result<(), String> {
-        let Frame { left, right, top, bottom, .. } = *frame;
-        sheet.text(&self.y.label, (MARGIN, top - 22), font::text(LABEL_SIZE), INK, (HPos::Left, VPos::Bottom))?;
-        sheet.text(&self.x.label, (right, bottom + 64), font::text(LABEL_SIZE), INK, (HPos::Right, VPos::Top))?;
-        for (place, number) in &frame.y.ticks {
-            let y = frame.down(*place);
-            sheet.path(vec![(left, y), (right, y)], &GRID, 2)?;
-            sheet.text(number, (left - 14, y), font::text(TICK_SIZE), INK, (HPos::Right, VPos::Center))?;
+    fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Drawn<()> {
+        area.fill(&WHITE)?;
+        let area = area.titled(&self.title, text(46))?.titled(&self.subtitle, text(28))?;
+        let lines: Vec<Vec<Option<(f64, f64)>>> = self.series.iter().map(|series| self.places(series)).collect();
+        let points = || lines.iter().flatten().flatten();
+        let x = self.x.scale.extent(points().map(|point| point.0));
+        let y = self.y.scale.extent(points().map(|point| point.1));
+        let mut chart = ChartBuilder::on(&area)
+            .margin(24)
+            .margin_right(48)
+            .x_label_area_size(96)
+            .y_label_area_size(150)
+            .build_cartesian_2d(x, y)?;
+        chart
+            .configure_mesh()
+            .bold_line_style(GRID)
+            .axis_style(GRID)
+            .label_style(text(28))
+            .axis_desc_style(text(30))
+            .x_desc(&self.x.label)
+            .y_desc(&self.y.label)
+            .x_label_formatter(&|place| self.x.scale.number(*place))
+            .y_label_formatter(&|place| self.y.scale.number(*place))
+            .draw()?;
+        for (series, points) in self.series.iter().zip(lines) {
+            let colour = hue(series.hue);
+            let stretches = points.split(Option::is_none).map(|stretch| stretch.iter().copied().flatten().collect());
+            let stretches: Vec<Vec<(f64, f64)>> = stretches.collect();
+            chart
+                .draw_series(stretches.iter().map(|stretch| PathElement::new(stretch.clone(), colour.stroke_width(5))))?
+                .label(&series.name)
+                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 36, y)], colour.stroke_width(5)));
+            // More points are a curve; marks would hide it.
+            let marked = stretches.iter().filter(|stretch| points.len() <= MARKED_MAX || stretch.len() == 1).flatten();
+            chart.draw_series(marked.map(|point| Circle::new(*point, 8, colour.filled())))?;
         }
-        for (place, number) in &frame.x.ticks {
-            let x = frame.across(*place);
-            sheet.path(vec![(x, top), (x, bottom)], &GRID, 2)?;
-            sheet.text(number, (x, bottom + 16), font::text(TICK_SIZE), INK, (HPos::Center, VPos::Top))?;
-        }
-        sheet.path(vec![(left, bottom), (right, bottom)], &INK, 2)
-    }
-
-    fn line(&self, sheet: &Sheet<'_>, frame: &Frame, series: &Series) -> Result<(), String> {
-        let points: Vec<Option<Point>> = series.points.iter().map(|point| frame.point(self, *point)).collect();
-        for stretch in points.split(Option::is_none) {
-            let stretch: Vec<Point> = stretch.iter().copied().flatten().collect();
-            if stretch.len() > 1 {
-                sheet.path(stretch.clone(), &hue(series.hue), LINE_WIDTH)?;
-            }
-            if points.len() <= MARKED_MAX || stretch.len() == 1 {
-                stretch.into_iter().try_for_each(|point| sheet.mark(point, series.hue))?;
-            }
-        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .legend_area_size(48)
+            .background_style(WHITE.mix(0.8))
+            .border_style(GRID)
+            .label_font(text(28))
+            .draw()?;
         Ok(())
     }
-}
 
-/// Where the axes stand, pixels, and what they show.
-struct Frame {
-    left: i32,
-    right: i32,
-    top: i32,
-    bottom: i32,
-    x: Extent,
-    y: Extent,
-}
-
-impl Frame {
-    fn point(&self, lines: &Lines, (x, y): (f64, f64)) -> Option<Point> {
-        let place = |scale: Scale, value| scale.place(value);
-        Some((self.across(place(lines.x.scale, x)?), self.down(place(lines.y.scale, y)?)))
-    }
-
-    fn across(&self, place: f64) -> i32 {
-        self.left + along(&self.x, place, self.right - self.left)
-    }
-
-    fn down(&self, place: f64) -> i32 {
-        self.bottom - along(&self.y, place, self.bottom - self.top)
+    /// A value stands on an axis only when its partner has a place too.
+    fn places(&self, series: &Series) -> Vec<Option<(f64, f64)>> {
+        series.points.iter().map(|(x, y)| self.x.scale.place(*x).zip(self.y.scale.place(*y))).collect()
     }
 }
 
-fn along(extent: &Extent, place: f64, length: i32) -> i32 {
-    ((place - extent.from) / (extent.to - extent.from) * f64::from(length)).round() as i32
-}
-
-const LINE_WIDTH: u32 = 5;
-const TICK_SIZE: f64 = 30.0;
-const LABEL_SIZE: f64 = 32.0;
-/// More points than this are a curve; marks would hide it.
 const MARKED_MAX: usize = 24;

@@ -3,22 +3,20 @@
 //! Decides when a process counts as gone and how many may die. Called by [`super::replace`]. Never ends a worker itself.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
 
 use super::Row;
-use super::finding::{Bar, Finding, Unit};
+use super::ask::{self, PATIENCE};
 use super::kind::{Manners, Program};
-use super::load::Load;
 use super::site::{Ground, Setup, Site};
 use crate::failure::Failure;
+use crate::load::local;
+use crate::report::figure::{Bar, Figure, Unit};
 use crate::statistics::Spread;
 
 /// Both, for the time given.
@@ -31,18 +29,14 @@ pub(super) fn death(ground: &Ground, program: &Program, time: Duration) -> Resul
             left += alive;
             times.push(gone);
         }
-        row.findings.push(Finding::count(format!("balancers killed, {name}"), times.len()));
-        row.findings.push(Finding::never(format!("workers alive after 2 s, {name}"), left));
+        row.figures.push(Figure::count(format!("balancers killed, {name}"), times.len()));
+        row.figures.push(Figure::never(format!("workers alive after 2 s, {name}"), left));
         let slowest = Spread::of(times).map_or(f64::NAN, |spread| spread.max);
-        row.findings.push(Finding::seen(
-            format!("until the last is gone, longest, {name}"),
-            slowest,
-            Unit::Milliseconds,
-        ));
+        row.figures.push(Figure::seen(format!("until the last is gone, longest, {name}"), slowest, Unit::Milliseconds));
     }
     for method in ["GET", "POST"] {
         let site = Site::start(ground, program, PORTS, "")?;
-        row.findings.extend(of_a_query(&site, method)?);
+        row.figures.extend(of_a_query(&site, method)?);
     }
     Ok(row)
 }
@@ -50,10 +44,10 @@ pub(super) fn death(ground: &Ground, program: &Program, time: Duration) -> Resul
 /// Kills a balancer under load: how many workers are alive 2 s later, and milliseconds until the last was gone.
 fn killed(ground: &Ground, program: &Program, setup: Setup) -> Result<(usize, f64), Failure> {
     let mut site = Site::start(ground, program, setup, "")?;
-    let load = Load::start(site.port, LOAD, ground.connections, 'r')?;
+    let load = ask::start(site.port, LOAD, ground.connections, 'r')?;
     site.pause(BEFORE)?;
     let workers: Vec<u32> = site.status()?.iter().filter_map(|worker| worker.pid).collect();
-    let Some(balancer) = site.pid() else { return Err(site.complaint("is not there")) };
+    let balancer = site.pid()?;
     if workers.len() != setup.count as usize || !workers.iter().all(|pid| is_alive(*pid)) {
         return Err(site.complaint(&format!("has not {} workers: {workers:?}", setup.count)));
     }
@@ -67,7 +61,7 @@ fn killed(ground: &Ground, program: &Program, setup: Setup) -> Result<(usize, f6
         if begun.elapsed() >= PROMISED {
             left.get_or_insert_with(alive);
         }
-        ground.events.wait_any(&[], Duration::from_millis(2))?;
+        ground.lab.events.wait_any(&[], Duration::from_millis(2))?;
     }
     let gone = begun.elapsed().as_secs_f64() * 1e3;
     // Whoever is left would not end with us.
@@ -80,26 +74,19 @@ fn killed(ground: &Ground, program: &Program, setup: Setup) -> Result<(usize, f6
 
 /// Asks again and again for what kills a worker, one question after another without a pause: how many die of it, and what the client
 /// is told.
-fn of_a_query(site: &Site<'_>, method: &'static str) -> Result<Vec<Finding>, Failure> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| Failure::system("start the client", e))?;
+fn of_a_query(site: &Site<'_>, method: &'static str) -> Result<Vec<Figure>, Failure> {
     let mut last = String::new();
     for _ in 0..QUESTIONS {
-        last = ask(&runtime, site.port, method).unwrap_or_else(|| "no answer".to_owned());
+        last = killing(site.port, method).unwrap_or_else(|| "no answer".to_owned());
     }
     // Who has died of the last of them is heard of by then.
     site.pause(SETTLED)?;
     let died = deaths(&site.order(&["events", "--json"])?.said);
     let refused = last.starts_with("503 ") && last.ends_with("query_of_death");
     Ok(vec![
-        Finding::count(format!("{method} that kills, times asked"), QUESTIONS as usize),
-        Finding::barred(
-            format!("workers killed by it, {method}"),
-            died as f64,
-            Unit::Count,
-            Bar::AtMost(QUERY_OF_DEATH),
-        ),
-        Finding::never(format!("not refused in the end, {method}"), usize::from(!refused)),
+        Figure::count(format!("{method} that kills, times asked"), QUESTIONS as usize),
+        Figure::count(format!("workers killed by it, {method}"), died).barred(Bar::AtMost(QUERY_OF_DEATH)),
+        Figure::never(format!("not refused in the end, {method}"), usize::from(!refused)),
     ])
 }
 
@@ -109,20 +96,17 @@ fn deaths(events: &str) -> usize {
     events.filter(|event| event["kind"] == "died").count()
 }
 
-/// Status and reason word.
-fn ask(runtime: &Runtime, port: u16, method: &str) -> Option<String> {
-    let asking = async {
-        let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.ok()?;
-        let request = format!("{method} /crash HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.ok()?;
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.to_owned();
-        let reason = body.lines().next()?.rsplit(": ").next()?.to_owned();
-        Some(format!("{status} {reason}"))
-    };
-    runtime.block_on(async { timeout(PATIENCE, asking).await.ok().flatten() })
+/// Asks for what kills a worker: status and reason word.
+fn killing(port: u16, method: &str) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&local(port), PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let request = format!("{method} /crash HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.to_owned();
+    Some(format!("{status} {}", body.lines().next()?.rsplit(": ").next()?))
 }
 
 /// A zombie runs no more.
@@ -144,7 +128,6 @@ const QUESTIONS: u32 = 40;
 const SETTLED: Duration = Duration::from_secs(1);
 /// What the balancer takes where the file says nothing.
 const QUERY_OF_DEATH: f64 = 3.0;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

@@ -6,15 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::ValueEnum;
-use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::programs;
-use crate::scratch::Scratch;
+use crate::lab::Lab;
 
 /// What a worker is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
     /// This workspace's `backend`
     BuiltIn,
@@ -32,15 +29,6 @@ impl Kind {
             Kind::BuiltIn => "built-in",
             Kind::Node => "node",
             Kind::Python => "python",
-        }
-    }
-
-    /// What has to be installed for it, as it is called on `PATH`.
-    pub(super) fn interpreter(self) -> Option<&'static str> {
-        match self {
-            Kind::BuiltIn => None,
-            Kind::Node => Some("node"),
-            Kind::Python => Some("python3"),
         }
     }
 }
@@ -64,17 +52,16 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Looks for what it takes and writes the script to `scratch`.
+    /// Looks for what it takes and writes its script.
     ///
     /// # Errors
     /// It is not installed, or the disk is full.
-    pub(super) fn find(kind: Kind, backend: &Path, scratch: &Scratch) -> Result<Program, Failure> {
+    pub(super) fn find(kind: Kind, lab: &Lab) -> Result<Program, Failure> {
         let script = |interpreter: &str, name: &str, text: &str| {
-            let found = programs::find(interpreter).ok_or_else(|| Failure::missing(interpreter))?;
-            Ok::<Vec<PathBuf>, Failure>(vec![resolved(&found), scratch.write(name, text)?])
+            Ok::<Vec<PathBuf>, Failure>(vec![resolved(&lab.program(interpreter)?), lab.scratch.write(name, text)?])
         };
         let words = match kind {
-            Kind::BuiltIn => vec![backend.to_owned()],
+            Kind::BuiltIn => vec![lab.program("backend")?],
             Kind::Node => script("node", "worker.js", include_str!("worker.js"))?,
             Kind::Python => script("python3", "worker.py", include_str!("worker.py"))?,
         };

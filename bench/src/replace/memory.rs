@@ -6,28 +6,28 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::Row;
-use super::finding::{Bar, Finding, Unit};
 use super::kind::{Manners, Program};
 use super::site::{Ground, Setup, Site};
 use crate::failure::Failure;
+use crate::report::figure::{Bar, Figure, Unit};
 
 /// A roll of four, one at a time and then two.
 pub(super) fn memory(ground: &Ground, program: &Program, time: Duration) -> Result<Row, Failure> {
     let mut row = Row::default();
     for (parallel, setup) in [(1, ONE), (2, TWO)] {
         let site = Site::start(ground, program, setup, "")?;
-        row.findings.extend(sampled(&site, parallel, time / 2)?);
+        row.figures.extend(sampled(&site, parallel, time / 2)?);
     }
     Ok(row)
 }
 
-fn sampled(site: &Site<'_>, parallel: u32, time: Duration) -> Result<Vec<Finding>, Failure> {
-    let Some(pid) = site.pid() else { return Err(site.complaint("is not there")) };
+fn sampled(site: &Site<'_>, parallel: u32, time: Duration) -> Result<Vec<Figure>, Failure> {
+    let pid = site.pid()?;
     let before = Sample::take(pid)?;
     let (started, mut rolls, mut peak) = (Instant::now(), 0, Sample::default());
     while rolls == 0 || started.elapsed() < time {
         let mut process = site.begin(&["restart", "app"])?;
-        while site.ground.events.wait_any(&[process.pid()], BETWEEN_SAMPLES)?.is_none() {
+        while site.ground.lab.events.wait_any(&[process.pid()], BETWEEN_SAMPLES)?.is_none() {
             peak = peak.or(Sample::take(pid)?);
         }
         let status = process.reap();
@@ -42,10 +42,10 @@ fn sampled(site: &Site<'_>, parallel: u32, time: Duration) -> Result<Vec<Finding
     // As many as the promise allows, each as large as the largest seen, and the balancer.
     let allowed = u64::from(COUNT + parallel) * peak.largest + peak.balancer;
     Ok(vec![
-        Finding::count(name("rolls"), rolls),
-        Finding::barred(name("workers at once"), peak.workers as f64, Unit::Count, Bar::AtMost(count_max)),
-        Finding::seen(name("memory before"), megabytes(before.all), Unit::Megabytes),
-        Finding::barred(name("most memory"), megabytes(peak.all), Unit::Megabytes, Bar::AtMost(megabytes(allowed))),
+        Figure::count(name("rolls"), rolls),
+        Figure::count(name("workers at once"), peak.workers).barred(Bar::AtMost(count_max)),
+        Figure::seen(name("memory before"), megabytes(before.all), Unit::Megabytes),
+        Figure::seen(name("most memory"), megabytes(peak.all), Unit::Megabytes).barred(Bar::AtMost(megabytes(allowed))),
     ])
 }
 

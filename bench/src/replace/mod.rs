@@ -3,16 +3,13 @@
 //! Decides the order: scenario by scenario, kind of worker by kind. Called by `main`. Never calls a missed bar a failure of its own: it
 //! is what the table is for.
 
+mod ask;
 mod death;
-mod finding;
 mod kind;
-mod load;
 mod memory;
-mod report;
 mod schedule;
 mod site;
 pub(crate) mod soak;
-mod status;
 mod tally;
 mod traffic;
 mod tunnels;
@@ -23,19 +20,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 
-use crate::arguments::{default_output, whole_seconds};
-use crate::crowd::output::Output;
+use crate::arguments::{default_output, name_of, whole_seconds};
 use crate::descriptors;
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::lab::Builds;
 use crate::progress::Progress;
-use crate::say;
-use finding::Finding;
+use crate::report::figure::Figure;
+use crate::report::{Layout, Report, Section};
 use kind::{Kind, Program};
 use site::{Ground, Site};
-use tally::Tally;
 
 /// The arguments of `replace`.
 #[derive(Args, Clone, Debug)]
@@ -52,20 +47,15 @@ pub(crate) struct Plan {
     /// Clients, each with a connection of its own
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     connections: u32,
-    /// The balancer to try [default: this workspace's, built when needed]
-    #[arg(long, value_name = "PATH")]
-    balancer: Option<PathBuf>,
-    /// The built-in worker [default: this workspace's, built when needed]
-    #[arg(long, value_name = "PATH")]
-    backend: Option<PathBuf>,
+    #[command(flatten)]
+    builds: Builds,
     /// Where replace.json and replace.csv go [default: bench/results]
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
 }
 
 /// What is done to the workers, or to the balancer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Scenario {
     /// `balancer restart` again and again, under load
     Roll,
@@ -85,95 +75,79 @@ enum Scenario {
     Death,
 }
 
-/// What came of it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Replace {
-    seconds: u64,
-    connections: u32,
-    rows: Vec<Outcome>,
-}
-
-/// One scenario with one kind of worker.
-#[derive(Debug, Serialize)]
-struct Outcome {
-    scenario: Scenario,
-    workers: Kind,
-    #[serde(flatten)]
-    row: Row,
-    /// Why it could not be tried to its end.
-    failure: Option<String>,
-}
-
-/// What was seen.
-#[derive(Debug, Default, Serialize)]
+/// What was seen of one scenario with one kind of worker.
+#[derive(Debug, Default)]
 struct Row {
-    findings: Vec<Finding>,
-    tally: Option<Tally>,
-    /// Latency that 99 % of the requests that ended in each second did not exceed, ms: where in time the slow ones are.
-    p99_by_second: Vec<f64>,
+    figures: Vec<Figure>,
     /// What a figure does not say.
     notes: Vec<String>,
 }
 
-/// Tries all, writes the files and returns the text, and whether all could be tried.
+impl Plan {
+    /// Where the files go.
+    pub(crate) fn output(&self) -> PathBuf {
+        self.output.clone().unwrap_or_else(default_output)
+    }
+}
+
+/// Tries all; sound where all could be tried, whether or not a bar is missed.
 ///
 /// # Errors
 /// Whatever keeps it from beginning, or a signal; everything started has ended when this returns.
-pub(crate) fn replace(plan: &Plan, events: &Arc<Events>) -> Result<(String, bool), Failure> {
-    let output = Output::check(&plan.output.clone().unwrap_or_else(default_output), "replace")?;
-    let given = [plan.balancer.as_deref(), plan.backend.as_deref()];
-    let ground = Ground::find(given, &plan.workers, plan.connections, events)?;
+pub(crate) fn replace(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure> {
+    let ground = Ground::find(&plan.builds, &plan.workers, plan.connections, events)?;
     descriptors::raise(DESCRIPTORS);
-    let scenarios: Vec<Scenario> = Scenario::value_variants().iter().copied().filter(|one| plan.wants(*one)).collect();
+    let wanted = |one: &Scenario| plan.scenario.is_empty() || plan.scenario.contains(one);
+    let scenarios: Vec<Scenario> = Scenario::value_variants().iter().copied().filter(wanted).collect();
     let mut progress = Progress::of(scenarios.len() * ground.programs.len());
-    let mut rows = Vec::new();
+    let (mut groups, mut notes, mut sound) = (Vec::new(), Vec::new(), true);
     for scenario in scenarios {
         for program in &ground.programs {
-            progress.begin(&format!("{} × {}", scenario.name(), program.kind.name()));
+            let name = format!("{} × {}", name_of(&scenario), program.kind.name());
+            progress.begin(&name);
             let begun = Instant::now();
-            let (row, failure) = match scenario.run(&ground, program, plan.duration) {
-                Ok(row) => (row, None),
+            match scenario.run(&ground, program, plan.duration) {
+                Ok(row) => {
+                    let figures: Vec<Figure> = row.figures.into_iter().map(|figure| figure.of(&name)).collect();
+                    progress.end(&format!("{name}, {} s: {}", begun.elapsed().as_secs(), verdict(&figures)));
+                    groups.push(figures);
+                    notes.extend(row.notes.into_iter().map(|note| format!("{name}: {note}")));
+                }
                 Err(interrupted @ Failure::Interrupted(_)) => return Err(interrupted),
-                Err(failure) => (Row::default(), Some(failure.to_string())),
-            };
-            let outcome = Outcome { scenario, workers: program.kind, row, failure };
-            progress.end(&report::progress(&outcome, begun.elapsed()));
-            rows.push(outcome);
+                Err(failure) => {
+                    progress.end(&format!("{name}: could not be tried: {failure}"));
+                    notes.push(format!("!!! {name} could not be tried: {failure}"));
+                    sound = false;
+                }
+            }
         }
     }
     drop(progress);
-    let all = Replace { seconds: plan.duration.as_secs(), connections: plan.connections, rows };
-    let written = output.write(&all, &report::csv(&all), &[])?;
-    written.iter().for_each(|path| say(&format!("written: {}", path.display())));
-    Ok((report::render(&all), all.rows.iter().all(|outcome| outcome.failure.is_none())))
+    let head = format!(
+        "{} s each, {} clients, GETs and POSTs in turn at 80 % of what was measured first",
+        plan.duration.as_secs(),
+        plan.connections
+    );
+    let section = Section { notes, ..Section::new(Layout::Lines, "", groups) };
+    let mut report = Report { sound, ..Report::of(vec![head], section) };
+    report.foot.push(report.bars());
+    Ok(report)
 }
 
-impl Plan {
-    fn wants(&self, scenario: Scenario) -> bool {
-        self.scenario.is_empty() || self.scenario.contains(&scenario)
-    }
+fn verdict(figures: &[Figure]) -> String {
+    let missed = figures.iter().filter(|figure| figure.is_missed());
+    let missed: Vec<String> = missed.map(|figure| format!("{}: {}", figure.what, figure.text_with_unit())).collect();
+    if missed.is_empty() { "all bars held".to_owned() } else { format!("MISSED {}", missed.join(", ")) }
 }
 
 impl Scenario {
-    fn name(self) -> &'static str {
-        match self {
-            Scenario::Roll => "roll",
-            Scenario::Reload => "reload",
-            Scenario::Kill => "kill",
-            Scenario::Scale => "scale",
-            Scenario::Tunnels => "tunnels",
-            Scenario::WarmUp => "warm-up",
-            Scenario::Memory => "memory",
-            Scenario::Death => "death",
-        }
-    }
-
     fn run(self, ground: &Ground, program: &Program, time: Duration) -> Result<Row, Failure> {
+        let site = |setup| Site::start(ground, program, setup, "");
         match self {
-            Scenario::Roll => traffic::roll(&Site::start(ground, program, traffic::ROLL, "")?, time),
-            Scenario::Reload => traffic::reload(&Site::start(ground, program, traffic::RELOAD, "")?, time),
-            Scenario::Kill => traffic::kill_workers(&Site::start(ground, program, traffic::KILL, "")?, time),
-            Scenario::Scale => traffic::scale(&Site::start(ground, program, traffic::SCALE, "")?, time),
+            Scenario::Roll => traffic::roll(&site(traffic::ROLL)?, time),
+            Scenario::Reload => traffic::reload(&site(traffic::RELOAD)?, time),
+            Scenario::Kill => traffic::kill_workers(&site(traffic::KILL)?, time),
+            Scenario::Scale => traffic::scale(&site(traffic::SCALE)?, time),
             Scenario::Tunnels => tunnels::tunnels(ground, program, time),
             Scenario::WarmUp => warm_up::warm_up(ground, program, time),
             Scenario::Memory => memory::memory(ground, program, time),

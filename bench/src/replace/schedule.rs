@@ -1,29 +1,6 @@
 //! What is due when: requests, and changes of the file and of numbers.
 //!
-//! Decides the sequences, so that two runs do the same. Called by [`super::load`] and the scenarios. Never waits: pure.
-
-use std::time::Duration;
-
-/// Requests at even distances.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    /// A second; infinite: each is due at once.
-    pub(super) rate: f64,
-}
-
-impl Pace {
-    /// When the request with this number is due, from the start.
-    pub(super) fn due(self, number: u64) -> Duration {
-        Duration::from_secs_f64(number as f64 / self.rate)
-    }
-
-    /// The first number that is not due yet after `time`; what is more than [`BEHIND_MAX`] late is left out, so that a slow minute is
-    /// not followed by a flood. `None`: none is that late.
-    pub(super) fn skip_to(self, number: u64, time: Duration) -> Option<u64> {
-        let late = time.saturating_sub(self.due(number)) > BEHIND_MAX && self.rate.is_finite();
-        late.then_some((time.as_secs_f64() * self.rate) as u64)
-    }
-}
+//! Decides the sequences, so that two runs do the same. Called by [`super::ask`] and the scenarios. Never waits: pure.
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,26 +60,10 @@ pub(super) fn count_after(scalings: usize) -> u32 {
 }
 
 pub(super) const HOSTS: [&str; 2] = ["first.test", "second.test"];
-const BEHIND_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn requests_are_due_at_even_distances() {
-        let pace = Pace { rate: 250.0 };
-        assert_eq!((pace.due(0), pace.due(500)), (Duration::ZERO, Duration::from_secs(2)));
-        assert_eq!(Pace { rate: f64::INFINITY }.due(1_000_000), Duration::ZERO);
-    }
-
-    #[test]
-    fn what_is_a_second_late_is_left_out() {
-        let pace = Pace { rate: 100.0 };
-        assert_eq!(pace.skip_to(50, Duration::from_millis(1_500)), None);
-        assert_eq!(pace.skip_to(50, Duration::from_millis(1_600)), Some(160));
-        assert_eq!(Pace { rate: f64::INFINITY }.skip_to(0, Duration::from_secs(60)), None);
-    }
 
     #[test]
     fn half_are_posts_for_each_host_some_are_large_and_some_close() {

@@ -1,6 +1,6 @@
 //! A balancer with workers of one kind.
 //!
-//! Decides how it is started, asked and told. Called by the scenarios. Never sends load.
+//! Decides how it is started, asked and told. Called by the scenarios. Never sends load but to learn what can be done.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,27 +8,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+use super::ask;
 use super::kind::{Kind, Manners, Program};
-use super::load::Load;
-use super::status::{self, Worker};
-use super::tally::{self, Sent, Tally};
-use crate::cores::{Cores, Place};
+use super::tally::{self, Tally};
+use crate::cores::Place;
 use crate::events::Events;
-use crate::exchange;
+use crate::exchange::{self, Endpoint};
 use crate::failure::Failure;
+use crate::lab::{Builds, Lab, free_ports};
+use crate::load::{Load, Sent};
 use crate::process::Process;
-use crate::programs;
-use crate::scratch::Scratch;
+use crate::report::files::write_whole;
 use crate::service::Service;
-use crate::target::{Endpoint, free_ports};
 
 /// What starting anything takes.
 pub(super) struct Ground {
-    balancer: PathBuf,
+    pub(super) lab: Lab,
     pub(super) programs: Vec<Program>,
-    pub(super) cores: Cores,
-    pub(super) scratch: Scratch,
-    pub(super) events: Arc<Events>,
     /// Of each load.
     pub(super) connections: u32,
 }
@@ -39,25 +37,22 @@ impl Ground {
     /// # Errors
     /// One that was asked for is missing, or ours do not build.
     pub(super) fn find(
-        given: [Option<&Path>; 2],
+        builds: &Builds,
         kinds: &[Kind],
         connections: u32,
         events: &Arc<Events>,
     ) -> Result<Ground, Failure> {
-        let [balancer, backend] = given;
-        let [balancer, backend] = programs::ours([("balancer", balancer), ("backend", backend)], events)?;
-        let scratch = Scratch::create()?;
+        let lab = Lab::of(builds, events)?;
         let mut programs = Vec::new();
-        for kind in Kind::ALL {
-            let installed = kind.interpreter().is_none_or(|name| programs::find(name).is_some());
-            match (kinds.is_empty(), kinds.contains(&kind)) {
-                (false, true) | (true, _) if installed => programs.push(Program::find(kind, &backend, &scratch)?),
-                (false, true) => return Err(Failure::missing(kind.interpreter().unwrap_or_default())),
-                (true, _) => crate::say(&format!("without {} workers: they are not installed", kind.name())),
-                (false, false) => {}
+        for kind in Kind::ALL.into_iter().filter(|kind| kinds.is_empty() || kinds.contains(kind)) {
+            match Program::find(kind, &lab) {
+                Err(Failure::Missing(why)) if kinds.is_empty() => {
+                    crate::say(&format!("without {} workers: {why}", kind.name()))
+                }
+                found => programs.push(found?),
             }
         }
-        Ok(Ground { balancer, programs, cores: Cores::find(), scratch, events: Arc::clone(events), connections })
+        Ok(Ground { lab, programs, connections })
     }
 }
 
@@ -69,6 +64,22 @@ pub(super) struct Setup {
     pub(super) manners: Manners,
     /// Further keys of its table `workers`.
     pub(super) keys: &'static str,
+}
+
+/// A worker of a pool, as `/api/status` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Worker {
+    pub(super) name: String,
+    /// `None`: there is no process.
+    pub(super) pid: Option<u32>,
+    pub(super) ready: bool,
+}
+
+/// What a command of the balancer's did.
+pub(super) struct Order {
+    pub(super) ok: bool,
+    pub(super) said: String,
+    pub(super) time: Duration,
 }
 
 /// A running balancer; it ends with this value, and its workers with it.
@@ -94,16 +105,15 @@ impl<'a> Site<'a> {
         more: &str,
     ) -> Result<Site<'a>, Failure> {
         let [port] = free_ports()?;
-        let folder = ground.scratch.path().join(format!("site-{port}"));
+        let folder = ground.lab.scratch.path().join(format!("site-{port}"));
         let records = folder.join("records");
         fs::create_dir_all(&records).map_err(|e| Failure::file("create", &records, e))?;
         let mut site = Site { ground, program, setup, folder, records, balancer: None, port };
         let file = site.write(&site.text(&site.app(setup.count, ""), more))?;
-        let mut command = ground.cores.command(Place::Anywhere, &ground.balancer);
+        let mut command = ground.lab.command(Place::Anywhere, "balancer")?;
         command.arg("--config").arg(file);
         // A path that would be there without workers too.
-        let service = Service::start("balancer", command, port, "/", START_TIME, &site.folder, &ground.events)?;
-        site.balancer = Some(service);
+        site.balancer = Some(Service::start(&ground.lab, "balancer", command, &Endpoint::Port(port), "/")?);
         site.until_ready(setup.count)?;
         Ok(site)
     }
@@ -131,27 +141,26 @@ impl<'a> Site<'a> {
     /// Puts the file in place whole, as an editor does.
     pub(super) fn write(&self, text: &str) -> Result<PathBuf, Failure> {
         let file = self.folder.join("lb.toml");
-        crate::plot::write_whole(&file, text.as_bytes())?;
+        write_whole(&file, text.as_bytes())?;
         Ok(file)
     }
 
     /// Workers of the same kind that nobody supervises.
     pub(super) fn fixed<const N: usize>(&self) -> Result<Vec<Service>, Failure> {
+        let lab = &self.ground.lab;
         let start = |port| {
-            let ground = self.ground;
-            let command = |path: &Path| ground.cores.command(Place::Anywhere, path);
+            let command = |path: &Path| lab.cores.command(Place::Anywhere, path);
             let command = self.program.command(port, &self.records, command);
-            let name = format!("fixed {port}");
-            Service::start(&name, command, port, "/", START_TIME, &self.folder, &ground.events)
+            Service::start(lab, &format!("fixed {port}"), command, &Endpoint::Port(port), "/")
         };
         free_ports::<N>()?.into_iter().map(start).collect()
     }
 
-    /// Runs `balancer WORDS` against it; whether it exited with 0, what it said, how long it took.
+    /// Runs `balancer WORDS` against it.
     pub(super) fn order(&self, words: &[&str]) -> Result<Order, Failure> {
         let begun = Instant::now();
         let mut process = self.begin(words)?;
-        let ended = self.ground.events.wait_any(&[process.pid()], ORDER_TIME)?.is_some();
+        let ended = self.ground.lab.events.wait_any(&[process.pid()], ORDER_TIME)?.is_some();
         let status = process.reap().filter(|_| ended);
         let said = format!("{}{}", process.stdout()?, process.stderr_end());
         Ok(Order { ok: status.is_some_and(|status| status.success()), said, time: begun.elapsed() })
@@ -159,9 +168,9 @@ impl<'a> Site<'a> {
 
     /// The same without waiting for it.
     pub(super) fn begin(&self, words: &[&str]) -> Result<Process, Failure> {
-        let mut command = self.ground.cores.command(Place::Anywhere, &self.ground.balancer);
+        let mut command = self.ground.lab.command(Place::Anywhere, "balancer")?;
         command.args(words).arg("--socket").arg(self.socket());
-        Process::spawn("order", command, &self.folder, &self.ground.events)
+        Process::spawn("order", command, &self.folder, &self.ground.lab.events)
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -170,18 +179,21 @@ impl<'a> Site<'a> {
 
     /// Its workers as it sees them now.
     pub(super) fn status(&self) -> Result<Vec<Worker>, Failure> {
-        self.told(status::workers)
+        self.told(workers)
     }
 
     /// Reloads done and failed since its start.
     pub(super) fn reloads(&self) -> Result<[u64; 2], Failure> {
-        self.told(status::reloads)
+        self.told(|status| {
+            let reloads = &status["reloads"];
+            Some([reloads["done"].as_u64()?, reloads["failed"].as_u64()?])
+        })
     }
 
-    fn told<T>(&self, read: impl FnOnce(&[u8]) -> Option<T>) -> Result<T, Failure> {
+    fn told<T>(&self, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, Failure> {
         let answer = exchange::get(&Endpoint::Socket(self.socket()), "/api/status")
             .map_err(|error| self.complaint(&format!("does not tell its status: {error}")))?;
-        read(&answer.body).ok_or_else(|| {
+        serde_json::from_slice(&answer.body).ok().and_then(|status| read(&status)).ok_or_else(|| {
             let text = String::from_utf8_lossy(&answer.body);
             self.complaint(&format!("tells a status ({}) that cannot be read: {text}", answer.status))
         })
@@ -204,16 +216,19 @@ impl<'a> Site<'a> {
 
     /// Waits, and notices if the balancer ends.
     pub(super) fn pause(&self, time: Duration) -> Result<(), Failure> {
-        let pids = self.pid().map_or_else(Vec::new, |pid| vec![pid]);
-        match self.ground.events.wait_any(&pids, time)? {
+        let pids: Vec<u32> = self.balancer.iter().map(|service| service.process.pid()).collect();
+        match self.ground.lab.events.wait_any(&pids, time)? {
             Some(_) => Err(self.complaint("ended while it was measured")),
             None => Ok(()),
         }
     }
 
-    /// The balancer's process; `None` once it was killed.
-    pub(super) fn pid(&self) -> Option<u32> {
-        self.balancer.as_ref().map(|service| service.process.pid())
+    /// The balancer's process.
+    ///
+    /// # Errors
+    /// It was collected.
+    pub(super) fn pid(&self) -> Result<u32, Failure> {
+        self.balancer.as_ref().map(|service| service.process.pid()).ok_or_else(|| self.complaint("is not there"))
     }
 
     /// Collects a balancer that is dead by now, or ends it.
@@ -223,49 +238,37 @@ impl<'a> Site<'a> {
 
     pub(super) fn complaint(&self, what: &str) -> Failure {
         match &self.balancer {
-            Some(service) => service.complaint(what.to_owned()),
+            Some(service) => service.complaint(what),
             None => Failure::Missing(format!("the balancer {what}")),
         }
     }
 
-    /// How often each POST of the loads with this prefix was run, by number.
-    pub(super) fn runs(&self, prefix: char) -> Result<HashMap<u64, u32>, Failure> {
+    /// Requests a second when each client asks again as soon as it is answered.
+    pub(super) fn capacity(&self) -> Result<f64, Failure> {
+        let load = ask::start(self.port, f64::INFINITY, self.ground.connections, 'c')?;
+        self.pause(CAPACITY_TIME)?;
+        let sent = load.sent();
+        if let Some(failed) = Tally::of(&sent, &HashMap::new()).notes.last() {
+            return Err(self.complaint(&format!("failed a request before anything was replaced: {failed}")));
+        }
+        // The first half warms everything up.
+        let counted = sent.iter().filter(|one| one.at > CAPACITY_TIME / 2).count();
+        load.stop();
+        load.wait(&[], &self.ground.lab.events)?.map_err(|_| self.complaint("ended"))?;
+        Ok(counted as f64 / (CAPACITY_TIME / 2).as_secs_f64())
+    }
+
+    /// Ends a load and counts; its ids begin with `prefix`.
+    pub(super) fn tally(&self, load: &Load, prefix: char) -> Result<(Tally, Vec<Sent>), Failure> {
+        load.stop();
+        let sent = load.wait(&[], &self.ground.lab.events)?.map_err(|_| self.complaint("ended"))?;
         let reading = |e| Failure::file("read", &self.records, e);
         let mut runs = HashMap::new();
         for entry in fs::read_dir(&self.records).map_err(reading)? {
             let lines = fs::read(entry.map_err(reading)?.path()).map_err(reading)?;
             tally::runs(&String::from_utf8_lossy(&lines), prefix, &mut runs);
         }
-        Ok(runs)
-    }
-
-    /// Requests a second when each client asks again as soon as it is answered.
-    pub(super) fn capacity(&self) -> Result<f64, Failure> {
-        let load = Load::start(self.port, f64::INFINITY, self.ground.connections, 'c')?;
-        self.pause(CAPACITY_TIME)?;
-        let sent = load.sent();
-        if let Some(failed) = Tally::of(&sent, &HashMap::new()).failures.first() {
-            return Err(self.complaint(&format!("failed a request before anything was replaced: {failed:?}")));
-        }
-        // The first half warms everything up.
-        let counted = sent.iter().filter(|one| one.at > CAPACITY_TIME / 2).count();
-        self.end(&load)?;
-        Ok(counted as f64 / (CAPACITY_TIME / 2).as_secs_f64())
-    }
-
-    /// Ends a load and counts.
-    pub(super) fn tally(&self, load: &Load, prefix: char) -> Result<(Tally, Vec<Sent>), Failure> {
-        self.end(load)?;
-        let sent = load.sent();
-        Ok((Tally::of(&sent, &self.runs(prefix)?), sent))
-    }
-
-    fn end(&self, load: &Load) -> Result<(), Failure> {
-        load.stop();
-        while !load.has_ended() {
-            self.ground.events.wait_any(&[], Duration::from_millis(10))?;
-        }
-        Ok(())
+        Ok((Tally::of(&sent, &runs), sent))
     }
 
     fn socket(&self) -> PathBuf {
@@ -273,15 +276,37 @@ impl<'a> Site<'a> {
     }
 }
 
-/// What a command of the balancer's did.
-pub(super) struct Order {
-    pub(super) ok: bool,
-    pub(super) said: String,
-    pub(super) time: Duration,
+/// The workers of all pools; `None` where it is no status.
+fn workers(status: &Value) -> Option<Vec<Worker>> {
+    let mut workers = Vec::new();
+    for pool in status["pools"].as_array()? {
+        for worker in pool["workers"]["all"].as_array().into_iter().flatten() {
+            workers.push(Worker {
+                name: worker["name"].as_str()?.to_owned(),
+                pid: worker["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()),
+                ready: worker["state"] == "ready",
+            });
+        }
+    }
+    Some(workers)
 }
 
-const START_TIME: Duration = Duration::from_secs(30);
 const READY_TIME: Duration = Duration::from_secs(60);
 /// The longest is a roll of slow starters.
 const ORDER_TIME: Duration = Duration::from_secs(180);
 const CAPACITY_TIME: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_of_all_pools_are_read() {
+        let text = r#"{"pools":[{"name":"app","workers":{"all":[{"name":"app.1","pid":7,"state":"ready"},
+            {"name":"app.2","pid":null,"state":"backoff"}],"count":2}},{"name":"fixed","workers":null}]}"#;
+        let worker = |name: &str, pid, ready| Worker { name: name.to_owned(), pid, ready };
+        let all = vec![worker("app.1", Some(7), true), worker("app.2", None, false)];
+        assert_eq!(workers(&serde_json::from_str(text).unwrap()), Some(all));
+        assert_eq!(workers(&Value::Null), None);
+    }
+}

@@ -2,46 +2,14 @@
 //!
 //! Decides what failed and what was run twice. Called by the scenarios once the load is over. Never does I/O: pure.
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
-
-use serde::Serialize;
+use std::collections::HashMap;
 
 use super::schedule::Asked;
-use crate::crowd::summary::{Latencies, end_name};
-use crate::crowd::visit::End;
-
-/// A request that has ended.
-#[derive(Clone, Debug)]
-pub(super) struct Sent {
-    pub(super) number: u64,
-    /// When it ended, since the load's start.
-    pub(super) at: Duration,
-    /// Since it was due.
-    pub(super) latency: Duration,
-    pub(super) end: End,
-    /// The answer's body where it was not 200.
-    pub(super) said: Option<String>,
-}
-
-impl Sent {
-    pub(super) fn is_served(&self) -> bool {
-        matches!(self.end, End::Answered { status: 200, .. })
-    }
-}
-
-/// One that failed, in words.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Failed {
-    number: u64,
-    method: &'static str,
-    at_seconds: f64,
-    end: String,
-    said: Option<String>,
-}
+use crate::load::Sent;
+use crate::load::answer::ends_text;
 
 /// All of a load.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) gets: usize,
     pub(super) posts: usize,
@@ -51,11 +19,8 @@ pub(super) struct Tally {
     pub(super) run_twice: usize,
     /// POSTs answered 200 that no worker has recorded: the count above would be worth nothing.
     pub(super) not_recorded: usize,
-    /// How often each end came.
-    pub(super) ends: BTreeMap<String, usize>,
-    /// The first that failed.
-    pub(super) failures: Vec<Failed>,
-    pub(super) latencies: Option<Latencies>,
+    /// How often each end came, and the first that failed, in words.
+    pub(super) notes: Vec<String>,
 }
 
 impl Tally {
@@ -76,22 +41,26 @@ impl Tally {
                 tally.run_twice += usize::from(times > 1);
                 tally.not_recorded += usize::from(served && times == 0);
             }
-            let end = end_name(one.end);
-            if !served && tally.failures.len() < FAILURES_MAX {
-                let (method, at_seconds) = (if post { "POST" } else { "GET" }, one.at.as_secs_f64());
-                let (end, said) = (end.clone(), one.said.clone());
-                tally.failures.push(Failed { number: one.number, method, at_seconds, end, said });
+            if !served && tally.notes.len() < FAILURES_MAX {
+                tally.notes.push(in_words(one));
             }
-            *tally.ends.entry(end).or_default() += 1;
         }
-        let milliseconds: Vec<f64> = sent.iter().map(|one| one.latency.as_secs_f64() * 1e3).collect();
-        tally.latencies = Latencies::of(&milliseconds);
+        if !tally.notes.is_empty() {
+            tally.notes.insert(0, ends_text(sent.iter().map(|one| one.end)));
+        }
         tally
     }
 
     pub(super) fn requests(&self) -> usize {
         self.gets + self.posts
     }
+}
+
+/// "POST 5 at second 1.250: 502 (502 Bad Gateway: closed_early)"
+fn in_words(one: &Sent) -> String {
+    let method = if Asked::of(one.number).post { "POST" } else { "GET" };
+    let said = one.said.as_ref().map_or_else(String::new, |said| format!(" ({said})"));
+    format!("{method} {} at second {:.3}: {}{said}", one.number, one.at.as_secs_f64(), one.end.name())
 }
 
 /// Numbers of the lines that workers wrote; `prefix` is of one load. A line that is not one of its is another's.
@@ -104,28 +73,24 @@ pub(super) fn runs(lines: &str, prefix: char, runs: &mut HashMap<u64, u32>) {
 const FAILURES_MAX: usize = 50;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::crowd::visit::Fault;
+    use crate::load::answer::{End, Fault};
 
-    fn sent(number: u64, end: End) -> Sent {
-        Sent { number, at: Duration::from_millis(number), latency: Duration::from_millis(number), end, said: None }
-    }
-
-    fn answered(status: u16) -> End {
-        End::Answered { status, retry_after: false }
+    /// A request that ended at `at` milliseconds and took as long.
+    pub(in crate::replace) fn sent(number: u64, at: u64, end: End) -> Sent {
+        let [due, at] = [Duration::ZERO, Duration::from_millis(at)];
+        Sent { number, kind: 0, due, set_out: due, well: due, at, end, said: None }
     }
 
     #[test]
     fn gets_and_posts_are_counted_apart_and_runs_by_number() {
-        let all = [
-            sent(0, answered(200)),
-            sent(2, answered(502)),
-            sent(1, answered(200)),
-            sent(3, answered(200)),
-            sent(5, End::Failed(Fault::Cut)),
-            sent(7, answered(200)),
-        ];
+        let answered = |status: u16| End::Answered { status, retry_after: false };
+        let ends = [(0, answered(200)), (2, answered(502)), (1, answered(200)), (3, answered(200))];
+        let ends = ends.into_iter().chain([(5, End::Failed(Fault::Cut)), (7, answered(200))]);
+        let all: Vec<Sent> = ends.map(|(number, end)| sent(number, number, end)).collect();
         let mut counted = HashMap::new();
         runs("r1\nr3\nr3\nc7\nr5\nrubbish\n", 'r', &mut counted);
         runs("r5\n", 'r', &mut counted);
@@ -133,10 +98,12 @@ mod tests {
         assert_eq!((tally.gets, tally.posts, tally.requests()), (2, 4, 6));
         assert_eq!((tally.failed_gets, tally.failed_posts), (1, 1));
         assert_eq!((tally.run_twice, tally.not_recorded), (2, 1));
-        let ends = [("200", 4), ("502", 1), ("connection cut", 1)].map(|(end, count)| (end.to_owned(), count));
-        assert_eq!(tally.ends, ends.into());
-        let failures: Vec<_> = tally.failures.iter().map(|failed| (failed.number, failed.method)).collect();
-        assert_eq!(failures, [(2, "GET"), (5, "POST")]);
-        assert_eq!(tally.latencies.map(|latencies| latencies.max), Some(7.0));
+        let notes = [
+            "4 × 200, 1 × 502, 1 × connection cut",
+            "GET 2 at second 0.002: 502",
+            "POST 5 at second 0.005: connection cut",
+        ];
+        assert_eq!(tally.notes, notes);
+        assert!(Tally::of(&all[..1], &counted).notes.is_empty());
     }
 }

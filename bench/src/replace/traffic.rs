@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::Row;
-use super::finding::{Bar, Finding, Unit};
 use super::kind::{Kind, Manners};
-use super::load::Load;
 use super::schedule::{HOSTS, Version, count_after};
 use super::site::{Setup, Site};
+use super::{Row, ask};
 use crate::failure::Failure;
+use crate::load::Load;
+use crate::report::figure::{Bar, Figure, Unit};
 use crate::service::Service;
 use crate::statistics::Spread;
 
@@ -24,7 +24,7 @@ pub(super) fn roll(site: &Site<'_>, time: Duration) -> Result<Row, Failure> {
         while load.elapsed() < time {
             orders.give(site, &["restart", "app"])?;
         }
-        Ok(orders.findings("rolls"))
+        Ok(orders.figures("rolls"))
     })
 }
 
@@ -42,7 +42,7 @@ pub(super) fn reload(site: &Site<'_>, time: Duration) -> Result<Row, Failure> {
             site.write(&version(site, Version::of(nth as usize), &fixed))?;
             orders.give(site, &["reload"])?;
         }
-        Ok(orders.findings("reloads"))
+        Ok(orders.figures("reloads"))
     })
 }
 
@@ -56,9 +56,9 @@ pub(super) fn kill_workers(site: &Site<'_>, time: Duration) -> Result<Row, Failu
             site.pause(due.saturating_sub(load.elapsed()))?;
             times.push(replaced(site, nth as usize)?);
         }
-        let mut findings = vec![Finding::count("kills", times.len())];
-        findings.extend(spread("kill → replacement ready, under load", &times, None));
-        Ok(findings)
+        let mut figures = vec![Figure::count("kills", times.len())];
+        figures.extend(spread("kill → replacement ready, under load", &times, None));
+        Ok(figures)
     })?;
     // The promise is about the balancer; under load the worker's own start waits for a core.
     let mut times = Vec::new();
@@ -68,7 +68,7 @@ pub(super) fn kill_workers(site: &Site<'_>, time: Duration) -> Result<Row, Failu
         times.push(replaced(site, nth)?);
     }
     let bar = (site.kind() == Kind::BuiltIn).then_some(Bar::Below(REPLACED_MS));
-    row.findings.extend(spread("kill → replacement ready, at rest", &times, bar));
+    row.figures.extend(spread("kill → replacement ready, at rest", &times, bar));
     Ok(row)
 }
 
@@ -83,7 +83,7 @@ pub(super) fn scale(site: &Site<'_>, time: Duration) -> Result<Row, Failure> {
             orders.give(site, &["scale", "app", &count_after(nth).to_string()])?;
             site.pause(SCALE_PAUSE)?;
         }
-        Ok(orders.findings("scalings"))
+        Ok(orders.figures("scalings"))
     })
 }
 
@@ -98,27 +98,27 @@ pub(super) const SCALE: Setup = Setup { count: 1, manners: MANNERS, keys: "" };
 fn under_load(
     site: &Site<'_>,
     time: Duration,
-    act: impl FnOnce(&Load) -> Result<Vec<Finding>, Failure>,
+    act: impl FnOnce(&Load) -> Result<Vec<Figure>, Failure>,
 ) -> Result<Row, Failure> {
     let capacity = site.capacity()?;
-    let load = Load::start(site.port, SHARE * capacity, site.ground.connections, 'r')?;
+    let load = ask::start(site.port, SHARE * capacity, site.ground.connections, 'r')?;
     let acted = act(&load)?;
     site.pause(time.saturating_sub(load.elapsed()))?;
     let seconds = load.elapsed().as_secs_f64();
     let (tally, _) = site.tally(&load, 'r')?;
-    let posts_may_fail = acted.iter().any(|finding| finding.what == "kills");
-    let mut findings = acted;
-    findings.push(Finding::count("capacity, requests/s", capacity as usize));
-    findings.push(Finding::count("asked, requests/s", (tally.requests() as f64 / seconds) as usize));
-    findings.push(Finding::count("left out, machine too slow", usize::try_from(load.skipped()).unwrap_or(usize::MAX)));
-    findings.push(Finding::count("GETs", tally.gets));
-    findings.push(Finding::never("GETs failed", tally.failed_gets));
-    findings.push(Finding::count("POSTs", tally.posts));
-    let failed: fn(String, usize) -> Finding = if posts_may_fail { Finding::count } else { Finding::never };
-    findings.push(failed("POSTs failed".to_owned(), tally.failed_posts));
-    findings.push(Finding::never("POSTs run twice", tally.run_twice));
-    findings.push(Finding::never("POSTs answered, not run", tally.not_recorded));
-    Ok(Row { findings, tally: Some(tally), ..Row::default() })
+    let posts_may_fail = acted.iter().any(|figure| figure.what == "kills");
+    let mut figures = acted;
+    figures.push(Figure::count("capacity, requests/s", capacity as usize));
+    figures.push(Figure::count("asked, requests/s", (tally.requests() as f64 / seconds) as usize));
+    figures.push(Figure::count("left out, machine too slow", usize::try_from(load.skipped()).unwrap_or(usize::MAX)));
+    figures.push(Figure::count("GETs", tally.gets));
+    figures.push(Figure::never("GETs failed", tally.failed_gets));
+    figures.push(Figure::count("POSTs", tally.posts));
+    let failed: fn(String, usize) -> Figure = if posts_may_fail { Figure::count } else { Figure::never };
+    figures.push(failed("POSTs failed".to_owned(), tally.failed_posts));
+    figures.push(Figure::never("POSTs run twice", tally.run_twice));
+    figures.push(Figure::never("POSTs answered, not run", tally.not_recorded));
+    Ok(Row { figures, notes: tally.notes })
 }
 
 /// Orders given again and again.
@@ -140,16 +140,15 @@ impl Orders {
         Ok(())
     }
 
-    fn findings(self, what: &str) -> Vec<Finding> {
+    fn figures(self, what: &str) -> Vec<Figure> {
         self.refused.iter().for_each(|said| crate::say(&format!("{what}: one failed: {}", said.trim_end())));
-        let mut findings =
-            vec![Finding::count(what, self.times.len()), Finding::never(format!("{what} failed"), self.refused.len())];
-        findings.extend(
-            Spread::of(self.times).map(|spread| {
-                Finding::seen(format!("one takes (median of {what})"), spread.median, Unit::Milliseconds)
-            }),
-        );
-        findings
+        let mut figures =
+            vec![Figure::count(what, self.times.len()), Figure::never(format!("{what} failed"), self.refused.len())];
+        figures
+            .extend(Spread::of(self.times).map(|spread| {
+                Figure::seen(format!("one takes (median of {what})"), spread.median, Unit::Milliseconds)
+            }));
+        figures
     }
 }
 
@@ -162,7 +161,7 @@ pub(super) fn replaced(site: &Site<'_>, nth: usize) -> Result<f64, Failure> {
     let begun = Instant::now();
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).map_err(|e| Failure::system("kill a worker", e.into()))?;
     loop {
-        let is_back = |worker: &super::status::Worker| {
+        let is_back = |worker: &super::site::Worker| {
             worker.name == victim.name && worker.ready && worker.pid.is_some_and(|now| now != pid)
         };
         if site.status()?.iter().any(is_back) {
@@ -176,16 +175,13 @@ pub(super) fn replaced(site: &Site<'_>, nth: usize) -> Result<f64, Failure> {
 }
 
 /// Median and longest; the bar is for each.
-fn spread(what: &str, times: &[f64], bar: Option<Bar>) -> Vec<Finding> {
+fn spread(what: &str, times: &[f64], bar: Option<Bar>) -> Vec<Figure> {
     let Some(spread) = Spread::of(times.iter().copied()) else { return Vec::new() };
-    let finding = |word: &str, value| Finding {
-        bar,
-        ..match bar {
-            Some(bar) => Finding::barred(format!("{what}, {word}"), value, Unit::Milliseconds, bar),
-            None => Finding::seen(format!("{what}, {word}"), value, Unit::Milliseconds),
-        }
+    let figure = |word: &str, value| {
+        let figure = Figure::seen(format!("{what}, {word}"), value, Unit::Milliseconds);
+        if let Some(bar) = bar { figure.barred(bar) } else { figure }
     };
-    vec![finding("median", spread.median), finding("longest", spread.max)]
+    vec![figure("median", spread.median), figure("longest", spread.max)]
 }
 
 /// The file's text.

@@ -1,159 +1,196 @@
 //! Clients beside the load: a connection for each GET, uploads, tunnels, WebSockets, event streams.
 //!
-//! Decides what each asks for and what counts as served. Called by [`super::soak`]. Never asks twice for what failed.
+//! Decides what each asks for and what counts as served. Called by [`super::soak`], which starts a load of each kind. Never
+//! asks twice for what failed.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::super::load::PATIENCE;
-use super::super::tunnels::{UPGRADE, upgraded};
-use super::ledger::{Failed, Ledger, Traffic};
-use crate::crowd;
-use crate::crowd::summary::end_name;
-use crate::crowd::visit::{End, Progress, progress, visit};
+use super::super::ask::PATIENCE;
 use crate::failure::Failure;
+use crate::held::upgrade;
+use crate::load::answer::{End, Fault, answer, exchange, said};
+use crate::load::{Clients, Load, Pace, Plan, Told, Turn, Visitor, local};
 
-/// Clients that go on until they are stopped.
-pub(super) struct Clients {
-    shared: Arc<Shared>,
-    /// They end with this value.
-    _clients: crowd::Clients,
+/// A kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Traffic {
+    /// Of the load, most on connections that are kept.
+    Get,
+    Post,
+    /// A connection each.
+    GetOnce,
+    Counted,
+    Chunked,
+    Tunnel,
+    WebSocket,
+    Stream,
 }
 
-struct Shared {
+impl Traffic {
+    pub(super) const ALL: [Traffic; 8] = [
+        Traffic::Get,
+        Traffic::Post,
+        Traffic::GetOnce,
+        Traffic::Counted,
+        Traffic::Chunked,
+        Traffic::Tunnel,
+        Traffic::WebSocket,
+        Traffic::Stream,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Traffic::Get => "GETs, connections kept",
+            Traffic::Post => "POSTs, connections kept",
+            Traffic::GetOnce => "GETs, a connection each",
+            Traffic::Counted => "uploads, counted",
+            Traffic::Chunked => "uploads, chunked",
+            Traffic::Tunnel => "tunnels",
+            Traffic::WebSocket => "WebSockets",
+            Traffic::Stream => "event streams",
+        }
+    }
+
+    /// What has left for a worker may not be asked again, and what has begun to come cannot; a GET can be (RFC 9110 section
+    /// 9.2.2).
+    pub(super) fn is_cut_by_a_kill(self) -> bool {
+        !matches!(self, Traffic::Get | Traffic::GetOnce)
+    }
+}
+
+/// Starts the clients of each kind, which go on until they are stopped.
+pub(super) fn start(port: u16) -> Result<Vec<(Traffic, Load)>, Failure> {
+    let load = |(traffic, count, pause): (Traffic, u32, Duration)| {
+        // Not all in the same moment; and who is refused at once is not to become a flood.
+        let pace = Pace::Again { pause, after_failure: AFTER_FAILURE, between: pause / count };
+        let plan = Plan { pace, clients: Clients::Kept(count), patience: PATIENCE };
+        Ok((traffic, Load::start(plan, Client { traffic, address: local(port) })?))
+    };
+    EACH.into_iter().map(load).collect()
+}
+
+struct Client {
+    traffic: Traffic,
     address: SocketAddr,
-    stopping: AtomicBool,
-    open: AtomicUsize,
-    ledger: Mutex<Ledger>,
 }
 
-impl Clients {
-    /// Of a port of 127.0.0.1.
-    pub(super) fn start(port: u16) -> Result<Clients, Failure> {
-        let clients = crowd::Clients::start()?;
-        let shared = Arc::new(Shared {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            stopping: AtomicBool::new(false),
-            open: AtomicUsize::new(EACH.iter().map(|(_, count, _)| count).sum()),
-            ledger: Mutex::default(),
-        });
-        for (traffic, count, pause) in EACH {
-            for nth in 0..count {
-                // Not all in the same moment.
-                let first = pause.mul_f64(nth as f64 / count as f64);
-                clients.handle.spawn(Arc::clone(&shared).again_and_again(traffic, nth, first, pause));
+impl Visitor for Client {
+    async fn visit(&self, turn: Turn, _: &mut Option<TcpStream>) -> Told {
+        let mut well = None;
+        let served = self.ask(usize::try_from(turn.number).unwrap_or_default(), &mut well).await;
+        let (end, said) = match served {
+            Ok(()) => (End::Answered { status: 200, retry_after: false }, None),
+            Err(e) => (End::Failed(Fault::Cut), Some(e.to_string())),
+        };
+        Told { end, said, well }
+    }
+}
+
+impl Client {
+    /// `well` is moved on to the last moment at which all was well.
+    async fn ask(&self, nth: usize, well: &mut Option<Instant>) -> io::Result<()> {
+        match self.traffic {
+            // These are the load's.
+            Traffic::Get | Traffic::Post => Ok(()),
+            Traffic::GetOnce => {
+                let request = b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+                let (end, bytes) = exchange(self.address, &mut None, request, false).await;
+                if end.is_served() { Ok(()) } else { Err(refused(end, &bytes)) }
+            }
+            Traffic::Counted => self.upload(SIZES[nth % SIZES.len()], false).await,
+            Traffic::Chunked => self.upload(SIZES[nth % SIZES.len()], true).await,
+            Traffic::Tunnel => {
+                let mut stream = self.upgraded(&upgrade()).await?;
+                converse(&mut stream, |bytes| [bytes.to_vec(), bytes.to_vec()], well).await
+            }
+            Traffic::WebSocket => {
+                let mut stream = self.upgraded(WEBSOCKET).await?;
+                converse(&mut stream, |bytes| [frame(bytes, true), frame(bytes, false)], well).await?;
+                stream.write_all(CLOSE).await
+            }
+            Traffic::Stream => self.events().await,
+        }
+    }
+
+    /// A POST of so many bytes, whose worker tells how many came.
+    async fn upload(&self, length: usize, chunked: bool) -> io::Result<()> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        let framing =
+            if chunked { "Transfer-Encoding: chunked".to_owned() } else { format!("Content-Length: {length}") };
+        stream.write_all(format!("POST /upload HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n").as_bytes()).await?;
+        let piece = [b'z'; PIECE];
+        let mut left = length;
+        while left > 0 {
+            let size = left.min(PIECE);
+            if chunked {
+                stream.write_all(&[format!("{size:x}\r\n").as_bytes(), &piece[..size], b"\r\n"].concat()).await?;
+            } else {
+                stream.write_all(&piece[..size]).await?;
+            }
+            left -= size;
+        }
+        if chunked {
+            stream.write_all(b"0\r\n\r\n").await?;
+        }
+        let mut bytes = Vec::with_capacity(512);
+        let end = answer(&mut stream, &mut bytes).await;
+        if end.is_served() && said(&bytes).starts_with(&format!("{length} bytes, ")) {
+            return Ok(());
+        }
+        Err(refused(end, &bytes))
+    }
+
+    /// A connection behind its 101.
+    async fn upgraded(&self, request: &str) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await?);
+        }
+        if head.starts_with(b"HTTP/1.1 101 ") {
+            return Ok(stream);
+        }
+        let line = String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
+        Err(io::Error::other(line))
+    }
+
+    /// Twenty events within two seconds, to the end.
+    async fn events(&self) -> io::Result<()> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.write_all(b"GET /sse?n=20&interval_ms=100 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
+        let mut bytes = Vec::new();
+        while stream.read_buf(&mut bytes).await? > 0 {
+            if bytes.len() > EVENTS_BYTES_MAX {
+                return Err(io::Error::other("more than was asked for"));
             }
         }
-        Ok(Clients { shared, _clients: clients })
-    }
-
-    /// Nothing more; what is under way is waited for.
-    pub(super) fn stop(&self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether all have ended after [`Clients::stop`].
-    pub(super) fn have_ended(&self) -> bool {
-        self.shared.open.load(Ordering::SeqCst) == 0
-    }
-
-    pub(super) fn ledger(&self) -> Ledger {
-        self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        if !bytes.starts_with(b"HTTP/1.1 200 ") {
+            return Err(io::Error::other(said(&bytes)));
+        }
+        let has_all = bytes.windows(10).any(|ten| ten == b"data: 20\n\n") && bytes.ends_with(b"\r\n0\r\n\r\n");
+        if has_all { Ok(()) } else { Err(io::Error::other("the stream was cut")) }
     }
 }
 
-impl Shared {
-    async fn again_and_again(self: Arc<Self>, traffic: Traffic, mut nth: usize, first: Duration, pause: Duration) {
-        sleep(first).await;
-        while !self.stopping.load(Ordering::SeqCst) {
-            let mut since = Instant::now();
-            let served = timeout(PATIENCE, ask(traffic, self.address, nth, &mut since)).await;
-            let served = served.unwrap_or_else(|_| Err(io::Error::other("no answer in time")));
-            let failed = served.err().map(|e| Failed { traffic, since, until: Instant::now(), why: e.to_string() });
-            // Who is refused at once is not to become a flood.
-            let pause = if failed.is_some() { pause.max(AFTER_FAILURE) } else { pause };
-            self.ledger.lock().unwrap_or_else(PoisonError::into_inner).note(traffic, failed);
-            nth += 1;
-            sleep(pause).await;
-        }
-        self.open.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// Asks once; `since` is moved on to the last moment at which all was well.
-async fn ask(traffic: Traffic, address: SocketAddr, nth: usize, since: &mut Instant) -> io::Result<()> {
-    match traffic {
-        // These are the load's.
-        Traffic::Get | Traffic::Post => Ok(()),
-        Traffic::GetOnce => match visit(address, "/hello", PATIENCE).await {
-            End::Answered { status: 200, .. } => Ok(()),
-            end => Err(io::Error::other(end_name(end))),
-        },
-        Traffic::Counted => upload(address, SIZES[nth % SIZES.len()], false).await,
-        Traffic::Chunked => upload(address, SIZES[nth % SIZES.len()], true).await,
-        Traffic::Tunnel => {
-            let mut stream = upgraded(address, UPGRADE).await?;
-            converse(&mut stream, |bytes| [bytes.to_vec(), bytes.to_vec()], since).await
-        }
-        Traffic::WebSocket => {
-            let mut stream = upgraded(address, WEBSOCKET).await?;
-            let text = |bytes: &[u8]| [frame(bytes, true), frame(bytes, false)];
-            converse(&mut stream, text, since).await?;
-            stream.write_all(CLOSE).await
-        }
-        Traffic::Stream => events(address).await,
-    }
-}
-
-/// A POST of so many bytes, whose worker tells how many came.
-async fn upload(address: SocketAddr, length: usize, chunked: bool) -> io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
-    let framing = if chunked { "Transfer-Encoding: chunked".to_owned() } else { format!("Content-Length: {length}") };
-    stream.write_all(format!("POST /upload HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n").as_bytes()).await?;
-    let piece = [b'z'; PIECE];
-    let mut left = length;
-    while left > 0 {
-        let size = left.min(PIECE);
-        if chunked {
-            stream.write_all(&[format!("{size:x}\r\n").as_bytes(), &piece[..size], b"\r\n"].concat()).await?;
-        } else {
-            stream.write_all(&piece[..size]).await?;
-        }
-        left -= size;
-    }
-    if chunked {
-        stream.write_all(b"0\r\n\r\n").await?;
-    }
-    let mut bytes = Vec::with_capacity(512);
-    let end = loop {
-        if stream.read_buf(&mut bytes).await? == 0 || bytes.len() > ANSWER_BYTES_MAX {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if let Progress::Whole(end) = progress(&bytes, false) {
-            break end;
-        }
-    };
-    match end {
-        End::Answered { status: 200, .. } if contains(&bytes, format!("\r\n\r\n{length} bytes, ").as_bytes()) => Ok(()),
-        end => Err(io::Error::other(format!("{}: {}", end_name(end), body(&bytes)))),
-    }
+fn refused(end: End, bytes: &[u8]) -> io::Error {
+    io::Error::other(format!("{}: {}", end.name(), said(bytes)))
 }
 
 /// Messages for some seconds; `sent_and_back` makes of some bytes what goes and what must come.
 async fn converse(
     stream: &mut TcpStream,
     sent_and_back: impl Fn(&[u8]) -> [Vec<u8>; 2],
-    since: &mut Instant,
+    well: &mut Option<Instant>,
 ) -> io::Result<()> {
     for nth in 0..MESSAGES {
-        *since = Instant::now();
+        *well = Some(Instant::now());
         let [sent, wanted] = sent_and_back(&vec![b'm'; LENGTHS[nth % LENGTHS.len()]]);
         stream.write_all(&sent).await?;
         let mut back = vec![0; wanted.len()];
@@ -164,25 +201,6 @@ async fn converse(
         sleep(BETWEEN_MESSAGES).await;
     }
     Ok(())
-}
-
-/// Twenty events within two seconds, to the end.
-async fn events(address: SocketAddr) -> io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /sse?n=20&interval_ms=100 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
-    let mut bytes = Vec::new();
-    while stream.read_buf(&mut bytes).await? > 0 {
-        if bytes.len() > ANSWER_BYTES_MAX {
-            return Err(io::Error::other("more than was asked for"));
-        }
-    }
-    if !bytes.starts_with(b"HTTP/1.1 200 ") {
-        return Err(io::Error::other(body(&bytes)));
-    }
-    match contains(&bytes, b"data: 20\n\n") && bytes.ends_with(b"\r\n0\r\n\r\n") {
-        true => Ok(()),
-        false => Err(io::Error::other("the stream was cut")),
-    }
 }
 
 /// A binary message in one frame (RFC 6455 section 5.2); a client's is masked, here with zeros.
@@ -200,19 +218,8 @@ fn frame(bytes: &[u8], masked: bool) -> Vec<u8> {
     frame
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
-}
-
-/// The words of an answer that is not the one wanted; further lines have the request's id, and no two would be alike.
-fn body(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let words = text.split_once("\r\n\r\n").map_or(&*text, |(_, body)| body);
-    words.trim().lines().next().unwrap_or_default().chars().take(200).collect()
-}
-
 /// How many there are of each, and how long each waits before it asks again.
-const EACH: [(Traffic, usize, Duration); 6] = [
+const EACH: [(Traffic, u32, Duration); 6] = [
     (Traffic::GetOnce, 5, Duration::from_millis(100)),
     (Traffic::Counted, 4, Duration::from_millis(500)),
     (Traffic::Chunked, 4, Duration::from_millis(500)),
@@ -233,7 +240,7 @@ const WEBSOCKET: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nCo
 /// Masked, empty (RFC 6455 section 5.5.1).
 const CLOSE: &[u8] = &[0x88, 0x80, 0, 0, 0, 0];
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+const EVENTS_BYTES_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -246,11 +253,5 @@ mod tests {
         assert_eq!(frame(&[7; 125], true)[..2], [0x82, 0x80 | 125]);
         let long = frame(&[7; 20_000], true);
         assert_eq!((long.len(), &long[..5]), (20_008, &[0x82, 0xfe, 0x4e, 0x20, 0][..]));
-    }
-
-    #[test]
-    fn the_words_of_a_refusal_are_its_body() {
-        assert_eq!(body(b"HTTP/1.1 502 x\r\nA: b\r\n\r\n502: closed_early\nrequest id: 1\n"), "502: closed_early");
-        assert_eq!(body(b"cut"), "cut");
     }
 }

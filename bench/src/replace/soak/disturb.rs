@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::super::site::Site;
 use super::super::traffic::replaced;
 use super::super::tunnels;
-use super::ledger::Kill;
+use super::verdict::Kill;
 use super::watch::Watch;
 use crate::failure::Failure;
 use crate::say;
@@ -58,8 +58,7 @@ impl Disturbed {
         self.reloads += 1;
         let [done, failed] = site.reloads()?;
         site.write(&site.text(&site.app(super::SETUP.count, ""), &tunnels::other(self.reloads as u32)))?;
-        let Some(pid) = site.pid() else { return Err(site.complaint("is not there")) };
-        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGHUP)
+        kill(Pid::from_raw(site.pid()?.cast_signed()), Signal::SIGHUP)
             .map_err(|e| Failure::system("send HUP to the balancer", e.into()))?;
         let until = Instant::now() + RELOAD_TIME_MAX;
         while site.reloads()? == [done, failed] && Instant::now() < until {

@@ -5,27 +5,29 @@
 
 mod client;
 mod disturb;
-mod ledger;
-mod report;
+mod verdict;
 mod watch;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::ask;
 use super::kind::{Kind, Manners};
-use super::load::Load;
+use super::schedule::Asked;
 use super::site::{Ground, Setup, Site};
 use super::tunnels;
-use crate::arguments::whole_time;
+use crate::arguments::hours;
 use crate::descriptors;
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::lab::Builds;
+use crate::report::Report;
 use crate::say;
-use client::Clients;
+use client::Traffic;
 use disturb::Disturbed;
+use verdict::{Failed, Soaked};
 use watch::{Look, Watch};
 
 /// The arguments of `soak`.
@@ -37,46 +39,50 @@ pub(crate) struct Plan {
     /// GETs and POSTs a second on connections that are kept, beside everything else
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
-    /// The balancer to try [default: this workspace's, built when needed]
-    #[arg(long, value_name = "PATH")]
-    balancer: Option<PathBuf>,
-    /// The built-in worker [default: this workspace's, built when needed]
-    #[arg(long, value_name = "PATH")]
-    backend: Option<PathBuf>,
+    #[command(flatten)]
+    builds: Builds,
 }
 
-/// Loads, disturbs, looks, and returns the text, and whether nothing failed unexplained and nothing grew.
+/// Loads, disturbs, looks; sound where nothing failed unexplained and nothing grew.
 ///
 /// # Errors
 /// Whatever keeps it from going on to its end, the balancer's own end among it, or a signal; everything started has ended when
 /// this returns.
-pub(crate) fn soak(plan: &Plan, events: &Arc<Events>) -> Result<(String, bool), Failure> {
+pub(crate) fn soak(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure> {
     descriptors::raise(DESCRIPTORS);
-    let given = [plan.balancer.as_deref(), plan.backend.as_deref()];
-    let ground = Ground::find(given, &[Kind::BuiltIn], CONNECTIONS, events)?;
+    let ground = Ground::find(&plan.builds, &[Kind::BuiltIn], CONNECTIONS, events)?;
     let Some(program) = ground.programs.first() else { return Err(Failure::missing("backend")) };
     let site = Site::start(&ground, program, SETUP, &tunnels::other(0))?;
-    let Some(pid) = site.pid() else { return Err(site.complaint("is not there")) };
+    let pid = site.pid()?;
     site.pause(REST)?;
     let before = Look::take(pid)?;
     say(&format!("at rest: {}", before.text()));
 
-    let load = Load::start(site.port, plan.rate.into(), CONNECTIONS, 'r')?;
-    let (begun, clients) = (Instant::now(), Clients::start(site.port)?);
-    let mut watch = Watch::start(pid, begun, plan.duration);
+    let load = ask::start(site.port, plan.rate.into(), CONNECTIONS, 'r')?;
+    let clients = client::start(site.port)?;
+    let mut watch = Watch::start(pid, load.started(), plan.duration);
     let disturbed = Disturbed::by(&site, plan.duration, &mut watch)?;
 
-    clients.stop();
+    clients.iter().for_each(|(_, load)| load.stop());
     let (tally, sent) = site.tally(&load, 'r')?;
-    while !clients.have_ended() {
+    while !clients.iter().all(|(_, load)| load.has_ended()) {
         site.pause(BETWEEN_LOOKS)?;
     }
+    let of_load =
+        sent.iter().map(|one| (if Asked::of(one.number).post { Traffic::Post } else { Traffic::Get }, &load, one));
+    let of_clients: Vec<_> = clients.iter().map(|(traffic, load)| (*traffic, load, load.sent())).collect();
+    let of_clients = of_clients.iter().flat_map(|(traffic, load, sent)| sent.iter().map(|one| (*traffic, *load, one)));
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for (traffic, load, one) in of_load.chain(of_clients) {
+        done.push(traffic);
+        failed.extend(Failed::of(traffic, load.started(), one));
+    }
+    // They hold their connections until they are dropped.
+    drop((load, clients));
     let after = at_rest(&site, pid, before)?;
     say(&format!("at rest again: {}", after.text()));
-    let mut ledger = clients.ledger();
-    ledger.take_in(&sent, begun);
-    let result = report::Result { seconds: plan.duration.as_secs(), before, after, watch, disturbed, ledger, tally };
-    Ok((report::render(&result), result.is_sound()))
+    let seconds = plan.duration.as_secs();
+    Ok(Soaked { seconds, before, after, watch, disturbed, done, failed, tally }.report())
 }
 
 /// What is left once the clients are gone: a look as soon as no more is open than before, or after [`REST_TIME_MAX`], for
@@ -91,10 +97,6 @@ fn at_rest(site: &Site<'_>, pid: u32, before: Look) -> Result<Look, Failure> {
         }
         site.pause(BETWEEN_LOOKS)?;
     }
-}
-
-fn hours(text: &str) -> Result<Duration, String> {
-    whole_time(text, 24)
 }
 
 const SETUP: Setup =
