@@ -73,7 +73,7 @@ async fn serve_owner(stream: UnixStream, place: OwnedSemaphorePermit, instance: 
         let instance = Arc::clone(&instance);
         async move {
             let mut answer = match Door::Unix.check(&head) {
-                Ok(_) => route::answer(&instance, &head).await,
+                Ok(asker) => route::answer(&instance, &head, asker).await,
                 Err(refusal) => *refusal,
             };
             // Whoever asks at a socket may not know whose it is.
@@ -120,13 +120,13 @@ async fn serve_anybody(
     let answer = move |request: Request<Incoming>| {
         let (head, _) = request.into_parts();
         let checked = door.check(&head).and_then(|asker| match asker {
-            Asker::Known => introduce(&introduction, &places),
-            Asker::Stranger => Ok(()),
+            Asker::Known => introduce(&introduction, &places).map(|()| asker),
+            Asker::Stranger => Ok(asker),
         });
         let instance = Arc::clone(&instance);
         async move {
             Ok::<_, Infallible>(match checked {
-                Ok(()) => route::answer(&instance, &head).await,
+                Ok(asker) => route::answer(&instance, &head, asker).await,
                 Err(refusal) => *refusal,
             })
         }

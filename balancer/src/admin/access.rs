@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::answer::{Answer, plain};
+use super::page;
 
 /// Through which door a request came.
 #[derive(Debug, Clone)]
@@ -34,7 +35,7 @@ impl Door {
     /// Lets a request pass, or answers it.
     pub(super) fn check(&self, head: &Parts) -> Result<Asker, Box<Answer>> {
         let host = host(head).map_err(|why| plain(StatusCode::BAD_REQUEST, why))?;
-        let is_harmless = matches!(head.uri.path(), "/healthz" | "/readyz" | "/");
+        let is_harmless = matches!(head.uri.path(), "/healthz" | "/readyz") || page::part(head.uri.path()).is_some();
         match self {
             Self::Unix => Ok(Asker::Known),
             Self::Token(token) if bearer(&head.headers).is_some_and(|given| same(given, token)) => Ok(Asker::Known),

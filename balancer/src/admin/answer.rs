@@ -78,4 +78,4 @@ impl Body for AnswerBody {
 pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 pub(super) const JSON_LINES: &str = "application/x-ndjson";
-pub(super) const HTML: &str = "text/html; charset=utf-8";
+pub(super) const EVENT_STREAM: &str = "text/event-stream";

@@ -1,19 +1,23 @@
 //! What the admin service knows of the running program. Kept up to date by `app`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use serde_json::json;
+use tokio::sync::watch;
 
+use super::history::History;
+use super::samples::{Recent, Sample, Samples};
 use super::{Introduction, Order};
 use crate::config::ListenAddress;
 use crate::discover::Shown;
 use crate::listen::Control;
-use crate::observe::{Journal, Metrics, Times, Totals, Writer, printable};
+use crate::observe::{Journal, Metrics, Writer, printable};
 use crate::pool::Pool;
 use crate::supervise::Supervisor;
 
@@ -45,7 +49,11 @@ pub struct Instance {
     stopping: AtomicBool,
     reloads: [AtomicU64; 2],
     last_reload_ok: AtomicBool,
-    samples: Mutex<VecDeque<Sample>>,
+    looks: AtomicU64,
+    samples: Mutex<Samples>,
+    history: Mutex<History>,
+    /// What pages are shown, once a second while there are any.
+    pub(super) live: watch::Sender<Bytes>,
 }
 
 /// What is being served.
@@ -70,17 +78,6 @@ pub struct ServedPool {
     pub log: Arc<Journal>,
 }
 
-/// What a pool did during the last seconds.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Recent {
-    /// Requests per second.
-    pub(super) rate: f64,
-    /// Seconds below which half of them lay, and 99 of a hundred.
-    pub(super) quantiles: [Option<f64>; 2],
-}
-
-type Sample = (Instant, BTreeMap<Option<Arc<str>>, Totals>);
-
 impl Instance {
     /// One that has just started.
     pub fn new(
@@ -103,7 +100,10 @@ impl Instance {
             stopping: AtomicBool::new(false),
             reloads: Default::default(),
             last_reload_ok: AtomicBool::new(true),
+            looks: AtomicU64::new(0),
             samples: Mutex::default(),
+            history: Mutex::default(),
+            live: watch::Sender::default(),
         }
     }
 
@@ -148,42 +148,45 @@ impl Instance {
         (count(0), count(1), self.last_reload_ok.load(Ordering::Relaxed))
     }
 
-    /// Whether every pool has an endpoint that takes requests, or would if it were its turn; of those that take none, whether all
-    /// workers run.
-    pub(super) fn is_ready(&self) -> bool {
-        let serves = |served: &ServedPool| {
-            if let Some(supervisor) = served.supervisor.as_ref().filter(|supervisor| !supervisor.serves()) {
-                return supervisor.status().is_settled();
-            }
-            served.pool.endpoints().iter().any(|endpoint| endpoint.accepts() && !endpoint.is_down())
-        };
-        !self.is_stopping() && self.served.load().pools.iter().all(serves)
-    }
-
-    /// Remembers the counters of this moment, for [`Self::recent`].
+    /// Remembers the counters of this moment, for [`Self::recent`], and forgets those of endpoints that are gone; asked once a second.
     pub(super) fn sample(&self) {
-        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        samples.push_back((Instant::now(), self.metrics.totals()));
-        while samples.len() > SAMPLES {
-            samples.pop_front();
+        let now = Instant::now();
+        if self.looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLES_A_LOOK) {
+            self.forget_those_that_are_gone(now);
         }
+        let sample = Sample::of(&self.metrics, now);
+        let served = self.served.load();
+        let queued = |pool: &str| {
+            let found = served.pools.iter().find(|one| **one.pool.name() == *pool);
+            found.and_then(|one| one.pool.figures()).map_or(0, |figures| figures.queued)
+        };
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).add(&sample, queued);
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).add(sample);
     }
 
-    /// What each pool did during the last seconds.
-    pub(super) fn recent(&self) -> BTreeMap<Option<Arc<str>>, Recent> {
+    /// What each pool and endpoint did during the last seconds.
+    pub(super) fn recent(&self) -> Recent {
+        let sample = Sample::of(&self.metrics, Instant::now());
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        let (now, totals) = (Instant::now(), self.metrics.totals());
-        let Some((since, before)) = samples.front() else { return BTreeMap::new() };
-        let seconds = now.saturating_duration_since(*since).as_secs_f64().max(0.001);
-        let recent = totals.into_iter().map(|(pool, totals)| {
-            let before = before.get(&pool).map(|totals| totals.request.clone()).unwrap_or_default();
-            let mut times = totals.request;
-            // A pool that was away has begun anew.
-            let pairs = times.buckets.iter_mut().zip(before.buckets);
-            pairs.for_each(|(now, before)| *now = now.saturating_sub(before));
-            (pool, Recent { rate: times.count() as f64 / seconds, quantiles: quantiles(&times) })
-        });
-        recent.collect()
+        sample.since(samples.first().unwrap_or(&sample))
+    }
+
+    /// What each pool did during the last minutes.
+    pub(super) fn history(&self) -> &Mutex<History> {
+        &self.history
+    }
+
+    fn forget_those_that_are_gone(&self, now: Instant) {
+        let served = self.served.load();
+        let mut there: HashSet<(Arc<str>, Arc<str>)> = HashSet::new();
+        for one in &served.pools {
+            let pool = one.pool.name();
+            let workers = one.supervisor.iter().flat_map(|supervisor| supervisor.status().workers);
+            let workers = workers.map(|worker| worker.name);
+            let endpoints = one.pool.endpoints().into_iter().map(|endpoint| Arc::clone(endpoint.name()));
+            there.extend(endpoints.chain(workers).map(|name| (Arc::clone(pool), name)));
+        }
+        self.metrics.look(|key| there.contains(key), now);
     }
 }
 
@@ -194,12 +197,9 @@ pub fn note(journal: &Journal, kind: &str, pool: Option<&str>, worker: Option<&s
     journal.add(format!("{}\n", printable::in_json(&line)).as_bytes());
 }
 
-fn quantiles(times: &Times) -> [Option<f64>; 2] {
-    [0.5, 0.99].map(|share| times.quantile(share))
-}
-
 /// Time between two samples.
 pub(super) const SAMPLE: Duration = Duration::from_secs(1);
-const SAMPLES: usize = 10;
+/// Samples between two looks whose counters nobody needs any more.
+const SAMPLES_A_LOOK: u64 = 10;
 /// Some thousand events.
 const EVENTS_BYTES: usize = 1 << 20;

@@ -1,16 +1,18 @@
-//! Metrics in the text format of Prometheus (exposition format 0.0.4).
+//! Metrics for Prometheus: what there is at this moment, family by family.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use super::exposition::{Labels, Text};
 use super::process::Process;
 use super::status::{STATES, seconds, state_name};
-use super::{Instance, Served};
+use super::{Instance, Served, view};
 use crate::endpoint::Endpoint;
-use crate::observe::{BOUNDS, Destination, Times, Totals, Word};
+use crate::observe::{Destination, EndpointKey, EndpointTotals, Lasting, OF_ENDPOINTS, Times, Totals, Word};
 use crate::pool::Pool;
+use crate::supervise::WorkerStatus;
 
 /// The media type.
 pub(super) const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,18 +24,16 @@ pub(super) fn text(instance: &Instance) -> String {
         totals.iter().map(|(pool, totals)| (pool.as_deref().unwrap_or_default(), totals)).collect();
     out.requests(&totals);
     out.endpoints(&served);
+    out.by_endpoint(&instance.metrics.endpoints());
     out.queues(&served);
     out.workers(&served);
     out.ours(instance);
     out.0
 }
 
-#[derive(Debug, Default)]
-struct Text(String);
-
-type Labels<'a> = &'a [(&'a str, &'a str)];
 /// Of all endpoints of one name.
 type Figure = fn(&[Arc<Endpoint>]) -> f64;
+type FigureOfWorkers = fn(&[&WorkerStatus]) -> f64;
 
 impl Text {
     fn requests(&mut self, totals: &[(&str, &Totals)]) {
@@ -48,10 +48,9 @@ impl Text {
                 self.sample("requests_total", &labels, *count as f64);
             }
         }
-        let help = "From the first byte of a request to the last of its answer.";
+        let help =
+            "From the first byte of a request to the last of its answer; not of refusals, tunnels, event streams.";
         self.histogram("request_seconds", help, totals, |totals| &totals.request);
-        let help = "From a request's place at an endpoint to the last byte of its answer.";
-        self.histogram("upstream_seconds", help, totals, |totals| &totals.upstream);
         let help = "Waits for a slot, of requests that had to wait.";
         self.histogram("queue_seconds", help, totals, |totals| &totals.queue);
         for (word, help) in [
@@ -69,14 +68,11 @@ impl Text {
     }
 
     fn endpoints(&mut self, served: &Served) {
-        let figures: [(&str, &str, &str, Figure); 3] = [
-            ("endpoint_up", "gauge", "1: the endpoint takes requests and is neither down nor ejected.", |all| {
+        let figures: [(&str, &str, Figure); 2] = [
+            ("endpoint_up", "1: the endpoint takes requests and is neither down nor ejected.", |all| {
                 f64::from(u8::from(all.iter().any(|one| one.accepts() && !one.is_out())))
             }),
-            ("in_flight", "gauge", "Requests at an endpoint.", |all| sum(all, |one| one.in_flight() as f64)),
-            ("endpoint_requests_total", "counter", "Requests an endpoint was given.", |all| {
-                sum(all, |one| one.claims() as f64)
-            }),
+            ("in_flight", "Requests at an endpoint.", |all| sum(all, |one| one.in_flight() as f64)),
         ];
         let all: Vec<_> = served.pools.iter().flat_map(|served| by_name(&served.pool)).collect();
         self.family("upstream_connections", "gauge", "Connections to an endpoint, with a request and without.");
@@ -92,15 +88,64 @@ impl Text {
                 self.sample("upstream_connections", labels, count as f64);
             }
         }
-        for (name, kind, help, figure) in figures {
-            self.family(name, kind, help);
+        for (name, help, figure) in figures {
+            self.family(name, "gauge", help);
             for Named { pool, name: endpoint, endpoints } in &all {
                 self.sample(name, &[("pool", pool), ("endpoint", endpoint)], figure(endpoints));
             }
         }
     }
 
+    /// What is counted by name, and goes on when a worker is replaced.
+    fn by_endpoint(&mut self, all: &BTreeMap<EndpointKey, EndpointTotals>) {
+        self.family("endpoint_requests_total", "counter", "Requests an endpoint was given.");
+        for ((pool, endpoint), totals) in all {
+            let labels = [("pool", &**pool), ("endpoint", &**endpoint)];
+            self.sample("endpoint_requests_total", &labels, totals.requests as f64);
+        }
+        self.family("endpoint_errors_total", "counter", "Requests that failed at an endpoint, by reason.");
+        for ((pool, endpoint), totals) in all {
+            for (reason, count) in OF_ENDPOINTS.iter().zip(totals.errors).filter(|(_, count)| *count > 0) {
+                let labels = [("pool", &**pool), ("endpoint", &**endpoint), ("reason", *reason)];
+                self.sample("endpoint_errors_total", &labels, count as f64);
+            }
+        }
+        self.family(
+            "upstream_seconds",
+            "histogram",
+            "From a request's place at an endpoint to the last byte of its answer.",
+        );
+        for ((pool, endpoint), totals) in all.iter().filter(|(_, totals)| totals.seconds.count() > 0) {
+            self.times("upstream_seconds", &[("pool", &**pool), ("endpoint", &**endpoint)], &totals.seconds);
+        }
+        self.family("streams", "gauge", "Tunnels and event streams that are open.");
+        self.streams("streams", all, |totals, kind| totals.open(kind));
+        self.family("streams_opened_total", "counter", "Tunnels and event streams that were opened.");
+        self.streams("streams_opened_total", all, |totals, kind| totals.opened(kind));
+    }
+
+    fn streams(
+        &mut self,
+        name: &str,
+        all: &BTreeMap<EndpointKey, EndpointTotals>,
+        of: fn(&EndpointTotals, Lasting) -> u64,
+    ) {
+        let opened = |totals: &EndpointTotals| Lasting::ALL.into_iter().any(|kind| totals.opened(kind) > 0);
+        for ((pool, endpoint), totals) in all.iter().filter(|(_, totals)| opened(totals)) {
+            for kind in Lasting::ALL {
+                let labels = [("pool", &**pool), ("endpoint", &**endpoint), ("kind", kind.as_str())];
+                self.sample(name, &labels, of(totals, kind) as f64);
+            }
+        }
+    }
+
     fn queues(&mut self, served: &Served) {
+        self.family("pool_ready", "gauge", "1: the pool has an endpoint that takes requests.");
+        for one in &served.pools {
+            let workers = one.supervisor.as_ref().map(|supervisor| supervisor.status());
+            let is_ready = view::is_ready(one, workers.as_ref());
+            self.sample("pool_ready", &[("pool", one.pool.name())], f64::from(u8::from(is_ready)));
+        }
         let with_slots = served.pools.iter().filter_map(|served| Some((served.pool.name(), served.pool.figures()?)));
         let all: Vec<_> = with_slots.collect();
         self.family("slots", "gauge", "Requests that the endpoints take at once.");
@@ -109,39 +154,67 @@ impl Text {
         all.iter().for_each(|(pool, figures)| self.sample("slots_used", &[("pool", pool)], figures.slots_used as f64));
         self.family("queue_length", "gauge", "Requests that wait for a slot.");
         all.iter().for_each(|(pool, figures)| self.sample("queue_length", &[("pool", pool)], figures.queued as f64));
+        self.family("queue_max", "gauge", "Requests that may wait for a slot.");
+        all.iter().for_each(|(pool, figures)| self.sample("queue_max", &[("pool", pool)], figures.queue_max as f64));
     }
 
     fn workers(&mut self, served: &Served) {
         let supervised =
             served.pools.iter().filter_map(|served| Some((served.pool.name(), served.supervisor.as_ref()?)));
         let all: Vec<_> = supervised.map(|(pool, supervisor)| (pool, supervisor.status())).collect();
-        let each = || all.iter().flat_map(|(pool, status)| status.workers.iter().map(move |worker| (&***pool, worker)));
         // While a worker is being replaced two have its name; the one that is there longer stands first.
-        let mut names = std::collections::HashSet::new();
-        let each: Vec<_> = each().filter(|(_, worker)| names.insert(worker.name.clone())).collect();
+        let mut each: Vec<(&str, Vec<&WorkerStatus>)> = Vec::new();
+        let mut places: HashMap<(&str, &str), usize> = HashMap::new();
+        for (pool, worker) in
+            all.iter().flat_map(|(pool, status)| status.workers.iter().map(move |worker| (&***pool, worker)))
+        {
+            let place = *places.entry((pool, &*worker.name)).or_insert(each.len());
+            match each.get_mut(place) {
+                Some((_, same)) => same.push(worker),
+                None => each.push((pool, vec![worker])),
+            }
+        }
         self.family("worker_state", "gauge", "1 for the state a worker is in.");
-        for (pool, worker) in &each {
-            for state in STATES {
+        for (pool, same) in &each {
+            for (worker, state) in STATES.into_iter().filter_map(|state| Some((*same.first()?, state))) {
                 let labels = [("pool", *pool), ("worker", &*worker.name), ("state", state_name(state))];
                 self.sample("worker_state", &labels, f64::from(u8::from(state == worker.state)));
             }
         }
         self.family("worker_restarts_total", "counter", "Times a worker was started again or replaced, by reason.");
-        for (pool, worker) in &each {
-            for (why, count) in &worker.restart_reasons {
-                let labels = [("pool", *pool), ("worker", &*worker.name), ("reason", why.as_str())];
-                self.sample("worker_restarts_total", &labels, *count as f64);
+        for (pool, same) in &each {
+            let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+            for (why, count) in same.iter().flat_map(|worker| &worker.restart_reasons) {
+                let known = reasons.entry(why.as_str()).or_default();
+                *known = (*count).max(*known);
+            }
+            for (why, count) in reasons {
+                let name = same.first().map_or("", |worker| &*worker.name);
+                let labels = [("pool", *pool), ("worker", name), ("reason", why)];
+                self.sample("worker_restarts_total", &labels, count as f64);
             }
         }
-        self.family("worker_rss_bytes", "gauge", "Resident memory of a worker's process group.");
-        for (pool, worker) in &each {
-            let labels = [("pool", *pool), ("worker", &*worker.name)];
-            self.sample("worker_rss_bytes", &labels, worker.usage.rss_bytes as f64);
+        let figures: [(&str, &str, &str, FigureOfWorkers); 2] = [
+            ("worker_rss_bytes", "gauge", "Resident memory of a worker's process group.", |same| {
+                same.first().map_or(0.0, |worker| worker.usage.rss_bytes as f64)
+            }),
+            ("worker_cpu_seconds_total", "counter", "CPU time of a worker's process group.", |same| {
+                same.iter().map(|worker| worker.usage.cpu_seconds + worker.usage.cpu_seconds_before).sum()
+            }),
+        ];
+        for (name, kind, help, of) in figures {
+            self.family(name, kind, help);
+            for (pool, same) in &each {
+                let worker = same.first().map_or("", |worker| &*worker.name);
+                self.sample(name, &[("pool", *pool), ("worker", worker)], of(same));
+            }
         }
-        self.family("worker_cpu_seconds_total", "counter", "CPU time of a worker's process group.");
-        for (pool, worker) in &each {
-            let labels = [("pool", *pool), ("worker", &*worker.name)];
-            self.sample("worker_cpu_seconds_total", &labels, worker.usage.cpu_seconds);
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, totals: &[(&str, &Totals)], of: fn(&Totals) -> &Times) {
+        self.family(name, "histogram", help);
+        for (pool, totals) in totals.iter().filter(|(_, totals)| of(totals).count() > 0) {
+            self.times(name, &[("pool", *pool)], of(totals));
         }
     }
 
@@ -181,36 +254,6 @@ impl Text {
             // The names that every client library of Prometheus uses.
             let _ = writeln!(self.0, "# TYPE process_{name} {kind}\nprocess_{name} {value}");
         }
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, totals: &[(&str, &Totals)], of: fn(&Totals) -> &Times) {
-        self.family(name, "histogram", help);
-        for (pool, totals) in totals.iter().filter(|(_, totals)| of(totals).count() > 0) {
-            let (times, mut below) = (of(totals), 0);
-            let bucket = format!("{name}_bucket");
-            for (bound, count) in BOUNDS.iter().zip(&times.buckets) {
-                below += count;
-                let bound = (*bound as f64 / 1e6).to_string();
-                self.sample(&bucket, &[("pool", *pool), ("le", &bound)], below as f64);
-            }
-            self.sample(&bucket, &[("pool", *pool), ("le", "+Inf")], times.count() as f64);
-            self.sample(&format!("{name}_sum"), &[("pool", *pool)], times.sum);
-            self.sample(&format!("{name}_count"), &[("pool", *pool)], times.count() as f64);
-        }
-    }
-
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to memory does not fail, here and below.
-        let _ = writeln!(self.0, "# HELP balancer_{name} {help}\n# TYPE balancer_{name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: Labels<'_>, value: f64) {
-        let _ = write!(self.0, "balancer_{name}");
-        for (index, (label, text)) in labels.iter().enumerate() {
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _ = write!(self.0, "{}{label}=\"{text}\"", if index == 0 { '{' } else { ',' });
-        }
-        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
 }
 

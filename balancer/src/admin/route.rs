@@ -8,14 +8,15 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::answer::{Answer, AnswerBody, HTML, JSON, JSON_LINES, PLAIN, plain, text, with};
+use super::access::Asker;
+use super::answer::{Answer, AnswerBody, EVENT_STREAM, JSON, JSON_LINES, PLAIN, plain, text, with};
 use super::client::CONFIGURATION;
-use super::{Action, Instance, Line, Order, Teller, follow, prometheus, status};
+use super::{Action, Instance, Line, Order, Teller, follow, live, page, prometheus, status, view};
 use crate::config::nearest;
 use crate::observe::printable;
 
 /// Answers one request.
-pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts) -> Answer {
+pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts, asker: Asker) -> Answer {
     let meant = head.headers.get(CONFIGURATION).map(|path| decoded(&String::from_utf8_lossy(path.as_bytes())));
     if meant.is_some_and(|meant| !instance.serves(Path::new(&meant))) {
         return plain(StatusCode::MISDIRECTED_REQUEST, "this instance serves another configuration");
@@ -29,22 +30,32 @@ pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts) -> Answer {
             Err(sentence) => plain(StatusCode::BAD_REQUEST, &sentence),
         },
         (_, _) if is_action => plain(StatusCode::METHOD_NOT_ALLOWED, "use POST for this"),
-        (&Method::GET | &Method::HEAD, _) => read(instance, path, &query),
+        (&Method::GET | &Method::HEAD, _) => read(instance, path, &query, asker),
         _ => plain(StatusCode::METHOD_NOT_ALLOWED, "use GET for this"),
     }
 }
 
-fn read(instance: &Arc<Instance>, path: &str, query: &Query<'_>) -> Answer {
+fn read(instance: &Arc<Instance>, path: &str, query: &Query<'_>, asker: Asker) -> Answer {
+    if let Some((kind, part)) = page::part(path) {
+        return text(StatusCode::OK, kind, part);
+    }
     match path {
-        "/" => text(StatusCode::OK, HTML, PAGE),
         "/healthz" => plain(StatusCode::OK, "ok"),
-        "/readyz" if instance.is_ready() => plain(StatusCode::OK, "ready"),
-        "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "a pool has no endpoint that takes requests"),
+        "/readyz" if view::all_ready(instance) => plain(StatusCode::OK, "ready"),
+        // What a worker has printed is not for everybody.
+        "/readyz" => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &match view::not_ready(instance).filter(|_| asker == Asker::Known) {
+                Some(why) => format!("not ready: {}", printable::lines(&why)),
+                None => "not ready: a pool has no endpoint that takes requests".to_owned(),
+            },
+        ),
         "/metrics" => text(StatusCode::OK, prometheus::KIND, prometheus::text(instance)),
         "/api/status" => {
             let status = status::json(instance).to_string();
             text(StatusCode::OK, JSON, format!("{}\n", printable::in_json(&status)))
         }
+        "/api/live" => with(StatusCode::OK, EVENT_STREAM, live::stream(instance)),
         "/api/events" => {
             let body = follow::lines(&instance.events, query.wanted(), |_| true);
             with(StatusCode::OK, JSON_LINES, body)
@@ -192,8 +203,7 @@ fn decoded(text: &str) -> String {
 }
 
 const ACTIONS: [&str; 6] = ["reload", "restart", "scale", "drain", "undrain", "stop"];
-const PAGE: &str = include_str!("page.html");
-const PATHS: &str = "there are /, /metrics, /healthz, /readyz, /api/status, /api/events, /api/logs?pool=, and by POST \
+const PATHS: &str = "there are /, /metrics, /healthz, /readyz, /api/status, /api/live, /api/events, /api/logs?pool=, and by POST \
     /api/reload, /api/restart?pool= (or ?all=1), /api/scale?pool=&count=, /api/drain?endpoint=, /api/undrain?endpoint=, /api/stop";
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::Instance;
 use super::accept;
 use super::access::Door;
 use super::instance::SAMPLE;
+use super::live;
 use super::opened::{Opened, Reopened, StartError};
 use super::socket::SocketFile;
 use crate::config;
@@ -37,6 +38,9 @@ impl AdminServer {
         sampling.spawn(async move {
             loop {
                 sampled.sample();
+                if sampled.live.receiver_count() > 0 {
+                    sampled.live.send_replace(live::status(&sampled));
+                }
                 tokio::time::sleep(SAMPLE).await;
             }
         });

@@ -1,33 +1,62 @@
-//! The state of everything as JSON.
+//! The state of everything as JSON. Decides its form, which `docs/admin-api.md` describes; called by `route` and by [`super::live`].
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::instance::Recent;
+use super::row_state::Level;
+use super::samples::{PoolFigures, Recent, WINDOW_SECONDS};
+use super::view::{PoolView, named};
 use super::{Instance, ServedPool};
 use crate::discover::{NameShown, Shown};
 use crate::endpoint::Endpoint;
+use crate::observe::Lasting;
+use crate::pool::Figures;
 use crate::supervise::{State, WorkerStatus};
 
 /// What `/api/status` says.
 pub(super) fn json(instance: &Instance) -> Value {
-    let (served, recent) = (instance.served.load(), instance.recent());
+    of(instance, true)
+}
+
+/// The same without what the rows say too.
+pub(super) fn rows_only(instance: &Instance) -> Value {
+    of(instance, false)
+}
+
+fn of(instance: &Instance, whole: bool) -> Value {
+    let (served, recent, now) = (instance.served.load(), instance.recent(), Instant::now());
     let (done, failed, last_ok) = instance.reloads();
-    let pools = served.pools.iter().map(|one| {
-        let recent = recent.get(&Some(one.pool.name().clone())).copied().unwrap_or_default();
-        let names = served.names.get(&**one.pool.name()).map(|shown| shown.borrow().clone()).unwrap_or_default();
-        pool(one, recent, &names)
+    let views: Vec<PoolView<'_>> = served.pools.iter().map(|one| PoolView::of(one, &recent, now)).collect();
+    let pools = views.iter().map(|view| {
+        let names =
+            served.names.get(&**view.served.pool.name()).map(|shown| shown.borrow().clone()).unwrap_or_default();
+        pool(view, &recent, &names, (now, whole))
     });
+    let is_stopping = instance.is_stopping();
+    let mut problems: Vec<(Level, String)> = views
+        .iter()
+        .filter(|view| view.problem.is_some())
+        .map(|view| (view.level(), format!("{}{}", if view.is_ready { "" } else { "NOT READY: " }, named(view))))
+        .collect();
+    if !last_ok {
+        problems.push((Level::Warn, "the last reload failed: `balancer events` says why".to_owned()));
+    }
+    problems.sort_by_key(|(level, text)| (std::cmp::Reverse(*level), !text.starts_with("NOT READY")));
+    let level = problems.first().map_or(Level::Ok, |(level, _)| *level);
     json!({
+        "schema": SCHEMA,
         "name": instance.name,
         "configuration": instance.origin,
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "uptime_seconds": instance.started.elapsed().unwrap_or_default().as_secs(),
-        "state": if instance.is_stopping() { "stopping" } else { "serving" },
-        "ready": instance.is_ready(),
+        "state": if is_stopping { "stopping" } else { "serving" },
+        "ready": !is_stopping && views.iter().all(|view| view.is_ready),
+        "level": level.as_str(),
+        "problems": problems.into_iter().map(|(level, text)| json!({ "level": level.as_str(), "text": text })).collect::<Vec<_>>(),
+        "window_seconds": (recent.seconds.round() as u64).clamp(1, WINDOW_SECONDS),
         "listen": served.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "connections": { "open": instance.control.connections(), "max": instance.control.connections_max() },
         "reloads": { "done": done, "failed": failed, "last_ok": last_ok },
@@ -35,31 +64,59 @@ pub(super) fn json(instance: &Instance) -> Value {
     })
 }
 
-fn pool(served: &ServedPool, recent: Recent, names: &Shown) -> Value {
-    let pool = &served.pool;
+fn pool(view: &PoolView<'_>, recent: &Recent, names: &Shown, (now, whole): (Instant, bool)) -> Value {
+    let ServedPool { pool, .. } = view.served;
     let endpoints = pool.endpoints();
-    let workers = served.supervisor.as_ref().map(|supervisor| {
-        let status = supervisor.status();
-        json!({ "count": status.count, "mixed": status.mixed.as_deref(), "all": status.workers.iter().map(worker).collect::<Vec<_>>() })
-    });
+    let slots = view.queue.map(|queue| queue.slots_each);
     let members: BTreeSet<&str> = endpoints.iter().map(|endpoint| &**endpoint.name()).collect();
-    let [p50, p99] = recent.quantiles;
-    json!({
+    let PoolFigures { requests, times, errors, requests_ever, errors_ever } = &view.figures;
+    let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| times.quantile(share));
+    let open = |kind: Lasting| -> u64 {
+        view.rows.iter().filter_map(|row| row.figures.as_ref()).map(|figures| figures.ever.open(kind)).sum()
+    };
+    let mut told = json!({
         "name": &**pool.name(),
-        "requests": pool.requests(),
-        "per_second": (recent.rate * 10.0).round() / 10.0,
+        "ready": view.is_ready,
+        "level": view.level().as_str(),
+        "problem": view.problem.as_ref().map(|problem| &problem.text),
+        "requests": requests_ever,
+        "errors": errors_ever.values().sum::<u64>(),
+        "errors_by_reason": by_reason(errors_ever),
+        "per_second": recent.per_second(*requests),
+        "errors_per_second": recent.per_second(view.figures.failed()),
+        "recent": { "requests": requests, "errors": view.figures.failed(), "errors_by_reason": by_reason(errors) },
         "seconds_p50": p50,
+        "seconds_p95": p95,
         "seconds_p99": p99,
-        "queue": pool.figures().map(|figures| json!({
-            "length": figures.queued,
-            "longest_wait_seconds": figures.longest_wait.as_secs_f64(),
-            "slots_used": figures.slots_used,
-            "slots": figures.slots,
-        })),
+        "queue": view.queue.map(queue),
         "in_flight": endpoints.iter().map(|endpoint| endpoint.in_flight()).sum::<usize>(),
+        "tunnels": open(Lasting::Tunnel),
+        "event_streams": open(Lasting::EventStream),
         "dns": names.names.iter().map(|(name, shown)| self::name(name, shown, &members)).collect::<Vec<_>>(),
-        "endpoints": endpoints.iter().map(|endpoint| self::endpoint(endpoint)).collect::<Vec<_>>(),
-        "workers": workers,
+        "rows": view.rows.iter().map(|row| row.json(slots, recent, now)).collect::<Vec<_>>(),
+        "workers": view.workers.as_ref().map(|status| json!({ "count": status.count, "mixed": status.mixed.as_deref() })),
+    });
+    if whole {
+        let all = endpoints.iter().map(|one| endpoint(one, view.served, recent)).collect();
+        told["endpoints"] = Value::Array(all);
+        if let Some(status) = &view.workers {
+            told["workers"]["all"] = Value::Array(status.workers.iter().map(|one| worker(one, now)).collect());
+        }
+    }
+    told
+}
+
+fn by_reason(errors: &std::collections::BTreeMap<&'static str, u64>) -> Map<String, Value> {
+    errors.iter().map(|(reason, count)| ((*reason).to_owned(), json!(count))).collect()
+}
+
+fn queue(figures: Figures) -> Value {
+    json!({
+        "length": figures.queued,
+        "max": figures.queue_max,
+        "longest_wait_seconds": figures.longest_wait.as_secs_f64(),
+        "slots_used": figures.slots_used,
+        "slots": figures.slots,
     })
 }
 
@@ -76,7 +133,7 @@ fn name(name: &str, shown: &NameShown, members: &BTreeSet<&str>) -> Value {
     })
 }
 
-fn endpoint(endpoint: &Endpoint) -> Value {
+fn endpoint(endpoint: &Endpoint, served: &ServedPool, recent: &Recent) -> Value {
     json!({
         "name": &**endpoint.name(),
         "address": endpoint.address().to_string(),
@@ -85,12 +142,12 @@ fn endpoint(endpoint: &Endpoint) -> Value {
         "weight": endpoint.weight(),
         "backup": endpoint.backup(),
         "in_flight": endpoint.in_flight(),
-        "requests": endpoint.claims(),
+        "requests": recent.endpoint(served.pool.name(), endpoint.name()).ever.requests,
     })
 }
 
-fn worker(worker: &WorkerStatus) -> Value {
-    let seconds = |since: Instant| Instant::now().saturating_duration_since(since).as_secs();
+fn worker(worker: &WorkerStatus, now: Instant) -> Value {
+    let seconds = |since: Instant| now.saturating_duration_since(since).as_secs();
     json!({
         "name": &*worker.name,
         "state": state_name(worker.state),
@@ -103,7 +160,7 @@ fn worker(worker: &WorkerStatus) -> Value {
         "cpu_seconds": worker.usage.cpu_seconds,
         "restarts": worker.restarts,
         "restart_reasons":
-            worker.restart_reasons.iter().map(|(why, count)| (why.as_str().to_owned(), json!(count))).collect::<serde_json::Map<_, _>>(),
+            worker.restart_reasons.iter().map(|(why, count)| (why.as_str().to_owned(), json!(count))).collect::<Map<_, _>>(),
         "being_replaced": worker.stale,
         "finished": worker.finished,
         "last_end": worker.reason.as_deref(),
@@ -141,3 +198,6 @@ pub(super) const STATES: [State; 6] =
 pub(super) fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }
+
+/// Goes up when a key changes its meaning or is gone; keys may be added.
+const SCHEMA: u32 = 1;

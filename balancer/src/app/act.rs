@@ -96,13 +96,28 @@ impl Live {
         }
     }
 
-    async fn restart(&self, pool: &str, teller: &Teller) -> Outcome {
+    /// `app` for all of its workers, `app.2` for one.
+    async fn restart(&self, name: &str, teller: &Teller) -> Outcome {
+        // Names of pools have no dot.
+        let (pool, one) = name.split_once('.').map_or((name, None), |(pool, index)| (pool, Some(index)));
         let supervisor = match self.supervisor(pool) {
             Ok(supervisor) => supervisor,
             Err(outcome) => return outcome,
         };
-        self.note("restart", Some(pool), &format!("{pool}: replacing every worker"));
-        let rolled = told(&supervisor, teller, supervisor.roll()).await;
+        let index = match one.map(|index| index_of(&supervisor, index)).transpose() {
+            Ok(index) => index,
+            Err(there) => return Outcome::wrong(format!("no worker is called {name}; there is {there}")),
+        };
+        let rolled = match index {
+            Some(index) => {
+                self.note("restart", Some(pool), &format!("{name} is replaced by an operator"));
+                told(&supervisor, teller, supervisor.roll_one(index)).await
+            }
+            None => {
+                self.note("restart", Some(pool), &format!("{pool}: replacing every worker"));
+                told(&supervisor, teller, supervisor.roll()).await
+            }
+        };
         match rolled {
             Ok(report) => Outcome::done(format!(
                 "{pool}: {} replaced in {}",
@@ -154,6 +169,19 @@ impl Live {
             None => Err(Outcome::wrong(unknown("pool", name, self.pools.iter().map(|served| &**served.pool.name())))),
         }
     }
+}
+
+/// The index of a worker that is wanted.
+///
+/// # Errors
+/// Which there are.
+fn index_of(supervisor: &Supervisor, index: &str) -> Result<usize, String> {
+    let status = supervisor.status();
+    let found = index.parse().ok().filter(|found| (1..=status.count).contains(found) && index == found.to_string());
+    found.ok_or_else(|| match status.count {
+        1 => format!("{}.1", status.pool),
+        count => format!("{0}.1 to {0}.{count}", status.pool),
+    })
 }
 
 /// Takes endpoints out, and waits in a task of its own until they are empty.

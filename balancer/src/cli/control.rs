@@ -21,7 +21,8 @@ pub(super) struct Reload {
 /// What to restart.
 #[derive(Debug, clap::Args)]
 pub(super) struct Restart {
-    /// The pool whose workers are replaced [default: the only pool with workers]
+    /// The pool whose workers are replaced, or one of them as in app.2 [default: the only pool with workers]
+    #[arg(value_name = "POOL[.INDEX]")]
     pool: Option<String>,
 
     /// The workers of every pool, one pool after another

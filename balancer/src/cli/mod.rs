@@ -12,6 +12,7 @@ mod file;
 mod list;
 mod log;
 mod man;
+mod rows;
 mod run;
 mod say;
 mod serve;

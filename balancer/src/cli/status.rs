@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::rows::{age, each, rows, time, word};
 use super::say::{WRONG_ARGUMENTS, fail, show};
 use super::target::{NOT_RUNNING, Target};
-use super::text::{self, aligned};
+use super::text;
 use crate::config::nearest;
 use crate::shown;
 
@@ -54,7 +55,7 @@ pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
     // Scripts ask whether there is service.
     let serves = match options.pool {
         None => status["ready"] == true,
-        Some(_) => each(&status["pools"][0]["endpoints"]).any(|endpoint| endpoint["state"] == "up"),
+        Some(_) => status["pools"][0]["ready"] == true,
     };
     if serves { code } else { ExitCode::from(NOT_RUNNING) }
 }
@@ -64,7 +65,13 @@ fn only(status: &mut Value, name: &str) -> Result<(), String> {
     let Some(pools) = status["pools"].as_array_mut() else { return Ok(()) };
     let names: Vec<String> = pools.iter().map(|pool| word(&pool["name"])).collect();
     pools.retain(|pool| pool["name"] == name);
-    match (pools.is_empty(), nearest(name, names.iter().map(String::as_str))) {
+    let problem = pools.first().map(|pool| (pool["ready"] == true, pool["problem"].clone()));
+    let is_none = pools.is_empty();
+    if let Some((is_ready, problem)) = problem {
+        let text = format!("{}{}", if is_ready { "" } else { "NOT READY: " }, word(&problem));
+        status["problems"] = if problem.is_null() { json!([]) } else { json!([{ "text": text }]) };
+    }
+    match (is_none, nearest(name, names.iter().map(String::as_str))) {
         (false, _) => Ok(()),
         (true, Some(near)) => Err(format!("no pool is called {name}; did you mean {near}?")),
         (true, None) => Err(format!("no pool is called {name}; there are {}", shortened(&names))),
@@ -99,96 +106,83 @@ fn table(status: &Value) -> String {
         shortened(&each(&status["listen"]).map(word).collect::<Vec<_>>()),
         word(&status["configuration"]),
     );
-    if status["reloads"]["last_ok"] == false {
-        out.push_str("the last reload failed: see `balancer events`\n");
-    }
+    let _ = writeln!(out, "  rates, times and errors are those of the last {} s", status["window_seconds"]);
+    // What is wrong is never cut off.
+    let told = each(&status["problems"]).map(|problem| text::wrapped(&word(&problem["text"]))).take(PROBLEMS_MAX);
+    let told: Vec<String> = told.collect();
     each(&status["pools"]).for_each(|one| pool(&mut out, one));
     // What runs over the edge of a terminal is read by nobody.
-    out.lines().map(|line| format!("{}\n", text::cut(line))).collect()
+    let (mut lines, mut first) = (out.lines(), String::new());
+    for line in lines.by_ref().take(HEAD_LINES) {
+        first.extend([text::cut(line), "\n".to_owned()]);
+    }
+    let rest = lines.map(|line| format!("{}\n", text::cut(line)));
+    first.extend(told);
+    first.extend(rest);
+    first
 }
 
-/// A pool, its endpoints and its workers.
+/// A pool and its rows.
 fn pool(out: &mut String, pool: &Value) {
     let _ = writeln!(
         out,
-        "\npool {}: {}/s, p50 {}, p99 {}, {} in flight, {} requests",
-        text::shortened(&word(&pool["name"]), 2 * CELL),
+        "\npool {}: {}/s, p50 {}, p95 {}, p99 {}, {} in flight, {} requests",
+        text::shortened(&word(&pool["name"]), NAME_MAX),
         pool["per_second"],
         time(&pool["seconds_p50"]),
+        time(&pool["seconds_p95"]),
         time(&pool["seconds_p99"]),
         pool["in_flight"],
         pool["requests"],
     );
-    let mut rows =
-        vec![["endpoint", "address", "state", "weight", "in flight", "requests"].map(str::to_owned).to_vec()];
-    for endpoint in each(&pool["endpoints"]) {
-        let backup = if endpoint["backup"] == true { ", backup" } else { "" };
-        let state = format!("{}{backup}", word(&endpoint["state"]));
-        let figures = ["weight", "in_flight", "requests"].map(|key| endpoint[key].to_string());
-        let [name, address] = ["name", "address"].map(|key| text::shortened(&word(&endpoint[key]), CELL));
-        rows.push([vec![name, address, state], figures.to_vec()].concat());
-    }
-    // A pool of programs without HTTP has processes and no endpoints.
-    if rows.len() > 1 || pool["workers"].is_null() {
-        aligned(out, &rows);
-    }
-    each(&pool["dns"]).for_each(|name| dns(out, name));
+    errors(out, pool);
     queue(out, &pool["queue"]);
-    if pool["workers"].is_null() {
-        return;
-    }
-    if let Some(mixed) = pool["workers"]["mixed"].as_str() {
-        let _ = writeln!(out, "  {mixed}");
-    }
-    workers(out, pool);
-}
-
-fn workers(out: &mut String, pool: &Value) {
-    let heads = ["worker", "state", "pid", "age", "memory", "CPU", "restarts", "last end"];
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
-    for worker in each(&pool["workers"]["all"]) {
-        let replaced = match (&worker["being_replaced"], &worker["finished"]) {
-            (Value::Bool(true), _) => ", to be replaced",
-            (_, Value::Bool(true)) => ", not started again",
-            _ => "",
-        };
-        rows.push(vec![
-            text::shortened(&word(&worker["name"]), CELL),
-            format!("{}{replaced}", word(&worker["state"])),
-            word(&worker["pid"]),
-            age(&worker["age_seconds"]),
-            memory(&worker["rss_bytes"]),
-            format!("{:.1} s", worker["cpu_seconds"].as_f64().unwrap_or_default()),
-            worker["restarts"].to_string(),
-            last_end(worker),
-        ]);
-    }
-    aligned(out, &rows);
-    if !each(&pool["workers"]["all"]).any(|worker| worker["state"] == "ready" || worker["finished"] == true) {
+    lasting(out, pool);
+    each(&pool["dns"]).for_each(|name| dns(out, name));
+    rows(out, pool);
+    // A program without HTTP has a process and is no endpoint.
+    let serves = |row: &Value| matches!(row["state"].as_str(), Some("up" | "running" | "finished" | "failing"));
+    if !pool["workers"].is_null() && !each(&pool["rows"]).any(serves) {
         let name = word(&pool["name"]);
         let _ =
             writeln!(out, "  no worker is ready: `balancer events` says why, `balancer logs {name}` what they printed");
     }
 }
 
+/// What requests failed of.
+fn errors(out: &mut String, pool: &Value) {
+    let recent = &pool["recent"];
+    if recent["errors"].as_u64().unwrap_or_default() > 0 {
+        let reasons = recent["errors_by_reason"].as_object().into_iter().flatten();
+        let reasons: Vec<String> = reasons.map(|(reason, count)| format!("{count} {reason}")).collect();
+        let _ =
+            writeln!(out, "  errors: {} of {} requests: {}", recent["errors"], recent["requests"], reasons.join(", "));
+    }
+}
+
+/// What lasts for as long as its client likes.
+fn lasting(out: &mut String, pool: &Value) {
+    let open = |key: &str| pool[key].as_u64().unwrap_or_default();
+    let (tunnels, streams) = (open("tunnels"), open("event_streams"));
+    if tunnels + streams > 0 {
+        let _ = writeln!(out, "  open: {tunnels} tunnels (WebSockets), {streams} event streams");
+    }
+}
+
 /// A line on the queue of a pool with slots.
 fn queue(out: &mut String, queue: &Value) {
     let Some(waiting) = queue["length"].as_u64() else { return };
-    let _ = write!(out, "  slots: {} of {} in use, {waiting} waiting", queue["slots_used"], queue["slots"]);
+    let _ = write!(
+        out,
+        "  slots: {} of {} in use; queue: {waiting} of {} waiting",
+        queue["slots_used"], queue["slots"], queue["max"]
+    );
     if waiting > 0 {
         let longest =
             Duration::from_secs_f64(queue["longest_wait_seconds"].as_f64().unwrap_or_default().clamp(0.0, 1e9));
         let _ = write!(out, ", the first for {}", shown::time(longest));
     }
     out.push('\n');
-}
-
-/// How a worker ended, without its name, which stands in front, and without what it printed.
-fn last_end(worker: &Value) -> String {
-    let sentence = worker["last_end"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
-    let named = format!("{} (pid ", word(&worker["name"]));
-    let rest = sentence.strip_prefix(&named).and_then(|rest| rest.split_once(") "));
-    rest.map_or(sentence, |(_, rest)| rest).to_owned()
 }
 
 /// A line on a name that is asked for.
@@ -205,105 +199,111 @@ fn dns(out: &mut String, name: &Value) {
     let _ = writeln!(out, "  dns {}: {count} address{plural}, {answered}{problem}{waiting}", word(&name["name"]));
 }
 
-fn each(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
-}
-
-/// A text without quotes; what is not there is a dash.
-fn word(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn age(seconds: &Value) -> String {
-    seconds.as_u64().map_or("-".to_owned(), shown::age)
-}
-
-/// Times are known by the bucket they fall into.
-fn time(seconds: &Value) -> String {
-    match seconds.as_f64() {
-        None => "-".to_owned(),
-        Some(seconds) if seconds < 1.0 => format!("≤ {} ms", (seconds * 10_000.0).round() / 10.0),
-        Some(seconds) => format!("≤ {seconds} s"),
-    }
-}
-
 /// Of a name, so that what is told of it stays in the picture.
-const CELL: usize = 28;
+const NAME_MAX: usize = 56;
 /// Names that one reads at a glance.
 const NAMES_MAX: usize = 3;
-
-fn memory(bytes: &Value) -> String {
-    match bytes.as_u64() {
-        None | Some(0) => "-".to_owned(),
-        Some(bytes) => shown::size(bytes),
-    }
-}
+/// Sentences that one reads before the rest.
+const PROBLEMS_MAX: usize = 10;
+/// In front of what is wrong.
+const HEAD_LINES: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
-    #[test]
-    fn a_status_is_a_table_for_people() {
+    fn figures() -> Value {
+        json!({
+            "per_second": 1.5, "seconds_p50": 0.0005, "seconds_p99": 2.5,
+            "recent": { "requests": 15, "errors": 2, "errors_by_reason": {} },
+        })
+    }
+
+    fn status() -> Value {
         let worker = json!({
-            "name": "app.1", "state": "ready", "pid": 12, "age_seconds": 130, "rss_bytes": 2_097_152, "cpu_seconds": 0.25,
-            "restarts": 1, "last_end": "app.1 (pid 11) died\nmore", "being_replaced": false,
+            "restarts": 5, "rss_bytes": 2_097_152, "cpu_percent": 12.4, "last_line": "no database",
+            "last_end": { "how": "exit code 1", "seconds_ago": 3 },
         });
-        let status = json!({
+        let well = json!({
+            "restarts": 1, "rss_bytes": 2_097_152, "cpu_percent": 0.0, "last_line": "x", "last_end": null,
+        });
+        json!({
             "name": "lb", "configuration": "./lb.toml", "state": "serving", "ready": true, "uptime_seconds": 7300, "listen": ["127.0.0.1:1", "unix:/s"],
-            "connections": { "open": 3, "max": 9 }, "version": "1", "pid": 5, "reloads": { "last_ok": true },
+            "connections": { "open": 3, "max": 9 }, "version": "1", "pid": 5, "reloads": { "last_ok": true }, "window_seconds": 10,
+            "problems": [{ "level": "bad", "text": "app (app.2 is in back-off: no database)" }],
             "pools": [{
-                "name": "app", "queue": { "length": 3, "longest_wait_seconds": 1.25, "slots_used": 2, "slots": 2 }, "per_second": 1.5, "seconds_p50": 0.0005, "seconds_p99": 2.5, "in_flight": 0, "requests": 7,
-                "endpoints": [{
-                    "name": "app.1", "address": "127.0.0.1:8000", "state": "up", "weight": 1, "backup": true, "in_flight": 0,
-                    "requests": 7,
-                }],
+                "name": "app", "ready": true, "problem": "app.2 is in back-off: no database",
+                "queue": { "length": 3, "max": 1024, "longest_wait_seconds": 1.25, "slots_used": 2, "slots": 2 },
+                "per_second": 1.5, "seconds_p50": 0.0005, "seconds_p95": 1.0, "seconds_p99": 2.5, "in_flight": 1, "requests": 7,
+                "recent": { "requests": 15, "errors": 2, "errors_by_reason": { "closed_early": 2 } },
+                "tunnels": 1, "event_streams": 0,
+                "rows": [
+                    { "name": "app.2", "state": "backoff", "state_text": "back-off, next try in 4 s", "level": "bad", "in_flight": 0,
+                      "slots": null, "figures": figures(), "worker": worker },
+                    { "name": "app.1", "state": "up", "state_text": "up", "level": "ok", "in_flight": 1, "slots": 1,
+                      "figures": figures(), "worker": well },
+                ],
                 "dns": [{ "name": "app:80", "answered_seconds": 1, "problem": null, "addresses": ["10.0.0.1:80", "10.0.0.2:80"],
                     "waiting": ["10.0.0.2:80"] }, { "name": "b:80", "answered_seconds": null, "problem": "no", "addresses": [],
                     "waiting": [] }],
-                "workers": { "count": 1, "all": [worker] },
+                "workers": { "count": 2 },
             }],
-        });
+        })
+    }
+
+    #[test]
+    fn a_status_is_a_table_for_people() {
         let expected = "\
 lb (pid 5, version 1): serving for 2 h; 3 of 9 connections
   listens on 127.0.0.1:1, unix:/s
   configuration: ./lb.toml
+  rates, times and errors are those of the last 10 s
+app (app.2 is in back-off: no database)
 
-pool app: 1.5/s, p50 ≤ 0.5 ms, p99 ≤ 2.5 s, 0 in flight, 7 requests
-  endpoint  address         state       weight  in flight  requests
-  app.1     127.0.0.1:8000  up, backup  1       0          7
+pool app: 1.5/s, p50 ≤ 0.5 ms, p95 ≤ 1 s, p99 ≤ 2.5 s, 1 in flight, 7 requests
+  errors: 2 of 15 requests: 2 closed_early
+  slots: 2 of 2 in use; queue: 3 of 1024 waiting, the first for 1.2 s
+  open: 1 tunnels (WebSockets), 0 event streams
   dns app:80: 2 addresses, answered 1 s ago; not taking connections: 10.0.0.2:80
   dns b:80: 0 addresses, never answered; no
-  slots: 2 of 2 in use, 3 waiting, the first for 1.2 s
-  worker  state  pid  age    memory   CPU    restarts  last end
-  app.1   ready  12   2 min  2.0 MiB  0.2 s  1         died
+  endpoint  state                      req/s   p50 ≤  p99 ≤  errors  busy  memory    CPU  restarts
+  app.2     back-off, next try in 4 s    1.5  0.5 ms  2.5 s       2     0  2.0 MiB  12 %         5
+    exit code 1, 3 s ago; it printed: no database
+  app.1     up                           1.5  0.5 ms  2.5 s       2   1/1  2.0 MiB   0 %         1
 ";
-        assert_eq!(table(&status), expected);
-        let mut nobody = status.clone();
-        nobody["pools"][0]["workers"]["all"][0]["state"] = json!("backoff");
-        assert!(table(&nobody).ends_with("what they printed\n"), "{}", table(&nobody));
-        let mut long = status.clone();
-        long["pools"][0]["endpoints"][0]["address"] = json!("a-name-of-an-endpoint.".repeat(6));
-        long["pools"][0]["workers"]["all"][0]["last_end"] = json!("died: ".repeat(50));
-        long["listen"] = json!(vec!["127.0.0.1:8080"; 30]);
+        assert_eq!(table(&status()), expected);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal_and_what_is_wrong_is_not_cut() {
+        let mut long = status();
         let name = "a-pool-with-a-name-as-they-are-generated-in-clusters-somewhere".repeat(2);
+        let line = "psycopg2.OperationalError: connection refused ".repeat(5);
+        long["listen"] = json!(vec!["127.0.0.1:8080"; 30]);
         for of in ["/pools/0/name", "/pools/0/dns/0/name", "/name", "/configuration"] {
             *long.pointer_mut(of).unwrap() = json!(name);
         }
-        for of in ["/pools/0/endpoints/0/name", "/pools/0/workers/all/0/name"] {
+        for of in ["/pools/0/rows/0/name", "/pools/0/rows/1/name"] {
             *long.pointer_mut(of).unwrap() = json!(format!("{name}.17"));
         }
-        assert!(table(&long).lines().all(|line| line.chars().count() <= 100), "{}", table(&long));
-        let rows: Vec<String> = table(&long).lines().filter(|line| line.contains(".17 ")).map(str::to_owned).collect();
-        assert!(rows.len() == 2 && rows[0].contains("up, backup  1 ") && rows[1].contains("ready  12 "), "{rows:?}");
-        assert!(table(&long).contains(" and 27 more\n"));
+        *long.pointer_mut("/pools/0/rows/0/worker/last_line").unwrap() = json!(line);
+        *long.pointer_mut("/pools/0/rows/1/state_text").unwrap() = json!("draining, 17 WebSockets, cut in 22 s");
+        *long.pointer_mut("/problems/0/text").unwrap() = json!(format!("NOT READY: app ({line})"));
+        let told = table(&long);
+        assert!(told.lines().all(|line| line.chars().count() <= 100), "{told}");
+        assert!(told.contains(" and 27 more\n"));
+        assert_eq!(told.matches("psycopg2.OperationalError:").count(), 5 + 1, "{told}");
+        // What does not fit beside the name stands below it.
+        assert!(told.contains("17 WebSockets, cut in 22 s") && told.contains("next try in 4 s"), "{told}");
+        assert_eq!(told.lines().filter(|line| line.contains(".17 ")).count(), 2, "{told}");
+    }
+
+    #[test]
+    fn one_pool_is_shown_alone_and_an_unknown_one_has_its_neighbour_named() {
+        let status = status();
         assert_eq!(only(&mut status.clone(), "ap"), Err("no pool is called ap; did you mean app?".to_owned()));
-        assert!(only(&mut status.clone(), "app").is_ok());
+        let mut one = status;
+        assert!(only(&mut one, "app").is_ok());
+        assert_eq!(one["problems"][0]["text"], "app.2 is in back-off: no database");
     }
 }

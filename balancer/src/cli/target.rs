@@ -195,7 +195,11 @@ fn only(mut found: Vec<Running>, none: &str) -> Result<Place, ExitCode> {
 fn ask_for_one(found: &[Running]) -> ExitCode {
     say("balancer: several instances run, and no file here says which one is meant. Name it with --config FILE, \
          --name NAME or --socket PATH:");
-    found.iter().for_each(|one| say(&format!("  {}: {}, --socket {}", one.is, one.is.origin, one.socket.display())));
+    found.iter().for_each(|one| {
+        // By their paths: two may be called the same.
+        let origin = one.is.file.as_ref().map_or_else(|| one.is.origin.clone(), |file| file.display().to_string());
+        say(&format!("  {}: {origin}, --socket {}", one.is, one.socket.display()));
+    });
     ExitCode::from(WRONG_ARGUMENTS)
 }
 

@@ -14,6 +14,49 @@ pub(super) fn aligned(out: &mut String, rows: &[Vec<String>]) {
     }
 }
 
+/// Rows below each other as lines; columns in `numbers` end below each other, the others begin so.
+pub(super) fn columns(rows: &[Vec<String>], numbers: &[usize]) -> Vec<String> {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let width = width(column).unwrap_or_default();
+            match numbers.contains(&column) {
+                true => format!("  {cell:>width$}"),
+                false => format!("  {cell:width$}"),
+            }
+        });
+        cells.collect::<String>().trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A sentence on as many lines as it needs, all but the first indented.
+pub(super) fn wrapped(sentence: &str) -> String {
+    let (mut out, mut width) = (String::new(), 0);
+    for word in sentence.split_whitespace() {
+        // What has no end of a word is broken anywhere.
+        for (at, piece) in pieces(word).into_iter().enumerate() {
+            let length = piece.chars().count();
+            if width > 0 && width + 1 + length > WIDTH {
+                out.push_str("\n  ");
+                width = 2;
+            } else if width > 0 && at == 0 {
+                out.push(' ');
+                width += 1;
+            }
+            out.push_str(&piece);
+            width += length;
+        }
+    }
+    out.push('\n');
+    out
+}
+
+fn pieces(word: &str) -> Vec<String> {
+    let characters: Vec<char> = word.chars().collect();
+    characters.chunks(WIDTH - 10).map(|piece| piece.iter().collect()).collect()
+}
+
 /// A name that takes no more than `width`: its beginning and its end, which tell it from others.
 pub(super) fn shortened(name: &str, width: usize) -> String {
     let length = name.chars().count();
@@ -33,4 +76,4 @@ pub(super) fn cut(line: &str) -> String {
 }
 
 /// Of the terminals that people have.
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::say::fail;
+use super::say::{fail, say};
 use super::target::Target;
 use crate::admin::client::escaped;
 use crate::config::duration;
@@ -59,7 +59,7 @@ pub(super) struct Events {
 pub(super) fn logs(options: Logs, config: Option<PathBuf>) -> ExitCode {
     let target =
         format!("/api/logs?pool={}&times=1{}", escaped(&options.of.unwrap_or_default()), options.lines.query());
-    copy(&options.target.or(config), &target, |line| line.to_owned())
+    copy(&options.target.or(config), (&target, NO_LINE), |line| line.to_owned())
 }
 
 pub(super) fn events(options: Events, config: Option<PathBuf>) -> ExitCode {
@@ -69,7 +69,9 @@ pub(super) fn events(options: Events, config: Option<PathBuf>) -> ExitCode {
         Some(format!("{} {}", event.get("time")?.as_str()?, event.get("text")?.as_str()?))
     };
     let json = options.json;
-    copy(&options.target.or(config), &target, |line| told(line).filter(|_| !json).unwrap_or_else(|| line.to_owned()))
+    copy(&options.target.or(config), (&target, NO_EVENT), |line| {
+        told(line).filter(|_| !json).unwrap_or_else(|| line.to_owned())
+    })
 }
 
 impl Lines {
@@ -88,8 +90,8 @@ fn since(text: &str) -> Result<Timestamp, String> {
     parsed.ok_or_else(|| "write a duration as in 90s, 10m or 2h, or a time as in 2026-11-28T00:30:00Z".to_owned())
 }
 
-/// Line by line, so that somebody at a terminal sees each at once.
-fn copy(target: &Target, path: &str, told: impl Fn(&str) -> String) -> ExitCode {
+/// Line by line, so that somebody at a terminal sees each at once; says `none` where there is none.
+fn copy(target: &Target, (path, none): (&str, &str), told: impl Fn(&str) -> String) -> ExitCode {
     let mut answer = match target.ask("GET", path) {
         Ok(answer) => answer,
         Err(code) => return code,
@@ -99,13 +101,19 @@ fn copy(target: &Target, path: &str, told: impl Fn(&str) -> String) -> ExitCode 
         fail(&format!("balancer: {}", text.trim_end()));
         return ExitCode::from(2);
     }
-    let mut stdout = io::stdout();
+    let (mut stdout, mut is_empty) = (io::stdout(), true);
     loop {
         let line = match answer.line() {
             Ok(Some(line)) => line,
-            Ok(None) => return ExitCode::SUCCESS,
+            Ok(None) => {
+                if is_empty {
+                    say(none);
+                }
+                return ExitCode::SUCCESS;
+            }
             Err(error) => return fail(&format!("balancer: no further answer: {error}")),
         };
+        is_empty = false;
         if let Err(error) = writeln!(stdout, "{}", printable::lines(&told(&line))).and_then(|()| stdout.flush()) {
             // A reader that has had enough.
             let enough = error.kind() == io::ErrorKind::BrokenPipe;
@@ -113,3 +121,7 @@ fn copy(target: &Target, path: &str, told: impl Fn(&str) -> String) -> ExitCode 
         }
     }
 }
+
+const NO_LINE: &str = "balancer: no line: the workers have printed nothing (since then), or `output` sends their lines to files or \
+    nowhere. `balancer status` shows how they are, `balancer events` what happened to them";
+const NO_EVENT: &str = "balancer: no event: nothing has happened to a worker (since then)";

@@ -42,6 +42,7 @@ pub use one_at_a_time::Answered;
 use reach::Reach;
 use serial::Serial;
 pub use slow_start::WHOLE;
+pub use verdict::Shown;
 use verdict::Verdict;
 
 /// One address of a pool, shared by every thread for as long as a request, a member list or a worker refers to it.
@@ -135,6 +136,11 @@ impl Endpoint {
     /// Whether its probes say that it is down.
     pub fn is_down(&self) -> bool {
         self.verdict.is_down()
+    }
+
+    /// What is thought of it, for people.
+    pub fn shown(&self) -> Shown {
+        self.verdict.shown(Instant::now())
     }
 
     /// Whether its health keeps requests away: it is down, ejected, or on probation with a request under way.
@@ -238,6 +244,13 @@ impl Endpoint {
     /// Whether it is used only when no other is available.
     pub fn backup(&self) -> bool {
         self.backup.load(Ordering::Relaxed)
+    }
+}
+
+impl EndpointId {
+    /// As a number, for who keeps something by it.
+    pub fn number(self) -> u64 {
+        self.0
     }
 }
 

@@ -29,6 +29,21 @@ pub(super) struct Verdict {
     judged: Mutex<Judged>,
 }
 
+/// What is thought of an endpoint, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing to object to.
+    Fine,
+    /// Its last request failed.
+    Suspect,
+    /// Out until its probes are answered again.
+    Down,
+    /// Out for so long.
+    Ejected(Duration),
+    /// The next request, or one that is under way, decides whether it comes back.
+    Probation,
+}
+
 #[derive(Debug)]
 struct Judged {
     health: Health,
@@ -66,6 +81,20 @@ impl Verdict {
     /// Whether it is ejected, or on probation with a request under way; one that is down is neither.
     pub(super) fn is_ejected(&self) -> bool {
         matches!(self.load() & KINDS, EJECTED | PROBATION)
+    }
+
+    /// What is thought of it.
+    pub(super) fn shown(&self, now: Instant) -> Shown {
+        match self.decode(self.load()) {
+            Standing::Fine | Standing::Ramping(_) => Shown::Fine,
+            Standing::Suspect => Shown::Suspect,
+            Standing::Down => Shown::Down,
+            Standing::Probation => Shown::Probation,
+            Standing::Ejected(until) => match until.saturating_duration_since(now) {
+                Duration::ZERO => Shown::Probation,
+                left => Shown::Ejected(left),
+            },
+        }
     }
 
     /// Whether it is out: down, ejected, or on probation with a request under way.

@@ -19,6 +19,7 @@ use super::tunnel;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams};
 use crate::http1::{BodyLength, Fields, Name, ResponseHead, Version};
+use crate::observe::Lasting;
 use crate::pool::{Place, Pool, RoutingKey};
 
 /// Makes the client's answer of a worker's, and passes it on.
@@ -63,6 +64,7 @@ pub(super) async fn pass_on(
         pool.serves_one_at_a_time(place.endpoint());
     }
     let stays = is_event_stream.then(|| {
+        exchange.record.lasts(Lasting::EventStream);
         place.lasts(exchange.one_client());
         pool.stays(routing.client)
     });
@@ -113,6 +115,7 @@ async fn switch(
     exchange.record.answered(head.status);
     head.fields.append("Connection", b"upgrade");
     exchange.respond(head, BodyLength::None, false);
+    exchange.record.lasts(Lasting::Tunnel);
     place.lasts(exchange.one_client());
     let tunnel = place.endpoint().begin_tunnel();
     let (mut socket, read, connected) = upstream.into_socket();

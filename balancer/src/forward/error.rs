@@ -204,3 +204,59 @@ const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
     Ok(status) => status,
     Err(_) => StatusCode::BAD_REQUEST,
 };
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::observe::{OF_ENDPOINTS, OURS, STATUS};
+
+    #[test]
+    fn the_words_that_count_as_failures_are_those_of_this_table() {
+        let refused = |reason| Fault::NoPlace(Refused { reason, retry_after: 1 });
+        let all = [
+            Fault::BadTarget,
+            Fault::AmbiguousTarget,
+            Fault::BadHost,
+            Fault::HeaderTooLarge,
+            Fault::AmbiguousField,
+            Fault::MethodRefused,
+            Fault::ExpectationFailed,
+            Fault::Loop,
+            Fault::BodyTooLarge,
+            Fault::BadBody,
+            Fault::SlowBody,
+            Fault::SpoolFailed,
+            Fault::NoRoute,
+            Fault::NoEndpoint,
+            refused(Reason::QueueFull),
+            refused(Reason::QueueTimeout),
+            refused(Reason::Shed),
+            Fault::DescriptorLimit,
+            Fault::ConnectFailed,
+            Fault::ConnectTimeout,
+            Fault::ClosedEarly,
+            Fault::BadResponse,
+            Fault::TooManyFields,
+            Fault::UnaskedUpgrade,
+            Fault::ResponseTimeout,
+            Fault::WorkerHung,
+            Fault::QueryOfDeath,
+            Fault::RequestStalled,
+            Fault::IdleTimeout,
+            Fault::RequestTimeout,
+            Fault::Truncated,
+            Fault::ClientGone,
+            Fault::ClientStalled,
+            Fault::ClientSlow,
+        ];
+        let words = |is: &dyn Fn(&Fault) -> bool| {
+            all.iter().filter(|fault| is(fault)).map(|fault| fault.reason()).collect::<BTreeSet<_>>()
+        };
+        let of_endpoints: BTreeSet<&str> = OF_ENDPOINTS.into_iter().filter(|word| *word != STATUS).collect();
+        assert_eq!(words(&|fault| fault.party() == Party::Endpoint), of_endpoints);
+        let is_ours = |fault: &Fault| fault.party() == Party::Us && fault.status().is_server_error();
+        assert_eq!(words(&is_ours), OURS.into_iter().collect());
+    }
+}

@@ -131,7 +131,7 @@ impl Forwarder {
             }
             outbound.note(exchange, &mut place);
             let now = exchange.waits.now();
-            exchange.record.claimed(place.endpoint().name(), now);
+            exchange.record.claimed((place.endpoint().name(), place.endpoint().id().number()), now);
             let attempts = tried.len() as u32 + 1;
             let failed = match outbound.attempt(exchange, &mut upload, &mut place, &self.upstreams, attempts).await {
                 Ok((length, upstream)) => {

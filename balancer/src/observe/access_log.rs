@@ -156,7 +156,7 @@ fn combined(out: &mut Line<'_>, stamp: &Stamp, took: Duration, story: &Story) {
         None => out.text("-"),
     };
     out.text(" pool=").text(story.pool.as_deref().unwrap_or("-"));
-    out.text(" endpoint=").text(story.endpoint.as_deref().unwrap_or("-"));
+    out.text(" endpoint=").text(story.endpoint().unwrap_or("-"));
     out.text(" attempts=").number(story.attempts.into());
     out.text(" reason=").text(story.reason.unwrap_or("-"));
     // The date before it has whole seconds.
@@ -190,9 +190,7 @@ fn json(out: &mut Line<'_>, stamp: &Stamp, took: Duration, story: &Story) {
     if let Some(upstream) = story.upstream {
         out.text(",\"ut\":").seconds::<MICROS>(upstream);
     }
-    for (name, value) in
-        [("pool", story.pool.as_deref()), ("endpoint", story.endpoint.as_deref()), ("reason", story.reason)]
-    {
+    for (name, value) in [("pool", story.pool.as_deref()), ("endpoint", story.endpoint()), ("reason", story.reason)] {
         if let Some(value) = value {
             out.text(",\"").text(name).text("\":\"").escaped(value.as_bytes(), Quote::Json).text("\"");
         }

@@ -2,15 +2,21 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 
+use super::by_endpoint::{ByEndpoint, EndpointCells, EndpointKey, EndpointTotals, Met};
+use super::failures::{OF_ENDPOINTS, OURS, STATUS};
+use super::histogram::{Count, Histogram, Times};
+
 /// The counters of all threads.
 #[derive(Debug, Default)]
-pub struct Metrics(Mutex<Vec<Arc<Cells>>>);
+pub struct Metrics {
+    pools: Mutex<Vec<Arc<Cells>>>,
+    endpoints: ByEndpoint,
+}
 
 /// The counters of one thread.
 #[derive(Debug)]
@@ -20,6 +26,7 @@ pub(super) struct Counters {
     pools: RefCell<Vec<Arc<Cells>>>,
     /// Of requests that got to no pool.
     none: Arc<Cells>,
+    endpoints: RefCell<Met>,
 }
 
 /// What one thread has counted of one pool. Written by that thread alone.
@@ -27,8 +34,9 @@ pub(super) struct Counters {
 pub(super) struct Cells {
     pool: Option<Arc<str>>,
     answers: Box<[Count]>,
+    /// Answers of endpoints above 499.
+    status: Count,
     request: Histogram,
-    upstream: Histogram,
     queue: Histogram,
     /// Seldom used: its lock is this thread's but while somebody reads.
     words: Mutex<BTreeMap<(Word, &'static str), u64>>,
@@ -45,39 +53,19 @@ pub enum Word {
     Retried,
 }
 
-/// A number with one writer.
-#[derive(Debug, Default)]
-struct Count(AtomicU64);
-
-#[derive(Debug, Default)]
-struct Histogram {
-    /// The last is for what lies above every bound.
-    buckets: [Count; BOUNDS.len() + 1],
-    micros: Count,
-}
-
 /// What all threads have counted of one pool.
 #[derive(Debug, Default, Clone)]
 pub struct Totals {
     /// Requests by method and status.
     pub answers: BTreeMap<(&'static str, u16), u64>,
+    /// Of these, those above 499 that an endpoint has answered.
+    pub status: u64,
     /// How long clients waited for all of their answers.
     pub request: Times,
-    /// How long endpoints took, from the request's place there to the last byte.
-    pub upstream: Times,
     /// How long those waited for a slot that had to.
     pub queue: Times,
     /// By what happened and why.
     pub words: BTreeMap<(Word, &'static str), u64>,
-}
-
-/// A histogram as it is told.
-#[derive(Debug, Default, Clone)]
-pub struct Times {
-    /// How many lie below each of [`BOUNDS`] and above the one before; then how many lie above all.
-    pub buckets: [u64; BOUNDS.len() + 1],
-    /// All of them together, in seconds.
-    pub sum: f64,
 }
 
 /// What is counted of one request.
@@ -86,8 +74,8 @@ pub(super) struct Served<'a> {
     pub(super) pool: Option<&'a Arc<str>>,
     pub(super) method: MethodLabel,
     pub(super) status: StatusCode,
-    pub(super) took: Duration,
-    pub(super) upstream: Option<Duration>,
+    /// How long the client waited, where that says how fast the pool is.
+    pub(super) took: Option<Duration>,
     pub(super) queued: Duration,
     pub(super) word: Option<(Word, &'static str)>,
 }
@@ -100,15 +88,25 @@ impl Metrics {
     /// What was counted so far, by pool; `None` stands for requests that got to no pool.
     pub fn totals(&self) -> BTreeMap<Option<Arc<str>>, Totals> {
         let mut totals: BTreeMap<_, Totals> = BTreeMap::new();
-        for cells in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for cells in self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             cells.add_to(totals.entry(cells.pool.clone()).or_default());
         }
         totals
     }
 
+    /// What was counted so far of each endpoint.
+    pub fn endpoints(&self) -> BTreeMap<EndpointKey, EndpointTotals> {
+        self.endpoints.totals()
+    }
+
+    /// Forgets what was counted of endpoints, by pool and name, that are gone for a while; asked now and then.
+    pub fn look(&self, is_there: impl Fn(&EndpointKey) -> bool, now: Instant) {
+        self.endpoints.look(is_there, now);
+    }
+
     /// Forgets what was counted of pools that are gone.
     pub fn retain(&self, is_there: impl Fn(&Arc<str>) -> bool) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|cells| cells.pool.as_ref().is_none_or(&is_there));
     }
 
@@ -116,19 +114,25 @@ impl Metrics {
         let cells = Arc::new(Cells {
             pool,
             answers: (0..METHODS.len() * CODES).map(|_| Count::default()).collect(),
+            status: Count::default(),
             request: Histogram::default(),
-            upstream: Histogram::default(),
             queue: Histogram::default(),
             words: Mutex::default(),
         });
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&cells));
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&cells));
         cells
     }
 }
 
 impl Counters {
     pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
-        Self { none: metrics.cells(None), metrics: Arc::clone(metrics), pools: RefCell::default() }
+        let (pools, endpoints) = Default::default();
+        Self { none: metrics.cells(None), metrics: Arc::clone(metrics), pools, endpoints }
+    }
+
+    /// The cells of an endpoint, by its name and its number, which is never used twice.
+    pub(super) fn endpoint(&self, pool: &Arc<str>, endpoint: (&Arc<str>, u64)) -> Arc<EndpointCells> {
+        Arc::clone(self.endpoints.borrow_mut().cells(&self.metrics.endpoints, pool, endpoint))
     }
 
     pub(super) fn count(&self, served: &Served<'_>) {
@@ -158,10 +162,11 @@ impl Cells {
     fn count(&self, served: &Served<'_>) {
         let code = usize::from(served.status.as_u16()).saturating_sub(100).min(CODES - 1);
         self.answers[usize::from(served.method.0) * CODES + code].add(1);
-        // How long a tunnel is open is no time that anybody has waited.
-        if served.status != StatusCode::SWITCHING_PROTOCOLS {
-            self.request.add(served.took);
-            served.upstream.iter().for_each(|upstream| self.upstream.add(*upstream));
+        if let Some(took) = served.took {
+            self.request.add(took);
+        }
+        if served.status.is_server_error() && !matches!(served.word, Some((Word::Rejected, _))) {
+            self.status.add(1);
         }
         if !served.queued.is_zero() {
             self.queue.add(served.queued);
@@ -180,8 +185,8 @@ impl Cells {
             let code = (index % CODES + 100) as u16;
             *totals.answers.entry((METHODS[index / CODES], code)).or_default() += count.get();
         }
+        totals.status += self.status.get();
         self.request.add_to(&mut totals.request);
-        self.upstream.add_to(&mut totals.upstream);
         self.queue.add_to(&mut totals.queue);
         for (word, count) in self.words.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             *totals.words.entry(*word).or_default() += count;
@@ -189,48 +194,25 @@ impl Cells {
     }
 }
 
-impl Count {
-    /// Not a read-modify-write: nobody else writes.
-    fn add(&self, more: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+impl Totals {
+    /// All requests.
+    pub fn requests(&self) -> u64 {
+        self.answers.values().sum()
     }
 
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Histogram {
-    fn add(&self, time: Duration) {
-        let micros = time.as_secs() * 1_000_000 + u64::from(time.subsec_micros());
-        let bucket = BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len());
-        self.buckets[bucket].add(1);
-        self.micros.add(micros);
-    }
-
-    fn add_to(&self, times: &mut Times) {
-        for (total, bucket) in times.buckets.iter_mut().zip(&self.buckets) {
-            *total += bucket.get();
+    /// Those that got no good answer through no fault of their client, by reason: [`OF_ENDPOINTS`] and [`OURS`].
+    pub fn errors(&self) -> BTreeMap<&'static str, u64> {
+        let is_error = |reason: &str| OF_ENDPOINTS.contains(&reason) || OURS.contains(&reason);
+        let mut errors = BTreeMap::new();
+        for ((word, reason), count) in &self.words {
+            if *word != Word::Retried && is_error(reason) {
+                *errors.entry(*reason).or_default() += count;
+            }
         }
-        times.sum += self.micros.get() as f64 / 1e6;
-    }
-}
-
-impl Times {
-    /// How many there are.
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
-    }
-
-    /// The bound in seconds below which a share of them lies; `None` without any, or above the last bound.
-    pub fn quantile(&self, share: f64) -> Option<f64> {
-        let wanted = (self.count() as f64 * share).ceil().max(1.0);
-        let mut seen = 0;
-        let bucket = self.buckets.iter().position(|bucket| {
-            seen += bucket;
-            seen as f64 >= wanted
-        })?;
-        BOUNDS.get(bucket).map(|bound| *bound as f64 / 1e6)
+        if self.status > 0 {
+            errors.insert(STATUS, self.status);
+        }
+        errors
     }
 }
 
@@ -258,11 +240,6 @@ impl Word {
     }
 }
 
-/// Upper bounds of a histogram's buckets in microseconds: half a millisecond is what a local worker's short answer takes.
-pub const BOUNDS: [u64; 16] = [
-    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
-    10_000_000, 30_000_000, 60_000_000,
-];
 const METHODS: [&str; 10] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "other"];
 /// Statuses have three digits, and we write none above 599.
 const CODES: usize = 500;
@@ -273,7 +250,7 @@ mod tests {
 
     fn served(pool: Option<&Arc<str>>, millis: u64) -> Served<'_> {
         let (method, status, took) = (MethodLabel::from(&Method::GET), StatusCode::OK, Duration::from_millis(millis));
-        Served { pool, method, status, took, upstream: Some(took), queued: Duration::ZERO, word: None }
+        Served { pool, method, status, took: Some(took), queued: Duration::ZERO, word: None }
     }
 
     #[test]
@@ -308,14 +285,36 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_is_counted_and_its_time_is_none_that_anybody_has_waited() {
+    fn what_says_nothing_of_the_pools_pace_is_counted_all_the_same() {
         let metrics: Arc<Metrics> = Arc::default();
         let counters = Counters::new(&metrics);
         let word = Some((Word::Broken, "client_gone"));
-        counters.count(&Served { status: StatusCode::SWITCHING_PROTOCOLS, word, ..served(None, 60_000) });
+        let status = StatusCode::SWITCHING_PROTOCOLS;
+        counters.count(&Served { status, word, took: None, ..served(None, 0) });
         let totals = &metrics.totals()[&None];
-        assert_eq!((totals.answers[&("GET", 101)], totals.words.len()), (1, 1));
-        assert_eq!((totals.request.count(), totals.upstream.count(), totals.request.quantile(0.5)), (0, 0, None));
+        assert_eq!((totals.answers[&("GET", 101)], totals.words.len(), totals.requests()), (1, 1, 1));
+        assert_eq!((totals.request.count(), totals.request.quantile(0.5)), (0, None));
+    }
+
+    #[test]
+    fn errors_are_what_is_no_fault_of_the_client_each_once() {
+        let metrics: Arc<Metrics> = Arc::default();
+        let counters = Counters::new(&metrics);
+        let bad = |status: u16, word| Served { status: StatusCode::from_u16(status).unwrap(), word, ..served(None, 1) };
+        for (status, word) in [
+            (500, None),
+            (502, Some((Word::Rejected, "closed_early"))),
+            (503, Some((Word::Rejected, "queue_full"))),
+            (200, Some((Word::Broken, "truncated"))),
+            (499, Some((Word::Rejected, "client_gone"))),
+            (413, Some((Word::Rejected, "body_too_large"))),
+        ] {
+            counters.count(&bad(status, word));
+        }
+        counters.retried(None, "connect_failed");
+        let errors = metrics.totals()[&None].errors();
+        let expected = [("closed_early", 1), ("queue_full", 1), ("status_5xx", 1), ("truncated", 1)];
+        assert_eq!(errors, BTreeMap::from(expected));
     }
 
     #[test]
@@ -324,7 +323,7 @@ mod tests {
         let counters = Counters::new(&metrics);
         let method = MethodLabel::from(&Method::from_bytes(b"BREW").unwrap());
         let status = StatusCode::from_u16(999).unwrap();
-        counters.count(&Served { method, status, took: Duration::MAX / 1_000_000, ..served(None, 0) });
+        counters.count(&Served { method, status, took: Some(Duration::MAX / 1_000_000), ..served(None, 0) });
         assert_eq!(metrics.totals()[&None].answers, BTreeMap::from([(("other", 599), 1)]));
     }
 }

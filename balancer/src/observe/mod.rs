@@ -5,7 +5,10 @@
 
 mod access_log;
 mod batch;
+mod by_endpoint;
 mod clock;
+mod failures;
+mod histogram;
 mod ids;
 mod journal;
 mod line;
@@ -21,10 +24,13 @@ mod target;
 mod writer;
 
 pub use access_log::AccessLog;
+pub use by_endpoint::{EndpointKey, EndpointTotals, Lasting};
 pub use clock::{Clock, http_date};
+pub use failures::{OF_ENDPOINTS, OURS, STATUS};
+pub use histogram::{BOUNDS, Times};
 pub use ids::{Ids, RequestId};
 pub use journal::{Journal, Kept, Reader};
-pub use metrics::{BOUNDS, MethodLabel, Metrics, Times, Totals, Word};
+pub use metrics::{MethodLabel, Metrics, Totals, Word};
 pub use observer::Observer;
 pub use orders::{Destination, LogFile};
 pub use record::Record;

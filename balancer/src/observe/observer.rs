@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::access_log::AccessLog;
+use super::by_endpoint::EndpointCells;
 use super::metrics::{Counters, Metrics, Served, Word};
 use super::story::Story;
 use super::writer::Writer;
@@ -38,18 +39,24 @@ impl Observer {
         let now = story.over.unwrap_or_else(Instant::now);
         let took = now.saturating_duration_since(story.head.begun);
         let word = |reason| (if story.rejected { Word::Rejected } else { Word::Broken }, reason);
+        let is_timed = story.is_timed();
         self.counters.count(&Served {
             pool: story.pool.as_ref(),
             method: story.head.method(),
             status: story.status,
-            took,
-            upstream: story.upstream,
+            took: is_timed.then_some(took),
             queued: story.queued,
             word: story.reason.map(word),
         });
+        story.end_attempt(is_timed);
         if let Some(log) = &*self.log.borrow() {
             log.write(story, now, took);
         }
+    }
+
+    /// The counters of an endpoint, see [`Counters::endpoint`].
+    pub(super) fn endpoint(&self, pool: &Arc<str>, endpoint: (&Arc<str>, u64)) -> Arc<EndpointCells> {
+        self.counters.endpoint(pool, endpoint)
     }
 
     pub(super) fn retried(&self, story: &Story, why: &'static str) {

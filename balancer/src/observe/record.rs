@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use super::by_endpoint::Lasting;
 use super::observer::Observer;
 use super::story::{Head, Story};
 
@@ -28,6 +29,8 @@ impl Record {
             bytes: 0,
             pool: None,
             endpoint: None,
+            is_at_endpoint: false,
+            lasting: None,
             attempts: 0,
             reason: None,
             upstream: None,
@@ -48,9 +51,13 @@ impl Record {
         self.story.pool = Some(Arc::clone(pool));
     }
 
-    /// An endpoint got the request at that time, perhaps after others.
-    pub fn claimed(&mut self, endpoint: &Arc<str>, now: Instant) {
-        self.story.endpoint = Some(Arc::clone(endpoint));
+    /// An endpoint, by its name and its number, got the request at that time, perhaps after others.
+    pub fn claimed(&mut self, endpoint: (&Arc<str>, u64), now: Instant) {
+        if let Some(pool) = &self.story.pool {
+            let cells = self.observer.endpoint(pool, endpoint);
+            cells.given();
+            (self.story.endpoint, self.story.is_at_endpoint) = (Some(cells), true);
+        }
         self.story.attempts += 1;
         self.claimed = Some(now);
     }
@@ -80,9 +87,21 @@ impl Record {
         self.story.over = Some(at);
     }
 
+    /// It has become something that lasts for as long as its client likes.
+    pub fn lasts(&mut self, lasting: Lasting) {
+        if let Some(cells) = &self.story.endpoint {
+            cells.opened(lasting);
+        }
+        self.story.lasting = Some(lasting);
+    }
+
     /// An attempt has failed, and another is made.
-    pub fn retried(&self, why: &'static str) {
+    pub fn retried(&mut self, why: &'static str) {
         self.observer.retried(&self.story, why);
+        if let Some(cells) = self.story.endpoint.as_ref().filter(|_| self.story.is_at_endpoint) {
+            cells.ended(None, Some(why));
+        }
+        self.story.is_at_endpoint = false;
     }
 
     /// We answer ourselves, with that status and for that reason.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use super::by_endpoint::{EndpointCells, Lasting};
+use super::failures::STATUS;
 use super::metrics::MethodLabel;
 use crate::http1::RequestHead;
 
@@ -17,13 +19,42 @@ pub(super) struct Story {
     pub(super) status: StatusCode,
     pub(super) bytes: u64,
     pub(super) pool: Option<Arc<str>>,
-    pub(super) endpoint: Option<Arc<str>>,
+    /// Where the counters of the endpoint are that got it last.
+    pub(super) endpoint: Option<Arc<EndpointCells>>,
+    /// Whether it is still there.
+    pub(super) is_at_endpoint: bool,
+    pub(super) lasting: Option<Lasting>,
     pub(super) attempts: u32,
     pub(super) reason: Option<&'static str>,
     pub(super) upstream: Option<Duration>,
     pub(super) rejected: bool,
     pub(super) queued: Duration,
     pub(super) over: Option<Instant>,
+}
+
+impl Story {
+    /// The name of the endpoint that got it last.
+    pub(super) fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_ref().map(|cells| cells.name())
+    }
+
+    /// Whether its time says how fast pool and endpoint are: an endpoint has answered, or has let it wait for too long. What we refuse
+    /// is no answer of theirs, and how long a tunnel is open is no time that anybody has waited.
+    pub(super) fn is_timed(&self) -> bool {
+        self.lasting.is_none() && (!self.rejected || self.is_at_endpoint && self.status == StatusCode::GATEWAY_TIMEOUT)
+    }
+
+    /// Its time at the endpoint that got it last is over.
+    pub(super) fn end_attempt(&self, is_timed: bool) {
+        let Some(cells) = &self.endpoint else { return };
+        if let Some(lasting) = self.lasting {
+            cells.closed(lasting);
+        }
+        if self.is_at_endpoint {
+            let failed = self.status.is_server_error() && !self.rejected;
+            cells.ended(self.upstream.filter(|_| is_timed), failed.then_some(STATUS).or(self.reason));
+        }
+    }
 }
 
 /// What is known when a request arrives.

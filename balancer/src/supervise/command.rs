@@ -86,8 +86,8 @@ pub struct ReconfigureError {
 /// A command on its way to the loop.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Replace all workers.
-    Roll(Reply<RollReport>),
+    /// Replace all workers, or the one of that index.
+    Roll(Option<usize>, Reply<RollReport>),
     /// Have so many, at least 1.
     Scale(usize, Reply<ScaleReport>),
     /// Have these settings, all but the count.

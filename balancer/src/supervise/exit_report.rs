@@ -75,6 +75,23 @@ impl ExitReport {
         }
     }
 
+    /// In a few words: `SIGKILL`, `exit code 3`, `not ready within 60 s`.
+    pub(super) fn briefly(&self) -> String {
+        match (self.state, self.was_ready) {
+            _ if self.hung => "did not answer".to_owned(),
+            _ if self.oom => "out of memory".to_owned(),
+            (State::Stopping, false) => match &self.not_ready {
+                Some(why) => format!("not ready: {why}"),
+                None => format!("not ready within {}", shown::time(self.ready_timeout)),
+            },
+            (State::Stopping, true) => "its place was gone".to_owned(),
+            _ => match self.status.and_then(|status| status.signal()) {
+                Some(number) => Signal::try_from(number).map_or("a signal", Signal::as_str).to_owned(),
+                None => describe(self.status),
+            },
+        }
+    }
+
     /// What comes behind "the new one": `died after 2.2 s (exit code 3)`.
     pub(super) fn how(&self) -> String {
         let lived = shown::time(self.lived);
@@ -289,6 +306,8 @@ mod tests {
             drained.sentence(),
             "app.2 (pid 123) died: killed by signal 9 (SIGKILL) after 3.2 s with 1 request in flight"
         );
+        let briefly = [&base, &early, &slow, &ill].map(ExitReport::briefly);
+        assert_eq!(briefly, ["SIGKILL", "exit code 3", "not ready within 60 s", "its place was gone"]);
         let core = ExitReport { status: Some(ExitStatus::from_raw(11 | 0x80)), ..base };
         assert!(core.sentence().contains("killed by signal 11 (SIGSEGV, core dumped)"), "{}", core.sentence());
     }

@@ -34,6 +34,6 @@ pub use process::{
 };
 pub use standing::Standings;
 pub use state::{State, Stop};
-pub use status::{RestartReason, Status, Usage, WorkerStatus};
+pub use status::{LastEnd, RestartReason, Status, Usage, WorkerStatus};
 pub use supervisor::Supervisor;
 pub use surroundings::{Surroundings, TRIAL, own_program};

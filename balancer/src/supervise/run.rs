@@ -11,7 +11,7 @@ use tokio::process::Child;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::output::lines::Capture;
+use super::output::lines::{Capture, Latest};
 use super::place::reservation::Reservation;
 use super::process::guard::Guarded;
 use super::process::kin::Kin;
@@ -77,6 +77,11 @@ impl Process {
     /// Whether it has printed nothing yet that we could see.
     pub(super) fn is_silent(&self) -> bool {
         self.capture.as_ref().is_some_and(|capture| capture.last_lines().is_empty())
+    }
+
+    /// What it prints last.
+    pub(super) fn latest(&self) -> Latest {
+        self.capture.as_ref().map(Capture::latest).unwrap_or_default()
     }
 
     /// Hands over the readers of its output.

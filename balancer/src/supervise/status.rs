@@ -46,6 +46,10 @@ pub struct WorkerStatus {
     pub tunnels: usize,
     /// Until when these may go on, once it drains.
     pub drained_by: Option<Instant>,
+    /// Until when its other requests may go on, once it drains.
+    pub requests_by: Option<Instant>,
+    /// When it is started again, while it waits for that.
+    pub next_start: Option<Instant>,
     /// What its whole process group uses, sampled once a second.
     pub usage: Usage,
     /// Whether it is being replaced, or will be when its turn comes.
@@ -60,6 +64,19 @@ pub struct WorkerStatus {
     pub restart_reasons: BTreeMap<RestartReason, u64>,
     /// A sentence: why it ended, or could not be started, the last time.
     pub reason: Option<Arc<str>>,
+    /// The same in a few words, where it was started again or replaced for it.
+    pub last_end: Option<LastEnd>,
+    /// The last line it has printed, or the one before it at its place.
+    pub last_line: Option<Arc<str>>,
+}
+
+/// How a worker ended, or could not be started, and was started again or replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastEnd {
+    /// In a few words: `SIGKILL`, `exit code 3`.
+    pub how: Arc<str>,
+    /// When.
+    pub at: Instant,
 }
 
 /// What a worker's process group uses.
@@ -70,6 +87,10 @@ pub struct Usage {
     pub rss_bytes: u64,
     /// CPU time they have used, and those of their children that have ended, in seconds.
     pub cpu_seconds: f64,
+    /// What those have used that were at its place before it.
+    pub cpu_seconds_before: f64,
+    /// Processors in use within the last seconds: 0.5 is half of one.
+    pub cpu: f64,
 }
 
 /// Why a worker was started again or replaced: a closed set, for metrics.

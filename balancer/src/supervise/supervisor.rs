@@ -52,7 +52,15 @@ impl Supervisor {
     /// # Errors
     /// [`RollError`].
     pub async fn roll(&self) -> Result<RollReport, RollError> {
-        ask(&self.commands, Command::Roll).await
+        ask(&self.commands, |reply| Command::Roll(None, reply)).await
+    }
+
+    /// The same with the worker of one index.
+    ///
+    /// # Errors
+    /// [`RollError`].
+    pub async fn roll_one(&self, index: usize) -> Result<RollReport, RollError> {
+        ask(&self.commands, |reply| Command::Roll(Some(index), reply)).await
     }
 
     /// Has `count` workers (0 is taken for 1) from now on, and returns when those that it started are ready, and those beyond

@@ -19,6 +19,7 @@ mod drain;
 mod early_answers;
 mod faults;
 mod fields;
+mod figures;
 mod forwarding;
 mod framing;
 mod harness;

@@ -59,10 +59,14 @@ pub(in crate::pool) enum Claimed {
 pub struct Figures {
     /// Requests that wait.
     pub queued: usize,
+    /// Requests that may wait.
+    pub queue_max: usize,
     /// How long the first of them has waited.
     pub longest_wait: Duration,
     /// Places in use.
     pub slots_used: usize,
     /// Places in all.
     pub slots: usize,
+    /// Places at each endpoint.
+    pub slots_each: usize,
 }

@@ -71,9 +71,11 @@ impl Queue {
     pub(in crate::pool) fn figures(&self, members: &Members, now: Instant) -> Figures {
         Figures {
             queued: self.line.len(),
+            queue_max: self.slots.queue_max,
             longest_wait: self.line.oldest().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             slots_used: members.endpoints().map(|endpoint| endpoint.in_flight()).sum(),
             slots: self.all_places(members),
+            slots_each: self.slots.count,
         }
     }
 }

@@ -39,6 +39,18 @@ pub(in crate::supervise) enum Outlet {
     Null,
 }
 
+/// What a worker prints last; to be asked also once it has ended.
+#[derive(Debug, Clone, Default)]
+pub(in crate::supervise) struct Latest(Arc<Mutex<LastLines>>);
+
+impl Latest {
+    /// Its last line that is not empty.
+    pub(in crate::supervise) fn line(&self) -> Option<Arc<str>> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.0.iter().rev().find(|line| !line.trim().is_empty()).map(|line| line.as_str().into())
+    }
+}
+
 /// The readers of one worker's pipes.
 #[derive(Debug)]
 pub(in crate::supervise) struct Capture {
@@ -77,6 +89,11 @@ impl Capture {
     /// Its last lines so far, oldest first.
     pub(in crate::supervise) fn last_lines(&self) -> Vec<String> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).0.iter().cloned().collect()
+    }
+
+    /// Its last line from now on.
+    pub(in crate::supervise) fn latest(&self) -> Latest {
+        Latest(Arc::clone(&self.last))
     }
 
     fn reader(&self) -> (Arc<Mutex<LastLines>>, watch::Receiver<bool>) {
@@ -274,7 +291,9 @@ mod tests {
         }
         worker.write_all(b"end").await.unwrap();
         drop(worker);
+        let latest = capture.latest();
         let last = capture.finish().await;
+        assert_eq!(latest.line().as_deref(), Some("end"));
         assert_eq!((last.len(), last[0].as_str(), last[19].as_str()), (20, "line 7?", "end"));
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert!(written.starts_with("app.1 | line 1\\u001b\napp.1 | line 2\\u001b\n"), "{written}");

@@ -3,7 +3,7 @@
 //! Decides nothing. Called by `reconcile` once a second, on the control thread. Never looks at all processes, or at what processes
 //! share, more often than every few seconds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::io::{self, Read};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -19,6 +19,8 @@ pub(in crate::supervise) struct Meter {
     read: Option<Instant>,
     /// What its processes have, shared pages counted once, as a share of the sum that counts these for each; and when that was seen.
     shared: Option<(Instant, f64)>,
+    /// CPU time of the last seconds.
+    ticks: VecDeque<(Instant, u64)>,
 }
 
 impl Meter {
@@ -39,7 +41,19 @@ impl Meter {
         }
         self.read = Some(now);
         let share = self.shared.map_or(1.0, |(_, share)| share);
-        Usage { rss_bytes: (resident as f64 * share) as u64, cpu_seconds: ticks as f64 / *TICKS_PER_SECOND }
+        let (cpu_seconds, cpu) = (ticks as f64 / *TICKS_PER_SECOND, self.cpu(ticks, now));
+        Usage { rss_bytes: (resident as f64 * share) as u64, cpu_seconds, cpu_seconds_before: 0.0, cpu }
+    }
+
+    /// Processors in use since the oldest look that is remembered. A process that has left the group takes its time along.
+    fn cpu(&mut self, ticks: u64, now: Instant) -> f64 {
+        self.ticks.push_back((now, ticks));
+        while self.ticks.len() > LOOKS {
+            self.ticks.pop_front();
+        }
+        let Some((since, before)) = self.ticks.front() else { return 0.0 };
+        let seconds = now.saturating_duration_since(*since).as_secs_f64();
+        if seconds > 0.0 { ticks.saturating_sub(*before) as f64 / *TICKS_PER_SECOND / seconds } else { 0.0 }
     }
 
     /// How long ago it was read the last time.
@@ -123,6 +137,8 @@ static PAGE_BYTES: LazyLock<u64> = LazyLock::new(|| {
 static TICKS_PER_SECOND: LazyLock<f64> =
     LazyLock::new(|| sysconf(SysconfVar::CLK_TCK).ok().flatten().map_or(100.0, |ticks| ticks as f64));
 const CENSUS_EVERY: Duration = Duration::from_secs(5);
+/// Of these, a second apart, the share of CPU is made: less would jump, for the kernel counts hundredths.
+const LOOKS: usize = 6;
 
 #[cfg(test)]
 mod tests {
@@ -135,6 +151,16 @@ mod tests {
         for broken in ["", "7 (a", "7 (a) S 1", "7 (a) S 1 x 42 0 -1 0 0 0 0 0 1 1 1 1 1 1 1 1 1 1 1 1"] {
             assert_eq!(parse(broken), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn processors_in_use_are_those_of_the_last_seconds() {
+        let (mut meter, begun) = (Meter::default(), Instant::now());
+        let per_second = *TICKS_PER_SECOND as u64;
+        let shares: Vec<f64> =
+            (0..20).map(|at| meter.cpu(per_second * 2 * at.min(10), begun + Duration::from_secs(at))).collect();
+        assert_eq!((shares[0], shares[1], shares[10], shares[19]), (0.0, 2.0, 2.0, 0.0));
+        assert_eq!(meter.cpu(0, begun + Duration::from_secs(20)), 0.0, "never below nought");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Reconciler {
                 let mut worker =
                     WorkerHandle::new(name, numbers, Arc::clone(settings), (on_trial, pause), self.outbox.clone());
                 match self.workers.iter().rfind(|old| old.index == index) {
-                    Some(old) => worker.follow(old.past()),
+                    Some(old) => worker.follow_beside(old.past()),
                     None => worker.follow(self.pasts.remove(&index).unwrap_or_default()),
                 }
                 if let Some(scaling) = self.jobs.scaling.as_mut().filter(|scaling| index > scaling.kept && !on_trial) {
@@ -57,7 +57,7 @@ impl Reconciler {
                 }
                 new.life.adopt();
                 if let Some(why) = why {
-                    new.count_restart(why);
+                    new.count_restart(why, &format!("replaced, {}", why.as_str()));
                     let text = format!("{} has pid {} now", new.name, pid.unwrap_or_default());
                     self.announce(at, EventKind::Replaced, text);
                 }
@@ -65,7 +65,7 @@ impl Reconciler {
             Step::Retire { id } => {
                 let Some(at) = position(&self.workers, id) else { return };
                 if let Some(why) = self.workers[at].stale.filter(|_| settings.roll == Roll::StopFirst) {
-                    self.workers[at].count_restart(why);
+                    self.workers[at].count_restart(why, &format!("replaced, {}", why.as_str()));
                 }
                 let until = Instant::now() + *self.blueprint.surroundings.drain_timeout.borrow();
                 let in_flight = self.workers[at].in_flight();
@@ -117,6 +117,7 @@ impl Reconciler {
                 }
                 Action::Restart { after } => {
                     worker.set_timer(sleep(after), Event::BackoffOver);
+                    worker.next_start = Some(Instant::now() + after);
                     again_in = Some(after);
                 }
             }
@@ -127,6 +128,7 @@ impl Reconciler {
     fn spawn(&mut self, at: usize) {
         let worker = &mut self.workers[at];
         worker.run += 1;
+        worker.next_start = None;
         if Arc::ptr_eq(&worker.settings, &*self.settings.borrow()) {
             worker.generation = self.generation;
         }
@@ -145,7 +147,7 @@ impl Reconciler {
                 let reason = format!("{} could not be started: {error}{again}", worker.name);
                 tracing::error!("{reason}");
                 worker.reason = Some(reason.as_str().into());
-                worker.count_restart(RestartReason::NotStarted);
+                worker.count_restart(RestartReason::NotStarted, "could not be started");
                 let (id, index, on_trial) = (worker.id, worker.index, worker.life.on_trial());
                 self.emit(at, EventKind::NotStarted, reason.clone());
                 let (worker, old_stays) = (Arc::clone(&self.workers[at].name), self.has_old(index));

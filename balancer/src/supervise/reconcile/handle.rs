@@ -19,10 +19,11 @@ use crate::config::Workers;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::shown;
+use crate::supervise::output::lines::Latest;
 use crate::supervise::process::usage::Meter;
 use crate::supervise::run::{Offspring, Process};
 use crate::supervise::state::State;
-use crate::supervise::status::{RestartReason, Usage};
+use crate::supervise::status::{LastEnd, RestartReason, Usage};
 
 /// One worker: its life, and what the present run of it has.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(super) struct WorkerHandle {
     pub(super) generation: u64,
     /// What its process group uses.
     pub(super) usage: Usage,
+    /// CPU time of those that were at its place before this run.
+    pub(super) cpu_seconds_before: f64,
     pub(super) meter: Meter,
     /// What this run of it may use up.
     limits: Limits,
@@ -68,8 +71,15 @@ pub(super) struct WorkerHandle {
     pub(super) process: Option<Process>,
     /// Why it ended or could not be started the last time.
     pub(super) reason: Option<Arc<str>>,
-    /// Until when its tunnels may go on, once it drains.
-    pub(super) drained_by: Option<Instant>,
+    pub(super) last_end: Option<LastEnd>,
+    /// What this run prints last.
+    latest: Latest,
+    /// The last line of the run before, or of the worker before.
+    pub(super) line_before: Option<Arc<str>>,
+    /// When it is started again, while it waits for that.
+    pub(super) next_start: Option<Instant>,
+    /// Until when its requests, and until when its tunnels may go on, once it drains.
+    pub(super) drained_by: Option<(Instant, Instant)>,
     /// Its endpoint, once it was ready.
     pub(super) endpoint: Option<Arc<Endpoint>>,
     /// Wait for this run's end and readiness.
@@ -102,6 +112,7 @@ impl WorkerHandle {
             stale: None,
             proven: false,
             usage: Usage::default(),
+            cpu_seconds_before: 0.0,
             meter: Meter::default(),
             generation: 0,
             limits: Limits::default(),
@@ -115,6 +126,10 @@ impl WorkerHandle {
             run: 0,
             process: None,
             reason: None,
+            last_end: None,
+            latest: Latest::default(),
+            line_before: None,
+            next_start: None,
             drained_by: None,
             endpoint: None,
             minders: JoinSet::new(),
@@ -123,9 +138,15 @@ impl WorkerHandle {
         }
     }
 
-    /// Counts that it is started again, or replaced.
-    pub(super) fn count_restart(&mut self, reason: RestartReason) {
+    /// Counts that it is started again, or replaced, and why in a few words.
+    pub(super) fn count_restart(&mut self, reason: RestartReason, how: &str) {
         *self.restart_reasons.entry(reason).or_default() += 1;
+        self.last_end = Some(LastEnd { how: how.into(), at: Instant::now().into_std() });
+    }
+
+    /// The last line that it, or the one before it, has printed.
+    pub(super) fn last_line(&self) -> Option<Arc<str>> {
+        self.latest.line().or_else(|| self.line_before.clone())
     }
 
     /// A new run begins with this process; its end and its readiness will be reported.
@@ -142,6 +163,9 @@ impl WorkerHandle {
         self.minders.spawn(minding.watch());
         (self.endpoint, self.drained_by) = (None, None);
         self.proven = false;
+        self.line_before = self.last_line();
+        self.latest = process.latest();
+        self.cpu_seconds_before += self.usage.cpu_seconds;
         (self.usage, self.meter) = (Usage::default(), Meter::default());
         (self.limits, self.over, self.not_ready) = (limits, None, None);
         self.process = Some(process);
@@ -175,7 +199,7 @@ impl WorkerHandle {
     /// Tunnels may go on for `tunnels` at most: whoever is told to stop says good-bye on them, and whoever is cut off does not.
     pub(super) fn drain(&mut self, until: Instant, tunnels: Duration) {
         let tunnels_until = until.min(Instant::now() + tunnels);
-        self.drained_by = Some(tunnels_until);
+        self.drained_by = Some((until, tunnels_until));
         let endpoint = self.endpoint.clone();
         if let Some(endpoint) = &endpoint {
             endpoint.drain();

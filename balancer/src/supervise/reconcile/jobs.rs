@@ -193,7 +193,7 @@ impl Command {
     /// Answers that all workers are being stopped.
     pub(super) fn refuse(self) {
         match self {
-            Self::Roll(reply) => drop(reply.send(Err(RollError::Stopping))),
+            Self::Roll(_, reply) => drop(reply.send(Err(RollError::Stopping))),
             Self::Scale(_, reply) => drop(reply.send(Err(RollError::Stopping))),
             Self::Reconfigure(_, reply) => drop(reply.send(Err(RollError::Stopping))),
         }

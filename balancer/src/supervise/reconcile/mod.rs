@@ -229,8 +229,13 @@ impl Reconciler {
             std::mem::take(&mut self.workers).into_iter().partition(WorkerHandle::is_over);
         self.workers = kept;
         for worker in over.into_iter().filter(|worker| worker.index <= self.count) {
-            if !self.workers.iter().any(|other| other.index == worker.index) {
-                self.pasts.insert(worker.index, worker.past());
+            let past = worker.past();
+            match self.workers.iter_mut().find(|other| other.index == worker.index) {
+                Some(other) => other.inherit(past),
+                None => {
+                    let before = self.pasts.remove(&worker.index).unwrap_or_default();
+                    self.pasts.insert(worker.index, past.with(before));
+                }
             }
         }
     }

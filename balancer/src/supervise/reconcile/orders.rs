@@ -43,28 +43,30 @@ impl Reconciler {
             && let Some(command) = self.jobs.waiting.pop_front()
         {
             match command {
-                Command::Roll(reply) => self.begin_roll(None, Answer::Roll(reply)),
+                Command::Roll(only, reply) => self.begin_roll(only, None, Answer::Roll(reply)),
                 Command::Reconfigure(settings, reply) => self.reconfigure(*settings, reply),
                 Command::Scale(count, reply) => self.scale(count, reply),
             }
         }
     }
 
-    pub(super) fn begin_roll(&mut self, before: Option<Arc<Workers>>, answer: Answer) {
+    /// Of all places, or of one: then nobody becomes older by it.
+    pub(super) fn begin_roll(&mut self, only: Option<usize>, before: Option<Arc<Workers>>, answer: Answer) {
         let before = before.map(|settings| (settings, self.generation));
-        self.generation += 1;
+        self.generation += u64::from(only.is_none());
+        let is_meant = |worker: &WorkerHandle| only.is_none_or(|index| worker.index == index);
         for at in 0..self.workers.len() {
-            if self.workers[at].life.on_trial() {
+            if self.workers[at].life.on_trial() && is_meant(&self.workers[at]) {
                 // Of a recycling that this roll does anyway.
                 self.step(at, Event::Stop(Stop::Drain { until: Instant::now() }));
             }
         }
-        let staying = self.workers.iter_mut().filter(|worker| !worker.life.is_leaving());
+        let staying = self.workers.iter_mut().filter(|worker| !worker.life.is_leaving() && is_meant(worker));
         let old = staying.map(|worker| {
             worker.stale = Some(RestartReason::Rolled);
             worker.id
         });
-        self.jobs.roll = Some(Roll::new(old.collect(), before, self.count, answer));
+        self.jobs.roll = Some(Roll::new(old.collect(), before, if only.is_some() { 1 } else { self.count }, answer));
     }
 
     pub(super) fn reconfigure(&mut self, settings: Workers, reply: Reply<Reconfigured>) {
@@ -84,7 +86,7 @@ impl Reconciler {
         }
         self.settings.send_replace(Arc::clone(&settings));
         if !changes.replace.is_empty() {
-            return self.begin_roll(Some(before), Answer::Reconfigure(reply, changes));
+            return self.begin_roll(None, Some(before), Answer::Reconfigure(reply, changes));
         }
         for worker in &mut self.workers {
             worker.life.reconfigure(settings.stop_timeout, RestartDelay::new(&settings.backoff), settings.restart);

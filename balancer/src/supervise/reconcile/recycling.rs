@@ -69,7 +69,7 @@ impl Reconciler {
         worker.hung = true;
         // Of one that nobody comes after its end is counted, like any other's.
         if wanted && !worker.life.is_last() {
-            worker.count_restart(RestartReason::Hung);
+            worker.count_restart(RestartReason::Hung, "did not answer");
         }
         self.emit(at, EventKind::Hung, text.clone());
         self.step(at, Event::Hung);

@@ -12,7 +12,7 @@ use super::plan::Seen;
 use crate::endpoint::{EndpointId, Noted};
 use crate::supervise::run::Process;
 use crate::supervise::state::State;
-use crate::supervise::status::{RestartReason, WorkerStatus};
+use crate::supervise::status::{LastEnd, RestartReason, Usage, WorkerStatus};
 
 /// What is counted for a place, whoever its worker is.
 #[derive(Debug, Default)]
@@ -20,6 +20,22 @@ pub(super) struct Past {
     restarts: u64,
     reasons: BTreeMap<RestartReason, u64>,
     last: Option<Arc<str>>,
+    last_end: Option<LastEnd>,
+    line: Option<Arc<str>>,
+    cpu_seconds: f64,
+}
+
+impl Past {
+    /// That of two workers that were at one place.
+    pub(super) fn with(mut self, other: Self) -> Self {
+        self.restarts = self.restarts.max(other.restarts);
+        for (reason, count) in other.reasons {
+            let own = self.reasons.entry(reason).or_default();
+            *own = count.max(*own);
+        }
+        self.cpu_seconds += other.cpu_seconds;
+        self
+    }
 }
 
 impl WorkerHandle {
@@ -71,12 +87,32 @@ impl WorkerHandle {
 
     /// What its place has seen.
     pub(super) fn past(&self) -> Past {
-        Past { restarts: self.restarts, reasons: self.restart_reasons.clone(), last: self.reason.clone() }
+        Past {
+            restarts: self.restarts,
+            reasons: self.restart_reasons.clone(),
+            last: self.reason.clone(),
+            last_end: self.last_end.clone(),
+            line: self.last_line(),
+            cpu_seconds: self.cpu_seconds_before + self.usage.cpu_seconds,
+        }
     }
 
     /// It is a worker of a place from now on that has seen this.
     pub(super) fn follow(&mut self, past: Past) {
         (self.restarts, self.restart_reasons, self.reason) = (past.restarts, past.reasons, past.last);
+        (self.last_end, self.line_before, self.cpu_seconds_before) = (past.last_end, past.line, past.cpu_seconds);
+    }
+
+    /// The same while the one before it is there still, and counts its own time.
+    pub(super) fn follow_beside(&mut self, past: Past) {
+        self.follow(Past { cpu_seconds: 0.0, ..past });
+    }
+
+    /// Another one of its place is over: no counter of the place falls.
+    pub(super) fn inherit(&mut self, past: Past) {
+        let both = self.past().with(past);
+        (self.restarts, self.restart_reasons) = (both.restarts, both.reasons);
+        self.cpu_seconds_before = both.cpu_seconds - self.usage.cpu_seconds;
     }
 
     /// The requests on it that can be named, oldest first.
@@ -106,6 +142,8 @@ impl WorkerHandle {
 
     /// What is to be seen of it.
     pub(super) fn status(&self) -> WorkerStatus {
+        let usage = Usage { cpu_seconds_before: self.cpu_seconds_before, ..self.usage };
+        let is_there = self.process.is_some();
         WorkerStatus {
             name: Arc::clone(&self.name),
             index: self.index,
@@ -117,14 +155,18 @@ impl WorkerHandle {
             endpoint: self.endpoint_id(),
             in_flight: 0,
             tunnels: 0,
-            drained_by: self.drained_by.map(Instant::into_std),
-            usage: self.usage,
+            drained_by: self.drained_by.map(|(_, tunnels)| tunnels.into_std()),
+            requests_by: self.drained_by.map(|(requests, _)| requests.into_std()),
+            next_start: self.next_start.map(Instant::into_std),
+            usage: if is_there { usage } else { Usage { rss_bytes: 0, cpu: 0.0, ..usage } },
             stale: self.stale.is_some(),
             on_trial: self.life.on_trial(),
             finished: self.has_finished(),
             restarts: self.restarts,
             restart_reasons: self.restart_reasons.clone(),
             reason: self.reason.clone(),
+            last_end: self.last_end.clone(),
+            last_line: self.last_line(),
         }
     }
 }

@@ -92,7 +92,7 @@ impl Reconciler {
         let mut failures = Failures::default();
         let old_stays = self.has_old(index);
         if report.was_wanted && !report.finished {
-            self.workers[at].count_restart(report.restart_reason());
+            self.workers[at].count_restart(report.restart_reason(), &report.briefly());
             failures = match (on_trial, report.state) {
                 (false, _) if is_young => self.replaced_died(index),
                 (false, _) => failures,

@@ -1,0 +1,220 @@
+//! What a pool suffers from, in one sentence: the first that an operator has to know.
+//!
+//! Decides what is worth a sentence, and in which order. Called by [`super::status`] and by `/readyz`. Pure.
+
+use super::row::Row;
+use super::row_state::{Level, RowState};
+use super::samples::PoolFigures;
+use crate::pool::Figures;
+use crate::supervise::WorkerStatus;
+
+/// What is wrong with a pool.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) level: Level,
+    /// Without the name of the pool: `2 in back-off: no module named app`.
+    pub(super) text: String,
+}
+
+/// The same of all of a pool, if anything is.
+pub(super) fn of(
+    rows: &[Row],
+    figures: &PoolFigures,
+    queue: Option<Figures>,
+    (is_ready, mixed): (bool, Option<&str>),
+) -> Option<Problem> {
+    let mut parts = of_rows(rows, is_ready);
+    if rows.is_empty() {
+        parts.push("it has no endpoint".to_owned());
+    } else if parts.is_empty() && !is_ready {
+        parts.push("no endpoint takes requests".to_owned());
+    }
+    let is_bad = !is_ready || rows.iter().any(|row| row.state.level() == Level::Bad);
+    let mut level = if is_bad { Level::Bad } else { Level::Ok };
+    // What endpoints that fail have told already is not said twice.
+    let (failed, ended) = (figures.failed(), figures.requests.max(1));
+    if failed * ERRORS_FEW >= ended && failed > 0 && !rows.iter().any(|row| row.state == RowState::Failing) {
+        let told = figures.errors.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>();
+        parts.push(format!("{failed} of {} requests failed ({})", figures.requests, told.join(", ")));
+        level = Level::Bad;
+    }
+    if let Some(queue) = queue.filter(|queue| queue.queued > 0 && QUEUE_FULL * queue.queued >= queue.queue_max) {
+        parts.push(format!(
+            "{} of {} requests that may wait do: {} of {} slots are in use",
+            queue.queued, queue.queue_max, queue.slots_used, queue.slots
+        ));
+        level = Level::Bad;
+    }
+    for part in [slow(rows), mixed.map(str::to_owned)].into_iter().flatten() {
+        parts.push(part);
+        level = level.max(Level::Warn);
+    }
+    if level == Level::Ok && !parts.is_empty() {
+        level = Level::Warn;
+    }
+    (!parts.is_empty()).then(|| Problem { level, text: parts.join("; ") })
+}
+
+/// How many are ill, and of what: `2 in back-off: no module named app`.
+fn of_rows(rows: &[Row], is_ready: bool) -> Vec<String> {
+    let mut parts = Vec::new();
+    for state in ILL {
+        // What has just begun is no problem of a pool that serves.
+        if state.level() == Level::Warn && is_ready && state != RowState::Probation {
+            continue;
+        }
+        let ill: Vec<&Row> = rows.iter().filter(|row| row.state == state).collect();
+        let Some(first) = ill.first() else { continue };
+        let name = if ill.len() == 1 { first.name.to_string() } else { ill.len().to_string() };
+        let shown = match state {
+            RowState::Backoff => "in back-off",
+            state => state.shown(),
+        };
+        // A line says more than an exit code.
+        let why = ill.iter().find_map(|row| line_of(row)).or_else(|| ill.iter().find_map(|row| how(row)));
+        let why = why.map_or(String::new(), |why| format!(": {why}"));
+        let verb = if ill.len() == 1 { format!("{name} is") } else { name };
+        let verb = if state == RowState::Exited { verb.trim_end_matches(" is").to_owned() } else { verb };
+        parts.push(format!("{verb} {shown}{why}"));
+    }
+    parts
+}
+
+/// What one that has ended printed last.
+fn line_of(row: &Row) -> Option<String> {
+    ended(row)?.last_line.as_deref().map(cut)
+}
+
+/// How it ended; what its requests fail of.
+fn how(row: &Row) -> Option<String> {
+    if row.state == RowState::Failing {
+        return row.detail.clone();
+    }
+    Some(ended(row)?.last_end.as_ref()?.how.to_string())
+}
+
+/// The worker of a row that has ended, now or before its present start.
+fn ended(row: &Row) -> Option<&WorkerStatus> {
+    let may_have = matches!(row.state, RowState::Backoff | RowState::Exited | RowState::Starting);
+    row.worker.as_ref().filter(|worker| may_have && worker.last_end.is_some())
+}
+
+/// An endpoint that takes much longer than the others.
+fn slow(rows: &[Row]) -> Option<String> {
+    let median = |row: &Row| {
+        let times = &row.figures.as_ref()?.recent.seconds;
+        (times.count() >= ENOUGH).then(|| times.quantile(0.5)).flatten()
+    };
+    let mut all: Vec<(f64, &Row)> = rows.iter().filter_map(|row| Some((median(row)?, row))).collect();
+    all.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let (slowest, row) = all.pop().filter(|_| !all.is_empty())?;
+    let (usual, _) = all.get((all.len() - 1) / 2)?;
+    let millis = |seconds: f64| format!("{} ms", seconds * 1_000.0);
+    let is_slow = slowest >= SLOW_TIMES * usual && slowest >= SLOW_SECONDS;
+    is_slow.then(|| format!("{} is slow: p50 ≤ {}, others ≤ {}", row.name, millis(slowest), millis(*usual)))
+}
+
+/// As much of a line as a sentence takes.
+fn cut(line: &str) -> String {
+    let line = line.trim();
+    match line.char_indices().nth(LINE_CHARS_MAX) {
+        Some((end, _)) => format!("{} …", line[..end].trim_end()),
+        None => line.to_owned(),
+    }
+}
+
+/// States that are worth a word, worst first.
+const ILL: [RowState; 9] = [
+    RowState::Backoff,
+    RowState::Exited,
+    RowState::Down,
+    RowState::Failing,
+    RowState::Ejected,
+    RowState::Probation,
+    RowState::Starting,
+    RowState::Drained,
+    RowState::Draining,
+];
+/// One in so many failed requests is worth a sentence.
+const ERRORS_FEW: u64 = 20;
+/// A half of the queue is.
+const QUEUE_FULL: usize = 2;
+/// So much slower than the others, and so slow, is slow; of fewer requests nothing is said.
+const SLOW_TIMES: f64 = 4.0;
+const SLOW_SECONDS: f64 = 0.025;
+const ENOUGH: u64 = 10;
+const LINE_CHARS_MAX: usize = 120;
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::super::row::tests::{row, worker};
+    use super::*;
+    use crate::admin::samples::EndpointFigures;
+    use crate::supervise::{LastEnd, State};
+
+    fn told(rows: &[Row], is_ready: bool) -> Option<(Level, String)> {
+        let problem = of(rows, &PoolFigures::default(), None, (is_ready, None));
+        problem.map(|problem| (problem.level, problem.text))
+    }
+
+    fn ill(index: usize, line: Option<&str>) -> Row {
+        let now = Instant::now();
+        let last_end = Some(LastEnd { how: "exit code 1".into(), at: now });
+        let last_line = line.map(Into::into);
+        row(WorkerStatus { last_end, last_line, ..worker(index, State::Backoff, now) }, now)
+    }
+
+    #[test]
+    fn a_pool_says_what_its_workers_die_of() {
+        let line = Some("psycopg2.OperationalError: connection refused");
+        let all = [ill(1, None), ill(2, line)];
+        let expected = "2 in back-off: psycopg2.OperationalError: connection refused";
+        assert_eq!(told(&all, false), Some((Level::Bad, expected.to_owned())));
+        let one = [ill(1, None), row(worker(2, State::Ready, Instant::now()), Instant::now())];
+        assert_eq!(told(&one, true), Some((Level::Bad, "app.1 is in back-off: exit code 1".to_owned())));
+        assert_eq!(told(&one[1..], true), None);
+        let long = "x".repeat(400);
+        let (_, text) = told(&[ill(1, Some(&long))], false).unwrap();
+        assert!(text.ends_with("xx …") && text.chars().count() < 160, "{text}");
+        let starting = [row(worker(1, State::Starting, Instant::now()), Instant::now())];
+        assert_eq!(told(&starting, false), Some((Level::Bad, "app.1 is starting".to_owned())));
+        assert_eq!(told(&starting, true), None);
+        assert_eq!(told(&[], false), Some((Level::Bad, "it has no endpoint".to_owned())));
+    }
+
+    #[test]
+    fn failures_a_full_queue_and_a_slow_endpoint_are_told() {
+        let now = Instant::now();
+        let well = || row(worker(1, State::Ready, now), now);
+        let errors = [("queue_full", 5)].into();
+        let figures = PoolFigures { requests: 100, errors, ..PoolFigures::default() };
+        let queue = Figures {
+            queued: 512,
+            queue_max: 1_024,
+            longest_wait: Duration::ZERO,
+            slots_used: 2,
+            slots: 2,
+            slots_each: 1,
+        };
+        let problem = of(&[well()], &figures, Some(queue), (true, None)).unwrap();
+        assert_eq!(
+            problem.text,
+            "5 of 100 requests failed (5 queue_full); 512 of 1024 requests that may wait do: 2 of 2 slots are in use"
+        );
+        let few = PoolFigures { requests: 1_000, ..figures };
+        assert_eq!(of(&[well()], &few, Some(Figures { queued: 9, ..queue }), (true, None)), None);
+        let timed = |bucket: usize| {
+            let mut figures = EndpointFigures::default();
+            figures.recent.seconds.buckets[bucket] = 20;
+            let mut row = well();
+            row.figures = Some(figures);
+            row
+        };
+        let problem = of(&[timed(3), timed(9), timed(3), timed(3)], &PoolFigures::default(), None, (true, None));
+        let expected = "app.1 is slow: p50 ≤ 500 ms, others ≤ 5 ms".to_owned();
+        assert_eq!(problem, Some(Problem { level: Level::Warn, text: expected }));
+        assert_eq!(of(&[timed(9), timed(9)], &PoolFigures::default(), None, (true, None)), None);
+    }
+}
