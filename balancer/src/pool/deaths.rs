@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::Pool;
+use super::query_of_death::Table;
 use super::suspects::{Asked, Dead, Refusal};
 use crate::endpoint::{EndpointId, Noted};
 use crate::net::{Client, timeout};
@@ -13,8 +14,11 @@ use crate::net::{Client, timeout};
 impl Pool {
     /// Whether requests like this have killed too many workers within the last minute.
     pub fn refuses(&self, asked: &Asked<'_>) -> bool {
-        let query = &self.query_of_death;
-        self.deaths_max > 0 && query.look_if_active(|table| table.refuses(asked, Instant::now())) == Some(true)
+        let refuses = |table: &mut Table| {
+            let now = Instant::now();
+            table.suspects.refuses(asked, now) || table.killers.refuses(asked, now)
+        };
+        self.deaths_max > 0 && self.query_of_death.look_if_active(refuses) == Some(true)
     }
 
     /// Whether such a request may go to another worker after `cut` have closed its connection without an answer: they may be dying
@@ -24,13 +28,16 @@ impl Pool {
             return true;
         }
         let query = &self.query_of_death;
-        let before = query.look_if_active(|table| table.deaths(asked, cut, Instant::now())).unwrap_or(0);
+        let before = query.look_if_active(|table| table.suspects.deaths(asked, cut, Instant::now())).unwrap_or(0);
         cut.len() < CUTS_MAX && cut.len() + before < self.deaths_max as usize
     }
 
     /// A worker has answered such a request.
     pub fn answered(&self, asked: &Asked<'_>) {
-        self.query_of_death.look_if_active(|table| table.answered(asked, Instant::now()));
+        self.query_of_death.look_if_active(|table| {
+            table.suspects.answered(asked, Instant::now());
+            table.killers.answered(asked);
+        });
     }
 
     /// Waits until it is known that a worker has died with such a request in flight, or for so long that it has not. Whoever is
@@ -49,7 +56,12 @@ impl Pool {
         });
         let requests: Vec<_> = asked.collect();
         let dead = Dead { worker, named: named.into() };
-        let refusals = self.query_of_death.look(|table| table.died(&dead, &requests, deaths_max, Instant::now()));
+        let refusals = self.query_of_death.look(|table| {
+            let now = Instant::now();
+            let mut refusals = table.suspects.died(&dead, &requests, deaths_max, now);
+            refusals.extend(table.killers.died(&dead, &requests, deaths_max, now));
+            refusals
+        });
         self.query_of_death.died.notify_waiters();
         refusals
     }

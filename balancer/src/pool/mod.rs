@@ -13,6 +13,7 @@ mod deaths;
 mod holding;
 mod holds;
 mod key;
+mod killers;
 mod members;
 mod panic;
 mod place;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::killers::Killers;
 use super::suspects::{Asked, Suspects};
 use crate::endpoint::EndpointId;
 use crate::net::until;
@@ -15,27 +16,34 @@ use crate::net::until;
 pub(super) struct QueryOfDeath {
     /// Whether anything is in the table; requests look at nothing else as long as it is not.
     active: AtomicBool,
-    table: Mutex<Suspects>,
+    table: Mutex<Table>,
     /// Told of every death.
     pub(super) died: Notify,
 }
 
+/// What is counted by the spelling of a path, and what by client.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) suspects: Suspects,
+    pub(super) killers: Killers,
+}
+
 impl QueryOfDeath {
     /// What `look` finds in the table, and leaves there.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&mut Suspects) -> T) -> T {
+    pub(super) fn look<T>(&self, look: impl FnOnce(&mut Table) -> T) -> T {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let found = look(&mut table);
-        self.active.store(!table.is_empty(), Ordering::Relaxed);
+        self.active.store(!(table.suspects.is_empty() && table.killers.is_empty()), Ordering::Relaxed);
         found
     }
 
     /// The same, if there is anything in the table.
-    pub(super) fn look_if_active<T>(&self, look: impl FnOnce(&mut Suspects) -> T) -> Option<T> {
+    pub(super) fn look_if_active<T>(&self, look: impl FnOnce(&mut Table) -> T) -> Option<T> {
         self.active.load(Ordering::Relaxed).then(|| self.look(look))
     }
 
     /// Returns when `worker` is known to have died with such a request in flight.
     pub(super) async fn until_known(&self, worker: EndpointId, asked: &Asked<'_>) {
-        until(&self.died, || self.look(|table| table.knows(worker, asked)).then_some(())).await;
+        until(&self.died, || self.look(|table| table.suspects.knows(worker, asked)).then_some(())).await;
     }
 }

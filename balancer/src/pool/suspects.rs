@@ -40,6 +40,8 @@ pub struct Refusal {
 pub enum Whom {
     /// That client, or those without an address.
     Client(Option<Client>),
+    /// That client, however it spells the path, with what is like it.
+    Spellings(Client),
     /// Whoever asks.
     Everybody,
 }
@@ -215,6 +217,7 @@ impl Suspect {
         let deaths: Vec<&Death> = match whom {
             Whom::Client(client) => self.of(client).collect(),
             Whom::Everybody => Some(self.unanswered()).filter(|deaths| have_different_clients(deaths))?,
+            Whom::Spellings(_) => return None,
         };
         if deaths.len() < deaths_max as usize {
             return None;
@@ -246,6 +249,7 @@ impl Suspect {
                 match self.refused.swap_remove(at).0 {
                     Whom::Client(client) => self.acquit(client),
                     Whom::Everybody => self.deaths.clear(),
+                    Whom::Spellings(_) => {}
                 }
             }
         }

@@ -3,15 +3,11 @@
 //! Decides which pool a request belongs to. Called by `proxy` with a borrowed snapshot of the table, which `app` swaps whole.
 //! Never looks at the state of a pool.
 
-mod path;
-mod reading;
-
 use std::sync::Arc;
 
 use crate::config::{self, HostPattern};
+use crate::http1::{Reading, behind_authority, half_resolved, is_plain, normalised, resolved};
 use crate::pool::Pool;
-use path::{half_resolved, is_plain, normalised, resolved};
-use reading::{Reading, behind_authority};
 
 /// All routes, best first.
 #[derive(Debug)]

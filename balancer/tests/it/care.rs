@@ -88,6 +88,22 @@ fn one_that_asks_again_at_once_is_told_of_a_failure_when_the_death_counts() {
 }
 
 #[test]
+fn who_kills_with_one_path_in_many_spellings_is_refused_all_of_them() {
+    let config = format!("trusted_proxies = [\"127.0.0.1\"]\n{}query_of_death = 1\n", workers(4));
+    let program = Program::serve_ready("death-by-spelling", &config, 4);
+    let ask = |method: &str, target: &str, client: &str| {
+        request(program.address(), method, target, &format!("X-Forwarded-For: {client}\r\n")).0
+    };
+    assert_eq!(ask("GET", "/crash", "192.0.2.1"), 502);
+    assert_eq!(ask("GET", "//crash", "192.0.2.1"), 200, "the worker reads it as another path");
+    assert_eq!(ask("HEAD", "/crash", "192.0.2.1"), 502);
+    program.stderr.until("for client 192.0.2.1, with every other spelling of the path and others like it");
+    assert_eq!(["//crash", "/x/../crash", "/%63rash"].map(|target| ask("GET", target, "192.0.2.1")), [503; 3]);
+    assert_eq!((ask("GET", "/other", "192.0.2.1"), ask("GET", "//crash", "192.0.2.2")), (200, 200));
+    assert_eq!(program.stderr.until_count(" died: ", 2).matches(" died: ").count(), 2);
+}
+
+#[test]
 fn who_kills_is_refused_alone_until_three_clients_have_killed() {
     let config = format!("trusted_proxies = [\"127.0.0.1\"]\n{}", workers(8));
     let program = Program::serve_ready("death-by-client", &config, 8);

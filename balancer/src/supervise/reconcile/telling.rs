@@ -255,6 +255,7 @@ fn refused(refusal: &Refusal) -> String {
     }
     let whom = match whom {
         Whom::Client(one) => client(*one),
+        Whom::Spellings(one) => format!("client {one}, with every other spelling of the path and others like it"),
         Whom::Everybody => "every client: different clients had sent it, and none was answered in between".to_owned(),
     };
     let (count, told) = (deaths.len(), told.join("; "));

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::reading::Reading;
 
 /// Whether every reader of a path reads the same: nothing in it is encoded, empty or a dot, begins parameters or is a `\`.
-pub(super) fn is_plain(path: &str) -> bool {
+pub fn is_plain(path: &str) -> bool {
     let mut last = 0;
     path.bytes().all(|byte| {
         let odd = matches!(byte, b'%' | b';' | b'\\') || (last == b'/' && matches!(byte, b'/' | b'.'));
@@ -16,7 +16,7 @@ pub(super) fn is_plain(path: &str) -> bool {
 
 /// The path with percent-encodings read, empty and dot segments gone. An encoded slash or NUL stays encoded: it is data to
 /// whoever reads the path, not a separator.
-pub(super) fn normalised(path: &str) -> Cow<'_, str> {
+pub fn normalised(path: &str) -> Cow<'_, str> {
     if is_plain(path) {
         return Cow::Borrowed(path);
     }
@@ -24,7 +24,7 @@ pub(super) fn normalised(path: &str) -> Cow<'_, str> {
 }
 
 /// A path that is read already, without empty and dot segments.
-pub(super) fn resolved(path: &str) -> String {
+pub fn resolved(path: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
         match segment {
@@ -47,7 +47,7 @@ pub(super) fn resolved(path: &str) -> String {
 
 /// A path that is read already, as servers have it that do not resolve all of it: as it is; without its empty segments; without `.`
 /// either (paths of files, as libraries read them); resolved.
-pub(super) fn half_resolved(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+pub fn half_resolved(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let is_odd = path.contains("//") || path.contains("/.");
     let without = move |skipped: &'static [&'static str]| is_odd.then(|| Cow::Owned(left_out(path, skipped)));
     let others =

@@ -1,4 +1,4 @@
-//! How common servers read a path where they do not all read the same. Decides what a path may be to the worker behind us; `Table`
+//! How common servers read a path where they do not all read the same. Decides what a path may be to the worker behind us; `route`
 //! compares where its readings lead; never judges one itself.
 //!
 //! Each difference is one that servers in use have: WSGI servers and PHP decode `%2f`; IIS, and whoever reads with WHATWG's URL as programs
@@ -8,11 +8,11 @@
 
 /// Which differences count; none by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Reading(u8);
+pub struct Reading(u8);
 
 impl Reading {
     /// Every reading in which a path may differ from the default one.
-    pub(super) fn others(path: &str) -> impl Iterator<Item = Self> {
+    pub fn others(path: &str) -> impl Iterator<Item = Self> {
         let there = Self::differences(path);
         (1..=ALL).filter(move |kinds| kinds & there == *kinds).map(Self)
     }
@@ -36,7 +36,7 @@ impl Reading {
     }
 
     /// The path as it is read, its dot segments still there. What stays encoded is an encoded slash or NUL.
-    pub(super) fn of(self, path: &str) -> String {
+    pub fn of(self, path: &str) -> String {
         let has = |difference: u8| self.0 & difference != 0;
         let mut out: Vec<u8> = Vec::with_capacity(path.len());
         let (mut rest, mut parameters) = (path.as_bytes(), false);
@@ -76,7 +76,7 @@ impl Reading {
 }
 
 /// What is left of a path whose begin, `//name`, is taken for the authority of a URL (RFC 3986 §4.2), if anything is.
-pub(super) fn behind_authority(path: &str) -> Option<&str> {
+pub fn behind_authority(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("//")?;
     rest.find('/').map(|at| &rest[at..])
 }
