@@ -1,4 +1,4 @@
-//! The structure of the source: layers and circles, and how long functions are; the picture is in `ARCHITECTURE.md`.
+//! The structure of the source: layers and circles, and how long files and functions are; the picture is in `ARCHITECTURE.md`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -92,6 +92,23 @@ fn functions_fit_on_a_screen() {
     assert!(long.is_empty(), "{long:#?}");
 }
 
+#[test]
+fn files_without_their_tests_are_short() {
+    for (name, all) in crates() {
+        let long: Vec<String> = all
+            .files()
+            .iter()
+            .filter(|(_, file)| file.lines > FILE_LINES_MAX)
+            .map(|(module, file)| format!("{} has {} lines", module.join("/"), file.lines))
+            .collect();
+        assert!(long.is_empty(), "{name}: {long:#?}");
+        let mut lines: Vec<usize> = all.files().values().map(|file| file.lines).collect();
+        lines.sort_unstable();
+        let median = lines[lines.len() / 2];
+        assert!(median <= MEDIAN_LINES_MAX, "{name}: half of the files have more than {median} lines");
+    }
+}
+
 /// A runtime of a proxy thread has no clock, so that what waits with the runtime's own would panic there.
 #[test]
 fn what_runs_on_proxy_threads_waits_with_the_timer_of_net() {
@@ -153,3 +170,5 @@ fn source() -> PathBuf {
 
 /// A function is read at one look.
 const FUNCTION_LINES_MAX: usize = 70;
+const FILE_LINES_MAX: usize = 300;
+const MEDIAN_LINES_MAX: usize = 120;

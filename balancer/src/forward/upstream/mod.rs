@@ -3,6 +3,7 @@
 //! Each proxy thread keeps its own, so that a request, its client and its worker meet on one thread and nothing is locked.
 
 mod connection;
+mod reading;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

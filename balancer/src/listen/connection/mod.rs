@@ -3,6 +3,7 @@
 //! Decides when a head is there, when a connection goes on to its next request, and when it is parked. Called by the task that serves it.
 //! Never looks at what a request wants: the [`Service`] answers.
 
+mod answering;
 mod outgoing;
 pub(super) mod service;
 pub(super) mod stream;

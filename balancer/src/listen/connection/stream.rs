@@ -3,18 +3,13 @@
 //! What a [`crate::listen::Service`] is handed. It speaks of heads and bodies and not of a version of HTTP: framing and persistence
 //! (RFC 9112 §6, §9) are decided here.
 
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use http::StatusCode;
-
 use super::outgoing::Outgoing;
-use crate::http1::{
-    BadBody, BodyDecoder, BodyLength, Fields, RequestHead, ResponseHead, Version, lists, status_line, trailer_section,
-};
+use crate::http1::{BadBody, BodyDecoder, Fields, RequestHead};
 use crate::listen::idle::alarm::Alarm;
 use crate::listen::idle::registry::Registry;
 use crate::net::{Buffer, Peer, Socket, give_fields};
@@ -26,25 +21,25 @@ pub struct Stream {
     /// What was read and is not used yet.
     pub(super) inbox: Buffer,
     pub(in crate::listen) alarm: Rc<Alarm>,
-    registry: Rc<Registry>,
+    pub(super) registry: Rc<Registry>,
     peer: Peer,
     begun: Instant,
     complete: Instant,
-    head: Option<Arc<RequestHead>>,
-    body: BodyDecoder,
+    pub(super) head: Option<Arc<RequestHead>>,
+    pub(super) body: BodyDecoder,
     /// Behind the body.
     trailers: Fields,
-    outgoing: Outgoing,
-    framing: BodyFraming,
-    keeps: bool,
+    pub(super) outgoing: Outgoing,
+    pub(super) framing: BodyFraming,
+    pub(super) keeps: bool,
     /// Whether it is looked for the client's leaving.
     looks: bool,
-    state: State,
+    pub(super) state: Progress,
 }
 
 /// How a response's body goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BodyFraming {
+pub(super) enum BodyFraming {
     /// As it comes, or not at all.
     Plain,
     Chunked,
@@ -53,7 +48,7 @@ enum BodyFraming {
 
 /// How far the answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum Progress {
     /// No final head yet.
     Waiting,
     /// The head is on its way, or the body.
@@ -104,7 +99,7 @@ impl Stream {
             framing: BodyFraming::Plain,
             keeps: true,
             looks: false,
-            state: State::Waiting,
+            state: Progress::Waiting,
         }
     }
 
@@ -182,118 +177,9 @@ impl Stream {
         if !silent && self.socket.has_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Passes an interim response on (RFC 9110 §15.2), 103 that is; for 100 see [`Self::go_on`].
-    pub fn interim(&mut self, head: &ResponseHead) {
-        let out = self.outgoing.head();
-        head.write(out);
-        out.extend_from_slice(b"\r\n");
-    }
-
-    /// Tells the client to send its body.
-    pub fn go_on(&mut self) {
-        status_line(self.outgoing.head(), StatusCode::CONTINUE, b"");
-        self.outgoing.head().extend_from_slice(b"\r\n");
-    }
-
-    /// Begins the answer. `head` must hold no field for framing or for the connection, with one exception: where there is no body it
-    /// may hold the `Content-Length` that a GET would have got. `close` says that the connection ends with the answer.
-    pub fn respond(&mut self, head: &ResponseHead, length: BodyLength, close: bool) {
-        let Some(request) = &self.head else { return };
-        self.state = State::Responding;
-        let is_1_0 = request.version == Version::Http10;
-        self.framing = match length {
-            BodyLength::None | BodyLength::Known(_) => BodyFraming::Plain,
-            // HTTP/1.0 knows no chunks.
-            BodyLength::Chunked | BodyLength::UntilClose if is_1_0 => BodyFraming::UntilClose,
-            BodyLength::Chunked | BodyLength::UntilClose => BodyFraming::Chunked,
-        };
-        // What is left of a body that was answered early must not be taken for a request.
-        self.keeps = !close
-            && self.framing != BodyFraming::UntilClose
-            && self.body.is_done()
-            && !self.registry.is_draining()
-            && !request.wants_close();
-        if self.framing == BodyFraming::UntilClose {
-            // Whatever closes the socket before the end of the body, be it the end of the program, must not look like that.
-            self.socket.reset_on_close();
-        }
-        let out = self.outgoing.head();
-        head.write(out);
-        match (self.framing, length) {
-            (BodyFraming::Chunked, _) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-            (_, BodyLength::Known(length)) => {
-                out.extend_from_slice(b"Content-Length: ");
-                out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-                out.extend_from_slice(b"\r\n");
-            }
-            _ => {}
-        }
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            // Its fields say what becomes of the connection.
-            self.keeps = false;
-        } else if !self.keeps {
-            out.extend_from_slice(b"Connection: close\r\n");
-        } else if is_1_0 {
-            out.extend_from_slice(b"Connection: keep-alive\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-
-    /// Sends a piece of the answer's body.
-    pub fn send(&mut self, piece: Buffer) {
-        let piece = if self.framing == BodyFraming::Chunked { piece.into_chunk(false) } else { piece };
-        self.outgoing.push(piece);
-    }
-
-    /// Ends the answer's body, with these trailers if they may be sent.
-    pub fn finish(&mut self, trailers: &Fields) {
-        self.state = State::Finished;
-        if self.framing == BodyFraming::Chunked {
-            let mut end = Vec::new();
-            let none = Fields::default();
-            let wanted = self.head.as_ref().is_some_and(|head| wants_trailers(head));
-            trailer_section(&mut end, if wanted { trailers } else { &none });
-            self.outgoing.push_copy(&end);
-        }
-    }
-
-    /// Breaks the answer off: the client must not take what it has for the whole.
-    pub fn cut(&mut self) {
-        self.state = State::Cut;
-    }
-
-    /// Memory of what waits for the client.
-    pub fn waiting(&self) -> usize {
-        self.outgoing.taken()
-    }
-
-    /// Bytes that the client has been sent, ever.
-    pub fn written(&self) -> u64 {
-        self.outgoing.written()
-    }
-
-    /// Bytes that the client has acknowledged, where the kernel tells it, or been sent, ever: what grows is what it takes. One
-    /// system call.
-    pub fn acknowledged(&self) -> u64 {
-        self.socket.acknowledged().unwrap_or(self.outgoing.written())
-    }
-
-    /// Whether nothing waits for the client.
-    pub fn is_flushed(&self) -> bool {
-        self.outgoing.is_empty()
-    }
-
-    /// Writes what waits.
-    ///
-    /// # Errors
-    /// When the client is gone.
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outgoing.poll_flush(cx, &mut self.socket)
-    }
-
     /// Socket and unread bytes, for a tunnel behind a 101.
     pub fn tunnel(&mut self) -> (&mut Socket, &mut Buffer) {
-        self.state = State::Finished;
+        self.state = Progress::Finished;
         (&mut self.socket, &mut self.inbox)
     }
 
@@ -307,7 +193,7 @@ impl Stream {
         self.complete = complete;
         self.body = BodyDecoder::new(head.length);
         self.head = Some(Arc::new(head));
-        (self.state, self.framing, self.keeps) = (State::Waiting, BodyFraming::Plain, true);
+        (self.state, self.framing, self.keeps) = (Progress::Waiting, BodyFraming::Plain, true);
     }
 
     /// The first byte of a request, or the end of an exchange, was at that time.
@@ -323,8 +209,8 @@ impl Stream {
         self.looks = false;
         self.alarm.set(None);
         self.alarm.watch(false);
-        if self.state != State::Finished || !self.is_flushed() {
-            return if self.framing == BodyFraming::UntilClose || self.state == State::Cut && !self.is_flushed() {
+        if self.state != Progress::Finished || !self.is_flushed() {
+            return if self.framing == BodyFraming::UntilClose || self.state == Progress::Cut && !self.is_flushed() {
                 After::Reset
             } else {
                 After::Close
@@ -341,9 +227,4 @@ impl Stream {
             (true, false) => After::Close,
         }
     }
-}
-
-/// Whether the client has said that it reads trailers (RFC 9110 §10.1.4).
-fn wants_trailers(head: &RequestHead) -> bool {
-    head.fields.all(crate::http1::Name::Te).any(|value| lists(value, b"trailers"))
 }
