@@ -18,8 +18,8 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::access::{Asker, Door};
-use super::answer::{Answer, plain};
+use super::access::{AdminAuth, Asker};
+use super::answer::{ServiceAnswer, plain};
 use super::client::INSTANCE;
 use super::socket::{self, SocketFile};
 use super::strangers::{Stranger, Strangers};
@@ -72,7 +72,7 @@ async fn serve_owner(stream: UnixStream, place: OwnedSemaphorePermit, instance: 
         let (head, _) = request.into_parts();
         let instance = Arc::clone(&instance);
         async move {
-            let mut answer = match Door::Unix.check(&head) {
+            let mut answer = match AdminAuth::Unix.check(&head) {
                 Ok(asker) => route::answer(&instance, &head, asker).await,
                 Err(refusal) => *refusal,
             };
@@ -89,7 +89,7 @@ async fn serve_owner(stream: UnixStream, place: OwnedSemaphorePermit, instance: 
 }
 
 /// Serves the clients of the TCP address, for ever.
-pub(super) async fn tcp(listener: TcpListener, door: Door, instance: Arc<Instance>) {
+pub(super) async fn tcp(listener: TcpListener, auth: AdminAuth, instance: Arc<Instance>) {
     let (places, strangers) = (Arc::new(Semaphore::new(CLIENTS_MAX)), Arc::<Strangers>::default());
     loop {
         let Some((stream, _)) = accepted(listener.accept().await).await else { continue };
@@ -99,7 +99,7 @@ pub(super) async fn tcp(listener: TcpListener, door: Door, instance: Arc<Instanc
         tokio::spawn(serve_anybody(
             stream,
             strangers.enter(),
-            door.clone(),
+            auth.clone(),
             Arc::clone(&places),
             Arc::clone(&instance),
         ));
@@ -111,7 +111,7 @@ pub(super) async fn tcp(listener: TcpListener, door: Door, instance: Arc<Instanc
 async fn serve_anybody(
     stream: TcpStream,
     mut stranger: Stranger,
-    door: Door,
+    auth: AdminAuth,
     places: Arc<Semaphore>,
     instance: Arc<Instance>,
 ) {
@@ -119,7 +119,7 @@ async fn serve_anybody(
     let introduction = Mutex::new(Some(introduction));
     let answer = move |request: Request<Incoming>| {
         let (head, _) = request.into_parts();
-        let checked = door.check(&head).and_then(|asker| match asker {
+        let checked = auth.check(&head).and_then(|asker| match asker {
             Asker::Known => introduce(&introduction, &places).map(|()| asker),
             Asker::Stranger => Ok(asker),
         });
@@ -148,7 +148,7 @@ async fn serve_anybody(
 fn introduce(
     introduction: &Mutex<Option<oneshot::Sender<OwnedSemaphorePermit>>>,
     places: &Arc<Semaphore>,
-) -> Result<(), Box<Answer>> {
+) -> Result<(), Box<ServiceAnswer>> {
     let mut introduction = introduction.lock().unwrap_or_else(PoisonError::into_inner);
     if introduction.is_none() {
         return Ok(());

@@ -8,12 +8,12 @@ use http::header::{self, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Version};
 
-use super::answer::{Answer, plain};
+use super::answer::{ServiceAnswer, plain};
 use super::page;
 
-/// Through which door a request came.
+/// Through which auth a request came.
 #[derive(Debug, Clone)]
-pub(super) enum Door {
+pub(super) enum AdminAuth {
     /// The Unix socket.
     Unix,
     /// TCP, for who knows the token.
@@ -31,9 +31,9 @@ pub(super) enum Asker {
     Stranger,
 }
 
-impl Door {
+impl AdminAuth {
     /// Lets a request pass, or answers it.
-    pub(super) fn check(&self, head: &Parts) -> Result<Asker, Box<Answer>> {
+    pub(super) fn check(&self, head: &Parts) -> Result<Asker, Box<ServiceAnswer>> {
         let host = host(head).map_err(|why| plain(StatusCode::BAD_REQUEST, why))?;
         let is_harmless = matches!(head.uri.path(), "/healthz" | "/readyz") || page::part(head.uri.path()).is_some();
         match self {
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    fn refusal(door: &Door, method: &str, path: &str, fields: &[(&str, &str)]) -> Option<u16> {
+    fn refusal(auth: &AdminAuth, method: &str, path: &str, fields: &[(&str, &str)]) -> Option<u16> {
         let mut request = Request::builder().method(method).uri(path);
         if !fields.iter().any(|(name, _)| *name == "Host") {
             request = request.header("Host", "127.0.0.1:9100");
@@ -135,26 +135,26 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        door.check(&head).err().map(|answer| answer.status().as_u16())
+        auth.check(&head).err().map(|answer| answer.status().as_u16())
     }
 
     #[test]
     fn with_a_token_only_who_shows_it_passes_and_who_asks_for_health() {
-        let door = Door::Token("0123456789abcdef".into());
-        let ask = |value: &str| refusal(&door, "GET", "/metrics", &[("Authorization", value)]);
+        let auth = AdminAuth::Token("0123456789abcdef".into());
+        let ask = |value: &str| refusal(&auth, "GET", "/metrics", &[("Authorization", value)]);
         assert_eq!(ask("Bearer 0123456789abcdef"), None);
         assert_eq!(ask("bearer 0123456789abcdef"), None);
         for wrong in ["Bearer 0123456789abcdeg", "Bearer 0123456789abcde", "Bearer ", "Basic 0123456789abcdef", ""] {
             assert_eq!(ask(wrong), Some(401), "{wrong}");
         }
         assert_eq!(ask("Bearer 0123456789abcdef0123456789abcdef"), Some(401));
-        assert_eq!(refusal(&door, "GET", "/readyz", &[]), None);
-        assert_eq!(refusal(&door, "POST", "/api/stop", &[]), Some(401));
+        assert_eq!(refusal(&auth, "GET", "/readyz", &[]), None);
+        assert_eq!(refusal(&auth, "POST", "/api/stop", &[]), Some(401));
     }
 
     #[test]
     fn without_one_no_strangers_page_can_ask_through_a_browser() {
-        let ask = |method, fields: &[(&str, &str)]| refusal(&Door::Loopback, method, "/api/stop", fields);
+        let ask = |method, fields: &[(&str, &str)]| refusal(&AdminAuth::Loopback, method, "/api/stop", fields);
         assert_eq!(ask("POST", &[("Host", "127.0.0.1:9100")]), None);
         assert_eq!(ask("POST", &[("Host", "[::1]:9100"), ("Origin", "http://[::1]:9100")]), None);
         assert_eq!(ask("GET", &[("Host", "localhost:9100"), ("Origin", "https://evil.test")]), None);
@@ -180,14 +180,14 @@ mod tests {
 
     #[test]
     fn a_request_says_once_which_host_it_is_for() {
-        for door in [Door::Unix, Door::Loopback, Door::Token("0123456789abcdef".into())] {
+        for auth in [AdminAuth::Unix, AdminAuth::Loopback, AdminAuth::Token("0123456789abcdef".into())] {
             let ask = |version: Version, target: &str, hosts: &[&str]| {
                 let mut request = Request::builder().version(version).uri(target);
                 for host in hosts {
                     request = request.header("Host", *host);
                 }
                 let (head, ()) = request.body(()).unwrap().into_parts();
-                door.check(&head).err().map(|answer| answer.status().as_u16())
+                auth.check(&head).err().map(|answer| answer.status().as_u16())
             };
             assert_eq!(ask(Version::HTTP_11, "/healthz", &[]), Some(400));
             assert_eq!(ask(Version::HTTP_11, "/healthz", &["127.0.0.1", "127.0.0.1"]), Some(400));
@@ -198,22 +198,22 @@ mod tests {
         }
         let (head, ()) =
             Request::builder().version(Version::HTTP_10).uri("http://evil.test/").body(()).unwrap().into_parts();
-        assert_eq!(Door::Loopback.check(&head).err().map(|answer| answer.status().as_u16()), Some(403));
+        assert_eq!(AdminAuth::Loopback.check(&head).err().map(|answer| answer.status().as_u16()), Some(403));
     }
 
     #[test]
     fn only_who_may_ask_for_everything_is_known() {
-        let asker = |door: &Door, path: &str, fields: &[(&str, &str)]| {
+        let asker = |auth: &AdminAuth, path: &str, fields: &[(&str, &str)]| {
             let mut request = Request::builder().uri(path).header("Host", "localhost");
             for (name, value) in fields {
                 request = request.header(*name, *value);
             }
-            door.check(&request.body(()).unwrap().into_parts().0).ok()
+            auth.check(&request.body(()).unwrap().into_parts().0).ok()
         };
-        let token = Door::Token("0123456789abcdef".into());
+        let token = AdminAuth::Token("0123456789abcdef".into());
         assert_eq!(asker(&token, "/healthz", &[]), Some(Asker::Stranger));
         assert_eq!(asker(&token, "/healthz", &[("Authorization", "Bearer 0123456789abcdef")]), Some(Asker::Known));
-        assert_eq!(asker(&Door::Loopback, "/healthz", &[]), Some(Asker::Known));
-        assert_eq!(asker(&Door::Unix, "/metrics", &[]), Some(Asker::Known));
+        assert_eq!(asker(&AdminAuth::Loopback, "/healthz", &[]), Some(Asker::Known));
+        assert_eq!(asker(&AdminAuth::Unix, "/metrics", &[]), Some(Asker::Known));
     }
 }

@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-use super::Line;
+use super::Report;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -20,23 +20,23 @@ pub(super) enum AnswerBody {
     /// Pieces that somebody produces no faster than the client takes them.
     Pieces(mpsc::Receiver<Bytes>),
     /// What is told of an action: first what was told already.
-    Lines(Option<Line>, mpsc::UnboundedReceiver<Line>),
+    Lines(Option<Report>, mpsc::UnboundedReceiver<Report>),
 }
 
-pub(super) type Answer = Response<AnswerBody>;
+pub(super) type ServiceAnswer = Response<AnswerBody>;
 
 /// A text with its media type.
-pub(super) fn text(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Answer {
+pub(super) fn text(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> ServiceAnswer {
     with(status, kind, AnswerBody::Whole(text.into()))
 }
 
 /// A sentence.
-pub(super) fn plain(status: StatusCode, sentence: &str) -> Answer {
+pub(super) fn plain(status: StatusCode, sentence: &str) -> ServiceAnswer {
     text(status, PLAIN, format!("{sentence}\n"))
 }
 
 /// Any body.
-pub(super) fn with(status: StatusCode, kind: &'static str, body: AnswerBody) -> Answer {
+pub(super) fn with(status: StatusCode, kind: &'static str, body: AnswerBody) -> ServiceAnswer {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();

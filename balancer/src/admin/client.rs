@@ -14,7 +14,7 @@ use crate::trust::{self, connect};
 
 /// An answer, of which the body is still to be read.
 #[derive(Debug)]
-pub struct Answer {
+pub struct AdminAnswer {
     /// The HTTP status.
     pub status: u16,
     /// Who has answered.
@@ -51,7 +51,7 @@ pub fn ask(
     configuration: Option<&Path>,
     method: &str,
     target: &str,
-) -> Result<Answer, AskError> {
+) -> Result<AdminAnswer, AskError> {
     let mut forbidden = None;
     for path in sockets {
         match Patient::connect(path, account, PATIENCE_LONG) {
@@ -102,7 +102,7 @@ impl Read for Patient {
     }
 }
 
-impl Answer {
+impl AdminAnswer {
     /// The next line, without its newline; `None` at the end.
     ///
     /// # Errors
@@ -139,7 +139,7 @@ fn introduction(mut stream: UnixStream) -> Option<Introduction> {
 }
 
 /// HTTP/1.0, whose answers end with the connection and need no taking apart.
-fn exchange(mut stream: Patient, configuration: Option<&Path>, method: &str, target: &str) -> io::Result<Answer> {
+fn exchange(mut stream: Patient, configuration: Option<&Path>, method: &str, target: &str) -> io::Result<AdminAnswer> {
     let mut request = format!("{method} {target} HTTP/1.0\r\nContent-Length: 0\r\n");
     if let Some(path) = configuration {
         request.push_str(&format!("{CONFIGURATION}: {}\r\n", escaped(&path.to_string_lossy())));
@@ -147,7 +147,7 @@ fn exchange(mut stream: Patient, configuration: Option<&Path>, method: &str, tar
     stream.stream.write_all(format!("{request}\r\n").as_bytes())?;
     let (head, rest) = head(&mut stream, || true)?;
     let instance = head.fields.called(INSTANCE).and_then(Introduction::parse);
-    Ok(Answer { status: head.status.as_u16(), instance, body: BufReader::new(Cursor::new(rest).chain(stream)) })
+    Ok(AdminAnswer { status: head.status.as_u16(), instance, body: BufReader::new(Cursor::new(rest).chain(stream)) })
 }
 
 /// The head of an answer, and what has come behind it; as long as `goes_on`.

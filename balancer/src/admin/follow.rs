@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::answer::AnswerBody;
-use crate::observe::{Journal, Kept};
+use crate::observe::{Journal, JournalLine};
 
 /// Which of its lines, and how.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,7 +41,7 @@ pub(super) fn lines(
                 return;
             }
             let is_end = taken.is_empty();
-            let is_new = |line: &&Kept| wanted.since.is_none_or(|since| line.at >= since);
+            let is_new = |line: &&JournalLine| wanted.since.is_none_or(|since| line.at >= since);
             let told =
                 taken.iter().filter(|line| is_of(&line.text)).filter(is_new).map(|line| told(line, wanted.times));
             let piece = match (&mut held, wanted.last) {
@@ -73,7 +73,7 @@ pub(super) fn lines(
 }
 
 /// A line as it is told; one in JSON has its time already.
-fn told(line: &Kept, times: bool) -> Vec<u8> {
+fn told(line: &JournalLine, times: bool) -> Vec<u8> {
     match times && !line.text.starts_with(b"{") {
         true => [line.at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ ").to_string().as_bytes(), &line.text].concat(),
         false => line.text.to_vec(),

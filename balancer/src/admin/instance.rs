@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::history::History;
 use super::samples::{Recent, Sample, Samples};
-use super::{Introduction, Order};
+use super::{AdminOrder, Introduction};
 use crate::config::ListenAddress;
 use crate::discover::Shown;
 use crate::listen::Control;
@@ -45,7 +45,7 @@ pub struct Instance {
     /// Listeners and pools, swapped whole.
     pub served: ArcSwap<Served>,
     /// Where orders go.
-    pub orders: tokio::sync::mpsc::Sender<Order>,
+    pub orders: tokio::sync::mpsc::Sender<AdminOrder>,
     stopping: AtomicBool,
     reloads: [AtomicU64; 2],
     last_reload_ok: AtomicBool,
@@ -83,7 +83,7 @@ impl Instance {
     pub fn new(
         (name, origin, path): (String, String, Option<PathBuf>),
         (metrics, control, writer): (Arc<Metrics>, Arc<Control>, Writer),
-        orders: tokio::sync::mpsc::Sender<Order>,
+        orders: tokio::sync::mpsc::Sender<AdminOrder>,
     ) -> Self {
         Self {
             name,

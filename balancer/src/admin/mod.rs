@@ -1,6 +1,6 @@
 //! The admin service: status, commands, metrics and a live page, on a socket of its own.
 //!
-//! Decides who may ask and how an answer is written; what is asked to be done goes to `app` as an [`Order`]. Called by `app`,
+//! Decides who may ask and how an answer is written; what is asked to be done goes to `app` as an [`AdminOrder`]. Called by `app`,
 //! which keeps an [`Instance`] up to date, and by `cli`, whose commands are clients ([`client`]). Never acts itself, and never
 //! lets a client that is slow or gone hold up anybody.
 
@@ -35,6 +35,6 @@ pub use account::Account;
 pub use instance::{Instance, Served, ServedPool, note};
 pub use introduction::Introduction;
 pub use opened::{Opened, Reopened, StartError};
-pub use order::{Action, Line, Order, Outcome, Teller};
+pub use order::{Action, AdminOrder, Outcome, Report, Reporter};
 pub use server::AdminServer;
 pub use socket::{all as all_sockets, candidates, name_of};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::access::Door;
+use super::access::AdminAuth;
 use super::socket::{self, SocketFile};
 use super::{Account, candidates, name_of};
 use crate::config::{self, read_token, token_is_open};
@@ -24,19 +24,19 @@ pub enum StartError {
     Token(String),
 }
 
-/// What the service listens on, and what opens its door.
+/// What the service listens on, and who may ask there.
 #[derive(Debug)]
 pub struct Opened {
     name: String,
     pub(super) socket: Option<Socket>,
-    pub(super) address: Option<(TcpListener, Door)>,
+    pub(super) address: Option<(TcpListener, AdminAuth)>,
 }
 
 /// What a reload has opened anew; the inner nothing closes what there was.
 #[derive(Debug, Default)]
 pub struct Reopened {
     pub(super) socket: Option<Option<Socket>>,
-    pub(super) address: Option<Option<(TcpListener, Door)>>,
+    pub(super) address: Option<Option<(TcpListener, AdminAuth)>>,
 }
 
 impl Opened {
@@ -64,7 +64,7 @@ impl Opened {
         };
         let mut address = None;
         if let Some(wanted) = config.address {
-            let door = door(config)?;
+            let auth = auth(config)?;
             let bound = TcpListener::bind(wanted);
             // Nobody has written it anywhere: another port is as good.
             let bound = if file.is_none() { bound.or_else(|_| TcpListener::bind((wanted.ip(), 0))) } else { bound };
@@ -72,7 +72,7 @@ impl Opened {
                 listener.set_nonblocking(true)?;
                 Ok(listener)
             });
-            address = Some((listener.map_err(|error| StartError::Address(wanted, error))?, door));
+            address = Some((listener.map_err(|error| StartError::Address(wanted, error))?, auth));
         }
         Ok(Self { name, socket, address })
     }
@@ -110,10 +110,10 @@ impl Reopened {
                 let failed = |error| StartError::Address(address, error);
                 let listener = TcpListener::bind(address).map_err(failed)?;
                 listener.set_nonblocking(true).map_err(failed)?;
-                Some((listener, door(new)?))
+                Some((listener, auth(new)?))
             }
             (Some(address), Some(listener)) => {
-                Some((listener.try_clone().map_err(|error| StartError::Address(address, error))?, door(new)?))
+                Some((listener.try_clone().map_err(|error| StartError::Address(address, error))?, auth(new)?))
             }
         });
         Ok(reopened)
@@ -121,15 +121,15 @@ impl Reopened {
 }
 
 /// What lets clients of the address in.
-fn door(config: &config::Admin) -> Result<Door, StartError> {
+fn auth(config: &config::Admin) -> Result<AdminAuth, StartError> {
     Ok(match &config.token_file {
         Some(path) => {
             if let Some(warning) = token_is_open(path) {
                 tracing::warn!("{warning}");
             }
-            Door::Token(read_token(path).map_err(StartError::Token)?)
+            AdminAuth::Token(read_token(path).map_err(StartError::Token)?)
         }
-        None => Door::Loopback,
+        None => AdminAuth::Loopback,
     })
 }
 

@@ -8,11 +8,11 @@ use crate::observe::printable;
 
 /// Something to do, and who is told how it goes.
 #[derive(Debug)]
-pub struct Order {
+pub struct AdminOrder {
     /// What.
     pub action: Action,
     /// Who asked; may be gone, which ends nothing.
-    pub teller: Teller,
+    pub reporter: Reporter,
 }
 
 /// What can be asked for.
@@ -58,11 +58,11 @@ pub enum Action {
 
 /// Tells whoever asked how it goes.
 #[derive(Debug, Clone)]
-pub struct Teller(Option<mpsc::UnboundedSender<Line>>);
+pub struct Reporter(Option<mpsc::UnboundedSender<Report>>);
 
 /// One thing that is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line {
+pub enum Report {
     /// What is being waited for now; replaces the one before.
     Progress(String),
     /// Part of the answer.
@@ -80,9 +80,9 @@ pub struct Outcome {
     pub text: String,
 }
 
-impl Teller {
+impl Reporter {
     /// And where it is heard. Unbounded, for an action tells a few lines and no client can make it tell more.
-    pub fn new() -> (Self, mpsc::UnboundedReceiver<Line>) {
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Report>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Self(Some(sender)), receiver)
     }
@@ -94,20 +94,20 @@ impl Teller {
 
     /// What is being waited for now.
     pub fn progress(&self, text: impl Into<String>) {
-        self.tell(Line::Progress(text.into()));
+        self.tell(Report::Progress(text.into()));
     }
 
     /// Part of the answer.
     pub fn text(&self, text: impl Into<String>) {
-        self.tell(Line::Text(text.into()));
+        self.tell(Report::Text(text.into()));
     }
 
     /// The end.
     pub fn done(&self, outcome: Outcome) {
-        self.tell(Line::Done(outcome));
+        self.tell(Report::Done(outcome));
     }
 
-    fn tell(&self, line: Line) {
+    fn tell(&self, line: Report) {
         if let Some(sender) = &self.0 {
             // Who asked may be gone.
             let _ = sender.send(line);
@@ -132,7 +132,7 @@ impl Outcome {
     }
 }
 
-impl Line {
+impl Report {
     /// As a line of JSON.
     pub(super) fn json(&self) -> Bytes {
         let line = match self {
@@ -167,15 +167,15 @@ mod tests {
     #[test]
     fn a_line_is_read_as_it_was_written() {
         let lines = [
-            Line::Progress("app: 1 of 4 \"replaced\"\n".into()),
-            Line::Text(String::new()),
-            Line::Done(Outcome { code: 78, text: "é".into() }),
+            Report::Progress("app: 1 of 4 \"replaced\"\n".into()),
+            Report::Text(String::new()),
+            Report::Done(Outcome { code: 78, text: "é".into() }),
         ];
         for line in lines {
-            assert_eq!(Line::parse(std::str::from_utf8(&line.json()).unwrap()), Some(line));
+            assert_eq!(Report::parse(std::str::from_utf8(&line.json()).unwrap()), Some(line));
         }
         for wrong in ["", "{}", "[1]", "{\"done\":{\"code\":300,\"text\":\"\"}}", "{\"progress\":1}"] {
-            assert_eq!(Line::parse(wrong), None, "{wrong}");
+            assert_eq!(Report::parse(wrong), None, "{wrong}");
         }
     }
 }

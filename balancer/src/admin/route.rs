@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::access::Asker;
-use super::answer::{Answer, AnswerBody, EVENT_STREAM, JSON, JSON_LINES, PLAIN, plain, text, with};
+use super::answer::{AnswerBody, EVENT_STREAM, JSON, JSON_LINES, PLAIN, ServiceAnswer, plain, text, with};
 use super::client::CONFIGURATION;
-use super::{Action, Instance, Line, Order, Teller, follow, live, page, prometheus, status, view};
+use super::{Action, AdminOrder, Instance, Report, Reporter, follow, live, page, prometheus, status, view};
 use crate::config::nearest;
 use crate::observe::printable;
 
 /// Answers one request.
-pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts, asker: Asker) -> Answer {
+pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts, asker: Asker) -> ServiceAnswer {
     let meant = head.headers.get(CONFIGURATION).map(|path| decoded(&String::from_utf8_lossy(path.as_bytes())));
     if meant.is_some_and(|meant| !instance.serves(Path::new(&meant))) {
         return plain(StatusCode::MISDIRECTED_REQUEST, "this instance serves another configuration");
@@ -35,7 +35,7 @@ pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts, asker: Asker)
     }
 }
 
-fn read(instance: &Arc<Instance>, path: &str, query: &Query<'_>, asker: Asker) -> Answer {
+fn read(instance: &Arc<Instance>, path: &str, query: &Query<'_>, asker: Asker) -> ServiceAnswer {
     if let Some((kind, part)) = page::part(path) {
         return text(StatusCode::OK, kind, part);
     }
@@ -65,7 +65,7 @@ fn read(instance: &Arc<Instance>, path: &str, query: &Query<'_>, asker: Asker) -
     }
 }
 
-fn logs(instance: &Arc<Instance>, query: &Query<'_>) -> Answer {
+fn logs(instance: &Arc<Instance>, query: &Query<'_>) -> ServiceAnswer {
     let served = instance.served.load();
     let name = query.get("pool").unwrap_or_default();
     // `app.2` is a worker of `app`; names of pools have no dot.
@@ -133,9 +133,9 @@ fn action(name: &str, query: &Query<'_>) -> Result<Action, String> {
 }
 
 /// Hands an order over. The status tells only what is known at once: what comes later is in the last line.
-async fn order(instance: &Instance, action: Action) -> Answer {
-    let (teller, mut lines) = Teller::new();
-    match instance.orders.try_send(Order { action, teller }) {
+async fn order(instance: &Instance, action: Action) -> ServiceAnswer {
+    let (reporter, mut lines) = Reporter::new();
+    match instance.orders.try_send(AdminOrder { action, reporter }) {
         Ok(()) => {}
         Err(TrySendError::Full(_)) => {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "too many commands wait already; try again");
@@ -144,7 +144,7 @@ async fn order(instance: &Instance, action: Action) -> Answer {
     }
     let first = lines.recv().await;
     let status = match &first {
-        Some(Line::Done(outcome)) => match outcome.code {
+        Some(Report::Done(outcome)) => match outcome.code {
             0 => StatusCode::OK,
             2 => StatusCode::BAD_REQUEST,
             78 => StatusCode::UNPROCESSABLE_ENTITY,

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::Instance;
 use super::accept;
-use super::access::Door;
+use super::access::AdminAuth;
 use super::instance::SAMPLE;
 use super::live;
 use super::opened::{Opened, Reopened, StartError};
@@ -22,7 +22,7 @@ pub struct AdminServer {
     /// Who accepts at the socket, and who does at the address.
     socket: JoinSet<()>,
     address: JoinSet<()>,
-    /// That of the address, in front of which another door may be put.
+    /// That of the address, which may be given another token.
     listener: Option<std::net::TcpListener>,
     _sampling: JoinSet<()>,
 }
@@ -49,8 +49,8 @@ impl AdminServer {
         if let Some((listener, file)) = opened.socket {
             server.serve_socket(listener, file)?;
         }
-        if let Some((listener, door)) = opened.address {
-            server.serve_address(listener, door)?;
+        if let Some((listener, auth)) = opened.address {
+            server.serve_address(listener, auth)?;
         }
         Ok(server)
     }
@@ -75,7 +75,7 @@ impl AdminServer {
         if let Some(address) = reopened.address {
             self.address.abort_all();
             self.listener = None;
-            if let Some(error) = address.and_then(|(listener, door)| self.serve_address(listener, door).err()) {
+            if let Some(error) = address.and_then(|(listener, auth)| self.serve_address(listener, auth).err()) {
                 tracing::error!(%error, "no admin service");
             }
         }
@@ -88,12 +88,12 @@ impl AdminServer {
         Ok(())
     }
 
-    fn serve_address(&mut self, listener: std::net::TcpListener, door: Door) -> io::Result<()> {
+    fn serve_address(&mut self, listener: std::net::TcpListener, auth: AdminAuth) -> io::Result<()> {
         self.listener = Some(listener.try_clone()?);
         let listener = TcpListener::from_std(listener)?;
         let bound = listener.local_addr()?;
         tracing::info!("admin service on http://{bound}/");
-        self.address.spawn(accept::tcp(listener, door, Arc::clone(&self.instance)));
+        self.address.spawn(accept::tcp(listener, auth, Arc::clone(&self.instance)));
         Ok(())
     }
 }

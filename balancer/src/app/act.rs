@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::live::Live;
 use super::serial;
-use crate::admin::{Action, Instance, Order, Outcome, Served, Teller, note};
+use crate::admin::{Action, AdminOrder, Instance, Outcome, Reporter, Served, note};
 use crate::config::{COUNT_MAX, nearest};
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
@@ -42,14 +42,14 @@ impl HangUp {
 }
 
 /// Carries out what comes until nobody is left to order.
-pub(super) async fn act(live: &mut Live, mut orders: Receiver<Order>, hang_up: &HangUp) {
+pub(super) async fn act(live: &mut Live, mut orders: Receiver<AdminOrder>, hang_up: &HangUp) {
     let may_be_serial = live.may_be_serial();
     loop {
         let order = tokio::select! {
             biased;
             () = hang_up.came.notified() => {
                 hang_up.settle().await;
-                Some(Order { action: Action::Reload { dry_run: false }, teller: Teller::nobody() })
+                Some(AdminOrder { action: Action::Reload { dry_run: false }, reporter: Reporter::nobody() })
             }
             order = orders.recv() => order,
             () = serial::found(may_be_serial.as_deref()) => {
@@ -57,35 +57,35 @@ pub(super) async fn act(live: &mut Live, mut orders: Receiver<Order>, hang_up: &
                 continue;
             }
         };
-        let Some(Order { action, teller }) = order else { return };
+        let Some(AdminOrder { action, reporter }) = order else { return };
         let outcome = match action {
-            Action::Reload { dry_run } => live.reload(dry_run, &teller).await,
-            Action::Restart { pool, all } => live.restart_of(pool, all, &teller).await,
-            Action::Scale { pool, count } => live.scale(&pool, count, &teller).await,
+            Action::Reload { dry_run } => live.reload(dry_run, &reporter).await,
+            Action::Restart { pool, all } => live.restart_of(pool, all, &reporter).await,
+            Action::Scale { pool, count } => live.scale(&pool, count, &reporter).await,
             // Those do not queue here.
             Action::Drain { .. } | Action::Undrain { .. } | Action::Stop { .. } => continue,
         };
         if outcome.code != 0 {
             tracing::warn!("{}", outcome.text);
         }
-        teller.done(outcome);
+        reporter.done(outcome);
     }
 }
 
 impl Live {
     /// One pool, the only one, or one after another.
-    async fn restart_of(&self, pool: Option<String>, all: bool, teller: &Teller) -> Outcome {
+    async fn restart_of(&self, pool: Option<String>, all: bool, reporter: &Reporter) -> Outcome {
         let with_workers = self.pools.iter().filter(|served| served.supervisor.is_some());
         let names: Vec<Arc<str>> = with_workers.map(|served| Arc::clone(served.pool.name())).collect();
         match (pool, names.as_slice()) {
-            (Some(pool), _) => self.restart(&pool, teller).await,
+            (Some(pool), _) => self.restart(&pool, reporter).await,
             (None, []) => Outcome::wrong("no pool has workers"),
-            (None, [only]) => self.restart(only, teller).await,
+            (None, [only]) => self.restart(only, reporter).await,
             (None, _) if !all => Outcome::wrong(format!("name the pool, or use --all: {}", names.join(", "))),
             (None, _) => {
                 let mut done = Vec::new();
                 for name in &names {
-                    let outcome = self.restart(name, teller).await;
+                    let outcome = self.restart(name, reporter).await;
                     done.push(outcome.text);
                     if outcome.code != 0 {
                         return Outcome { code: outcome.code, text: done.join("\n") };
@@ -97,7 +97,7 @@ impl Live {
     }
 
     /// `app` for all of its workers, `app.2` for one.
-    async fn restart(&self, name: &str, teller: &Teller) -> Outcome {
+    async fn restart(&self, name: &str, reporter: &Reporter) -> Outcome {
         // Names of pools have no dot.
         let (pool, one) = name.split_once('.').map_or((name, None), |(pool, index)| (pool, Some(index)));
         let supervisor = match self.supervisor(pool) {
@@ -111,11 +111,11 @@ impl Live {
         let rolled = match index {
             Some(index) => {
                 self.note("restart", Some(pool), &format!("{name} is replaced by an operator"));
-                told(&supervisor, teller, supervisor.roll_one(index)).await
+                told(&supervisor, reporter, supervisor.roll_one(index)).await
             }
             None => {
                 self.note("restart", Some(pool), &format!("{pool}: replacing every worker"));
-                told(&supervisor, teller, supervisor.roll()).await
+                told(&supervisor, reporter, supervisor.roll()).await
             }
         };
         match rolled {
@@ -130,7 +130,7 @@ impl Live {
         }
     }
 
-    async fn scale(&mut self, pool: &str, count: usize, teller: &Teller) -> Outcome {
+    async fn scale(&mut self, pool: &str, count: usize, reporter: &Reporter) -> Outcome {
         let supervisor = match self.supervisor(pool) {
             Ok(supervisor) => supervisor,
             Err(outcome) => return outcome,
@@ -143,7 +143,7 @@ impl Live {
         if count > COUNT_MAX {
             return Outcome::wrong(format!("{count} workers are too many: {COUNT_MAX} is the limit"));
         }
-        let scaled = told(&supervisor, teller, supervisor.scale(count)).await;
+        let scaled = told(&supervisor, reporter, supervisor.scale(count)).await;
         for config in self.config.pools.iter_mut().filter(|config| config.name == pool) {
             if let Some(workers) = &mut config.workers {
                 workers.count = supervisor.status().count;
@@ -185,11 +185,11 @@ fn index_of(supervisor: &Supervisor, index: &str) -> Result<usize, String> {
 }
 
 /// Takes endpoints out, and waits in a task of its own until they are empty.
-pub(super) fn drain(instance: &Arc<Instance>, name: &str, yes: bool, patience: Duration, teller: Teller) {
+pub(super) fn drain(instance: &Arc<Instance>, name: &str, yes: bool, patience: Duration, reporter: Reporter) {
     let served = instance.served.load_full();
     let found = find(&served, name);
     if found.is_empty() {
-        return teller.done(unknown_endpoint(&served, name));
+        return reporter.done(unknown_endpoint(&served, name));
     }
     let last = found.iter().find(|(pool, endpoint)| {
         let is_other = |other: &Arc<Endpoint>| other.accepts() && other.id() != endpoint.id();
@@ -197,7 +197,7 @@ pub(super) fn drain(instance: &Arc<Instance>, name: &str, yes: bool, patience: D
     });
     if let Some((pool, _)) = last.filter(|_| !yes) {
         let text = format!("{name} is the last endpoint of pool {} that takes requests: --yes to go on", pool.name());
-        return teller.done(Outcome::wrong(text));
+        return reporter.done(Outcome::wrong(text));
     }
     for (pool, endpoint) in &found {
         pool.hold(endpoint.name());
@@ -209,14 +209,14 @@ pub(super) fn drain(instance: &Arc<Instance>, name: &str, yes: bool, patience: D
     tokio::spawn(async move {
         let until = Instant::now() + patience;
         for (_, endpoint) in &found {
-            teller.progress(format!("{}: waiting for {} requests", endpoint.name(), endpoint.in_flight()));
+            reporter.progress(format!("{}: waiting for {} requests", endpoint.name(), endpoint.in_flight()));
             let _ = timeout_at(until, endpoint.drained_or_released()).await;
         }
         if found.iter().any(|(_, endpoint)| !endpoint.is_held()) {
-            return teller.done(Outcome::failed(format!("{name}: was taken back before it was drained")));
+            return reporter.done(Outcome::failed(format!("{name}: was taken back before it was drained")));
         }
         let left: usize = found.iter().map(|(_, endpoint)| endpoint.in_flight()).sum();
-        teller.done(match left {
+        reporter.done(match left {
             0 => Outcome::done(format!("{name}: drained")),
             _ => Outcome::failed(format!(
                 "{name}: takes no new request; still in flight after {}: {left}",
@@ -227,7 +227,7 @@ pub(super) fn drain(instance: &Arc<Instance>, name: &str, yes: bool, patience: D
 }
 
 /// Takes that back.
-pub(super) fn undrain(instance: &Instance, name: &str, teller: &Teller) {
+pub(super) fn undrain(instance: &Instance, name: &str, reporter: &Reporter) {
     let served = instance.served.load_full();
     let mut changed = false;
     // Not by its endpoint: a worker that is being started again has none.
@@ -238,9 +238,9 @@ pub(super) fn undrain(instance: &Instance, name: &str, teller: &Teller) {
         note(&instance.events, "undrained", Some(pool.name()), Some(own), &text);
     }
     if !changed && find(&served, name).is_empty() {
-        return teller.done(unknown_endpoint(&served, name));
+        return reporter.done(unknown_endpoint(&served, name));
     }
-    teller.done(Outcome::done(match changed {
+    reporter.done(Outcome::done(match changed {
         true => format!("{name}: takes requests again"),
         false => format!("{name}: was not drained"),
     }));
@@ -279,7 +279,7 @@ fn unknown<'n>(what: &str, name: &str, names: impl Iterator<Item = &'n str>) -> 
 }
 
 /// Waits for what a supervisor does, and tells how far its workers are.
-pub(super) async fn told<T>(supervisor: &Supervisor, teller: &Teller, doing: impl Future<Output = T>) -> T {
+pub(super) async fn told<T>(supervisor: &Supervisor, reporter: &Reporter, doing: impl Future<Output = T>) -> T {
     let (mut status, mut doing) = (supervisor.watch(), std::pin::pin!(doing));
     loop {
         {
@@ -289,10 +289,10 @@ pub(super) async fn told<T>(supervisor: &Supervisor, teller: &Teller, doing: imp
             };
             let (ready, old) =
                 (count(|worker| worker.state == State::Ready && !worker.stale), count(|worker| worker.stale));
-            teller.progress(format!("{}: {ready} ready, {old} to be replaced", status.pool));
+            reporter.progress(format!("{}: {ready} ready, {old} to be replaced", status.pool));
         }
         if let Some(text) = supervisor.status().workers.iter().find_map(waiting_for_tunnels) {
-            teller.progress(text);
+            reporter.progress(text);
         }
         tokio::select! {
             done = &mut doing => return done,

@@ -21,11 +21,11 @@ use crate::trust;
 #[derive(Debug)]
 pub(super) struct Memory {
     file: String,
-    kept: Mutex<Kept>,
+    kept: Mutex<Remembered>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Remembered {
     directory: Option<PathBuf>,
     pools: BTreeMap<String, Learned>,
     /// Whether the last writing failed, which is told once.
@@ -95,7 +95,7 @@ impl Memory {
         Some(self.kept().directory.as_ref()?.join(&self.file))
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Remembered> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -33,7 +33,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::admin::{Action, AdminServer, Instance, Order as Asked, Outcome, note};
+use crate::admin::{Action, AdminOrder, AdminServer, Instance, Outcome, note};
 use crate::config::Config;
 use crate::discover::Resolver;
 use crate::drain::{Drain, Draining, drain};
@@ -52,7 +52,7 @@ use listening::Listening;
 use live::Live;
 use memory::Memory;
 use open::Opened;
-use signals::{Order, Signals};
+use signals::{ControlOrder, Signals};
 use trial::Trial;
 
 /// Where a configuration comes from.
@@ -126,7 +126,7 @@ fn set_up(
     config: &Config,
     origin: &Origin,
     opened: Opened,
-    (writer, asking): (&Writer, mpsc::Sender<Asked>),
+    (writer, asking): (&Writer, mpsc::Sender<AdminOrder>),
     draining: &Draining,
 ) -> Result<(Live, Vec<Server>), Failure> {
     let Opened { here, descriptors_before, descriptors, listeners, admin, sockets } = opened;
@@ -199,43 +199,43 @@ async fn until_stopped(
     let trial = live.trial.clone();
     // What takes its time goes on beside; a stop ends it where it is.
     let mut acting = pin!(act::act(live, orders, &hang_up));
-    let enqueue = |asked: Asked| {
+    let enqueue = |asked: AdminOrder| {
         if let Err(refused) = queue.try_send(asked) {
-            refused.into_inner().teller.done(Outcome::failed("too many commands wait already; try again"));
+            refused.into_inner().reporter.done(Outcome::failed("too many commands wait already; try again"));
         }
     };
     loop {
         tokio::select! {
             order = signals.next() => match order {
-                Order::Stop(signal) => {
+                ControlOrder::Stop(signal) => {
                     let patience = *drain_timeout.borrow();
                     let patience = shown::time(patience);
                     tracing::info!("{signal}: stopping; requests in flight may finish within {patience}");
                     return (false, Ok(()));
                 }
-                Order::Asked(Asked { action: Action::Stop { now }, teller }) => {
+                ControlOrder::Asked(AdminOrder { action: Action::Stop { now }, reporter }) => {
                     tracing::info!("asked to stop{}", if now { " at once" } else { "" });
-                    signals.keep(teller).await;
+                    signals.keep(reporter).await;
                     return (now, Ok(()));
                 }
-                Order::Asked(Asked { action: Action::Drain { endpoint, yes }, teller }) => {
-                    act::drain(&instance, &endpoint, yes, *drain_timeout.borrow(), teller);
+                ControlOrder::Asked(AdminOrder { action: Action::Drain { endpoint, yes }, reporter }) => {
+                    act::drain(&instance, &endpoint, yes, *drain_timeout.borrow(), reporter);
                 }
-                Order::Asked(Asked { action: Action::Undrain { endpoint }, teller }) => {
-                    act::undrain(&instance, &endpoint, &teller);
+                ControlOrder::Asked(AdminOrder { action: Action::Undrain { endpoint }, reporter }) => {
+                    act::undrain(&instance, &endpoint, &reporter);
                 }
-                Order::Asked(asked) => enqueue(asked),
+                ControlOrder::Asked(asked) => enqueue(asked),
                 // Without a file it is what it is to every other command: its terminal is gone.
-                Order::Reload if instance.path.is_none() && signals.hup_ignored() => {
+                ControlOrder::Reload if instance.path.is_none() && signals.hup_ignored() => {
                     tracing::info!("HUP: ignored, as nohup asks for; there is no file to read again");
                 }
-                Order::Reload if instance.path.is_none() => {
+                ControlOrder::Reload if instance.path.is_none() => {
                     tracing::info!("HUP: there is no file to read again; stopping");
                     return (false, Ok(()));
                 }
-                Order::Reload if hang_up.came() => tracing::info!("HUP: reloading"),
-                Order::Reload => {}
-                Order::Reopen => writer.reopen(),
+                ControlOrder::Reload if hang_up.came() => tracing::info!("HUP: reloading"),
+                ControlOrder::Reload => {}
+                ControlOrder::Reopen => writer.reopen(),
             },
             Some(end) = ends.recv() => return (false, Err(Failure::Thread(end.err()))),
             first = failed(trial.as_deref()) => return (true, Err(Failure::NeverReady(first))),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::Live;
-use crate::admin::{ServedPool, Teller};
+use crate::admin::{Reporter, ServedPool};
 use crate::config::{self, Config};
 use crate::discover::{Discoverer, Settings, Surroundings};
 use crate::pool::Pool;
@@ -48,7 +48,7 @@ impl Live {
     }
 
     /// Follows `dns` of pools that are new or had none, until it has led to an endpoint or it is known that it does not.
-    pub(super) async fn find_new(&mut self, begun: &[ServedPool], new: &Config, teller: &Teller) {
+    pub(super) async fn find_new(&mut self, begun: &[ServedPool], new: &Config, reporter: &Reporter) {
         for config in new.pools.iter().filter(|config| config.dns.name.is_some()) {
             let is_it = |served: &&ServedPool| **served.pool.name() == *config.name;
             let Some(served) = begun.iter().find(is_it).or_else(|| self.pools.iter().find(is_it)) else { continue };
@@ -65,7 +65,7 @@ impl Live {
                     self.discoverers.insert(config.name.clone(), discoverer);
                 }
             }
-            teller.progress(format!("{}: looking up its endpoints", config.name));
+            reporter.progress(format!("{}: looking up its endpoints", config.name));
             if let Some(discoverer) = self.discoverers.get(&config.name) {
                 discoverer.settled(FOUND).await;
             }

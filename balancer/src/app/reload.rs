@@ -16,7 +16,7 @@ use super::plan::Plan;
 use super::pool_change::WorkersChange;
 use super::replacing::{after, ends, is_gone};
 use super::start;
-use crate::admin::{Outcome, Reopened, ServedPool, Teller};
+use crate::admin::{Outcome, Reopened, Reporter, ServedPool};
 use crate::config::{self, Config};
 use crate::observe::LogFile;
 
@@ -27,8 +27,8 @@ use crate::shown;
 
 impl Live {
     /// Reads the file again and does what it says.
-    pub(super) async fn reload(&mut self, dry_run: bool, teller: &Teller) -> Outcome {
-        let outcome = self.try_reload(dry_run, teller).await;
+    pub(super) async fn reload(&mut self, dry_run: bool, reporter: &Reporter) -> Outcome {
+        let outcome = self.try_reload(dry_run, reporter).await;
         if !dry_run {
             self.instance.reloaded(outcome.code == 0);
             let first = outcome.text.lines().next().unwrap_or_default();
@@ -40,7 +40,7 @@ impl Live {
         outcome
     }
 
-    async fn try_reload(&mut self, dry_run: bool, teller: &Teller) -> Outcome {
+    async fn try_reload(&mut self, dry_run: bool, reporter: &Reporter) -> Outcome {
         let begun = Instant::now();
         let Some(path) = self.path.clone() else {
             return Outcome::wrong("there is no file to read again: the configuration came from the command line");
@@ -60,7 +60,7 @@ impl Live {
             if !dry_run {
                 tracing::info!("reload: {line}");
             }
-            teller.text(line);
+            reporter.text(line);
         }
         if plan.is_empty() {
             self.file = file;
@@ -72,7 +72,7 @@ impl Live {
         if dry_run {
             return Outcome::done("dry run: nothing was changed");
         }
-        let failures = match self.apply(&plan, new, file, teller).await {
+        let failures = match self.apply(&plan, new, file, reporter).await {
             Ok(failures) => failures,
             Err(why) => return Outcome::failed(format!("{why}; nothing has changed")),
         };
@@ -112,7 +112,7 @@ impl Live {
         plan: &Plan,
         new: Config,
         file: Config,
-        teller: &Teller,
+        reporter: &Reporter,
     ) -> Result<Vec<String>, String> {
         let opened = self.open(&plan.listen_added, &new.listen)?;
         let log = self.open_log(&new)?;
@@ -124,7 +124,7 @@ impl Live {
             Some(server) => server.open(&self.config.admin, &new.admin).map_err(|error| error.to_string())?,
             None => Reopened::default(),
         };
-        let begun = self.begin_new(plan, &new, teller).await?;
+        let begun = self.begin_new(plan, &new, reporter).await?;
 
         // From here on everything is there that requests will be sent to.
         let before = std::mem::take(&mut self.pools);
@@ -170,8 +170,8 @@ impl Live {
         self.publish();
 
         let mut failures = self.admit_others(plan, &old);
-        failures.extend(self.reconfigure(plan, &said, teller).await);
-        self.retire(&gone, teller).await;
+        failures.extend(self.reconfigure(plan, &said, reporter).await);
+        self.retire(&gone, reporter).await;
         let names: Vec<Arc<str>> = self.pools.iter().map(|served| Arc::clone(served.pool.name())).collect();
         self.shared.metrics.retain(|name| names.iter().any(|kept| Arc::ptr_eq(kept, name)));
         Ok(failures)
@@ -205,7 +205,7 @@ impl Live {
     }
 
     /// Gives supervisors their other settings, one pool after another; returns what failed. `said` is the file before.
-    async fn reconfigure(&mut self, plan: &Plan, said: &Config, teller: &Teller) -> Vec<String> {
+    async fn reconfigure(&mut self, plan: &Plan, said: &Config, reporter: &Reporter) -> Vec<String> {
         let mut failures = Vec::new();
         for change in plan.changed.iter().filter(|change| matches!(change.workers, WorkersChange::Other(_))) {
             let is_it = |config: &&mut config::Pool| config.name == change.name;
@@ -216,7 +216,7 @@ impl Live {
             else {
                 continue;
             };
-            let done = told(&supervisor, teller, supervisor.reconfigure(workers.clone())).await;
+            let done = told(&supervisor, reporter, supervisor.reconfigure(workers.clone())).await;
             if let Err(error) = done {
                 failures.push(format!("workers of pool {} {error}", change.name));
                 *workers = supervisor.settings();

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::live::{Live, SETTLED};
 use super::plan::Plan;
 use super::pool_change::WorkersChange;
-use crate::admin::{ServedPool, Teller};
+use crate::admin::{Reporter, ServedPool};
 use crate::config::{self, Config};
 use crate::pool::Pool;
 use crate::supervise::{Sockets, State, Stop, Supervisor};
@@ -21,7 +21,7 @@ impl Live {
         &mut self,
         plan: &Plan,
         new: &Config,
-        teller: &Teller,
+        reporter: &Reporter,
     ) -> Result<Vec<ServedPool>, String> {
         if self.sockets.is_none() {
             self.sockets = Sockets::make(&new.pools).map_err(|error| error.to_string())?;
@@ -40,14 +40,14 @@ impl Live {
         }
         // Should a stop come in between, they are known.
         self.retiring.extend(begun.iter().filter_map(|served| served.supervisor.clone()));
-        self.find_new(&begun, new, teller).await;
+        self.find_new(&begun, new, reporter).await;
         let mut failed = None;
         for served in &begun {
             let config = new.pools.iter().find(|config| *config.name == **served.pool.name());
             if let (Some(supervisor), Some(workers)) =
                 (&served.supervisor, config.and_then(|config| config.workers.as_ref()))
             {
-                failed = failed.or(ready(supervisor, workers.ready_timeout + SETTLED, teller).await.err());
+                failed = failed.or(ready(supervisor, workers.ready_timeout + SETTLED, reporter).await.err());
             }
         }
         if failed.is_some() {
@@ -58,7 +58,7 @@ impl Live {
             for served in &begun {
                 let Some(supervisor) = &served.supervisor else { continue };
                 let serves = gets_workers(served.pool.name());
-                teller.progress(format!("{}: its new workers are stopped", served.pool.name()));
+                reporter.progress(format!("{}: its new workers are stopped", served.pool.name()));
                 supervisor.stop(if serves { Stop::Drain { until } } else { Stop::Now }).await;
             }
         }
@@ -69,16 +69,16 @@ impl Live {
     }
 
     /// Lets what nobody is sent to any more finish, and ends it.
-    pub(super) async fn retire(&mut self, gone: &[ServedPool], teller: &Teller) {
+    pub(super) async fn retire(&mut self, gone: &[ServedPool], reporter: &Reporter) {
         let until = Instant::now() + self.config.drain_timeout;
         for served in gone {
-            teller.progress(format!("{}: its requests may finish", served.pool.name()));
+            reporter.progress(format!("{}: its requests may finish", served.pool.name()));
             let _ = timeout_at(until, idle(&served.pool)).await;
             served.pool.endpoints().iter().for_each(|endpoint| endpoint.drain());
         }
         // In the list while it goes on, so that a stop of everything finds them.
         for supervisor in self.retiring.clone() {
-            teller.progress(format!("{}: its workers are stopped", supervisor.status().pool));
+            reporter.progress(format!("{}: its workers are stopped", supervisor.status().pool));
             supervisor.stop(Stop::Drain { until }).await;
         }
         self.retiring.clear();
@@ -111,9 +111,9 @@ pub(super) fn ends(served: &ServedPool, plan: &Plan) -> bool {
 }
 
 /// Waits until all workers are ready, or some are and no more will be in time.
-async fn ready(supervisor: &Supervisor, patience: Duration, teller: &Teller) -> Result<(), String> {
+async fn ready(supervisor: &Supervisor, patience: Duration, reporter: &Reporter) -> Result<(), String> {
     let mut status = supervisor.watch();
-    teller.progress(format!("{}: its workers start", status.borrow().pool));
+    reporter.progress(format!("{}: its workers start", status.borrow().pool));
     let settled = status.wait_for(|status| {
         let failed = status.workers.iter().any(|worker| worker.state == State::Backoff);
         failed || status.is_settled()

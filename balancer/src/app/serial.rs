@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::live::Live;
 use super::plan::Plan;
-use crate::admin::Teller;
+use crate::admin::Reporter;
 use crate::config::{Buffers, Slots};
 use crate::pool::Pool;
 
@@ -28,7 +28,7 @@ impl Live {
         if plan.is_empty() {
             return;
         }
-        match self.apply(&plan, new.clone(), new, &Teller::nobody()).await {
+        match self.apply(&plan, new.clone(), new, &Reporter::nobody()).await {
             Ok(_) => {
                 let text = "each worker gets one request at a time now, as with --slots 1";
                 tracing::info!("{text}");

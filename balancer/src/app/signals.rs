@@ -5,15 +5,15 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 
-use crate::admin::{Action, Order as Asked, Outcome, Teller};
+use crate::admin::{Action, AdminOrder, Outcome, Reporter};
 
 /// What is asked for.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum ControlOrder {
     /// TERM, INT or QUIT: drain and stop; a second time: stop now.
     Stop(&'static str),
     /// What an admin client asks for.
-    Asked(Asked),
+    Asked(AdminOrder),
     /// HUP.
     Reload,
     /// USR1: open log files again.
@@ -23,9 +23,9 @@ pub(super) enum Order {
 /// The signals we act on, and who else may ask.
 #[derive(Debug)]
 pub(super) struct Signals {
-    asked: Receiver<Asked>,
+    asked: Receiver<AdminOrder>,
     /// Who asked to stop: told of the end by the end of the connection, so they are kept until then.
-    waiting: Vec<Teller>,
+    waiting: Vec<Reporter>,
     term: Signal,
     int: Signal,
     quit: Signal,
@@ -36,7 +36,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn new(asked: Receiver<Asked>) -> io::Result<Self> {
+    pub(super) fn new(asked: Receiver<AdminOrder>) -> io::Result<Self> {
         // Before we take it over.
         let hup_ignored = hup_is_ignored();
         Ok(Self {
@@ -52,14 +52,14 @@ impl Signals {
     }
 
     /// The next order.
-    pub(super) async fn next(&mut self) -> Order {
+    pub(super) async fn next(&mut self) -> ControlOrder {
         tokio::select! {
-            _ = self.term.recv() => Order::Stop("TERM"),
-            _ = self.int.recv() => Order::Stop("INT"),
-            _ = self.quit.recv() => Order::Stop("QUIT"),
-            _ = self.hup.recv() => Order::Reload,
-            _ = self.usr1.recv() => Order::Reopen,
-            Some(asked) = self.asked.recv() => Order::Asked(asked),
+            _ = self.term.recv() => ControlOrder::Stop("TERM"),
+            _ = self.int.recv() => ControlOrder::Stop("INT"),
+            _ = self.quit.recv() => ControlOrder::Stop("QUIT"),
+            _ = self.hup.recv() => ControlOrder::Reload,
+            _ = self.usr1.recv() => ControlOrder::Reopen,
+            Some(asked) = self.asked.recv() => ControlOrder::Asked(asked),
         }
     }
 
@@ -69,9 +69,9 @@ impl Signals {
     }
 
     /// Keeps somebody waiting until the end.
-    pub(super) async fn keep(&mut self, teller: Teller) {
-        teller.progress("stopping: requests in flight finish, then the workers end");
-        self.waiting.push(teller);
+    pub(super) async fn keep(&mut self, reporter: Reporter) {
+        reporter.progress("stopping: requests in flight finish, then the workers end");
+        self.waiting.push(reporter);
         // The end may be near: the answer has to have begun by then.
         for _ in 0..TURNS {
             tokio::task::yield_now().await;
@@ -82,16 +82,16 @@ impl Signals {
     pub(super) async fn stop(&mut self) {
         loop {
             match self.next().await {
-                Order::Stop(_) => return,
-                Order::Reload => tracing::warn!("no reload: stopping"),
-                Order::Reopen => {}
-                Order::Asked(Asked { action: Action::Stop { now }, teller }) => {
-                    self.keep(teller).await;
+                ControlOrder::Stop(_) => return,
+                ControlOrder::Reload => tracing::warn!("no reload: stopping"),
+                ControlOrder::Reopen => {}
+                ControlOrder::Asked(AdminOrder { action: Action::Stop { now }, reporter }) => {
+                    self.keep(reporter).await;
                     if now {
                         return;
                     }
                 }
-                Order::Asked(Asked { teller, .. }) => teller.done(Outcome::failed("it is stopping")),
+                ControlOrder::Asked(AdminOrder { reporter, .. }) => reporter.done(Outcome::failed("it is stopping")),
             }
         }
     }

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use super::say::{fail, say, show};
 use super::target::Target;
-use crate::admin::client::{Answer, AskError, ask};
-use crate::admin::{Line, Outcome};
+use crate::admin::client::{AdminAnswer, AskError, ask};
+use crate::admin::{Outcome, Report};
 use crate::observe::printable;
 
 impl Target {
     /// Asks for something; what cannot be asked ends the command.
-    pub(super) fn ask(&self, method: &str, target: &str) -> Result<Answer, ExitCode> {
+    pub(super) fn ask(&self, method: &str, target: &str) -> Result<AdminAnswer, ExitCode> {
         let place = self.place(method != "GET")?;
         ask((&place.sockets, place.account), place.file.as_deref(), method, target).map_err(|error| match error {
             AskError::NotRunning => self.not_running(&place),
@@ -40,16 +40,16 @@ impl Target {
     }
 
     /// Tells what an action tells, until its end; `None` when that did not come.
-    pub(super) fn follow(&self, answer: &mut Answer) -> io::Result<Option<Outcome>> {
+    pub(super) fn follow(&self, answer: &mut AdminAnswer) -> io::Result<Option<Outcome>> {
         let mut progress = Progress::new();
         while let Some(text) = answer.line()? {
-            match Line::parse(&text) {
-                Some(Line::Progress(text)) => progress.show(&printable::lines(&text)),
-                Some(Line::Text(text)) => {
+            match Report::parse(&text) {
+                Some(Report::Progress(text)) => progress.show(&printable::lines(&text)),
+                Some(Report::Text(text)) => {
                     progress.clear();
                     show(&format!("{text}\n"));
                 }
-                Some(Line::Done(outcome)) => return Ok(Some(outcome)),
+                Some(Report::Done(outcome)) => return Ok(Some(outcome)),
                 // A refusal in plain words.
                 None => {
                     let code = if answer.status == 400 { 2 } else { 1 };

@@ -33,20 +33,20 @@ struct Lines(Writer);
 
 /// One event's line, queued as a whole.
 #[derive(Debug)]
-struct Line<'a> {
+struct EventLine<'a> {
     writer: &'a Writer,
     bytes: Vec<u8>,
 }
 
 impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<'a>;
+    type Writer = EventLine<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line { writer: &self.0, bytes: Vec::new() }
+    fn make_writer(&'a self) -> EventLine<'a> {
+        EventLine { writer: &self.0, bytes: Vec::new() }
     }
 }
 
-impl Write for Line<'_> {
+impl Write for EventLine<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -57,7 +57,7 @@ impl Write for Line<'_> {
     }
 }
 
-impl Drop for Line<'_> {
+impl Drop for EventLine<'_> {
     fn drop(&mut self) {
         // What a message repeats may be a client's or a worker's.
         let text = printable::lines(&String::from_utf8_lossy(&self.bytes));

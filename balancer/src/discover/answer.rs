@@ -25,7 +25,7 @@ pub struct Part<T> {
 
 /// An answer to one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer<T> {
+pub struct DnsAnswer<T> {
     /// IPv4.
     pub v4: Part<T>,
     /// IPv6.
@@ -55,7 +55,7 @@ impl<T> Part<T> {
     }
 }
 
-impl<T> Answer<T> {
+impl<T> DnsAnswer<T> {
     /// No answer.
     pub fn failed(failure: &Failure) -> Self {
         Self { v4: Part::failed(failure.clone()), v6: Part::failed(failure.clone()), unknown: false }
@@ -85,9 +85,9 @@ impl<T> Answer<T> {
     }
 }
 
-impl Answer<IpAddr> {
+impl DnsAnswer<IpAddr> {
     /// The same with a port.
-    pub fn at(self, port: u16) -> Answer<Place> {
+    pub fn at(self, port: u16) -> DnsAnswer<Place> {
         let part = |part: Part<IpAddr>| Part {
             found: part
                 .found
@@ -96,11 +96,11 @@ impl Answer<IpAddr> {
                 .collect(),
             failed: part.failed,
         };
-        Answer { v4: part(self.v4), v6: part(self.v6), unknown: self.unknown }
+        DnsAnswer { v4: part(self.v4), v6: part(self.v6), unknown: self.unknown }
     }
 }
 
-impl Answer<Place> {
+impl DnsAnswer<Place> {
     /// Without what `wanted` does not take.
     pub fn only(mut self, mut wanted: impl FnMut(SocketAddr) -> bool) -> Self {
         self.v4.found.retain(|place| wanted(place.address));

@@ -8,7 +8,7 @@ use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
 
-use super::answer::{Answer, Failure, Part, Place};
+use super::answer::{DnsAnswer, Failure, Part, Place};
 use super::resolve::Resolve;
 use crate::config::DnsName;
 
@@ -23,20 +23,20 @@ impl Default for Resolver {
 }
 
 impl Resolve for Resolver {
-    async fn host(&self, name: &str) -> Answer<IpAddr> {
+    async fn host(&self, name: &str) -> DnsAnswer<IpAddr> {
         match self.ask(name.to_owned()).await {
             Ok(found) => {
                 let (v4, v6) = found.into_iter().partition(IpAddr::is_ipv4);
-                Answer { v4: Part::of(v4), v6: Part::of(v6), unknown: false }
+                DnsAnswer { v4: Part::of(v4), v6: Part::of(v6), unknown: false }
             }
-            Err(error) => Answer::failed(&Failure::Refused(error.to_string())),
+            Err(error) => DnsAnswer::failed(&Failure::Refused(error.to_string())),
         }
     }
 
-    async fn places(&self, name: &DnsName) -> Answer<Place> {
+    async fn places(&self, name: &DnsName) -> DnsAnswer<Place> {
         match name.port {
             Some(port) => self.host(&name.name).await.at(port),
-            None => Answer::failed(&Failure::Refused("this balancer was built without SRV records".to_owned())),
+            None => DnsAnswer::failed(&Failure::Refused("this balancer was built without SRV records".to_owned())),
         }
     }
 }

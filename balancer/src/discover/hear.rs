@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::{Answer, Place};
+use super::answer::{DnsAnswer, Place};
 use super::known::{Changes, Known};
 use super::own::Own;
 use super::shown::NameShown;
-use super::tell::Told;
+use super::tell::Announced;
 use crate::config::ListenAddress;
 
 /// What was heard of one name.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     known: Known,
-    told: Told,
+    told: Announced,
     problem: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl Heard {
     pub(super) fn hear(
         &mut self,
         who: &str,
-        answer: Answer<Place>,
+        answer: DnsAnswer<Place>,
         listen: &[ListenAddress],
         wanted: impl Fn(SocketAddr) -> bool,
         hold: Duration,
@@ -47,7 +47,7 @@ impl Heard {
     /// From now on it is another name's.
     pub(super) fn renamed(&mut self) {
         self.known.renamed();
-        (self.told, self.problem) = (Told::default(), None);
+        (self.told, self.problem) = (Announced::default(), None);
     }
 
     /// All addresses that the name is taken to have.

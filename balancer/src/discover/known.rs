@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::answer::{Answer, Part, Place};
+use super::answer::{DnsAnswer, Part, Place};
 
 /// What is known of a name.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ pub(super) struct Changes {
 impl Known {
     /// Takes an answer. What it does not have stays until it was missing in [`MISSED_MAX`] complete answers in a row; and when
     /// there is nothing at all, for `hold`.
-    pub(super) fn answered(&mut self, answer: &Answer<Place>, hold: Duration, now: Instant) -> Changes {
+    pub(super) fn answered(&mut self, answer: &DnsAnswer<Place>, hold: Duration, now: Instant) -> Changes {
         let mut changes = Changes::default();
         if answer.parts().iter().all(|part| part.failed.is_some() && part.found.is_empty()) {
             return changes;
@@ -106,7 +106,7 @@ impl Known {
 }
 
 /// What was answered of the family of `address`.
-fn part_of<'a>(answer: &'a Answer<Place>, address: &SocketAddr) -> &'a Part<Place> {
+fn part_of<'a>(answer: &'a DnsAnswer<Place>, address: &SocketAddr) -> &'a Part<Place> {
     if address.is_ipv4() { &answer.v4 } else { &answer.v6 }
 }
 

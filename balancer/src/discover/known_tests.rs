@@ -17,7 +17,7 @@ impl Name {
     /// Two seconds later; who has come and who is gone.
     fn answered(&mut self, v4: Part<Place>, v6: Part<Place>) -> (String, String) {
         self.now += Duration::from_secs(2);
-        let changes = self.known.answered(&Answer { v4, v6, unknown: false }, HOLD, self.now);
+        let changes = self.known.answered(&DnsAnswer { v4, v6, unknown: false }, HOLD, self.now);
         (text(changes.come.iter().map(|place| place.address)), text(changes.gone.into_iter()))
     }
 
@@ -154,7 +154,7 @@ fn a_family_that_always_fails_does_not_keep_the_other_alive() {
 fn another_weight_or_role_is_told_once() {
     let mut name = Name::new();
     let heavy = Place { weight: 5, ..place("10.0.0.1:80") };
-    let answer = |place| Answer { v4: Part::of(vec![place]), v6: Part::of(Vec::new()), unknown: false };
+    let answer = |place| DnsAnswer { v4: Part::of(vec![place]), v6: Part::of(Vec::new()), unknown: false };
     name.known.answered(&answer(place("10.0.0.1:80")), HOLD, name.now);
     assert_eq!(name.known.answered(&answer(heavy), HOLD, name.now).changed, [heavy]);
     assert_eq!(name.known.answered(&answer(heavy), HOLD, name.now), Changes::default());
@@ -179,7 +179,7 @@ fn there_is_an_end_to_what_is_taken() {
         weight: 1,
         backup: false,
     });
-    let answer = Answer { v4: Part::of(places.collect()), v6: Part::of(Vec::new()), unknown: false };
+    let answer = DnsAnswer { v4: Part::of(places.collect()), v6: Part::of(Vec::new()), unknown: false };
     let changes = name.known.answered(&answer, HOLD, name.now);
     assert_eq!((changes.come.len(), changes.refused, name.known.addresses().len()), (4_096, 904, 4_096));
 }
@@ -193,7 +193,7 @@ fn two_hundred_addresses_of_which_one_changes_each_time_stay_two_hundred_and_two
             weight: 1,
             backup: false,
         });
-        let answer = Answer { v4: Part::of(places.collect()), v6: Part::of(Vec::new()), unknown: false };
+        let answer = DnsAnswer { v4: Part::of(places.collect()), v6: Part::of(Vec::new()), unknown: false };
         name.now += Duration::from_secs(1);
         let changes = name.known.answered(&answer, HOLD, name.now);
         assert!(changes.come.len() <= 200 && changes.gone.len() <= 1);

@@ -39,7 +39,7 @@ use tokio::time::timeout;
 use crate::config::{self, ListenAddress};
 use crate::endpoint::EndpointId;
 use crate::probe::Permits;
-pub use answer::Answer;
+pub use answer::DnsAnswer;
 #[cfg(not(feature = "dns"))]
 pub use by_libc::Resolver;
 use candidates::Candidates;

@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::answer::{Answer, Place};
+use super::answer::{DnsAnswer, Place};
 use crate::config::DnsName;
 
 /// Whoever can be asked where a name leads to.
 pub trait Resolve: Send + Sync + 'static {
     /// Every address of a host.
-    fn host(&self, name: &str) -> impl Future<Output = Answer<IpAddr>> + Send;
+    fn host(&self, name: &str) -> impl Future<Output = DnsAnswer<IpAddr>> + Send;
 
     /// Every place of a name.
-    fn places(&self, name: &DnsName) -> impl Future<Output = Answer<Place>> + Send;
+    fn places(&self, name: &DnsName) -> impl Future<Output = DnsAnswer<Place>> + Send;
 }

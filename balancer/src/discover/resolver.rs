@@ -9,11 +9,11 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use tokio::task::JoinSet;
 
-use super::answer::{Answer, Failure, Part, Place};
+use super::answer::{DnsAnswer, Failure, Part, Place};
 use super::resolve::Resolve;
 use super::search;
 use super::shares::shares;
-use super::system::{Said, System};
+use super::system::{System, SystemDns};
 use crate::config::DnsName;
 
 /// Asks as this machine is set up to. An answer takes no longer than resolv.conf allows (`timeout`, 5 s where it says nothing, for
@@ -28,34 +28,34 @@ impl Default for Resolver {
 }
 
 impl Resolve for Resolver {
-    async fn host(&self, name: &str) -> Answer<IpAddr> {
+    async fn host(&self, name: &str) -> DnsAnswer<IpAddr> {
         match self.0.now() {
             Ok(said) => host(&said, name).await,
-            Err(error) => Answer::failed(&Failure::Refused(error.to_string())),
+            Err(error) => DnsAnswer::failed(&Failure::Refused(error.to_string())),
         }
     }
 
-    async fn places(&self, name: &DnsName) -> Answer<Place> {
+    async fn places(&self, name: &DnsName) -> DnsAnswer<Place> {
         match name.port {
             Some(port) => self.host(&name.name).await.at(port),
             None => match self.0.now() {
                 Ok(said) => service(&said, &name.name).await,
-                Err(error) => Answer::failed(&Failure::Refused(error.to_string())),
+                Err(error) => DnsAnswer::failed(&Failure::Refused(error.to_string())),
             },
         }
     }
 }
 
-async fn host(said: &Said, name: &str) -> Answer<IpAddr> {
+async fn host(said: &SystemDns, name: &str) -> DnsAnswer<IpAddr> {
     if let Some(known) = said.of_hosts(name) {
         let (v4, v6) = known.into_iter().partition(IpAddr::is_ipv4);
-        return Answer { v4: Part::of(v4), v6: Part::of(v6), unknown: false };
+        return DnsAnswer { v4: Part::of(v4), v6: Part::of(v6), unknown: false };
     }
-    let mut all = Answer { v4: Part::of(Vec::new()), v6: Part::of(Vec::new()), unknown: true };
+    let mut all = DnsAnswer { v4: Part::of(Vec::new()), v6: Part::of(Vec::new()), unknown: true };
     for whole in search::names(name, &said.search, said.ndots) {
         let (v4, v6) = tokio::join!(family(said, &whole, RecordType::A), family(said, &whole, RecordType::AAAA));
         let unknown = v4.1 && v6.1;
-        let answer = Answer { v4: v4.0, v6: v6.0, unknown };
+        let answer = DnsAnswer { v4: v4.0, v6: v6.0, unknown };
         let silent = answer.parts().iter().all(|part| part.failed == Some(Failure::Silent));
         if answer.is_found() || silent {
             return answer;
@@ -69,7 +69,7 @@ async fn host(said: &Said, name: &str) -> Answer<IpAddr> {
 }
 
 /// Addresses of one family, and whether it was said that the name does not exist.
-async fn family(said: &Said, whole: &str, family: RecordType) -> (Part<IpAddr>, bool) {
+async fn family(said: &SystemDns, whole: &str, family: RecordType) -> (Part<IpAddr>, bool) {
     match records(said, whole, family).await {
         Ok(records) => (Part::of(records.iter().filter_map(RData::ip_addr).collect()), false),
         Err(Nothing::Unknown) => (Part::of(Vec::new()), true),
@@ -78,23 +78,23 @@ async fn family(said: &Said, whole: &str, family: RecordType) -> (Part<IpAddr>, 
 }
 
 /// The places of a name with SRV records.
-async fn service(said: &Arc<Said>, name: &str) -> Answer<Place> {
+async fn service(said: &Arc<SystemDns>, name: &str) -> DnsAnswer<Place> {
     let (mut failed, mut unknown) = (None, true);
     for whole in search::names(name, &said.search, said.ndots) {
         match records(said, &whole, RecordType::SRV).await {
             Ok(records) if !records.is_empty() => return targets(said, &records).await,
             Ok(_) => unknown = false,
             Err(Nothing::Unknown) => {}
-            Err(Nothing::Failed(Failure::Silent)) => return Answer::failed(&Failure::Silent),
+            Err(Nothing::Failed(Failure::Silent)) => return DnsAnswer::failed(&Failure::Silent),
             Err(Nothing::Failed(failure)) => failed = failed.or(Some(failure)),
         }
     }
     let part = || Part { found: Vec::new(), failed: failed.clone() };
-    Answer { v4: part(), v6: part(), unknown: unknown && failed.is_none() }
+    DnsAnswer { v4: part(), v6: part(), unknown: unknown && failed.is_none() }
 }
 
 /// The addresses of those that SRV records name, all asked for at once.
-async fn targets(said: &Arc<Said>, records: &[RData]) -> Answer<Place> {
+async fn targets(said: &Arc<SystemDns>, records: &[RData]) -> DnsAnswer<Place> {
     let services = records.iter().filter_map(|record| match record {
         RData::SRV(srv) => Some(srv),
         _ => None,
@@ -107,7 +107,7 @@ async fn targets(said: &Arc<Said>, records: &[RData]) -> Answer<Place> {
         let (said, target, port) = (Arc::clone(said), srv.target.to_utf8(), srv.port);
         asked.spawn(async move { (host(&said, &target).await, port, share) });
     }
-    let mut all = Answer { v4: Part::of(Vec::new()), v6: Part::of(Vec::new()), unknown: false };
+    let mut all = DnsAnswer { v4: Part::of(Vec::new()), v6: Part::of(Vec::new()), unknown: false };
     // Two records may lead to one place.
     let mut seen = BTreeSet::new();
     while let Some(done) = asked.join_next().await {
@@ -129,7 +129,7 @@ enum Nothing {
 }
 
 /// The records of a name that is written out; none where it exists without such.
-async fn records(said: &Said, whole: &str, of: RecordType) -> Result<Vec<RData>, Nothing> {
+async fn records(said: &SystemDns, whole: &str, of: RecordType) -> Result<Vec<RData>, Nothing> {
     match said.resolver.lookup(whole, of).await {
         Ok(lookup) => {
             let records = lookup.answers().iter().filter(|record| record.record_type() == of);

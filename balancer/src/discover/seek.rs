@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::answer::{Answer, Place};
+use super::answer::{DnsAnswer, Place};
 use super::candidates::Candidates;
 use super::hear::Heard;
 use super::join::Joining;
@@ -50,7 +50,7 @@ impl<R: Resolve> Seeker<R> {
         }
     }
 
-    fn hear(&self, settings: &Settings, name: &DnsName, answer: Answer<Place>, heard: &mut Heard) {
+    fn hear(&self, settings: &Settings, name: &DnsName, answer: DnsAnswer<Place>, heard: &mut Heard) {
         let (shown, pool) = (name.to_string(), &settings.pool);
         let who = format!("pool {}: {shown}", pool.name());
         let wanted = |address| !is_fixed(settings, address);

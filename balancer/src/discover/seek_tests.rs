@@ -12,22 +12,22 @@ use crate::pool::Pool;
 
 /// Gives its answers one after another, the last for ever; knows when it was asked.
 struct Script {
-    answers: Mutex<VecDeque<Answer<Place>>>,
+    answers: Mutex<VecDeque<DnsAnswer<Place>>>,
     asked: Mutex<Vec<Instant>>,
 }
 
 impl Script {
-    fn of(answers: Vec<Answer<Place>>) -> Arc<Self> {
+    fn of(answers: Vec<DnsAnswer<Place>>) -> Arc<Self> {
         Arc::new(Self { answers: Mutex::new(answers.into()), asked: Mutex::default() })
     }
 }
 
 impl Resolve for Script {
-    async fn host(&self, _name: &str) -> Answer<IpAddr> {
-        Answer::failed(&Failure::Silent)
+    async fn host(&self, _name: &str) -> DnsAnswer<IpAddr> {
+        DnsAnswer::failed(&Failure::Silent)
     }
 
-    async fn places(&self, _name: &DnsName) -> Answer<Place> {
+    async fn places(&self, _name: &DnsName) -> DnsAnswer<Place> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
         let mut answers = self.answers.lock().unwrap();
         match answers.len() {
@@ -37,13 +37,13 @@ impl Resolve for Script {
     }
 }
 
-fn answer(addresses: &[SocketAddr]) -> Answer<Place> {
+fn answer(addresses: &[SocketAddr]) -> DnsAnswer<Place> {
     let found = addresses.iter().map(|&address| Place { address, weight: 1, backup: false });
-    Answer { v4: Part::of(found.collect()), v6: Part::of(Vec::new()), unknown: false }
+    DnsAnswer { v4: Part::of(found.collect()), v6: Part::of(Vec::new()), unknown: false }
 }
 
-fn failed() -> Answer<Place> {
-    Answer::failed(&Failure::Refused("SERVFAIL".into()))
+fn failed() -> DnsAnswer<Place> {
+    DnsAnswer::failed(&Failure::Refused("SERVFAIL".into()))
 }
 
 /// A listener of this machine, whose backlog takes the connections of the test.

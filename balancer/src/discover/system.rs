@@ -23,12 +23,12 @@ use crate::config::regular;
 pub(super) struct System {
     resolv_conf: PathBuf,
     hosts: PathBuf,
-    read: Mutex<Option<(Stamps, Arc<Said>)>>,
+    read: Mutex<Option<(Stamps, Arc<SystemDns>)>>,
 }
 
 /// What they said.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct SystemDns {
     pub(super) resolver: TokioResolver,
     pub(super) search: Vec<String>,
     pub(super) ndots: usize,
@@ -48,7 +48,7 @@ impl System {
     ///
     /// # Errors
     /// When no resolver can be made of it, and there is none from before.
-    pub(super) fn now(&self) -> io::Result<Arc<Said>> {
+    pub(super) fn now(&self) -> io::Result<Arc<SystemDns>> {
         let stamps = [&self.resolv_conf, &self.hosts].map(|path| {
             let found = fs::metadata(path).ok()?;
             Some((found.dev(), found.ino(), found.len(), found.modified().ok()))
@@ -70,7 +70,7 @@ impl System {
         }
     }
 
-    fn read(&self) -> io::Result<Said> {
+    fn read(&self) -> io::Result<SystemDns> {
         let (config, mut options) = match regular::read(&self.resolv_conf, RESOLV_CONF_MAX).map(parse_resolv_conf) {
             Ok(Ok(said)) => said,
             // As resolv.conf(5) has it where there is no file, or none names a server.
@@ -92,11 +92,11 @@ impl System {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        Ok(Said { resolver, search, ndots, hosts })
+        Ok(SystemDns { resolver, search, ndots, hosts })
     }
 }
 
-impl Said {
+impl SystemDns {
     /// The addresses that hosts(5) has for a name; `None` where it has none of either family, and DNS is to be asked.
     pub(super) fn of_hosts(&self, name: &str) -> Option<Vec<IpAddr>> {
         let name = Name::from_str(name).ok()?;

@@ -7,14 +7,14 @@ use super::known::Changes;
 
 /// What was told.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Announced {
     /// Whether it was answered at all.
     answered: bool,
     problem: Option<String>,
     ours: BTreeSet<SocketAddr>,
 }
 
-impl Told {
+impl Announced {
     /// An answer: what is wrong with it, how many addresses there are now, and what it has changed.
     pub(super) fn answer(&mut self, who: &str, problem: Option<&str>, count: usize, changes: &Changes) {
         if !changes.come.is_empty() || !changes.gone.is_empty() {

@@ -11,7 +11,7 @@ use http::StatusCode;
 use super::attempt::Outbound;
 use super::error::Fault;
 use super::exchange::Exchange;
-use super::fields::{self, Said};
+use super::fields::{self, ConnectionTerms};
 use super::held::Reserved;
 use super::relay::{Lease, Patience, Relay};
 use super::taking::Taking;
@@ -159,7 +159,7 @@ fn affinity_cookie(pool: &Pool, routing: &RoutingKey, place: &Place) -> Option<S
 
 /// How long a connection may be kept: shorter than the worker itself says (`Keep-Alive: timeout=5`), so that it is not
 /// closed just when a request is on its way. Not at all where the answer is the last on its connection.
-fn keep_alive(said: &Said, is_last: bool, configured: Duration) -> Duration {
+fn keep_alive(said: &ConnectionTerms, is_last: bool, configured: Duration) -> Duration {
     match said.keep_alive {
         _ if is_last || said.close => Duration::ZERO,
         Some(seconds) => configured.min(Duration::from_secs(seconds.into()) / 2),

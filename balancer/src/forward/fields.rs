@@ -42,7 +42,7 @@ pub(super) struct ToWorker<'a> {
 
 /// What a worker's response said to us and not to the client.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct ConnectionTerms {
     /// `Keep-Alive: timeout=`, seconds.
     pub(super) keep_alive: Option<u32>,
     /// Whether the connection ends with the response.
@@ -186,8 +186,8 @@ fn continue_statements(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgo
 
 /// Takes out of a worker's response what is not for the client, and says what that was; `None` where `Connection` names too many
 /// fields. `length` is how its body is framed, which whoever sends it on says anew.
-pub(super) fn to_client(head: &mut ResponseHead, length: BodyLength) -> Option<Said> {
-    let mut said = Said::default();
+pub(super) fn to_client(head: &mut ResponseHead, length: BodyLength) -> Option<ConnectionTerms> {
+    let mut said = ConnectionTerms::default();
     // Of an answer without a body the length says what a GET would have got (RFC 9110 §8.6).
     let keeps_length =
         length == BodyLength::None && !head.status.is_informational() && head.status != StatusCode::NO_CONTENT;
@@ -524,7 +524,10 @@ mod tests {
                 ("Upgrade", "x"),
             ],
         );
-        assert_eq!(to_client(&mut head, BodyLength::Known(3)), Some(Said { keep_alive: Some(5), close: false }));
+        assert_eq!(
+            to_client(&mut head, BodyLength::Known(3)),
+            Some(ConnectionTerms { keep_alive: Some(5), close: false })
+        );
         assert_eq!(left(&head), ["Set-Cookie", "set-cookie"]);
     }
 

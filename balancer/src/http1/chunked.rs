@@ -9,7 +9,7 @@ use super::fields::Fields;
 /// Follows a chunked body.
 #[derive(Debug, Default)]
 pub struct Chunked {
-    state: State,
+    state: Step,
     size: u64,
     digits: u8,
     /// Bytes of extensions so far.
@@ -20,7 +20,7 @@ pub struct Chunked {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-enum State {
+enum Step {
     #[default]
     Size,
     /// Behind white space, which may stand before an extension.
@@ -44,11 +44,11 @@ impl Chunked {
         let (mut at, mut data) = (0, 0..0);
         while let Some(&byte) = bytes.get(at) {
             match self.state {
-                State::Ended => break,
+                Step::Ended => break,
                 // What is good goes on first, so that the message is known when the rest proves bad.
-                State::Bad if at > 0 => break,
-                State::Bad => return Err(BadBody),
-                State::Data => {
+                Step::Bad if at > 0 => break,
+                Step::Bad => return Err(BadBody),
+                Step::Data => {
                     let length = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes.len() - at);
                     if data.is_empty() {
                         data = at..at + length;
@@ -59,7 +59,7 @@ impl Chunked {
                     at += length;
                     self.size -= length as u64;
                     if self.size == 0 {
-                        self.state = State::DataCr;
+                        self.state = Step::DataCr;
                     }
                 }
                 _ => match self.step(byte) {
@@ -67,7 +67,7 @@ impl Chunked {
                         self.state = state;
                         at += 1;
                     }
-                    None => self.state = State::Bad,
+                    None => self.state = Step::Bad,
                 },
             }
         }
@@ -79,51 +79,51 @@ impl Chunked {
         self.ended.take()
     }
 
-    fn step(&mut self, byte: u8) -> Option<State> {
+    fn step(&mut self, byte: u8) -> Option<Step> {
         match (self.state, byte) {
-            (State::Size, _) if byte.is_ascii_hexdigit() => {
+            (Step::Size, _) if byte.is_ascii_hexdigit() => {
                 if self.digits == DIGITS_MAX {
                     return None;
                 }
                 self.digits += 1;
                 self.size = (self.size << 4) | u64::from(char::from(byte).to_digit(16)?);
-                Some(State::Size)
+                Some(Step::Size)
             }
             // §7.1.1: behind white space only `;` or CRLF may follow. `5 5` is five bytes to one reader and 0x55 to another.
-            (State::Size | State::Blank, b' ' | b'\t') if self.digits > 0 => self.extension(State::Blank),
-            (State::Size | State::Blank, b';') if self.digits > 0 => self.extension(State::Extension),
-            (State::Size | State::Blank, b'\r') if self.digits > 0 => Some(State::SizeLf),
-            (State::Extension, b'\r') => Some(State::SizeLf),
-            (State::Extension, b'\t') => self.extension(State::Extension),
-            (State::Extension, _) if !byte.is_ascii_control() => self.extension(State::Extension),
-            (State::SizeLf, b'\n') => {
+            (Step::Size | Step::Blank, b' ' | b'\t') if self.digits > 0 => self.extension(Step::Blank),
+            (Step::Size | Step::Blank, b';') if self.digits > 0 => self.extension(Step::Extension),
+            (Step::Size | Step::Blank, b'\r') if self.digits > 0 => Some(Step::SizeLf),
+            (Step::Extension, b'\r') => Some(Step::SizeLf),
+            (Step::Extension, b'\t') => self.extension(Step::Extension),
+            (Step::Extension, _) if !byte.is_ascii_control() => self.extension(Step::Extension),
+            (Step::SizeLf, b'\n') => {
                 self.digits = 0;
-                Some(if self.size == 0 { State::Trailer } else { State::Data })
+                Some(if self.size == 0 { Step::Trailer } else { Step::Data })
             }
-            (State::DataCr, b'\r') => Some(State::DataLf),
-            (State::DataLf, b'\n') => Some(State::Size),
-            (State::Trailer, b'\r') => Some(State::LastLf),
-            (State::InTrailer, b'\r') => Some(State::TrailerLf),
-            (State::Trailer | State::InTrailer, b'\n') => None,
-            (State::Trailer | State::InTrailer, _) => self.trailer(byte, State::InTrailer),
-            (State::TrailerLf, b'\n') => {
-                self.trailer(b'\r', State::Trailer)?;
-                self.trailer(b'\n', State::Trailer)
+            (Step::DataCr, b'\r') => Some(Step::DataLf),
+            (Step::DataLf, b'\n') => Some(Step::Size),
+            (Step::Trailer, b'\r') => Some(Step::LastLf),
+            (Step::InTrailer, b'\r') => Some(Step::TrailerLf),
+            (Step::Trailer | Step::InTrailer, b'\n') => None,
+            (Step::Trailer | Step::InTrailer, _) => self.trailer(byte, Step::InTrailer),
+            (Step::TrailerLf, b'\n') => {
+                self.trailer(b'\r', Step::Trailer)?;
+                self.trailer(b'\n', Step::Trailer)
             }
-            (State::LastLf, b'\n') => {
+            (Step::LastLf, b'\n') => {
                 self.ended = Some(self.read_trailers()?);
-                Some(State::Ended)
+                Some(Step::Ended)
             }
             _ => None,
         }
     }
 
-    fn extension(&mut self, next: State) -> Option<State> {
+    fn extension(&mut self, next: Step) -> Option<Step> {
         self.extensions += 1;
         (self.extensions <= EXTENSIONS_MAX).then_some(next)
     }
 
-    fn trailer(&mut self, byte: u8, next: State) -> Option<State> {
+    fn trailer(&mut self, byte: u8, next: Step) -> Option<Step> {
         self.trailers.push(byte);
         (self.trailers.len() <= TRAILERS_MAX).then_some(next)
     }

@@ -16,12 +16,12 @@ use crate::config::{ClientLimits, ListenAddress};
 pub struct Control {
     pub(super) threads: Arc<Threads>,
     /// One a thread. Few are sent, and a thread that has ended wants none.
-    pub(super) orders: Vec<mpsc::UnboundedSender<Order>>,
+    pub(super) orders: Vec<mpsc::UnboundedSender<ThreadOrder>>,
 }
 
 /// What a thread is told.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum ThreadOrder {
     /// Accept from there too.
     Open(ListenAddress, Queue),
     /// Accept what has arrived there, and close.
@@ -43,7 +43,7 @@ impl Control {
     pub fn open(&self, listener: &Listener) -> io::Result<()> {
         let queues = listener.queues.iter().map(Queue::try_clone).collect::<io::Result<Vec<_>>>()?;
         for (queue, orders) in queues.into_iter().zip(&self.orders) {
-            let _ = orders.send(Order::Open(listener.address.clone(), queue));
+            let _ = orders.send(ThreadOrder::Open(listener.address.clone(), queue));
         }
         Ok(())
     }
@@ -51,14 +51,14 @@ impl Control {
     /// Closes a listener. Connections that came from it stay.
     pub fn close(&self, address: &ListenAddress) {
         for orders in &self.orders {
-            let _ = orders.send(Order::Close(address.clone()));
+            let _ = orders.send(ThreadOrder::Close(address.clone()));
         }
     }
 
     /// What a client may take from now on, those that are connected too, and the shortest time limit a service may wait for.
     pub fn set_limits(&self, limits: &ClientLimits, shortest: Duration) {
         for orders in &self.orders {
-            let _ = orders.send(Order::Limits(Box::new(limits.clone()), shortest));
+            let _ = orders.send(ThreadOrder::Limits(Box::new(limits.clone()), shortest));
         }
     }
 

@@ -15,7 +15,7 @@ use super::accept::open::{BACKLOG, Listener, Queue};
 use super::accept::threads::{Sent, Threads};
 use super::accept::{Accepting, Spares};
 use super::connection::service::Service;
-use super::control::{Control, Order};
+use super::control::{Control, ThreadOrder};
 use super::idle::parked::Parked;
 use super::idle::registry::{Registry, tick_for};
 use super::serving::Serving;
@@ -29,7 +29,7 @@ pub struct Server {
     threads: Arc<Threads>,
     handed: mpsc::UnboundedReceiver<Sent>,
     queues: Vec<(ListenAddress, Queue)>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    orders: mpsc::UnboundedReceiver<ThreadOrder>,
     limits: ClientLimits,
     shortest: Duration,
     draining: Draining,
@@ -116,12 +116,12 @@ impl Server {
             tokio::select! {
                 Some(handed) = self.handed.recv() => serving.take(handed),
                 Some(order) = self.orders.recv() => match order {
-                    Order::Open(address, queue) => match register(queue) {
+                    ThreadOrder::Open(address, queue) => match register(queue) {
                         Ok(queue) => begin(address, queue, &mut open, &mut accepting),
                         Err(error) => tracing::error!(%error, "cannot accept from {address}"),
                     },
-                    Order::Close(address) => drop(open.remove(&address)),
-                    Order::Limits(changed, shortest) => {
+                    ThreadOrder::Close(address) => drop(open.remove(&address)),
+                    ThreadOrder::Limits(changed, shortest) => {
                         limits.replace(*changed);
                         tick.set(tick_for(shortest));
                     }

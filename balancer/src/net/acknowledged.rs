@@ -10,15 +10,15 @@ use nix::sys::socket::sockopt::GetStruct;
 ///
 /// What was written may lie in our own kernel for minutes: its buffer for a socket grows to some MiB.
 pub(super) fn acknowledged(socket: &impl AsFd) -> Option<u64> {
-    let told = getsockopt(socket, Told).ok()?;
+    let told = getsockopt(socket, TcpInfo).ok()?;
     told.get(BYTES_ACKED..BYTES_ACKED + 8)?.try_into().map(u64::from_ne_bytes).ok()
 }
 
 /// The beginning of `struct tcp_info` (include/uapi/linux/tcp.h), as Linux has it since 4.1; the C library's does not go so far.
 #[derive(Debug, Clone, Copy)]
-struct Told;
+struct TcpInfo;
 
-nix::getsockopt_impl!(Told, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; INFO], GetStruct<[u8; INFO]>);
+nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; INFO], GetStruct<[u8; INFO]>);
 
 /// Up to `tcpi_bytes_acked`, which is the last.
 const INFO: usize = BYTES_ACKED + 8;

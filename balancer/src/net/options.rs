@@ -6,7 +6,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 
 use super::acknowledged::acknowledged;
-use super::socket::{Family, Socket, State};
+use super::socket::{Family, Registration, Socket};
 
 impl Socket {
     /// Ends our side; what the peer still sends can be read.
@@ -53,9 +53,9 @@ impl Socket {
     /// Bytes that the peer has acknowledged, ever; `None` where the kernel does not tell. One system call.
     pub fn acknowledged(&self) -> Option<u64> {
         match &self.state {
-            State::Bare(descriptor) => acknowledged(descriptor),
-            State::Registered(registered, _) => acknowledged(registered.get_ref()),
-            State::Lost => None,
+            Registration::Bare(descriptor) => acknowledged(descriptor),
+            Registration::Registered(registered, _) => acknowledged(registered.get_ref()),
+            Registration::Lost => None,
         }
     }
 

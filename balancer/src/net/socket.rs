@@ -19,14 +19,14 @@ use super::Buffer;
 /// One that brings its request along and gets its answer at once is never known to the runtime, which saves two system calls.
 #[derive(Debug)]
 pub struct Socket {
-    pub(super) state: State,
+    pub(super) state: Registration,
     pub(super) family: Family,
     /// Whether the kernel took less than it was given the last time.
     full: bool,
 }
 
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum Registration {
     /// No runtime knows it.
     Bare(OwnedFd),
     /// With the runtime of that thread.
@@ -47,25 +47,25 @@ pub enum Family {
 impl Socket {
     /// A socket that is non-blocking and that no runtime knows.
     pub fn bare(descriptor: OwnedFd, family: Family) -> Self {
-        Self { state: State::Bare(descriptor), family, full: false }
+        Self { state: Registration::Bare(descriptor), family, full: false }
     }
 
     /// Takes the socket out of the runtime of this thread; `None` when it was lost.
     pub fn into_bare(self) -> Option<(OwnedFd, Family)> {
         match self.state {
-            State::Bare(descriptor) => Some((descriptor, self.family)),
-            State::Registered(descriptor, _) => Some((descriptor.into_inner(), self.family)),
-            State::Lost => None,
+            Registration::Bare(descriptor) => Some((descriptor, self.family)),
+            Registration::Registered(descriptor, _) => Some((descriptor.into_inner(), self.family)),
+            Registration::Lost => None,
         }
     }
 
     /// Takes the socket to this thread, from whichever it was used on; `None` when it was lost.
     pub fn to_this_thread(self) -> Option<Self> {
         match &self.state {
-            State::Registered(_, thread) if *thread != Thread::this() => {
+            Registration::Registered(_, thread) if *thread != Thread::this() => {
                 self.into_bare().map(|(descriptor, family)| Self::bare(descriptor, family))
             }
-            State::Lost => None,
+            Registration::Lost => None,
             _ => Some(self),
         }
     }
@@ -75,12 +75,12 @@ impl Socket {
     /// # Errors
     /// When the runtime cannot take one more.
     pub fn register(&mut self) -> io::Result<()> {
-        self.state = match std::mem::replace(&mut self.state, State::Lost) {
-            State::Bare(descriptor) => {
+        self.state = match std::mem::replace(&mut self.state, Registration::Lost) {
+            Registration::Bare(descriptor) => {
                 // Its successor is `unsafe`: it wants a promise that the descriptor stays open and the same, which `OwnedFd` keeps.
                 #[expect(deprecated, reason = "the successor is unsafe, which is denied")]
                 let registered = AsyncFd::with_interest(descriptor, Interest::READABLE | Interest::WRITABLE)?;
-                State::Registered(registered, Thread::this())
+                Registration::Registered(registered, Thread::this())
             }
             registered => registered,
         };
@@ -116,7 +116,7 @@ impl Socket {
 
     /// As [`Self::poll_io`]. As long as the kernel takes all it is given, the runtime need not be asked whether it does.
     fn poll_send(&mut self, cx: &mut Context<'_>, mut send: impl FnMut(&OwnedFd) -> Done) -> Poll<io::Result<usize>> {
-        if let (false, State::Registered(registered, _)) = (self.full, &self.state) {
+        if let (false, Registration::Registered(registered, _)) = (self.full, &self.state) {
             let done = send(registered.get_ref());
             if matches!(done, Ok((length, wanted)) if length < wanted) || matches!(done, Err(Errno::AGAIN)) {
                 self.full = true;
@@ -148,13 +148,13 @@ impl Socket {
         what: Ready,
         mut ask: impl FnMut(&OwnedFd) -> Done,
     ) -> Poll<io::Result<usize>> {
-        if let State::Bare(descriptor) = &self.state {
+        if let Registration::Bare(descriptor) = &self.state {
             match ask(descriptor) {
                 Err(Errno::AGAIN) => self.register()?,
                 done => return Poll::Ready(done.map(|(length, _)| length).map_err(io::Error::from)),
             }
         }
-        let State::Registered(registered, _) = &self.state else { return Poll::Ready(Err(lost())) };
+        let Registration::Registered(registered, _) = &self.state else { return Poll::Ready(Err(lost())) };
         loop {
             let mut guard = ready!(match what {
                 Ready::READABLE => registered.poll_read_ready(cx),
@@ -176,15 +176,15 @@ impl Socket {
     /// Waits until there is something to be read, be it the end. A bare socket waits for nothing.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.state {
-            State::Registered(registered, _) => registered.poll_read_ready(cx).map(|ready| ready.map(drop)),
-            State::Bare(_) => Poll::Pending,
-            State::Lost => Poll::Ready(Err(lost())),
+            Registration::Registered(registered, _) => registered.poll_read_ready(cx).map(|ready| ready.map(drop)),
+            Registration::Bare(_) => Poll::Pending,
+            Registration::Lost => Poll::Ready(Err(lost())),
         }
     }
 
     /// Whether the peer has closed its side, as far as the runtime has heard, though there may be bytes to read before that.
     pub fn has_ended(&self) -> bool {
-        let State::Registered(registered, _) = &self.state else { return false };
+        let Registration::Registered(registered, _) = &self.state else { return false };
         let mut cx = Context::from_waker(Waker::noop());
         let ready = pin!(registered.ready(Interest::READABLE)).poll(&mut cx);
         matches!(ready, Poll::Ready(Ok(guard)) if guard.ready().is_read_closed())
@@ -193,7 +193,7 @@ impl Socket {
     /// Waits until the peer of an idle connection says something, be it the end: then the connection is good for nothing. What it says
     /// is lost. No system call where the runtime has heard of nothing.
     pub fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if matches!(self.state, State::Bare(_)) {
+        if matches!(self.state, Registration::Bare(_)) {
             return if self.is_silent() { Poll::Pending } else { Poll::Ready(()) };
         }
         self.poll_io(cx, Ready::READABLE, |descriptor| {
@@ -216,16 +216,16 @@ impl Socket {
     /// What options are set on.
     pub(super) fn options(&self) -> Option<SockRef<'_>> {
         match &self.state {
-            State::Bare(descriptor) => Some(SockRef::from(descriptor)),
-            State::Registered(registered, _) => Some(SockRef::from(registered.get_ref())),
-            State::Lost => None,
+            Registration::Bare(descriptor) => Some(SockRef::from(descriptor)),
+            Registration::Registered(registered, _) => Some(SockRef::from(registered.get_ref())),
+            Registration::Lost => None,
         }
     }
 
     /// Waits until a connection that was begun is there, or has failed.
     pub(super) async fn connected(&mut self) -> io::Result<()> {
         self.register()?;
-        let State::Registered(registered, _) = &self.state else { return Err(lost()) };
+        let Registration::Registered(registered, _) = &self.state else { return Err(lost()) };
         let _ = registered.writable().await?;
         SockRef::from(registered.get_ref()).take_error()?.map_or(Ok(()), Err)
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::batch::Batch;
-use super::line::{Line, Quote};
+use super::line::{LogLine, Quote};
 use super::story::Story;
 use super::{Clock, Destination, Writer};
 use crate::config::{AccessLog as Config, AccessLogFormat, AccessLogPath};
@@ -73,8 +73,8 @@ impl AccessLog {
         stamp.set(now, self.format);
         stamp.of(story.head.client);
         match self.format {
-            AccessLogFormat::Combined => combined(&mut Line(lines), &stamp, took, story),
-            AccessLogFormat::Json => json(&mut Line(lines), &stamp, took, story),
+            AccessLogFormat::Combined => combined(&mut LogLine(lines), &stamp, took, story),
+            AccessLogFormat::Json => json(&mut LogLine(lines), &stamp, took, story),
             AccessLogFormat::Off => return,
         }
         lines.push(b'\n');
@@ -111,13 +111,13 @@ impl Stamp {
 
 /// What a request says that a line repeats.
 #[derive(Default)]
-struct Said<'a> {
+struct Repeated<'a> {
     host: Option<&'a [u8]>,
     referer: Option<&'a [u8]>,
     agent: Option<&'a [u8]>,
 }
 
-impl<'a> Said<'a> {
+impl<'a> Repeated<'a> {
     fn of(request: Option<&'a RequestHead>) -> Self {
         let mut said = Self::default();
         for field in request.into_iter().flat_map(|request| request.fields.iter()) {
@@ -133,10 +133,10 @@ impl<'a> Said<'a> {
 }
 
 /// nginx's `combined`, then our fields; `-` where there is nothing to say.
-fn combined(out: &mut Line<'_>, stamp: &Stamp, took: Duration, story: &Story) {
+fn combined(out: &mut LogLine<'_>, stamp: &Stamp, took: Duration, story: &Story) {
     let head = &story.head;
     out.text(&stamp.client_text).text(" - - [").text(&stamp.text).text("] \"");
-    let said = Said::of(head.request.as_deref());
+    let said = Repeated::of(head.request.as_deref());
     match &head.request {
         Some(request) => {
             out.text(request.method.as_str()).text(" ").escaped(request.target_bytes(), Quote::Hex);
@@ -164,7 +164,7 @@ fn combined(out: &mut Line<'_>, stamp: &Stamp, took: Duration, story: &Story) {
 }
 
 /// One object a line; times in seconds, what is not known left out.
-fn json(out: &mut Line<'_>, stamp: &Stamp, took: Duration, story: &Story) {
+fn json(out: &mut LogLine<'_>, stamp: &Stamp, took: Duration, story: &Story) {
     let head = &story.head;
     out.text("{\"time\":\"").text(&stamp.text).micros(stamp.nanos).text(&stamp.zone).text("\"");
     if let Some(ip) = head.client {
@@ -175,7 +175,7 @@ fn json(out: &mut Line<'_>, stamp: &Stamp, took: Duration, story: &Story) {
         out.text("\",\"target\":\"").escaped(request.target_bytes(), Quote::Json);
         out.text("\",\"version\":\"").version(request.version).text("\"");
     }
-    let said = Said::of(head.request.as_deref());
+    let said = Repeated::of(head.request.as_deref());
     for (name, value) in [("host", said.host), ("referer", said.referer), ("user_agent", said.agent)] {
         if value.is_some() {
             out.text(",\"").text(name).text("\":\"").field(value, Quote::Json).text("\"");

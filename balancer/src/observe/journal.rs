@@ -17,7 +17,7 @@ pub struct Journal {
 
 #[derive(Debug, Default)]
 struct Lines {
-    kept: VecDeque<Kept>,
+    kept: VecDeque<JournalLine>,
     bytes: usize,
     /// Number of the first that is kept; the very first was 0.
     first: u64,
@@ -25,7 +25,7 @@ struct Lines {
 
 /// A line, and when it came.
 #[derive(Debug, Clone)]
-pub struct Kept {
+pub struct JournalLine {
     /// When.
     pub at: Timestamp,
     /// With its newline.
@@ -51,7 +51,7 @@ impl Journal {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         for line in text.split_inclusive(|&byte| byte == b'\n') {
             lines.bytes += line.len() + OVERHEAD;
-            lines.kept.push_back(Kept { at, text: Bytes::copy_from_slice(line) });
+            lines.kept.push_back(JournalLine { at, text: Bytes::copy_from_slice(line) });
         }
         while lines.bytes > self.bytes_max
             && let Some(line) = lines.kept.pop_front()
@@ -71,13 +71,13 @@ impl Journal {
 
 impl Reader {
     /// The lines that came since, at most some hundred; and how many were forgotten before they could be read.
-    pub fn take(&mut self) -> (Vec<Kept>, u64) {
+    pub fn take(&mut self) -> (Vec<JournalLine>, u64) {
         let lines = self.journal.lines.lock().unwrap_or_else(PoisonError::into_inner);
         // What was forgotten before the first look was never promised.
         let lost = if self.next == 0 { 0 } else { lines.first.saturating_sub(self.next) };
         self.next = self.next.max(lines.first);
         let at = usize::try_from(self.next - lines.first).unwrap_or(usize::MAX);
-        let taken: Vec<Kept> = lines.kept.iter().skip(at).take(LINES_AT_ONCE).cloned().collect();
+        let taken: Vec<JournalLine> = lines.kept.iter().skip(at).take(LINES_AT_ONCE).cloned().collect();
         self.next += taken.len() as u64;
         (taken, lost)
     }
@@ -106,7 +106,7 @@ const LINES_AT_ONCE: usize = 256;
 mod tests {
     use super::*;
 
-    fn texts((lines, lost): &(Vec<Kept>, u64)) -> (Vec<Bytes>, u64) {
+    fn texts((lines, lost): &(Vec<JournalLine>, u64)) -> (Vec<Bytes>, u64) {
         (lines.iter().map(|line| line.text.clone()).collect(), *lost)
     }
 

@@ -9,7 +9,7 @@ use super::printable;
 use crate::http1::Version;
 
 /// The end of a buffer, onto which everything is put.
-pub(super) struct Line<'a>(pub(super) &'a mut Vec<u8>);
+pub(super) struct LogLine<'a>(pub(super) &'a mut Vec<u8>);
 
 /// How a byte that cannot stand as it is is written.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ pub(super) enum Quote {
     Json,
 }
 
-impl Line<'_> {
+impl LogLine<'_> {
     /// What needs no escaping. Inlined, so that a text that the compiler knows is no call.
     #[inline]
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
@@ -152,7 +152,7 @@ mod tests {
 
     fn escaped(bytes: &[u8], quote: Quote) -> String {
         let mut out = Vec::new();
-        Line(&mut out).escaped(bytes, quote);
+        LogLine(&mut out).escaped(bytes, quote);
         String::from_utf8(out).unwrap()
     }
 
@@ -172,7 +172,7 @@ mod tests {
         for nanos in [0, 1, 499_999, 500_000, 999_499_999, 999_500_000, 61_000_000_042, u64::MAX] {
             let time = Duration::from_nanos(nanos);
             out.clear();
-            Line(&mut out).seconds::<3>(time).text(" ").seconds::<6>(time).text(" ").number(nanos);
+            LogLine(&mut out).seconds::<3>(time).text(" ").seconds::<6>(time).text(" ").number(nanos);
             let (millis, micros) = ((nanos / 500_000).div_ceil(2), (nanos / 500).div_ceil(2));
             let (of_millis, of_micros) = (millis % 1_000, micros % 1_000_000);
             let (millis, micros) = (millis / 1_000, micros / 1_000_000);
@@ -181,7 +181,7 @@ mod tests {
         }
         for ip in ["192.0.2.1", "0.0.0.0", "255.255.255.255", "::1", "2001:db8::42"] {
             out.clear();
-            Line(&mut out).address(ip.parse().unwrap());
+            LogLine(&mut out).address(ip.parse().unwrap());
             assert_eq!(String::from_utf8(out.clone()).unwrap(), ip);
         }
     }

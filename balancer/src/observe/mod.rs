@@ -29,7 +29,7 @@ pub use clock::{Clock, http_date};
 pub use failures::{OF_ENDPOINTS, OURS, STATUS};
 pub use histogram::{BOUNDS, Times};
 pub use ids::{Ids, RequestId};
-pub use journal::{Journal, Kept, Reader};
+pub use journal::{Journal, JournalLine, Reader};
 pub use metrics::{MethodLabel, Metrics, Totals, Word};
 pub use observer::Observer;
 pub use orders::{Destination, LogFile};

@@ -38,7 +38,7 @@ pub struct LogFile {
 }
 
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum WriteOrder {
     Write(Destination, Vec<u8>),
     /// In a while: until then lines are put to it.
     Collect(Destination, Batch),

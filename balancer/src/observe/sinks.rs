@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
-use super::orders::{Counts, Destination, LogFile, Order, PATIENCE, QUEUE_MAX};
+use super::orders::{Counts, Destination, LogFile, PATIENCE, QUEUE_MAX, WriteOrder};
 use super::sink::{Sink, reason};
 use super::target::Target;
 
@@ -41,13 +41,13 @@ impl Sinks {
     }
 
     /// Carries out orders until the last.
-    pub(super) fn run(&mut self, orders: &Receiver<Order>) {
+    pub(super) fn run(&mut self, orders: &Receiver<WriteOrder>) {
         let mut waits = false;
         loop {
             let due = self.collecting.front().map(|(due, ..)| due.saturating_duration_since(Instant::now()));
             let order = match due.into_iter().chain(waits.then_some(AGAIN)).min() {
                 Some(time) => match orders.recv_timeout(time) {
-                    Err(RecvTimeoutError::Timeout) => Order::Look,
+                    Err(RecvTimeoutError::Timeout) => WriteOrder::Look,
                     Err(RecvTimeoutError::Disconnected) => break,
                     Ok(order) => order,
                 },
@@ -60,16 +60,16 @@ impl Sinks {
                 self.reopen();
             }
             match order {
-                Order::Write(destination, lines) => waits |= self.write(destination, lines),
-                Order::Collect(destination, batch) => {
+                WriteOrder::Write(destination, lines) => waits |= self.write(destination, lines),
+                WriteOrder::Collect(destination, batch) => {
                     self.collecting.push_back((Instant::now() + COLLECT, destination, batch));
                 }
-                Order::Look => waits = self.flush(),
-                Order::Replace(file) => {
+                WriteOrder::Look => waits = self.flush(),
+                WriteOrder::Replace(file) => {
                     waits |= self.collect(true);
                     self.replace(file);
                 }
-                Order::Finish => break,
+                WriteOrder::Finish => break,
             }
             waits |= self.collect(false);
             waits |= self.overrun();

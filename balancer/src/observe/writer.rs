@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::batch::Batch;
-use super::orders::{Counts, Destination, LogFile, Order, PATIENCE, QUEUE_MAX};
+use super::orders::{Counts, Destination, LogFile, PATIENCE, QUEUE_MAX, WriteOrder};
 use super::sinks::Sinks;
 
 /// Hands lines to the writing thread. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    queue: SyncSender<Order>,
+    queue: SyncSender<WriteOrder>,
     shared: Arc<Counts>,
     ended: Arc<Mutex<Receiver<()>>>,
 }
@@ -39,8 +39,8 @@ impl Writer {
 
     /// Queues whole lines; when the queue is full they are dropped and counted.
     pub fn write(&self, destination: Destination, lines: Vec<u8>) {
-        let order = Order::Write(destination, lines);
-        if let Err(TrySendError::Full(Order::Write(_, lines))) = self.queue.try_send(order) {
+        let order = WriteOrder::Write(destination, lines);
+        if let Err(TrySendError::Full(WriteOrder::Write(_, lines))) = self.queue.try_send(order) {
             self.overrun(destination, &lines);
         }
     }
@@ -48,8 +48,8 @@ impl Writer {
     /// Queues a batch that is taken a moment later, with the lines that are put to it until then; when the queue is full those that it
     /// has are dropped and counted, and no more can be put to it.
     pub(super) fn collect(&self, destination: Destination, batch: &Batch) {
-        let order = Order::Collect(destination, batch.clone());
-        if let Err(TrySendError::Full(Order::Collect(_, batch))) = self.queue.try_send(order) {
+        let order = WriteOrder::Collect(destination, batch.clone());
+        if let Err(TrySendError::Full(WriteOrder::Collect(_, batch))) = self.queue.try_send(order) {
             self.overrun(destination, &batch.take());
         }
     }
@@ -69,13 +69,13 @@ impl Writer {
     pub fn reopen(&self) {
         self.shared.reopen.store(true, Ordering::Relaxed);
         // Full: then there are lines to write, and the thread looks before each.
-        let _ = self.queue.try_send(Order::Look);
+        let _ = self.queue.try_send(WriteOrder::Look);
     }
 
     /// Has lines for the file go to another one, or to none, behind those that are queued.
     pub fn replace(&self, file: Option<LogFile>) {
         // It waits for nothing but the thread, which waits for nobody; that the thread is gone means that the process ends.
-        let _ = self.queue.send(Order::Replace(file));
+        let _ = self.queue.send(WriteOrder::Replace(file));
     }
 
     /// Writes what is queued and ends the thread; not longer than a second or two, for a pipe that nobody reads would keep
@@ -83,7 +83,7 @@ impl Writer {
     pub fn finish(&self) {
         let until = Instant::now() + 2 * PATIENCE;
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Err(TrySendError::Full(_)) = self.queue.try_send(Order::Finish) {
+        while let Err(TrySendError::Full(_)) = self.queue.try_send(WriteOrder::Finish) {
             // The thread is at work: look again in a while, or when it has ended.
             if Instant::now() > until || ended.recv_timeout(PATIENCE / 100).is_ok() {
                 return;

@@ -16,7 +16,7 @@ use crate::net::Buffer;
 
 /// What the thread is asked to do with the file of that number.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum DiskOrder {
     /// Write a piece at that place.
     Write(u64, Buffer, u64, Arc<Mail>),
     /// Fill a buffer with so many bytes from that place.
@@ -25,7 +25,7 @@ pub(super) enum Order {
     Close(u64, u64),
 }
 
-impl Order {
+impl DiskOrder {
     /// The piece that was to be written.
     pub(super) fn into_piece(self) -> Buffer {
         match self {
@@ -83,18 +83,18 @@ impl Disk {
     }
 
     /// Does what it is asked to, as long as anybody can ask.
-    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+    pub(super) fn run(mut self, orders: &Receiver<DiskOrder>) {
         while let Ok(order) = orders.recv() {
             match order {
-                Order::Write(id, piece, at, mail) => mail.put(match self.write(id, piece.unread(), at) {
+                DiskOrder::Write(id, piece, at, mail) => mail.put(match self.write(id, piece.unread(), at) {
                     Ok(()) => Done::Written,
                     Err(error) => {
                         self.room.say(&error);
                         Done::Refused(piece)
                     }
                 }),
-                Order::Read(id, buffer, place, mail) => mail.put(Done::Read(self.read(id, buffer, place))),
-                Order::Close(id, bytes) => {
+                DiskOrder::Read(id, buffer, place, mail) => mail.put(Done::Read(self.read(id, buffer, place))),
+                DiskOrder::Close(id, bytes) => {
                     drop(self.files.remove(&id));
                     self.room.give(bytes);
                 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{SendError, Sender};
 use std::task::{Context, Poll, ready};
 
-use super::disk::{Done, Mail, Order};
+use super::disk::{DiskOrder, Done, Mail};
 use super::room::Room;
 use crate::net::Buffer;
 
 /// A file that grows by pieces and is read from its beginning, as often as need be; dropping it gives its room back.
 #[derive(Debug)]
 pub struct File {
-    orders: Sender<Order>,
+    orders: Sender<DiskOrder>,
     room: Arc<Room>,
     id: u64,
     mail: Arc<Mail>,
@@ -35,7 +35,7 @@ enum Doing {
 }
 
 impl File {
-    pub(super) fn new(orders: Sender<Order>, room: Arc<Room>, id: u64) -> Self {
+    pub(super) fn new(orders: Sender<DiskOrder>, room: Arc<Room>, id: u64) -> Self {
         Self { orders, room, id, mail: Arc::default(), doing: Doing::Nothing, length: 0, at: 0 }
     }
 
@@ -48,7 +48,7 @@ impl File {
         if !self.room.take(bytes) {
             return Err(piece);
         }
-        match self.orders.send(Order::Write(self.id, piece, self.length, Arc::clone(&self.mail))) {
+        match self.orders.send(DiskOrder::Write(self.id, piece, self.length, Arc::clone(&self.mail))) {
             Ok(()) => {
                 (self.doing, self.length) = (Doing::Writing(bytes), self.length + bytes);
                 Ok(())
@@ -125,7 +125,7 @@ impl File {
 
     fn ask(&mut self) -> io::Result<()> {
         let length = usize::try_from(self.length - self.at).unwrap_or(usize::MAX);
-        let order = Order::Read(self.id, Buffer::pooled(), (self.at, length), Arc::clone(&self.mail));
+        let order = DiskOrder::Read(self.id, Buffer::pooled(), (self.at, length), Arc::clone(&self.mail));
         self.orders.send(order).map_err(|_| io::ErrorKind::BrokenPipe)?;
         self.doing = Doing::Reading;
         Ok(())
@@ -135,6 +135,6 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         // Closed there: to free the blocks of a large file takes its time.
-        let _ = self.orders.send(Order::Close(self.id, self.length));
+        let _ = self.orders.send(DiskOrder::Close(self.id, self.length));
     }
 }

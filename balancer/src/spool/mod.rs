@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
-use disk::{Disk, Order};
+use disk::{Disk, DiskOrder};
 pub use file::File;
 use room::Room;
 
 /// Where files are made. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Spool {
-    orders: Sender<Order>,
+    orders: Sender<DiskOrder>,
     room: Arc<Room>,
     /// The number of the next file.
     next: Arc<AtomicU64>,

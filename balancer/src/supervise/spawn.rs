@@ -29,7 +29,7 @@ use super::process::kin;
 use super::process::kin::{Kin, Mark, Owner};
 use super::process::program::{ProgramError, find_program};
 use super::process::reap::Registered;
-use super::process::shim::Order;
+use super::process::shim::ShimOrder;
 use super::run::{Offspring, Process};
 use super::surroundings::Surroundings;
 use crate::config::{Output, Ready, StopSignal, Workers};
@@ -147,12 +147,17 @@ impl Blueprint {
         Lines { to, awaited }
     }
 
-    fn order(&self, workers: &Workers, place: Place<'_>, search_path: Option<&OsString>) -> Result<Order, SpawnError> {
+    fn order(
+        &self,
+        workers: &Workers,
+        place: Place<'_>,
+        search_path: Option<&OsString>,
+    ) -> Result<ShimOrder, SpawnError> {
         let mut command = workers.command.iter().map(|argument| environment::fill_in(argument, place));
         let program = command.next().unwrap_or_default();
         let directory = workers.directory.as_deref();
         let program = find_program(&program, directory, search_path.map(AsRef::as_ref)).map_err(SpawnError::Program)?;
-        Ok(Order {
+        Ok(ShimOrder {
             parent: std::process::id(),
             identity: workers.identity.clone(),
             descriptors: self.surroundings.descriptors,

@@ -20,12 +20,12 @@ pub(super) use connection::{Upstream, Written};
 /// The idle connections of one thread.
 #[derive(Debug, Default)]
 pub struct Upstreams {
-    idle: RefCell<HashMap<EndpointId, Kept, BuildHasherDefault<IdHasher>>>,
+    idle: RefCell<HashMap<EndpointId, IdleAtEndpoint, BuildHasherDefault<IdHasher>>>,
 }
 
 /// Those of one endpoint, the one used last at the end.
 #[derive(Debug)]
-struct Kept {
+struct IdleAtEndpoint {
     endpoint: Arc<Endpoint>,
     connections: Vec<Idle>,
 }
@@ -82,7 +82,7 @@ impl Upstreams {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        let new = || Kept { endpoint: Arc::clone(endpoint), connections: Vec::new() };
+        let new = || IdleAtEndpoint { endpoint: Arc::clone(endpoint), connections: Vec::new() };
         let connections = &mut idle.entry(endpoint.id()).or_insert_with(new).connections;
         if connections.len() < idle_max {
             connections.push(Idle { upstream, limit });
@@ -99,7 +99,7 @@ impl Upstreams {
             }
             let now = Instant::now();
             on_trial = false;
-            self.idle.borrow_mut().retain(|_, Kept { endpoint, connections }| {
+            self.idle.borrow_mut().retain(|_, IdleAtEndpoint { endpoint, connections }| {
                 connections.retain_mut(|kept| {
                     let (open, idle) = (kept.upstream.is_open(), kept.upstream.idle(now));
                     if !open {

@@ -64,7 +64,7 @@ impl Registry {
 
     /// Looks for expired waits as long as the thread lives, `tick` apart, which may change; sleeps while there is no connection.
     pub(in crate::listen) async fn tick(&self, tick: &Cell<Duration>, limits: &RefCell<ClientLimits>, parked: &Parked) {
-        let mut looked_away = 0;
+        let mut ticks_skipped = 0;
         loop {
             if parked.is_empty() {
                 self.until(|alarms| !alarms.is_empty()).await;
@@ -75,11 +75,11 @@ impl Registry {
             // After a pause of the whole process timers are seen before what has arrived meanwhile: that is read first, or
             // everybody would be late at once. On a machine so busy that every tick is late, limits are kept all the same.
             let is_late = now.saturating_duration_since(asleep) > 2 * tick.get();
-            if is_late && looked_away < LOOKS_AWAY {
-                looked_away += 1;
+            if is_late && ticks_skipped < TICKS_SKIPPED_MAX {
+                ticks_skipped += 1;
                 continue;
             }
-            looked_away = 0;
+            ticks_skipped = 0;
             self.alarms.borrow().iter().for_each(|(_, alarm)| alarm.look(now));
             parked.expire(now, limits.borrow().keep_alive_timeout);
             parked.tidy(now);
@@ -108,7 +108,7 @@ impl Drop for Registered {
 }
 
 /// Late ticks in a row that find nobody late. One is enough for a pause; on a busy machine another may have come before it.
-const LOOKS_AWAY: u32 = 4;
+const TICKS_SKIPPED_MAX: u32 = 4;
 
 /// How often to look so that a limit is kept within about six per cent, at most half a second apart.
 pub(in crate::listen) fn tick_for(shortest: Duration) -> Duration {

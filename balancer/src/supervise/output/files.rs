@@ -23,7 +23,7 @@ pub struct Files(Arc<OnceLock<Thread>>);
 
 #[derive(Debug)]
 struct Thread {
-    queue: SyncSender<Order>,
+    queue: SyncSender<FileOrder>,
     /// Lines that found the queue full and are not told yet, by path: whoever writes there next tells, whichever run of the
     /// worker that is.
     dropped: Mutex<HashMap<Arc<Path>, Arc<AtomicU64>>>,
@@ -34,12 +34,12 @@ struct Thread {
 #[derive(Debug, Clone)]
 pub(in crate::supervise) struct LogFile {
     path: Arc<Path>,
-    queue: SyncSender<Order>,
+    queue: SyncSender<FileOrder>,
     dropped: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
-enum Order {
+enum FileOrder {
     /// Whole lines; how many before them found the queue full.
     Write(Arc<Path>, Vec<u8>, u64),
     Finish,
@@ -62,7 +62,7 @@ impl LogFile {
     /// Queues whole lines; when the queue is full they are dropped and counted.
     pub(in crate::supervise) fn write(&self, lines: &[u8]) {
         let before = self.dropped.swap(0, Ordering::Relaxed);
-        let order = Order::Write(Arc::clone(&self.path), lines.to_vec(), before);
+        let order = FileOrder::Write(Arc::clone(&self.path), lines.to_vec(), before);
         if self.queue.try_send(order).is_err() {
             self.dropped.fetch_add(before + count(lines), Ordering::Relaxed);
         }
@@ -88,7 +88,7 @@ impl Thread {
 impl Drop for Thread {
     fn drop(&mut self) {
         // Full: then the disk has been too slow for a while, and the rest is not waited for.
-        if self.queue.try_send(Order::Finish).is_ok()
+        if self.queue.try_send(FileOrder::Finish).is_ok()
             && let Ok(ended) = self.ended.get_mut()
         {
             let _ = ended.recv_timeout(PATIENCE);
@@ -97,9 +97,9 @@ impl Drop for Thread {
 }
 
 /// Until the end is ordered; then nothing can be queued any more.
-fn write_all(orders: Receiver<Order>) {
+fn write_all(orders: Receiver<FileOrder>) {
     let mut files = HashMap::<Arc<Path>, Rotated>::new();
-    while let Ok(Order::Write(path, lines, dropped)) = orders.recv() {
+    while let Ok(FileOrder::Write(path, lines, dropped)) = orders.recv() {
         let file = files.entry(Arc::clone(&path)).or_insert_with(|| Rotated::new(&path, FILE_BYTES_MAX));
         file.dropped += dropped;
         file.write(&lines);

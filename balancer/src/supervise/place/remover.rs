@@ -14,12 +14,12 @@ pub(super) struct Remover(OnceLock<Thread>);
 
 #[derive(Debug)]
 struct Thread {
-    queue: SyncSender<Order>,
+    queue: SyncSender<RemovalOrder>,
     ended: Mutex<Receiver<()>>,
 }
 
 #[derive(Debug)]
-enum Order {
+enum RemovalOrder {
     Remove(PathBuf),
     Finish,
 }
@@ -28,7 +28,7 @@ impl Remover {
     /// Removes a folder, later.
     pub(in crate::supervise) fn remove(&self, folder: PathBuf) {
         let thread = self.0.get_or_init(Thread::start);
-        if thread.queue.try_send(Order::Remove(folder)).is_err() {
+        if thread.queue.try_send(RemovalOrder::Remove(folder)).is_err() {
             tracing::warn!("too many folders of workers are to be removed: one more is left until the balancer ends");
         }
     }
@@ -38,7 +38,7 @@ impl Remover {
         let Thread { queue, ended } = self.0.take().unwrap_or_else(Thread::start);
         let shown = folder.display().to_string();
         // Full: then it is left, as is said below.
-        let _ = queue.try_send(Order::Remove(folder)).and_then(|()| queue.try_send(Order::Finish));
+        let _ = queue.try_send(RemovalOrder::Remove(folder)).and_then(|()| queue.try_send(RemovalOrder::Finish));
         let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
         if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("{shown} holds too much to be removed now: it is left, and the next start goes on");
@@ -51,7 +51,7 @@ impl Thread {
         let (queue, orders) = sync_channel(QUEUE_MAX);
         let (end, ended) = sync_channel(1);
         let body = move || {
-            while let Ok(Order::Remove(folder)) = orders.recv() {
+            while let Ok(RemovalOrder::Remove(folder)) = orders.recv() {
                 if let Err(left) = remove(&folder, &mut Bound::new()) {
                     tracing::warn!("{} is left, with what a worker made there: {left}", folder.display());
                 }

@@ -23,7 +23,7 @@ use crate::config::Identity;
 
 /// What the shim is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::supervise) struct Order {
+pub(in crate::supervise) struct ShimOrder {
     /// The process whose death is ours too.
     pub(in crate::supervise) parent: u32,
     /// The account to become.
@@ -46,7 +46,7 @@ pub fn exec_shim(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let marks = args.next().unwrap_or_default();
         return stand_guard(io::stdin().lock(), &marks.to_string_lossy());
     }
-    let (code, message) = match Order::parse(args) {
+    let (code, message) = match ShimOrder::parse(args) {
         Ok(order) => order.carry_out(),
         Err(message) => (CANNOT_EXECUTE, message),
     };
@@ -55,7 +55,7 @@ pub fn exec_shim(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
-impl Order {
+impl ShimOrder {
     /// Reads the arguments that [`Self::to_args`] writes.
     fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Self, String> {
         let mut order =
@@ -151,14 +151,14 @@ mod tests {
 
     #[test]
     fn what_is_written_is_what_is_read() {
-        let full = Order {
+        let full = ShimOrder {
             parent: 12,
             identity: Identity { user: Some("www".into()), group: Some("33".into()) },
             descriptors: Some(1_024),
             directory: Some("/srv/app".into()),
             command: args(&["/bin/sh", "--user", "--", "x"]).collect(),
         };
-        let plain = Order {
+        let plain = ShimOrder {
             parent: 1,
             identity: Identity::default(),
             descriptors: None,
@@ -168,7 +168,7 @@ mod tests {
         for order in [full, plain] {
             let mut written = order.to_args().into_iter();
             assert_eq!(written.next().unwrap(), SHIM_COMMAND);
-            assert_eq!(Order::parse(written).unwrap(), order);
+            assert_eq!(ShimOrder::parse(written).unwrap(), order);
         }
     }
 
@@ -181,7 +181,7 @@ mod tests {
             (&["--parent", "x", "--", "/a"], "--parent: not a number"),
             (&["--colour", "red", "--", "/a"], "--colour: not an option of __exec"),
         ] {
-            assert_eq!(Order::parse(args(given)).unwrap_err(), message);
+            assert_eq!(ShimOrder::parse(args(given)).unwrap_err(), message);
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Roll {
     pub(super) died_later: usize,
     of: usize,
     began: Instant,
-    answer: Answer,
+    answer: RollReply,
 }
 
 /// Changes the number of workers.
@@ -56,7 +56,7 @@ pub(super) struct Scaling {
 
 /// Who wants to know how a roll ended.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum RollReply {
     /// Of a command to roll.
     Roll(Reply<RollReport>),
     /// Of new settings that asked for one.
@@ -79,13 +79,13 @@ pub(super) struct Failure {
 /// Answers that wait for the last lines of the worker that made the commands fail.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
-    roll: Option<(Answer, Vec<Arc<str>>, usize)>,
+    roll: Option<(RollReply, Vec<Arc<str>>, usize)>,
     scaling: Option<Reply<ScaleReport>>,
 }
 
 impl Roll {
     /// Of these workers.
-    pub(super) fn new(old: Vec<u64>, before: Option<(Arc<Workers>, u64)>, of: usize, answer: Answer) -> Self {
+    pub(super) fn new(old: Vec<u64>, before: Option<(Arc<Workers>, u64)>, of: usize, answer: RollReply) -> Self {
         Self {
             old,
             replaced: Vec::new(),
@@ -132,7 +132,7 @@ impl Jobs {
     /// A worker on trial has failed: the roll is over. The answer is given later, see [`Failures::give`].
     pub(super) fn fail_roll(&mut self) -> Option<(Roll, Failures)> {
         let mut roll = self.roll.take()?;
-        let answer = std::mem::replace(&mut roll.answer, Answer::nobody());
+        let answer = std::mem::replace(&mut roll.answer, RollReply::nobody());
         let failures = Failures { roll: Some((answer, roll.replaced.clone(), roll.of)), scaling: None };
         Some((roll, failures))
     }
@@ -170,7 +170,7 @@ impl Failures {
     }
 }
 
-impl Answer {
+impl RollReply {
     fn give(self, outcome: Result<RollReport, RollError>) {
         match self {
             // Sending fails when nobody waits any more.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Reconciler;
 use super::backoff::RestartDelay;
 use super::handle::WorkerHandle;
-use super::jobs::{Answer, Failures, Roll, Scaling};
+use super::jobs::{Failures, Roll, RollReply, Scaling};
 use super::life::Event;
 use crate::config::{self, Workers};
 use crate::supervise::command::{Changes, Command, Reconfigured, Reply, RollError, ScaleReport};
@@ -43,7 +43,7 @@ impl Reconciler {
             && let Some(command) = self.jobs.waiting.pop_front()
         {
             match command {
-                Command::Roll(only, reply) => self.begin_roll(only, None, Answer::Roll(reply)),
+                Command::Roll(only, reply) => self.begin_roll(only, None, RollReply::Roll(reply)),
                 Command::Reconfigure(settings, reply) => self.reconfigure(*settings, reply),
                 Command::Scale(count, reply) => self.scale(count, reply),
             }
@@ -51,7 +51,7 @@ impl Reconciler {
     }
 
     /// Of all places, or of one: then nobody becomes older by it.
-    pub(super) fn begin_roll(&mut self, only: Option<usize>, before: Option<Arc<Workers>>, answer: Answer) {
+    pub(super) fn begin_roll(&mut self, only: Option<usize>, before: Option<Arc<Workers>>, answer: RollReply) {
         let before = before.map(|settings| (settings, self.generation));
         self.generation += u64::from(only.is_none());
         let is_meant = |worker: &WorkerHandle| only.is_none_or(|index| worker.index == index);
@@ -86,7 +86,7 @@ impl Reconciler {
         }
         self.settings.send_replace(Arc::clone(&settings));
         if !changes.replace.is_empty() {
-            return self.begin_roll(None, Some(before), Answer::Reconfigure(reply, changes));
+            return self.begin_roll(None, Some(before), RollReply::Reconfigure(reply, changes));
         }
         for worker in &mut self.workers {
             worker.life.reconfigure(settings.stop_timeout, RestartDelay::new(&settings.backoff), settings.restart);
