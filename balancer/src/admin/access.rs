@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use super::answer::{ServiceAnswer, plain};
 use super::page;
 
-/// Through which auth a request came.
+/// How a listener of the admin service knows who asks.
 #[derive(Debug, Clone)]
 pub(super) enum AdminAuth {
     /// The Unix socket.

@@ -4,6 +4,7 @@
 //! every other; never does any of their work.
 
 mod act;
+mod draining;
 mod failure;
 mod limits;
 mod listeners;
@@ -219,10 +220,10 @@ async fn until_stopped(
                     return (now, Ok(()));
                 }
                 ControlOrder::Asked(AdminOrder { action: Action::Drain { endpoint, yes }, reporter }) => {
-                    act::drain(&instance, &endpoint, yes, *drain_timeout.borrow(), reporter);
+                    draining::drain(&instance, &endpoint, yes, *drain_timeout.borrow(), reporter);
                 }
                 ControlOrder::Asked(AdminOrder { action: Action::Undrain { endpoint }, reporter }) => {
-                    act::undrain(&instance, &endpoint, &reporter);
+                    draining::undrain(&instance, &endpoint, &reporter);
                 }
                 ControlOrder::Asked(asked) => enqueue(asked),
                 // Without a file it is what it is to every other command: its terminal is gone.
