@@ -2,18 +2,13 @@
 //!
 //! Decides defaults and refuses what cannot be measured. Called by `main`. Never looks at the machine.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::compare::scenario::Scenario;
-use crate::compare::target::Target;
 use crate::crowd::{attack, overload, supermarket};
-use crate::footprint;
-use crate::guard;
-use crate::lab::Builds;
 use crate::replace::{self, soak};
+use crate::{articles, compare::scenario::Scenario, compare::target::Target, footprint, guard, lab::Builds};
 
 /// Compares direct against proxied, and proxies with each other, in one run on one machine.
 #[derive(Parser)]
@@ -46,6 +41,8 @@ enum Kind {
     Replace(replace::Plan),
     /// Everything at once on one balancer, for an hour: does a request fail that nobody broke, does it grow
     Soak(soak::Plan),
+    /// The articles this project was made from: each claim in a minute, and a page of them
+    Articles(articles::Plan),
     /// A load that does not wait for answers; started by compare
     #[command(hide = true)]
     OpenLoop(OpenLoop),
@@ -63,6 +60,7 @@ pub(crate) enum Command {
     Attack(attack::Plan),
     Replace(replace::Plan),
     Soak(soak::Plan),
+    Articles(articles::Plan),
     /// The scenarios' names are wanted, nothing else.
     List,
     OpenLoop(OpenLoop),
@@ -74,7 +72,7 @@ impl Command {
         Command::try_from_arguments(std::env::args_os()).unwrap_or_else(|e| e.exit())
     }
 
-    fn try_from_arguments(
+    pub(crate) fn try_from_arguments(
         arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
     ) -> Result<Command, clap::Error> {
         let line = CommandLine::try_parse_from(arguments)?;
@@ -87,6 +85,7 @@ impl Command {
             Some(Kind::Attack(plan)) => return Ok(Command::Attack(plan)),
             Some(Kind::Replace(plan)) => return Ok(Command::Replace(plan)),
             Some(Kind::Soak(plan)) => return Ok(Command::Soak(plan)),
+            Some(Kind::Articles(plan)) => return Ok(Command::Articles(plan)),
             Some(Kind::OpenLoop(given)) => return Ok(Command::OpenLoop(given)),
             Some(Kind::Compare(given)) => given,
             None => line.compare,

@@ -4,8 +4,7 @@
 //! [`crate::target`] and [`crate::tool`] for every command they start. Never moves a running process: threads that exist
 //! already would stay where they are, so the pinning is done by `taskset` before the program starts.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;

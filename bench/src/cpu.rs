@@ -3,9 +3,8 @@
 //! Decides what counts as a program's time: its process and all it started, user and system apart. Called by
 //! [`crate::measurement`] before and after a tool runs. Never divides by requests.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::ops::{Add, Sub};
+use std::{collections::BTreeMap, fs};
 
 use nix::unistd::{SysconfVar, sysconf};
 use serde::Serialize;
@@ -45,9 +44,6 @@ impl Sub for Cpu {
 }
 
 /// Time a process and its descendants have used so far, those already collected by their parent included.
-///
-/// # Errors
-/// When the process is not there or `/proc` cannot be read.
 pub(crate) fn of_tree(pid: u32) -> Result<Cpu, Failure> {
     let stats = stats(pid)?;
     let of_tree = tree(&stats, pid).filter_map(|pid| stats.get(&pid));
@@ -57,9 +53,6 @@ pub(crate) fn of_tree(pid: u32) -> Result<Cpu, Failure> {
 }
 
 /// A process and its descendants, by number.
-///
-/// # Errors
-/// When the process is not there or `/proc` cannot be read.
 pub(crate) fn tree_pids(pid: u32) -> Result<Vec<u32>, Failure> {
     let stats = stats(pid)?;
     Ok(tree(&stats, pid).collect())

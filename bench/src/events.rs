@@ -3,14 +3,12 @@
 //! Decides when a wait is over: a child ended, a signal came, the time is up. Called by [`crate::process`] and by all that
 //! wait for a target or a tool. Never starts, signals or reaps a process.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{collections::BTreeSet, thread};
 
-use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
+use nix::{errno::Errno, unistd::Pid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -68,9 +66,6 @@ impl Events {
     }
 
     /// Waits until one of `pids` has ended and returns it; `None` when `time` passed first.
-    ///
-    /// # Errors
-    /// [`Failure::Interrupted`] as soon as a signal has come.
     pub(crate) fn wait_any(&self, pids: &[u32], time: Duration) -> Result<Option<u32>, Failure> {
         let ended = |seen: &Seen| pids.iter().copied().find(|pid| seen.exited.contains(pid));
         let seen = self.wait(time, |seen| seen.signal.is_some() || ended(seen).is_some());

@@ -4,9 +4,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use std::{os::unix::net::UnixStream, path::PathBuf};
 
 /// Where something listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +39,6 @@ impl std::fmt::Display for Answer {
 }
 
 /// Sends a GET as ab does (HTTP/1.0, so the body is not chunked and the connection ends) and reads the answer.
-///
-/// # Errors
-/// No connection, no whole answer within two seconds, or none that reads as HTTP.
 pub(crate) fn get(endpoint: &Endpoint, path: &str) -> io::Result<Answer> {
     let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n");
     let bytes = match endpoint {

@@ -2,9 +2,7 @@
 //!
 //! Decides the sentence the user reads and the exit code. Called by every file that can fail. Never prints.
 
-use std::fmt;
-use std::io;
-use std::path::Path;
+use std::{fmt, io, path::Path};
 
 /// Everything that ends a run without a result.
 #[derive(Debug)]

@@ -7,10 +7,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::events::Events;
-use crate::failure::Failure;
-use crate::load::local;
-use crate::usage::rss_bytes;
+use crate::{events::Events, failure::Failure, load::local, usage::rss_bytes};
 
 /// Held connections, closed with this value.
 #[derive(Default)]
@@ -32,9 +29,6 @@ pub(crate) enum Wanted<'a> {
 impl Held {
     /// Opens `count` connections, each with this request, and waits for what it is to bring; [`BATCH`] of them at a time, for one by
     /// one they wait for a core each, and the first are closed as idle before the last are open.
-    ///
-    /// # Errors
-    /// One is refused or not answered, in the words `cannot open idle connection …`; or a signal.
     pub(crate) fn open(
         count: u32,
         port: u16,
@@ -58,9 +52,6 @@ impl Held {
     }
 
     /// Waits until each has what it did not wait for when it was opened.
-    ///
-    /// # Errors
-    /// One has not, in the words `cannot read the answer of …`; or a signal.
     pub(crate) fn wait_for(&mut self, wanted: Wanted<'_>, events: &Events) -> Result<(), Failure> {
         for (nth, stream) in self.0.iter_mut().enumerate() {
             events.wait_any(&[], Duration::ZERO)?;
@@ -96,17 +87,11 @@ pub(crate) fn upgrade() -> String {
 }
 
 /// The resident memory of a process tree once it has stopped changing, bytes.
-///
-/// # Errors
-/// When the process is not there; or a signal.
 pub(crate) fn settled_rss(pid: u32, events: &Events) -> Result<u64, Failure> {
     settled(events, || rss_bytes(pid))
 }
 
 /// What `look` sees once it has stopped changing, or after [`SETTLE_TIME`].
-///
-/// # Errors
-/// Its own; or a signal.
 pub(crate) fn settled(events: &Events, look: impl Fn() -> Result<u64, Failure>) -> Result<u64, Failure> {
     let until = Instant::now() + SETTLE_TIME;
     let (mut last, mut same) = (look()?, 0);

@@ -2,23 +2,15 @@
 //!
 //! Decides which programs there are and how a proxy or a worker is started. Called by every command. Never measures.
 
-use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::BTreeMap, net::TcpListener, process::Command, sync::Arc, time::Duration};
 
 use clap::Args;
 
 use crate::cores::{Cores, Place};
-use crate::events::Events;
-use crate::exchange::Endpoint;
-use crate::failure::Failure;
-use crate::programs;
-use crate::proxies::Make;
-use crate::scratch::Scratch;
-use crate::service::Service;
+use crate::{
+    events::Events, exchange::Endpoint, failure::Failure, programs, proxies::Make, scratch::Scratch, service::Service,
+};
 
 /// Arguments every command has that measures one build.
 #[derive(Args, Clone, Debug, Default)]
@@ -41,17 +33,11 @@ pub(crate) struct Lab {
 
 impl Lab {
     /// Finds our own programs, and builds them where they are not given.
-    ///
-    /// # Errors
-    /// One is not where it should be, or does not build.
     pub(crate) fn of(builds: &Builds, events: &Arc<Events>) -> Result<Lab, Failure> {
         Lab::with(&["balancer", "backend"], builds, events)
     }
 
     /// The same where not both are needed.
-    ///
-    /// # Errors
-    /// As [`Lab::of`].
     pub(crate) fn with(needed: &[&'static str], builds: &Builds, events: &Arc<Events>) -> Result<Lab, Failure> {
         let given = |name: &str| match name {
             "balancer" => builds.balancer.as_deref(),
@@ -63,9 +49,6 @@ impl Lab {
     }
 
     /// One of ours, or one that is installed.
-    ///
-    /// # Errors
-    /// It is not there; the text says how to get it.
     pub(crate) fn program(&self, name: &str) -> Result<PathBuf, Failure> {
         let found = self.ours.get(name).cloned().or_else(|| programs::find(name));
         found.ok_or_else(|| Failure::missing(name))
@@ -77,17 +60,11 @@ impl Lab {
     }
 
     /// The command that starts a program at its place; arguments are added by the caller.
-    ///
-    /// # Errors
-    /// The program is not there.
     pub(crate) fn command(&self, place: Place, program: &str) -> Result<Command, Failure> {
         Ok(self.cores.command(place, &self.program(program)?))
     }
 
     /// Starts a proxy, or nginx as an origin, with this configuration, and waits until it answers.
-    ///
-    /// # Errors
-    /// It is not installed, ends, or does not answer.
     pub(crate) fn proxy(
         &self,
         name: &str,
@@ -104,9 +81,6 @@ impl Lab {
     }
 
     /// Adds the arguments with which a program reads its configuration.
-    ///
-    /// # Errors
-    /// The file cannot be written.
     pub(crate) fn configure(&self, command: &mut Command, name: &str, make: Make, text: &str) -> Result<(), Failure> {
         let file = self.scratch.write(&format!("{}.conf", name.replace([' ', ','], "-")), text)?;
         match make {
@@ -120,9 +94,6 @@ impl Lab {
     }
 
     /// Starts a `backend` with these words.
-    ///
-    /// # Errors
-    /// It ends, or does not answer.
     pub(crate) fn backend(
         &self,
         name: &str,
@@ -142,9 +113,6 @@ impl Lab {
     }
 
     /// Waits while none of these may end.
-    ///
-    /// # Errors
-    /// One has ended, or a signal came.
     pub(crate) fn pause<'a>(
         &self,
         services: impl IntoIterator<Item = &'a mut Service>,

@@ -3,15 +3,9 @@
 //! Decides what is told about machine and programs. Called by the commands that compare programs. What cannot be learned is
 //! called unknown, never guessed.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::thread;
-use std::time::Duration;
+use std::{fs, path::Path, process::Command, thread, time::Duration};
 
-use crate::failure::Failure;
-use crate::lab::Lab;
-use crate::process::Process;
+use crate::{failure::Failure, lab::Lab, process::Process};
 
 /// Machine and versions, as told at the head of the result.
 #[derive(Clone, Debug)]
@@ -27,9 +21,6 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// `ours`: those of our programs that take part.
-    ///
-    /// # Errors
-    /// Only a signal, or a full disk, where programs' answers go.
     pub(crate) fn look(lab: &Lab, ours: &[&'static str]) -> Result<Machine, Failure> {
         let others = [("ab", "-V"), ("wrk", "-v"), ("nginx", "-v"), ("haproxy", "-v"), ("strace", "-V")];
         let asked = others.into_iter().chain(ours.iter().map(|name| (*name, "--version")));

@@ -4,6 +4,7 @@
 //! for TERM). Called by whoever types `cargo run --release -p bench`. Never measures: the commands do.
 
 mod arguments;
+mod articles;
 mod compare;
 mod cores;
 mod cpu;
@@ -32,8 +33,7 @@ mod statistics;
 mod usage;
 
 use std::io::{self, Write as _};
-use std::process::ExitCode;
-use std::sync::Arc;
+use std::{process::ExitCode, sync::Arc};
 
 use arguments::Command;
 use compare::scenario::Scenario;
@@ -57,44 +57,58 @@ fn main() -> ExitCode {
     }
 }
 
-/// `false` where a script must not take the figures for good ones.
+/// Measures, writes and prints; `false` where a script must not take the figures for good ones. The text is whole before its
+/// first byte is written: an interrupted run leaves no half table.
 fn run(command: &Command) -> Result<bool, Failure> {
-    let named = |folder, name| Output::named(folder, name).map(Some);
     match command {
-        Command::List => print(&list()).map(|()| true),
-        Command::OpenLoop(given) => tool::run(given, &*Events::listen()?).and_then(|text| print(&text)).map(|()| true),
-        Command::Compare(plan) => {
-            let output = Output::paged(&plan.output, plan.results.as_deref(), plan.json.as_deref())?;
-            measured(Some(output), |events| compare::compare(plan, events))
+        Command::List => return print(&list()).map(|()| true),
+        Command::OpenLoop(given) => {
+            return tool::run(given, &*Events::listen()?).and_then(|text| print(&text)).map(|()| true);
         }
-        Command::Guard(plan) => measured(None, |events| guard::guard(plan, events)),
-        Command::Instructions(one) => measured(None, |events| guard::one(one, events)),
-        Command::Footprint(plan) => measured(None, |events| footprint::footprint(plan, events)),
-        Command::Supermarket(plan) => {
-            measured(named(&plan.asked.output(), "supermarket")?, |events| supermarket::supermarket(plan, events))
-        }
-        Command::Overload(plan) => {
-            measured(named(&plan.asked.output(), "overload")?, |events| overload::overload(plan, events))
-        }
-        Command::Attack(plan) => {
-            measured(named(&plan.asked.output(), "attack")?, |events| attack::attack(plan, events))
-        }
-        Command::Replace(plan) => measured(named(&plan.output(), "replace")?, |events| replace::replace(plan, events)),
-        Command::Soak(plan) => measured(None, |events| soak::soak(plan, events)),
+        _ => {}
     }
-}
-
-/// Measures, writes and prints. The text is whole before its first byte is written: an interrupted run leaves no half table.
-fn measured(
-    output: Option<Output>,
-    measure: impl FnOnce(&Arc<Events>) -> Result<Report, Failure>,
-) -> Result<bool, Failure> {
-    let report = measure(&Events::listen()?)?;
+    // Whether files can be written is better asked before minutes of measuring than after.
+    let output = output(command)?;
+    let report = measure(command, &Events::listen()?)?;
     if let Some(output) = output {
         output.write(&report)?.iter().for_each(|path| say(&format!("written: {}", path.display())));
     }
     print(&report.text())?;
     Ok(report.sound)
+}
+
+/// Where a command's files go; `None` of one that has none.
+fn output(command: &Command) -> Result<Option<Output>, Failure> {
+    Ok(Some(match command {
+        Command::Compare(plan) => {
+            Output::paged(&plan.output, ["results", "RESULTS.md", ""], plan.results.as_deref(), plan.json.as_deref())?
+        }
+        Command::Articles(plan) => {
+            Output::paged(&plan.output(), ["articles", "ARTICLES.md", "articles-"], plan.results.as_deref(), None)?
+        }
+        Command::Supermarket(plan) => Output::named(&plan.asked.output(), "supermarket")?,
+        Command::Overload(plan) => Output::named(&plan.asked.output(), "overload")?,
+        Command::Attack(plan) => Output::named(&plan.asked.output(), "attack")?,
+        Command::Replace(plan) => Output::named(&plan.output(), "replace")?,
+        _ => return Ok(None),
+    }))
+}
+
+/// What a command measures.
+pub(crate) fn measure(command: &Command, events: &Arc<Events>) -> Result<Report, Failure> {
+    match command {
+        Command::Compare(plan) => compare::compare(plan, events),
+        Command::Guard(plan) => guard::guard(plan, events),
+        Command::Instructions(one) => guard::one(one, events),
+        Command::Footprint(plan) => footprint::footprint(plan, events),
+        Command::Supermarket(plan) => supermarket::supermarket(plan, events),
+        Command::Overload(plan) => overload::overload(plan, events),
+        Command::Attack(plan) => attack::attack(plan, events),
+        Command::Replace(plan) => replace::replace(plan, events),
+        Command::Soak(plan) => soak::soak(plan, events),
+        Command::Articles(plan) => articles::articles(plan, events),
+        Command::List | Command::OpenLoop(_) => Err(Failure::Missing("nothing to measure".to_owned())),
+    }
 }
 
 fn list() -> String {

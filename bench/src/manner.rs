@@ -3,12 +3,16 @@
 //! Decides the bytes of each manner, which are those of the tool it is named after. Called by [`crate::guard`]
 //! and [`crate::footprint`]. Never counts.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::exchange::PATH;
-use crate::load::local;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use crate::load::answer::{End, exchange, said};
+use crate::{exchange::PATH, failure::Failure, load::local};
 
 /// One way to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,75 +51,49 @@ impl Manner {
 
     /// What a client writes; `ab` in the order of its version 2.3.
     fn request(self, host: SocketAddr) -> String {
-        let ab = |connection| {
-            format!(
-                "GET {PATH} HTTP/1.0\r\n{connection}Host: {host}\r\nUser-Agent: ApacheBench/2.3\r\nAccept: */*\r\n\r\n"
-            )
-        };
+        let connection = if self == Manner::AbKeepAlive { "Connection: Keep-Alive\r\n" } else { "" };
         match self {
-            Manner::Ab => ab(""),
-            Manner::AbKeepAlive => ab("Connection: Keep-Alive\r\n"),
-            Manner::KeepAlive | Manner::Slots | Manner::AccessLog => {
-                format!("GET {PATH} HTTP/1.1\r\nHost: {host}\r\n\r\n")
-            }
+            Manner::Ab | Manner::AbKeepAlive => format!(
+                "GET {PATH} HTTP/1.0\r\n{connection}Host: {host}\r\nUser-Agent: ApacheBench/2.3\r\nAccept: */*\r\n\r\n"
+            ),
+            _ => format!("GET {PATH} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         }
     }
+}
+
+/// A client of a port of 127.0.0.1.
+pub(crate) fn client(manner: Manner, port: u16) -> Result<Client, Failure> {
+    Client::new(manner, port).map_err(|e| Failure::system("start a client", e))
 }
 
 /// A client that asks one thing after the other.
 pub(crate) struct Client {
     manner: Manner,
     address: SocketAddr,
-    connection: Option<BufReader<TcpStream>>,
+    kept: Option<TcpStream>,
+    runtime: Runtime,
 }
 
 impl Client {
-    /// Of a port of 127.0.0.1.
-    pub(crate) fn new(manner: Manner, port: u16) -> Client {
-        Client { manner, address: local(port), connection: None }
+    fn new(manner: Manner, port: u16) -> io::Result<Client> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Client { manner, address: local(port), kept: None, runtime })
     }
 
-    /// # Errors
-    /// No whole answer 200, or the connection was not kept, or kept, against what was asked for.
+    /// Fails where there is no whole answer 200, or a connection that is to be kept was closed.
     pub(crate) fn ask(&mut self) -> io::Result<()> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let stream = TcpStream::connect_timeout(&self.address, TIME)?;
-                stream.set_read_timeout(Some(TIME))?;
-                stream.set_nodelay(true)?;
-                BufReader::new(stream)
-            }
-        };
-        connection.get_mut().write_all(self.manner.request(self.address).as_bytes())?;
-        let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-        let (mut line, mut length) = (String::new(), None);
-        connection.read_line(&mut line)?;
-        if !line.starts_with("HTTP/1.1 200 ") && !line.starts_with("HTTP/1.0 200 ") {
-            return Err(broken(&format!("it answered {:?}", line.trim_end())));
+        let Client { manner, address, kept, runtime } = self;
+        let request = manner.request(*address);
+        let keep = *manner != Manner::Ab;
+        let was_kept = kept.as_ref().and_then(|stream| stream.local_addr().ok());
+        let asked = async { timeout(TIME, exchange(*address, kept, request.as_bytes(), keep)).await };
+        let (end, bytes) = runtime.block_on(asked).map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+        let is_kept = kept.as_ref().and_then(|stream| stream.local_addr().ok());
+        match end {
+            End::Answered { status: 200, .. } if was_kept.is_none() || was_kept == is_kept => Ok(()),
+            End::Answered { status: 200, .. } => Err(io::Error::other("the connection was not kept")),
+            end => Err(io::Error::other(format!("it answered {}: {}", end.name(), said(&bytes)))),
         }
-        loop {
-            line.clear();
-            if connection.read_line(&mut line)? == 0 {
-                return Err(broken("the answer is cut"));
-            }
-            match line.trim_end().split_once(':') {
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                    length = value.trim().parse().ok()
-                }
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let length: u16 = length.ok_or_else(|| broken("the answer has no short Content-Length"))?;
-        connection.read_exact(&mut vec![0; usize::from(length)])?;
-        if self.manner != Manner::Ab {
-            self.connection = Some(connection);
-        } else if connection.read(&mut [0])? > 0 {
-            // ab reads until the end, which is the server's to send.
-            return Err(broken("the answer is longer than it says"));
-        }
-        Ok(())
     }
 }
 
@@ -123,62 +101,40 @@ const TIME: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
     use super::*;
 
-    /// A client of a server that answers each of `connections` with these texts, a request each, and then closes; and what
-    /// the server got.
-    fn asked(manner: Manner, connections: &'static [&'static [&'static str]], times: usize) -> (Vec<String>, String) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let server = std::thread::spawn(move || {
-            let mut got = String::new();
-            for answers in connections {
-                let (mut stream, _) = listener.accept().unwrap();
-                for answer in *answers {
-                    let (mut bytes, mut length) = ([0; 1024], 0);
-                    while !bytes[..length].ends_with(b"\r\n\r\n") {
-                        length += stream.read(&mut bytes[length..]).unwrap();
-                    }
-                    got += std::str::from_utf8(&bytes[..length]).unwrap();
-                    stream.write_all(answer.as_bytes()).unwrap();
-                }
-            }
-            got.replace(&port.to_string(), "PORT")
-        });
-        let mut client = Client::new(manner, port);
-        let said = (0..times).map(|_| client.ask().err().map_or_else(String::new, |e| e.to_string())).collect();
-        drop(client);
-        (said, server.join().unwrap())
-    }
-
-    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    const OLD: &str = "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
     #[test]
-    fn a_client_writes_what_the_tool_writes() {
-        let (said, got) = asked(Manner::KeepAlive, &[&[OK, OK]], 2);
-        assert_eq!(said, ["", ""]);
-        assert_eq!(got, "GET /hello HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\n\r\n".repeat(2));
+    fn a_client_writes_what_the_tool_writes_and_keeps_what_it_keeps() {
         let ab = "Host: 127.0.0.1:PORT\r\nUser-Agent: ApacheBench/2.3\r\nAccept: */*\r\n\r\n";
-        let (said, got) = asked(Manner::Ab, &[&[OLD], &[OK]], 2);
-        assert_eq!((said, got), (vec![String::new(); 2], format!("GET /hello HTTP/1.0\r\n{ab}").repeat(2)));
-        let (said, got) = asked(Manner::AbKeepAlive, &[&[OK, OK]], 2);
-        let kept = format!("GET /hello HTTP/1.0\r\nConnection: Keep-Alive\r\n{ab}");
-        assert_eq!((said, got), (vec![String::new(); 2], kept.repeat(2)));
-    }
-
-    #[test]
-    fn an_answer_that_is_not_the_one_is_refused() {
-        for (manner, answer, why) in [
-            (Manner::Slots, &[&["HTTP/1.1 503 No\r\n\r\n"] as &[&str]] as &[&[&str]], "it answered"),
-            (Manner::AccessLog, &[&["HTTP/1.1 200 OK\r\nDate: x\r\n"]], "the answer is cut"),
-            (Manner::KeepAlive, &[&["HTTP/1.1 200 OK\r\nDate: x\r\n\r\n"]], "no short Content-Length"),
-            (Manner::Ab, &[&["HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nokay"]], "longer than it says"),
+        for (manner, connections, wanted) in [
+            (Manner::KeepAlive, 1, "GET /hello HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\n\r\n".to_owned()),
+            (Manner::Ab, 2, format!("GET /hello HTTP/1.0\r\n{ab}")),
+            (Manner::AbKeepAlive, 1, format!("GET /hello HTTP/1.0\r\nConnection: Keep-Alive\r\n{ab}")),
         ] {
-            let (said, _) = asked(manner, answer, 1);
-            assert!(said[0].contains(why), "{said:?}");
+            let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            // Two requests, over one connection or two, and then an answer that is none.
+            let server = std::thread::spawn(move || {
+                let mut got = String::new();
+                let (mut stream, mut bytes) = (None, [0; 1024]);
+                for (nth, status) in ["200 OK", "200 OK", "503 No"].into_iter().enumerate() {
+                    if stream.is_none() || connections == 2 {
+                        stream = Some(listener.accept().unwrap().0);
+                    }
+                    let stream: &mut std::net::TcpStream = stream.as_mut().unwrap();
+                    let length = stream.read(&mut bytes).unwrap();
+                    got += if nth < 2 { std::str::from_utf8(&bytes[..length]).unwrap() } else { "" };
+                    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok").unwrap();
+                }
+                got.replace(&port.to_string(), "PORT")
+            });
+            let mut client = Client::new(manner, port).unwrap();
+            assert!(client.ask().is_ok() && client.ask().is_ok());
+            assert_eq!(client.ask().unwrap_err().to_string(), "it answered 503: ok");
+            assert_eq!(server.join().unwrap(), wanted.repeat(2));
         }
     }
 }

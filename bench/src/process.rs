@@ -8,14 +8,12 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::events::Events;
-use crate::failure::Failure;
+use crate::{events::Events, failure::Failure};
 
 /// A running child. Dropping it ends its process group, on every way out of the program: result, failure, Ctrl-C, panic.
 pub(crate) struct Process {

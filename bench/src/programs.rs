@@ -3,17 +3,11 @@
 //! Decides what to do about one that is missing, and builds our own. Called by [`crate::lab`] before anything starts. Never
 //! measures.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::BTreeMap, ffi::OsString, process::Command, sync::Arc, time::Duration};
 
-use crate::events::Events;
-use crate::failure::Failure;
 use crate::process::{Process, describe};
-use crate::say;
+use crate::{events::Events, failure::Failure, say};
 
 /// Debian's package, in the words one types.
 pub(crate) fn how_to_install(program: &str) -> String {
@@ -31,9 +25,6 @@ pub(crate) fn ourselves() -> Result<PathBuf, Failure> {
 }
 
 /// Our own programs: where their path says, else this workspace's, built when needed.
-///
-/// # Errors
-/// One is not where it should be, or does not build.
 pub(crate) fn ours(
     wanted: &[(&'static str, Option<&Path>)],
     events: &Arc<Events>,
@@ -68,9 +59,6 @@ fn build(names: &[&str], events: &Arc<Events>) -> Result<(), Failure> {
 }
 
 /// Builds `names` of the workspace in `source` for release, into its own target folder or this one.
-///
-/// # Errors
-/// cargo is missing, fails, or takes more than half an hour.
 pub(crate) fn cargo_build(
     names: &[&str],
     source: &Path,

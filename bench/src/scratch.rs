@@ -12,8 +12,6 @@ use crate::failure::Failure;
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// # Errors
-    /// When the folder cannot be made, or is there already (another user's, or left by a killed run with our id).
     pub(crate) fn create() -> Result<Scratch, Failure> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -7,10 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::exchange::{self, Endpoint};
-use crate::failure::Failure;
-use crate::lab::Lab;
-use crate::process::Process;
-use crate::report::Configuration;
+use crate::{failure::Failure, lab::Lab, process::Process, report::Configuration};
 
 /// A program that answers; it ends with this value.
 pub(crate) struct Service {
@@ -25,9 +22,6 @@ pub(crate) struct Service {
 
 impl Service {
     /// Starts `command`, which listens at `endpoint`, and waits until it answers a GET of `path` with any status.
-    ///
-    /// # Errors
-    /// [`Failure::Target`] with its stderr when it ends or does not answer in time.
     pub(crate) fn start(
         lab: &Lab,
         name: &str,

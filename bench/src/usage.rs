@@ -6,13 +6,9 @@
 
 use std::fs;
 
-use crate::cpu::tree_pids;
-use crate::failure::Failure;
+use crate::{cpu::tree_pids, failure::Failure};
 
 /// Resident memory of a process tree, bytes; pages that several of its processes share count once each.
-///
-/// # Errors
-/// When the process is not there.
 pub(crate) fn rss_bytes(pid: u32) -> Result<u64, Failure> {
     let of_process = |pid: &u32| {
         // Exact, where the counters in `status` lag behind by some pages a thread (proc_pid_statm(5)).
@@ -32,8 +28,6 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// # Errors
-    /// When the process is not there, or the kernel tells nothing of its mappings.
     pub(crate) fn of(pid: u32) -> Result<Memory, Failure> {
         let reading = |e| Failure::system(format!("read the memory of process {pid}"), e);
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).map_err(reading)?;
@@ -46,17 +40,11 @@ impl Memory {
 }
 
 /// Descriptors one process has open.
-///
-/// # Errors
-/// When the process is not there.
 pub(crate) fn open_descriptors(pid: u32) -> Result<usize, Failure> {
     entries(pid, "fd")
 }
 
 /// Threads of one process.
-///
-/// # Errors
-/// When the process is not there.
 pub(crate) fn threads(pid: u32) -> Result<usize, Failure> {
     entries(pid, "task")
 }
@@ -68,9 +56,6 @@ fn entries(pid: u32, folder: &str) -> Result<usize, Failure> {
 }
 
 /// Context switches of all threads of a process tree that run now, voluntary or not.
-///
-/// # Errors
-/// When the process is not there.
 pub(crate) fn context_switches(pid: u32) -> Result<u64, Failure> {
     let mut sum = 0;
     for pid in tree_pids(pid)? {

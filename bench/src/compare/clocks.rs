@@ -5,8 +5,7 @@
 use super::Ground;
 use super::target::{Origin, Running};
 use crate::cpu::{self, Cpu};
-use crate::failure::Failure;
-use crate::usage;
+use crate::{failure::Failure, usage};
 
 /// What is counted while a run lasts, or what lies between two readings.
 pub(super) struct Clocks {

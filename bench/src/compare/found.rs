@@ -3,13 +3,10 @@
 //! Decides which scenarios and columns there are with what is installed. Called by [`super::compare`] before anything starts.
 //! Never builds.
 
-use super::scenario::Scenario;
-use super::target::Target;
-use super::tool::Tool;
+use super::{scenario::Scenario, target::Target, tool::Tool};
 use crate::arguments::{OriginKind, Plan};
-use crate::failure::Failure;
 use crate::programs::{find, how_to_install, missing_tools};
-use crate::proxies::Make;
+use crate::{failure::Failure, proxies::Make};
 
 /// What the run consists of now that this is known.
 pub(super) struct Found {
@@ -24,8 +21,6 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// # Errors
-    /// A program is missing that the run cannot do without.
     pub(super) fn find(plan: &Plan) -> Result<Found, Failure> {
         let needs = |tool: fn(Tool) -> bool| plan.scenarios.iter().filter_map(|one| one.tool(plan)).any(tool);
         let no_ab = find("ab").is_none() && needs(|tool| matches!(tool, Tool::Ab { .. }));

@@ -6,21 +6,14 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::Ground;
-use super::clocks::Clocks;
 use super::scenario::{Column, Condition};
 use super::target::{Origin, Running};
 use super::tool::{CSV, Reading, Tool};
-use crate::cores::Place;
+use super::{Ground, clocks::Clocks};
 use crate::cpu::{self, Cpu};
-use crate::failure::Failure;
 use crate::held::{BATCH, Held, Wanted, get, settled_rss};
-use crate::lab::ended;
 use crate::process::{Process, describe};
-use crate::programs;
-use crate::report::figure::Unit;
-use crate::service::Service;
-use crate::usage;
+use crate::{cores::Place, failure::Failure, lab::ended, programs, report::figure::Unit, service::Service, usage};
 
 /// The figures of one run.
 #[derive(Clone, Debug)]
@@ -56,9 +49,6 @@ impl Measurement {
 }
 
 /// Lets `tool` loose on a target and reads everything; beside idle connections where the column says so.
-///
-/// # Errors
-/// The target, the origin or the generator ended or hung, or the generator's output cannot be read.
 pub(crate) fn measure(
     tool: Tool,
     column: Column,
@@ -113,9 +103,6 @@ pub(crate) fn measure(
 }
 
 /// Opens the scenario's idle connections to a target that was just started, and reads what they cost.
-///
-/// # Errors
-/// The target ended or does not take them; or a signal.
 pub(crate) fn measure_idle(
     column: Column,
     running: &mut Running,

@@ -18,17 +18,11 @@ mod warnings;
 use std::sync::Arc;
 
 use crate::arguments::{OriginKind, Plan};
-use crate::descriptors;
-use crate::events::Events;
-use crate::failure::Failure;
-use crate::lab::Lab;
-use crate::machine::Machine;
-use crate::progress::Progress;
-use crate::report::figure::Figure;
-use crate::report::page::BARS;
 use crate::report::{Configuration, Layout, Report, Section, without_folders};
-use crate::say;
-use crate::statistics::whole;
+use crate::{
+    descriptors, events::Events, failure::Failure, lab::Lab, machine::Machine, progress::Progress,
+    report::figure::Figure, report::page::BARS, say, statistics::whole,
+};
 use figures::Runs;
 use found::Found;
 use measurement::{IDLE_MEMORY, Measurement, measure, measure_idle, warm_up};
@@ -56,9 +50,6 @@ struct Measured {
 }
 
 /// Runs the whole comparison; sound where every run got answers, and none but good ones.
-///
-/// # Errors
-/// Whatever keeps a figure from being measured, or a signal; everything started has ended when this returns.
 pub(crate) fn compare(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure> {
     let found = Found::find(plan)?;
     found.notes.iter().for_each(|note| say(note));
@@ -91,6 +82,7 @@ pub(crate) fn compare(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failu
         head,
         sections,
         foot: Vec::new(),
+        page: None,
         drawings: pictures::of(&views)?,
         sound: runs().all(|run| run.reading.failed == 0 && run.reading.requests > 0),
         configurations: all.iter().flat_map(|measured| measured.configurations.clone()).collect(),

@@ -5,15 +5,11 @@
 
 use clap::ValueEnum as _;
 
-use super::figures::Runs;
 use super::measurement::{Measurement, RATE};
 use super::scenario::{Column, Scenario};
-use super::target::Target;
-use super::tool::Reading;
-use crate::cpu::Cpu;
-use crate::failure::Failure;
+use super::{figures::Runs, target::Target, tool::Reading};
 use crate::plot::{Axis, Bar, Bars, Drawing, Lines, Panel, Scale, Series, percentiles};
-use crate::statistics::Spread;
+use crate::{cpu::Cpu, failure::Failure, statistics::Spread};
 
 /// All there is something to draw for, of these scenarios and their loads.
 pub(super) fn of(all: &[(Runs<'_>, &str)]) -> Result<Vec<Drawing>, Failure> {

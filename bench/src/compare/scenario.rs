@@ -2,8 +2,7 @@
 //!
 //! Decides names, order, load, columns and set-up of the scenarios. Called by [`crate::arguments`], [`super::compare`] and its neighbours. Never starts anything.
 
-use super::target::Target;
-use super::tool::Tool;
+use super::{target::Target, tool::Tool};
 use crate::arguments::{OriginKind, Plan, name_of};
 use crate::exchange;
 use clap::ValueEnum;

@@ -4,22 +4,16 @@
 //! process is many times slower, so nothing else is measured meanwhile. Never fails a comparison: where tracing is not
 //! allowed, a note says so.
 
-use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
+use std::{fs, process::Command};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::Ground;
-use super::measurement::measure;
-use super::scenario::Column;
 use super::target::{Origin, Running};
-use super::tool::Tool;
-use crate::cpu::tree_pids;
-use crate::failure::Failure;
-use crate::process::Process;
+use super::{Ground, measurement::measure, scenario::Column, tool::Tool};
 use crate::report::figure::{Figure, Unit};
+use crate::{cpu::tree_pids, failure::Failure, process::Process};
 
 /// One system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +25,6 @@ struct Call {
 }
 
 /// Loads `running` once more with strace attached: calls per request, or why strace cannot.
-///
-/// # Errors
-/// What keeps any run from being measured; or a signal.
 pub(crate) fn count(
     tool: Tool,
     column: Column,

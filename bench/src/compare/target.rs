@@ -7,14 +7,11 @@ use clap::ValueEnum;
 
 use super::Ground;
 use super::scenario::{Column, Condition, Scenario};
-use crate::arguments::OriginKind;
-use crate::cores::Place;
 use crate::exchange::{self, Answer, Endpoint};
-use crate::failure::Failure;
-use crate::lab::free_ports;
 use crate::proxies::{self, Make};
-use crate::report::Configuration;
-use crate::service::Service;
+use crate::{
+    arguments::OriginKind, cores::Place, failure::Failure, lab::free_ports, report::Configuration, service::Service,
+};
 
 /// One column of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -99,9 +96,6 @@ pub(crate) struct Running {
 impl Running {
     /// Starts what `column` is measured on in front of `origin`, waits until it answers, and sees that it answers as the origin
     /// does.
-    ///
-    /// # Errors
-    /// [`Failure::Target`] with the target's stderr when it ends or does not answer so.
     pub(crate) fn start(column: Column, origin: &Origin, ground: &Ground<'_>) -> Result<Running, Failure> {
         let (target, log) = (column.target, column.condition == Condition::AccessLog);
         let running = match target.make() {
@@ -163,9 +157,6 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// Starts both endpoints and waits until each has answered 200, with the same body.
-    ///
-    /// # Errors
-    /// [`Failure::Target`] with the endpoint's stderr when one does not start, or answers something else.
     pub(crate) fn start(ground: &Ground<'_>) -> Result<Origin, Failure> {
         let (lab, setting) = (ground.lab, ground.setting);
         let endpoints = if setting.sockets {

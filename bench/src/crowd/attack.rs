@@ -3,27 +3,21 @@
 //! Decides the order: each kind of attack on a fresh site, phases without and with it in turns. Called by `main`. Never attacks
 //! anybody but the site it has started.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use std::{sync::Arc, sync::atomic::Ordering};
 
 use clap::Args;
 
 use super::attacker::{Attacker, Kind, Mob};
 use super::{Asked, Contender, Site, lateness};
-use crate::arguments::whole_seconds;
-use crate::descriptors;
-use crate::events::Events;
-use crate::failure::Failure;
-use crate::lab::Lab;
-use crate::load::answer::ends_text;
-use crate::load::arrivals::poisson;
 use crate::load::{self, Clients, Load, Pace, Sent, local};
 use crate::report::figure::{Bar, Figure, Unit};
 use crate::report::{Configuration, Layout, Report, Section};
-use crate::say;
 use crate::statistics::{Latencies, whole};
-use crate::usage::rss_bytes;
+use crate::{
+    arguments::whole_seconds, descriptors, events::Events, failure::Failure, lab::Lab, load::answer::ends_text,
+    load::arrivals::poisson, say, usage::rss_bytes,
+};
 
 /// The arguments of `attack`.
 #[derive(Args, Clone, Debug)]
@@ -73,9 +67,6 @@ struct Phase {
 }
 
 /// Measures all; not sound where a good request was not answered 200.
-///
-/// # Errors
-/// Whatever keeps a figure from being measured, or a signal; everything started has ended when this returns.
 pub(crate) fn attack(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure> {
     let (lab, contenders) = plan.asked.lab(&[Contender::Balancer, Contender::BalancerUnslotted], events)?;
     // We hold the attackers, and so does the proxy, which inherits the limit.

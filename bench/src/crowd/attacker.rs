@@ -3,12 +3,10 @@
 //! Decides what it sends, what it takes, and how its connection ended. Called by [`super::attack`], as a visitor that comes
 //! again. Never uses the address of the good clients: what a limit for each address does must not hit these.
 
-use std::collections::BTreeSet;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::{collections::BTreeSet, io, time::Duration};
 
 use clap::ValueEnum;
 use nix::sys::socket::{setsockopt, sockopt};

@@ -8,27 +8,20 @@ mod attacker;
 pub(crate) mod overload;
 pub(crate) mod supermarket;
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 
-use crate::arguments::default_output;
-use crate::cores::Place;
-use crate::events::Events;
 use crate::exchange::{self, Endpoint};
-use crate::failure::Failure;
 use crate::lab::{self, Builds, Lab, free_ports};
-use crate::load::arrivals::Arrival;
-use crate::load::get::Get;
 use crate::load::{Clients, Load, Pace, Plan, Sent, local};
-use crate::programs;
 use crate::proxies::{self, Make};
 use crate::report::figure::{Figure, Unit};
-use crate::say;
-use crate::service::Service;
-use crate::statistics::Latencies;
+use crate::{
+    arguments::default_output, cores::Place, events::Events, failure::Failure, load::arrivals::Arrival, load::get::Get,
+    programs, say, service::Service, statistics::Latencies,
+};
 
 /// One row of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -3,26 +3,21 @@
 //! Decides the order: one offered load after the other, each on a fresh site whose capacity is measured first. Called by `main`. Never
 //! offers more than its bounds allow.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 
 use super::{Asked, Contender, Site, WORKERS, lateness, percentiles};
 use crate::arguments::{multiple, whole_seconds};
-use crate::descriptors;
-use crate::events::Events;
-use crate::failure::Failure;
 use crate::load::answer::{End, ends_text};
-use crate::load::arrivals::poisson;
-use crate::load::get::Get;
 use crate::load::{self, Clients, Load, Pace, Sent, local};
 use crate::plot::{Axis, Drawing, Lines, Scale, Series};
 use crate::report::figure::{Figure, Unit};
 use crate::report::{Layout, Report, Section};
-use crate::say;
-use crate::service::Service;
-use crate::statistics::Latencies;
+use crate::{
+    descriptors, events::Events, failure::Failure, load::arrivals::poisson, load::get::Get, say, service::Service,
+    statistics::Latencies,
+};
 
 /// The arguments of `overload`.
 #[derive(Args, Clone, Debug)]
@@ -53,9 +48,6 @@ pub(crate) struct Plan {
 }
 
 /// Measures all; that some are refused is what it is about.
-///
-/// # Errors
-/// Whatever keeps a figure from being measured, or a signal; everything started has ended when this returns.
 pub(crate) fn overload(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure> {
     let (lab, contenders) = plan.asked.lab(&[Contender::Balancer], events)?;
     descriptors::raise(u64::from(plan.connections) + 256);
@@ -119,9 +111,6 @@ fn row(of: &str, [offered, capacity]: [f64; 2], time: Duration, sent: &[Sent]) -
 }
 
 /// Requests a second the workers answer when each is asked directly, one request after the other.
-///
-/// # Errors
-/// A worker does not answer 200, or a signal came meanwhile.
 fn capacity(workers: &[Service], events: &Events) -> Result<f64, Failure> {
     let start = |worker: &Service| {
         let plan = load::Plan { pace: Pace::CLOSED, clients: Clients::Kept(1), patience: DIRECT_PATIENCE };

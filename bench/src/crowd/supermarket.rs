@@ -2,24 +2,20 @@
 //!
 //! Decides crowd, load and pictures: the same crowd visits each contender in turn. Called by `main`. Never says who won.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 
 use super::{Asked, Contender, Site, WORKERS, percentiles};
 use crate::arguments::{share, whole_seconds};
-use crate::descriptors;
-use crate::events::Events;
-use crate::failure::Failure;
-use crate::load::answer::ends_text;
-use crate::load::arrivals::poisson;
 use crate::load::{Clients, Sent};
 use crate::plot::{self, Drawing, Series};
-use crate::report::figure::Figure;
 use crate::report::{Layout, Report, Section};
-use crate::say;
 use crate::statistics::{Latencies, three_digits, whole};
+use crate::{
+    descriptors, events::Events, failure::Failure, load::answer::ends_text, load::arrivals::poisson,
+    report::figure::Figure, say,
+};
 
 /// The arguments of `supermarket`.
 #[derive(Args, Clone, Debug)]
@@ -35,9 +31,6 @@ pub(crate) struct Plan {
 }
 
 /// Measures all; not sound where not all was answered 200.
-///
-/// # Errors
-/// Whatever keeps a figure from being measured, or a signal; everything started has ended when this returns.
 pub(crate) fn supermarket(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure> {
     let (lab, contenders) = plan.asked.lab(&DEFAULT, events)?;
     descriptors::raise(u64::from(CONNECTIONS_MAX) + SPARE_DESCRIPTORS);

@@ -7,15 +7,10 @@
 use std::time::{Duration, Instant};
 
 use super::{Bench, Measured};
-use crate::cores::Place;
 use crate::exchange::{Endpoint, PATH};
-use crate::failure::Failure;
-use crate::lab::free_ports;
-use crate::manner::{Client, Manner};
-use crate::programs;
+use crate::manner::{Manner, client};
 use crate::report::figure::{Figure, Unit};
-use crate::service::Service;
-use crate::statistics::Latencies;
+use crate::{cores::Place, failure::Failure, lab::free_ports, programs, service::Service, statistics::Latencies};
 
 /// Milliseconds of a GET, direct and proxied.
 pub(super) fn apart(bench: &Bench) -> Result<Measured, Failure> {
@@ -37,7 +32,7 @@ pub(super) fn apart(bench: &Bench) -> Result<Measured, Failure> {
 }
 
 fn p50(service: &Service, bench: &Bench) -> Result<f64, Failure> {
-    let (mut client, mut times) = (Client::new(Manner::KeepAlive, service.port), Vec::new());
+    let (mut client, mut times) = (client(Manner::KeepAlive, service.port)?, Vec::new());
     for nth in 1..=GETS {
         bench.lab.events.wait_any(&[], Duration::ZERO)?;
         let begun = Instant::now();

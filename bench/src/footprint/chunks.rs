@@ -3,15 +3,11 @@
 //! Decides the body and how many make a figure. Called by [`super::footprint`]. Never counts the worker's time.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::{net::TcpStream, time::Duration};
 
 use super::{Bench, Measured};
-use crate::cpu;
-use crate::failure::Failure;
-use crate::load::local;
 use crate::report::figure::{Figure, Unit};
-use crate::service::Service;
+use crate::{cpu, failure::Failure, load::local, service::Service};
 
 /// Milliseconds of the balancer's for a POST of 8,000 chunks of one byte, 48 KB.
 pub(super) fn chunks(bench: &Bench) -> Result<Measured, Failure> {

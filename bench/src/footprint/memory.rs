@@ -6,13 +6,10 @@
 use std::time::{Duration, Instant};
 
 use super::{Bench, Measured};
-use crate::exchange::PATH;
-use crate::failure::Failure;
 use crate::held::{BATCH, Held, Wanted, get, settled, upgrade};
 use crate::report::figure::{Figure, Unit};
-use crate::service::Service;
-use crate::statistics::whole;
 use crate::usage::{Memory, open_descriptors};
+use crate::{exchange::PATH, failure::Failure, service::Service, statistics::whole};
 
 /// Requests whose worker has them and does not answer.
 pub(super) fn in_flight(bench: &Bench) -> Result<Measured, Failure> {

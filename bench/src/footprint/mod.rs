@@ -11,18 +11,14 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use crate::cores::Place;
-use crate::descriptors;
-use crate::events::Events;
 use crate::exchange::{Endpoint, PATH};
-use crate::failure::Failure;
-use crate::guard::Origin;
 use crate::lab::{Builds, Lab, free_ports};
 use crate::proxies::{self, Make};
-use crate::report::figure::Figure;
 use crate::report::{Report, Section};
-use crate::say;
-use crate::service::Service;
+use crate::{
+    cores::Place, descriptors, events::Events, failure::Failure, guard::Origin, report::figure::Figure, say,
+    service::Service,
+};
 
 /// The arguments of `footprint`.
 #[derive(Args, Clone, Debug)]
@@ -65,9 +61,6 @@ struct Bench {
 type Measured = (Vec<Figure>, Option<String>);
 
 /// Measures all that is asked for.
-///
-/// # Errors
-/// Whatever keeps a figure from being measured, or a signal; everything started has ended when this returns.
 pub(crate) fn footprint(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure> {
     let lab = Lab::of(&plan.builds, events)?;
     descriptors::raise(DESCRIPTORS);

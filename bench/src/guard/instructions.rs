@@ -3,18 +3,13 @@
 //! Decides how they are counted: two runs of different length under callgrind, whose difference has no start-up and no end
 //! in it. Called by [`super::guard`] and [`super::one`]. Never counts the kernel's: valgrind does not see them.
 
-use std::fs;
-use std::time::Duration;
+use std::{fs, time::Duration};
 
-use crate::cores::Place;
 use crate::exchange::{Endpoint, PATH};
-use crate::failure::Failure;
 use crate::lab::{Lab, free_ports};
-use crate::manner::{Client, Manner};
-use crate::process::describe;
+use crate::manner::{Manner, client};
 use crate::proxies::{self, Make};
-use crate::say;
-use crate::service::Service;
+use crate::{cores::Place, failure::Failure, process::describe, say, service::Service};
 
 /// What is behind every build: two of this workspace's `backend`, which end with this value.
 pub(crate) struct Origin {
@@ -53,7 +48,7 @@ impl Origin {
         let name = format!("balancer of {name}");
         lab.configure(&mut command, &name, Make::Balancer, &text)?;
         let mut service = Service::start(lab, &name, command, &Endpoint::Port(port), PATH)?;
-        let mut client = Client::new(manner, port);
+        let mut client = client(manner, port)?;
         for nth in 1..=requests {
             lab.pause([&mut service], Duration::ZERO)?;
             client.ask().map_err(|e| service.complaint(format!("did not answer request {nth} ({e})")))?;

@@ -6,7 +6,6 @@
 
 mod instructions;
 mod revision;
-mod worktree;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -16,17 +15,12 @@ use clap::{Args, ValueEnum};
 
 pub(crate) use instructions::Origin;
 use revision::Repository;
-use worktree::Worktree;
 
-use crate::events::Events;
-use crate::failure::Failure;
 use crate::lab::{Builds, Lab};
-use crate::manner::Manner;
 use crate::programs::{self, cargo_build};
 use crate::report::figure::{Figure, Unit};
 use crate::report::{Layout, Report, Section};
-use crate::say;
-use crate::statistics::whole;
+use crate::{events::Events, failure::Failure, manner::Manner, say, statistics::whole};
 
 /// The arguments of `guard`.
 #[derive(Args, Clone, Debug)]
@@ -60,10 +54,6 @@ pub(crate) struct One {
 }
 
 /// Counts both builds.
-///
-/// # Errors
-/// Whatever keeps them from being counted, or a signal; everything started has ended, and the base's checkout is gone, when
-/// this returns.
 pub(crate) fn guard(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure> {
     valgrind()?;
     let repository = Repository::find(Path::new("."))?;
@@ -99,9 +89,6 @@ pub(crate) fn guard(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure
 }
 
 /// Counts one program.
-///
-/// # Errors
-/// Whatever keeps it from being counted, or a signal; everything started has ended when this returns.
 pub(crate) fn one(one: &One, events: &Arc<Events>) -> Result<Report, Failure> {
     valgrind()?;
     let lab = Lab::of(&one.builds, events)?;
@@ -149,9 +136,9 @@ fn build_base(repository: &Repository, commit: &str, folder: &Path, events: &Arc
     if fs::read_to_string(&stamp).is_ok_and(|was| was == is) && program.exists() {
         return Ok(program);
     }
-    let checkout = Worktree::add(repository, commit, &folder.join("checkout"))?;
+    let checkout = repository.check_out(commit, &folder.join("checkout"))?;
     let _ = fs::remove_file(&stamp);
-    cargo_build(&["balancer"], checkout.path(), Some(&target), events)?;
+    cargo_build(&["balancer"], &checkout.path, Some(&target), events)?;
     fs::write(&stamp, is).map_err(|e| Failure::file("write", &stamp, e))?;
     Ok(program)
 }

@@ -1,12 +1,12 @@
-//! Which revision the working tree is compared with.
+//! Which revision the working tree is compared with, and its source checked out beside ours.
 //!
-//! Decides the base. Called by [`super::guard`]. Never changes the repository.
+//! Decides the base, the place of its checkout, and that it goes away again. Called by [`super::guard`]. Never touches the
+//! user's own checkout.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::failure::Failure;
-use crate::programs;
+use crate::{failure::Failure, programs};
 
 /// The repository one stands in.
 pub(super) struct Repository {
@@ -26,8 +26,6 @@ pub(super) struct Revision {
 }
 
 impl Repository {
-    /// # Errors
-    /// git is missing, or the folder belongs to no repository.
     pub(super) fn find(folder: &Path) -> Result<Repository, Failure> {
         let git = programs::find("git");
         let git = git.ok_or_else(|| Failure::Missing("missing: git. Install with: apt-get install git".to_owned()))?;
@@ -64,13 +62,18 @@ impl Repository {
         Ok(if self.is_changed()? { format!("{head}, and what is not committed") } else { head })
     }
 
+    /// Checks `commit` out at `path`, in place of what a killed run left there.
+    pub(super) fn check_out(&self, commit: &str, path: &Path) -> Result<Checkout<'_>, Failure> {
+        let checkout = Checkout { repository: self, path: path.to_owned() };
+        checkout.remove();
+        self.ask(&["worktree", "add", "--force", "--detach", "--quiet", &path.to_string_lossy(), commit])?;
+        Ok(checkout)
+    }
+
     /// Runs git and returns what it printed, without the end of the line.
-    ///
-    /// # Errors
-    /// [`Failure::Target`] with what git said.
-    pub(super) fn ask(&self, arguments: &[&str]) -> Result<String, Failure> {
+    fn ask(&self, arguments: &[&str]) -> Result<String, Failure> {
         let mut command = Command::new(&self.git);
-        command.current_dir(&self.top).args(arguments).stdin(std::process::Stdio::null());
+        command.current_dir(&self.top).args(arguments).stdin(Stdio::null());
         // Ctrl-C on the terminal is for us; git is to finish what it does.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let output = command.output().map_err(|e| Failure::file("start", &self.git, e))?;
@@ -99,23 +102,41 @@ impl Repository {
     }
 }
 
+/// A base's source, removed on drop.
+pub(super) struct Checkout<'a> {
+    repository: &'a Repository,
+    pub(super) path: PathBuf,
+}
+
+impl Checkout<'_> {
+    fn remove(&self) {
+        // Twice --force: a killed run may have left it locked. Where there is none, git complains and nothing is lost.
+        let _ = self.repository.ask(&["worktree", "remove", "--force", "--force", &self.path.to_string_lossy()]);
+        let _ = std::fs::remove_dir_all(&self.path);
+        let _ = self.repository.ask(&["worktree", "prune"]);
+    }
+}
+
+impl Drop for Checkout<'_> {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::fs;
 
     use super::*;
     use crate::scratch::Scratch;
 
     /// A repository on `main` with one commit.
-    pub(in crate::guard) fn repository() -> (Scratch, Repository) {
+    fn repository() -> (Scratch, Repository) {
         let scratch = Scratch::create().unwrap();
-        let git = programs::find("git").unwrap();
-        let repository = Repository { git, top: scratch.path().to_owned() };
+        let repository = Repository { git: programs::find("git").unwrap(), top: scratch.path().to_owned() };
         repository.ask(&["init", "--quiet", "--initial-branch=main"]).unwrap();
-        for (key, value) in
-            [("user.name", "Somebody"), ("user.email", "somebody@example.com"), ("commit.gpgsign", "false")]
-        {
-            repository.ask(&["config", key, value]).unwrap();
+        for (key, value) in [("name", "Somebody"), ("email", "somebody@example.com")] {
+            repository.ask(&["config", &format!("user.{key}"), value]).unwrap();
         }
         commit(&repository, "one");
         (scratch, repository)
@@ -124,40 +145,23 @@ pub(super) mod tests {
     fn commit(repository: &Repository, text: &str) {
         fs::write(repository.top.join("file"), text).unwrap();
         repository.ask(&["add", "file"]).unwrap();
-        repository.ask(&["commit", "--quiet", "-m", text]).unwrap();
-    }
-
-    fn base(repository: &Repository) -> String {
-        repository.base(None).map_or_else(|failure| failure.to_string(), |found| found.subject)
+        repository.ask(&["-c", "commit.gpgsign=false", "commit", "--quiet", "-m", text]).unwrap();
     }
 
     #[test]
-    fn on_main_changes_are_compared_with_head_and_head_with_its_parent() {
+    fn the_base_is_where_a_branch_left_main_and_on_main_head_or_its_parent() {
         let (_scratch, repository) = repository();
-        assert!(base(&repository).starts_with("HEAD~1 names no commit of "), "{}", base(&repository));
+        let base = || repository.base(None).map_or_else(|failure| failure.to_string(), |found| found.subject);
+        assert!(base().starts_with("HEAD~1 names no commit of "), "{}", base());
         commit(&repository, "two");
-        assert_eq!(base(&repository), "one");
+        assert_eq!(base(), "one");
         fs::write(repository.top.join("file"), "changed").unwrap();
-        assert_eq!(base(&repository), "two");
+        assert_eq!(base(), "two");
         assert!(repository.tree().unwrap().ends_with(" two, and what is not committed"));
-    }
-
-    #[test]
-    fn a_branch_is_compared_with_where_it_left_main() {
-        let (_scratch, repository) = repository();
-        commit(&repository, "two");
         repository.ask(&["checkout", "--quiet", "-b", "branch"]).unwrap();
         commit(&repository, "three");
         commit(&repository, "four");
-        assert_eq!(base(&repository), "two");
-        fs::write(repository.top.join("file"), "changed").unwrap();
-        assert_eq!(base(&repository), "two");
-        assert_eq!(repository.base(Some("HEAD~1")).unwrap().subject, "three");
-    }
-
-    #[test]
-    fn a_revision_that_is_not_there_is_named() {
-        let (_scratch, repository) = repository();
+        assert_eq!((base().as_str(), repository.base(Some("HEAD~1")).unwrap().subject.as_str()), ("two", "three"));
         for name in ["no-such-branch", "", "--all", "HEAD:file", "main extra"] {
             let text = repository.base(Some(name)).unwrap_err().to_string();
             assert!(text.starts_with(&format!("{name} names no commit of ")), "{name}: {text}");
@@ -165,10 +169,19 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_folder_outside_any_repository_is_named() {
-        let scratch = Scratch::create().unwrap();
-        let text = Repository::find(scratch.path()).err().unwrap().to_string();
-        let expected = format!("{} is in no git repository", scratch.path().display());
-        assert!(text.starts_with(&expected), "{text}");
+    fn a_checkout_goes_away_and_replaces_what_was_left_behind() {
+        let (_scratch, repository) = repository();
+        let path = repository.top.join("target/guard/checkout");
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("left behind"), "").unwrap();
+        let checkout = repository.check_out("HEAD", &path).unwrap();
+        assert_eq!(fs::read_to_string(checkout.path.join("file")).unwrap(), "one");
+        assert!(!path.join("left behind").exists());
+        // A run that was killed leaves its checkout; the next one takes its place.
+        std::mem::forget(checkout);
+        drop(repository.check_out("HEAD", &path).unwrap());
+        assert!(!path.exists());
+        let text = repository.check_out("no-such-commit", &path).err().unwrap().to_string();
+        assert!(text.starts_with("git worktree add ") && text.contains("no-such-commit") && !path.exists(), "{text}");
     }
 }

@@ -3,8 +3,7 @@
 //! Decides what counts as a whole answer, and what a fault is called. Called by [`super`] and by all who ask. Never keeps a
 //! connection on which an answer was cut.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

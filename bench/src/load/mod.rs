@@ -11,19 +11,14 @@ mod party;
 mod queue;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{rc::Rc, thread};
 
-use tokio::net::TcpStream;
-use tokio::runtime::Builder;
-use tokio::sync::oneshot;
-use tokio::task::LocalSet;
+use tokio::{net::TcpStream, runtime::Builder, sync::oneshot, task::LocalSet};
 
-use crate::events::Events;
-use crate::failure::Failure;
+use crate::{events::Events, failure::Failure};
 use answer::End;
 use arrivals::Arrival;
 use party::{Party, serve};
@@ -200,9 +195,6 @@ impl Load {
 
     /// Waits until every client has left; after [`Load::stop`], or when there are no more arrivals. The second value is what
     /// ended of the processes `watched`.
-    ///
-    /// # Errors
-    /// A signal came.
     pub(crate) fn wait(&self, watched: &[u32], events: &Events) -> Result<Result<Vec<Sent>, u32>, Failure> {
         while !self.shared.ended.load(Ordering::SeqCst) {
             if let Some(pid) = events.wait_any(watched, BETWEEN_LOOKS)? {

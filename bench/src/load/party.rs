@@ -3,14 +3,11 @@
 //! Decides who asks next and what is noted of it. Called by [`super::Load`]. Never waits for one client before another's
 //! request is due.
 
-use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
 
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio::{net::TcpStream, task::JoinSet};
 
 use super::answer::{End, Fault};
 use super::arrivals::Arrival;

@@ -3,15 +3,13 @@
 //! Decides who takes the next, and wakes at a moment. Called by [`super`]. Never drops one by itself.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
+use std::{collections::VecDeque, io};
 
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use tokio::io::unix::AsyncFd;
-use tokio::sync::Notify;
+use tokio::{io::unix::AsyncFd, sync::Notify};
 
 use super::arrivals::Arrival;
 

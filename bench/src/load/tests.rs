@@ -1,10 +1,7 @@
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::sync::mpsc;
+use std::{net::TcpListener, sync::mpsc};
 
-use super::answer::Fault;
-use super::get::Get;
-use super::*;
+use super::{answer::Fault, get::Get, *};
 
 /// Answers connections one after the other with what `script` returns for the request's first line; `None` closes.
 fn server(script: impl Fn(&str) -> Option<&'static str> + Send + 'static) -> u16 {

@@ -25,8 +25,6 @@ pub(crate) struct Drawing {
 }
 
 impl Drawing {
-    /// # Errors
-    /// None that is known: it is written to memory.
     pub(crate) fn of(name: &str, caption: &str, drawn: Drawn<String>) -> Result<Drawing, Failure> {
         let failed = |e: Box<dyn std::error::Error>| {
             Failure::system(format!("draw {name}"), std::io::Error::other(e.to_string()))

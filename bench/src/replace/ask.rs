@@ -2,16 +2,14 @@
 //!
 //! Decides what each request is and what counts as its answer. Called by the scenarios. Never asks twice for what failed.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::net::TcpStream;
 
 use super::schedule::{Asked, HOSTS};
-use crate::failure::Failure;
 use crate::load::answer::{End, Fault, exchange, said};
-use crate::load::arrivals::evenly;
 use crate::load::{Clients, Load, Pace, Plan, Told, Turn, Visitor, local};
+use crate::{failure::Failure, load::arrivals::evenly};
 
 /// A load that goes on until it is stopped: `rate` requests a second on so many connections; infinite: each client asks again as soon
 /// as it is answered. The ids of its requests begin with `prefix`.

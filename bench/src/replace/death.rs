@@ -2,10 +2,9 @@
 //!
 //! Decides when a process counts as gone and how many may die. Called by [`super::replace`]. Never ends a worker itself.
 
-use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
+use std::{fs, net::TcpStream};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -14,10 +13,8 @@ use super::Row;
 use super::ask::{self, PATIENCE};
 use super::kind::{Manners, Program};
 use super::site::{Ground, Setup, Site};
-use crate::failure::Failure;
-use crate::load::local;
 use crate::report::figure::{Bar, Figure, Unit};
-use crate::statistics::Spread;
+use crate::{failure::Failure, load::local, statistics::Spread};
 
 /// Both, for the time given.
 pub(super) fn death(ground: &Ground, program: &Program, time: Duration) -> Result<Row, Failure> {

@@ -7,8 +7,7 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-use crate::failure::Failure;
-use crate::lab::Lab;
+use crate::{failure::Failure, lab::Lab};
 
 /// What a worker is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,9 +52,6 @@ pub(super) struct Program {
 
 impl Program {
     /// Looks for what it takes and writes its script.
-    ///
-    /// # Errors
-    /// It is not installed, or the disk is full.
     pub(super) fn find(kind: Kind, lab: &Lab) -> Result<Program, Failure> {
         let script = |interpreter: &str, name: &str, text: &str| {
             Ok::<Vec<PathBuf>, Failure>(vec![resolved(&lab.program(interpreter)?), lab.scratch.write(name, text)?])

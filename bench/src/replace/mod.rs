@@ -15,20 +15,14 @@ mod traffic;
 mod tunnels;
 mod warm_up;
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 
 use crate::arguments::{default_output, name_of, whole_seconds};
-use crate::descriptors;
-use crate::events::Events;
-use crate::failure::Failure;
-use crate::lab::Builds;
-use crate::progress::Progress;
-use crate::report::figure::Figure;
 use crate::report::{Layout, Report, Section};
+use crate::{descriptors, events::Events, failure::Failure, lab::Builds, progress::Progress, report::figure::Figure};
 use kind::{Kind, Program};
 use site::{Ground, Site};
 
@@ -91,9 +85,6 @@ impl Plan {
 }
 
 /// Tries all; sound where all could be tried, whether or not a bar is missed.
-///
-/// # Errors
-/// Whatever keeps it from beginning, or a signal; everything started has ended when this returns.
 pub(crate) fn replace(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure> {
     let ground = Ground::find(&plan.builds, &plan.workers, plan.connections, events)?;
     descriptors::raise(DESCRIPTORS);

@@ -2,26 +2,21 @@
 //!
 //! Decides how it is started, asked and told. Called by the scenarios. Never sends load but to learn what can be done.
 
-use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{collections::HashMap, fs, sync::Arc};
 
 use serde_json::Value;
 
 use super::ask;
 use super::kind::{Kind, Manners, Program};
 use super::tally::{self, Tally};
-use crate::cores::Place;
-use crate::events::Events;
 use crate::exchange::{self, Endpoint};
-use crate::failure::Failure;
 use crate::lab::{Builds, Lab, free_ports};
 use crate::load::{Load, Sent};
-use crate::process::Process;
-use crate::report::files::write_whole;
-use crate::service::Service;
+use crate::{
+    cores::Place, events::Events, failure::Failure, process::Process, report::files::write_whole, service::Service,
+};
 
 /// What starting anything takes.
 pub(super) struct Ground {
@@ -33,9 +28,6 @@ pub(super) struct Ground {
 
 impl Ground {
     /// Finds and builds what is needed. `kinds`: those asked for by name; none: all that are installed.
-    ///
-    /// # Errors
-    /// One that was asked for is missing, or ours do not build.
     pub(super) fn find(
         builds: &Builds,
         kinds: &[Kind],
@@ -95,9 +87,6 @@ pub(super) struct Site<'a> {
 
 impl<'a> Site<'a> {
     /// Starts it and waits until all its workers are ready.
-    ///
-    /// # Errors
-    /// It does not start, or they do not become ready.
     pub(super) fn start(
         ground: &'a Ground,
         program: &'a Program,
@@ -224,9 +213,6 @@ impl<'a> Site<'a> {
     }
 
     /// The balancer's process.
-    ///
-    /// # Errors
-    /// It was collected.
     pub(super) fn pid(&self) -> Result<u32, Failure> {
         self.balancer.as_ref().map(|service| service.process.pid()).ok_or_else(|| self.complaint("is not there"))
     }

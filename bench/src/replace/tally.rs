@@ -5,8 +5,7 @@
 use std::collections::HashMap;
 
 use super::schedule::Asked;
-use crate::load::Sent;
-use crate::load::answer::ends_text;
+use crate::{load::Sent, load::answer::ends_text};
 
 /// All of a load.
 #[derive(Clone, Debug, Default)]

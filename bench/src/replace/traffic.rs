@@ -11,11 +11,8 @@ use super::kind::{Kind, Manners};
 use super::schedule::{HOSTS, Version, count_after};
 use super::site::{Setup, Site};
 use super::{Row, ask};
-use crate::failure::Failure;
-use crate::load::Load;
 use crate::report::figure::{Bar, Figure, Unit};
-use crate::service::Service;
-use crate::statistics::Spread;
+use crate::{failure::Failure, load::Load, service::Service, statistics::Spread};
 
 /// `balancer restart` as often as the time allows.
 pub(super) fn roll(site: &Site<'_>, time: Duration) -> Result<Row, Failure> {

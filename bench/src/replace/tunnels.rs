@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use super::Row;
 use super::kind::{Manners, Program};
 use super::site::{Ground, Setup, Site};
-use crate::failure::Failure;
 use crate::held::{Held, Wanted, upgrade};
 use crate::report::figure::{Figure, Unit};
-use crate::statistics::Spread;
+use crate::{failure::Failure, statistics::Spread};
 
 /// Opens all, reloads again and again, and asks each at the end.
 pub(super) fn tunnels(ground: &Ground, program: &Program, time: Duration) -> Result<Row, Failure> {

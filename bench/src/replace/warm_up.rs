@@ -7,10 +7,9 @@ use std::time::Duration;
 use super::kind::{COLD_MS, Manners, Program};
 use super::site::{Ground, Setup, Site};
 use super::{Row, ask};
-use crate::failure::Failure;
-use crate::load::Sent;
 use crate::report::figure::{Bar, Figure, Unit};
 use crate::statistics::{Latencies, Spread, three_digits};
+use crate::{failure::Failure, load::Sent};
 
 /// Client p99 with and without a roll.
 pub(super) fn warm_up(ground: &Ground, program: &Program, time: Duration) -> Result<Row, Failure> {

@@ -6,8 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Report;
-use super::page;
+use super::{Report, page};
 use crate::failure::Failure;
 
 /// Where everything is written.
@@ -22,9 +21,6 @@ pub(crate) struct Output {
 impl Output {
     /// `NAME.json`, `NAME.csv` and `NAME-PICTURE.svg`. Can they be written? Better asked before minutes of measuring than
     /// after.
-    ///
-    /// # Errors
-    /// The folder cannot be made, or no file be written there.
     pub(crate) fn named(folder: &Path, name: &str) -> Result<Output, Failure> {
         let file = |end: &str| folder.join(format!("{name}.{end}"));
         Output { json: file("json"), csv: file("csv"), page: None, pictures: (folder.to_owned(), format!("{name}-")) }
@@ -32,15 +28,17 @@ impl Output {
     }
 
     /// The same for a comparison, with a page of Markdown; page and figures may go elsewhere, the pictures go beside the page.
-    ///
-    /// # Errors
-    /// As [`Output::named`].
-    pub(crate) fn paged(folder: &Path, page: Option<&Path>, json: Option<&Path>) -> Result<Output, Failure> {
-        let or = |given: Option<&Path>, name| given.map_or_else(|| folder.join(name), Path::to_owned);
-        let page = or(page, "RESULTS.md");
-        let pictures = (page.with_file_name(page::PICTURES), String::new());
-        Output { json: or(json, "results.json"), csv: folder.join("results.csv"), page: Some(page), pictures }
-            .checked(folder)
+    pub(crate) fn paged(
+        folder: &Path,
+        [name, page, prefix]: [&str; 3],
+        results: Option<&Path>,
+        json: Option<&Path>,
+    ) -> Result<Output, Failure> {
+        let or = |given: Option<&Path>, name: &str| given.map_or_else(|| folder.join(name), Path::to_owned);
+        let page = or(results, page);
+        let pictures = (page.with_file_name(page::PICTURES), prefix.to_owned());
+        let [json, csv] = [or(json, &format!("{name}.json")), folder.join(format!("{name}.csv"))];
+        Output { json, csv, page: Some(page), pictures }.checked(folder)
     }
 
     fn checked(self, folder: &Path) -> Result<Output, Failure> {
@@ -55,9 +53,6 @@ impl Output {
     }
 
     /// Writes all of it; where it is.
-    ///
-    /// # Errors
-    /// The disk is full, or somebody changed the folder meanwhile; files of an earlier run are then still whole.
     pub(crate) fn write(&self, report: &Report) -> Result<Vec<PathBuf>, Failure> {
         let json = serde_json::to_string_pretty(report);
         let json = json.map_err(|e| Failure::file("write", &self.json, e.into()))? + "\n";
@@ -70,7 +65,8 @@ impl Output {
             files.push((folder.join(format!("{prefix}{}.svg", drawing.name)), drawing.svg.clone().into_bytes()));
         }
         // Last, for it shows the pictures.
-        files.extend(self.page.iter().map(|path| (path.clone(), page::page(report).into_bytes())));
+        let page = || report.page.clone().unwrap_or_else(|| page::page(report));
+        files.extend(self.page.iter().map(|path| (path.clone(), page().into_bytes())));
         let parts = files.iter().map(|(path, bytes)| Part::write(path, bytes)).collect::<Result<Vec<_>, _>>()?;
         parts.into_iter().try_for_each(Part::rename)?;
         Ok(files.into_iter().map(|(path, _)| path).collect())
@@ -163,7 +159,7 @@ mod tests {
     fn a_failure_leaves_the_earlier_files_whole_and_no_parts() {
         let scratch = Scratch::create().unwrap();
         scratch.write("RESULTS.md", "old").unwrap();
-        let mut output = Output::paged(scratch.path(), None, None).unwrap();
+        let mut output = Output::paged(scratch.path(), ["results", "RESULTS.md", ""], None, None).unwrap();
         output.json = scratch.path().join("no/such/r.json");
         let text = output.write(&report()).unwrap_err().to_string();
         assert!(text.starts_with("cannot write ") && text.contains("No such file"), "{text}");

@@ -27,6 +27,9 @@ pub(crate) struct Report {
     pub(crate) configurations: Vec<Configuration>,
     #[serde(skip)]
     pub(crate) drawings: Vec<Drawing>,
+    /// A page of its own, where a command has one.
+    #[serde(skip)]
+    pub(crate) page: Option<String>,
     /// Whether the figures can be taken for good; the exit code says it too.
     pub(crate) sound: bool,
 }
@@ -74,7 +77,7 @@ impl Report {
     pub(crate) fn of(head: Vec<String>, section: Section) -> Report {
         let sound = !section.figures().any(Figure::is_missed);
         let sections = vec![section];
-        Report { head, sections, foot: Vec::new(), configurations: Vec::new(), drawings: Vec::new(), sound }
+        Report { head, sections, foot: Vec::new(), configurations: Vec::new(), drawings: Vec::new(), page: None, sound }
     }
 
     /// For a terminal.

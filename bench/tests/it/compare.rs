@@ -1,6 +1,4 @@
-use std::fs;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::Command;
+use std::{fs, os::unix::process::ExitStatusExt as _, process::Command};
 
 use nix::sys::signal::Signal;
 

@@ -1,7 +1,5 @@
-use std::fs;
 use std::process::{Command, Output};
-use std::thread;
-use std::time::Instant;
+use std::{fs, thread, time::Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -8,14 +8,11 @@ mod crowd;
 mod guard;
 mod replace;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, os::unix::fs::PermissionsExt as _, sync::mpsc, thread};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;

@@ -1,12 +1,8 @@
 //! With the real balancer and its built-in worker, which are those beside the tested program, as `cargo test --workspace` builds
 //! them; where they are not, these tests are skipped and say so, and fail where `CI` is set.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::thread;
-use std::time::Instant;
+use std::{collections::BTreeSet, fs, process::Command, thread, time::Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -6,8 +6,7 @@ mod ab;
 mod open;
 mod wrk;
 
-use std::path::Path;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -104,9 +103,6 @@ impl Tool {
     }
 
     /// Reads the generator's output. `body_bytes` is the length of a right answer's body.
-    ///
-    /// # Errors
-    /// What is missing in it, in words.
     pub(crate) fn read(self, stdout: &str, csv: &str, body_bytes: usize) -> Result<Reading, String> {
         match self {
             Tool::Ab { .. } => ab::read(stdout, csv, body_bytes as u64),

@@ -4,17 +4,14 @@
 //! it, which runs on the generator's core: `wrk` and `ab` send the next request when the last is answered, and `h2load --rps`
 //! sends those of all its connections in one burst. Never slows down because answers are late.
 
-use std::io;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use super::Reading;
-use crate::arguments::OpenLoop;
-use crate::events::Events;
-use crate::failure::Failure;
-use crate::load::arrivals::poisson;
-use crate::load::get::Get;
 use crate::load::{Clients, Load, Pace, Plan, Sent, local};
-use crate::statistics::Latencies;
+use crate::{
+    arguments::OpenLoop, events::Events, failure::Failure, load::arrivals::poisson, load::get::Get,
+    statistics::Latencies,
+};
 
 pub(super) fn load(connections: u32, rate: u32, seconds: u32) -> Vec<String> {
     let options = [("--connections", connections), ("--rate", rate), ("--seconds", seconds)];
@@ -23,9 +20,6 @@ pub(super) fn load(connections: u32, rate: u32, seconds: u32) -> Vec<String> {
 }
 
 /// Loads `given.port` and says how it went, as JSON.
-///
-/// # Errors
-/// The clients cannot be started, or a signal came.
 pub(crate) fn run(given: &OpenLoop, events: &Events) -> Result<String, Failure> {
     let time = Duration::from_secs(given.seconds.into());
     // One run of the program asks for one path.

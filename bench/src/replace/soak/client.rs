@@ -3,19 +3,16 @@
 //! Decides what each asks for and what counts as served. Called by [`super::soak`], which starts a load of each kind. Never
 //! asks twice for what failed.
 
-use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use std::{io, net::SocketAddr};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::{net::TcpStream, time::sleep};
 
 use super::super::ask::PATIENCE;
-use crate::failure::Failure;
-use crate::held::upgrade;
 use crate::load::answer::{End, Fault, answer, exchange, said};
 use crate::load::{Clients, Load, Pace, Plan, Told, Turn, Visitor, local};
+use crate::{failure::Failure, held::upgrade};
 
 /// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,10 +11,8 @@ use nix::unistd::Pid;
 use super::super::site::Site;
 use super::super::traffic::replaced;
 use super::super::tunnels;
-use super::verdict::Kill;
-use super::watch::Watch;
-use crate::failure::Failure;
-use crate::say;
+use super::{verdict::Kill, watch::Watch};
+use crate::{failure::Failure, say};
 
 /// What was done.
 #[derive(Debug, Default)]

@@ -13,18 +13,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::ask;
 use super::kind::{Kind, Manners};
-use super::schedule::Asked;
 use super::site::{Ground, Setup, Site};
-use super::tunnels;
-use crate::arguments::hours;
-use crate::descriptors;
-use crate::events::Events;
-use crate::failure::Failure;
-use crate::lab::Builds;
-use crate::report::Report;
-use crate::say;
+use super::{ask, schedule::Asked, tunnels};
+use crate::{arguments::hours, descriptors, events::Events, failure::Failure, lab::Builds, report::Report, say};
 use client::Traffic;
 use disturb::Disturbed;
 use verdict::{Failed, Soaked};
@@ -44,10 +36,6 @@ pub(crate) struct Plan {
 }
 
 /// Loads, disturbs, looks; sound where nothing failed unexplained and nothing grew.
-///
-/// # Errors
-/// Whatever keeps it from going on to its end, the balancer's own end among it, or a signal; everything started has ended when
-/// this returns.
 pub(crate) fn soak(plan: &Plan, events: &Arc<Events>) -> Result<Report, Failure> {
     descriptors::raise(DESCRIPTORS);
     let ground = Ground::find(&plan.builds, &[Kind::BuiltIn], CONNECTIONS, events)?;

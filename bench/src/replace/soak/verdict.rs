@@ -7,13 +7,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::super::tally::Tally;
-use super::client::Traffic;
-use super::disturb::Disturbed;
 use super::watch::{Look, Watch};
-use crate::load::Sent;
+use super::{client::Traffic, disturb::Disturbed};
 use crate::report::figure::{Bar, Figure, Unit};
-use crate::report::table::Table;
 use crate::report::{Report, Section};
+use crate::{load::Sent, report::table::Table};
 
 /// All there is to tell.
 pub(super) struct Soaked {

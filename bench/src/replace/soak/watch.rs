@@ -6,10 +6,9 @@
 use std::time::{Duration, Instant};
 
 use super::super::site::Site;
-use crate::failure::Failure;
-use crate::say;
 use crate::statistics::{Spread, rise, three_digits};
 use crate::usage::{Memory, open_descriptors, threads};
+use crate::{failure::Failure, say};
 
 /// One look at the balancer's process, without its workers.
 #[derive(Clone, Copy, Debug, Default)]
