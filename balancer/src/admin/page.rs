@@ -7,7 +7,12 @@ pub(super) fn part(path: &str) -> Option<(&'static str, &'static str)> {
     PARTS.iter().find(|(own, ..)| *own == path).map(|(_, kind, text)| (*kind, *text))
 }
 
-const PARTS: [(&str, &str, &str); 1] = [("/", "text/html; charset=utf-8", include_str!("page/index.html"))];
+const PARTS: [(&str, &str, &str); 4] = [
+    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+    ("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
+    ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
+    ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+];
 
 #[cfg(test)]
 mod tests {

@@ -38,6 +38,7 @@ mod neighbours;
 mod nobody_listens;
 mod old_clients;
 mod one_at_a_time;
+mod page;
 mod panics;
 mod partial_heads;
 mod passed;

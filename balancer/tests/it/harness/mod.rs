@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod balancer;
+pub(crate) mod browser;
 mod client;
 pub(crate) mod hosts;
 mod message;
