@@ -18,7 +18,7 @@ use crate::forward::{self, ClientFields, Exchange, Fault, Forwarder, Scan};
 use crate::http1::RequestHead;
 use crate::listen::{Refusal, Service, Stream};
 use crate::net::Peer;
-use crate::observe::{Head, Ids, Metrics, Observer, Record, RequestId, Writer};
+use crate::observe::{Head, Ids, Metrics, Observer, Record, RequestId, Stories, Writer};
 use crate::pool::Pool;
 use crate::route::{Ambiguous, Table};
 use crate::spool::Spool;
@@ -32,6 +32,8 @@ pub struct Shared {
     pub settings: watch::Sender<Settings>,
     /// How many they were and what became of them.
     pub metrics: Arc<Metrics>,
+    /// Those that somebody may ask about.
+    pub stories: Arc<Stories>,
 }
 
 /// How clients are treated.
@@ -43,6 +45,8 @@ pub struct Settings {
     pub trusted: Arc<[IpNet]>,
     /// How requests are logged.
     pub access_log: AccessLogConfig,
+    /// Whether they are remembered when they are over.
+    pub explain: bool,
     /// Where bodies wait that are too large to be held in memory.
     pub spool: Option<Spool>,
 }
@@ -51,7 +55,8 @@ impl Settings {
     /// Those of a configuration.
     pub fn of(config: &Config, spool: Option<Spool>) -> Self {
         let trusted = config.trusted_proxies.as_slice().into();
-        Self { limits: config.client.clone(), trusted, access_log: config.access_log.clone(), spool }
+        let explain = config.admin.explain;
+        Self { limits: config.client.clone(), trusted, access_log: config.access_log.clone(), explain, spool }
     }
 }
 
@@ -74,8 +79,9 @@ impl Proxy {
     /// The proxy of a thread.
     pub fn new(shared: Arc<Shared>, writer: &Writer) -> Self {
         let mut settings = shared.settings.subscribe();
-        let Settings { limits, trusted, access_log, spool } = settings.borrow_and_update().clone();
+        let Settings { limits, trusted, access_log, explain, spool } = settings.borrow_and_update().clone();
         let observer = Observer::new(&access_log, writer, &shared.metrics);
+        observer.remember(explain.then_some(&shared.stories));
         let (forwarder, trusted, writer) = (Forwarder::new(limits, spool), RefCell::new(trusted), writer.clone());
         let (ids, last) = Default::default();
         Self { shared, forwarder, ids, observer, writer, trusted, settings, last }
@@ -86,9 +92,10 @@ impl Proxy {
         let mut settings = self.settings.clone();
         // The sender is this very value's.
         while settings.changed().await.is_ok() {
-            let Settings { limits, trusted, access_log, spool } = settings.borrow_and_update().clone();
+            let Settings { limits, trusted, access_log, explain, spool } = settings.borrow_and_update().clone();
             self.forwarder.configure(limits, spool);
             self.observer.configure(&access_log, &self.writer);
+            self.observer.remember(explain.then_some(&self.shared.stories));
             self.trusted.replace(trusted);
             self.last.replace(None);
         }

@@ -149,6 +149,7 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
         table: ArcSwap::from_pointee(Table::new(&config.routes, &pools)),
         settings: watch::Sender::new(Settings::of(&config, None)),
         metrics: Arc::default(),
+        stories: Arc::default(),
     });
     let writer = Writer::start(None).expect("a writer");
     let (_drain, draining) = drain();

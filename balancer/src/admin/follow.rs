@@ -79,3 +79,32 @@ fn told(line: &JournalLine, times: bool) -> Vec<u8> {
         false => line.text.to_vec(),
     }
 }
+
+/// Whether a line is a worker's, with `output = "prefix"` or `"json"`; there may be both, before and after a reload.
+pub(super) fn is_of(line: &[u8], worker: &str) -> bool {
+    if let Some(rest) = line.strip_prefix(worker.as_bytes()) {
+        return rest.starts_with(b" | ");
+    }
+    let Some(rest) = line.strip_prefix(br#"{"time":""#) else { return false };
+    let behind = rest.iter().position(|byte| *byte == b'"').and_then(|end| rest.get(end..)).unwrap_or_default();
+    behind.starts_with(format!(r#"","worker":"{worker}","#).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_its_workers_in_either_form() {
+        let json = |worker: &str, line: &str| {
+            format!(r#"{{"time":"2026-01-01T00:00:00.000Z","worker":"{worker}","stream":"stdout","line":"{line}"}}"#)
+        };
+        let is_of = |line: &str| is_of(line.as_bytes(), "app.1");
+        assert!(is_of("app.1 | a") && is_of(&json("app.1", "a")));
+        for other in ["app.2 | app.1 | a", "app.11 | a", "app.1", "", "{\"time\":\"", "{\"time\":\"x\""] {
+            assert!(!is_of(other), "{other}");
+        }
+        assert!(!is_of(&json("app.11", "a")) && !is_of(&json("app.2", r#"\",\"worker\":\"app.1\","#)));
+        assert!(!is_of(&format!("app.2 | {}", json("app.1", "a"))));
+    }
+}

@@ -17,7 +17,7 @@ use super::{AdminOrder, Introduction};
 use crate::config::ListenAddress;
 use crate::discover::Shown;
 use crate::listen::Control;
-use crate::observe::{Journal, Metrics, Writer, printable};
+use crate::observe::{Journal, Metrics, Stories, Writer, printable};
 use crate::pool::Pool;
 use crate::supervise::Supervisor;
 
@@ -36,6 +36,8 @@ pub struct Instance {
     pub started: SystemTime,
     /// Counters of requests.
     pub metrics: Arc<Metrics>,
+    /// Requests that somebody may ask about.
+    pub stories: Arc<Stories>,
     /// Client connections.
     pub control: Arc<Control>,
     /// Who writes logs, and counts the lines that are lost.
@@ -82,7 +84,7 @@ impl Instance {
     /// One that has just started.
     pub fn new(
         (name, origin, path): (String, String, Option<PathBuf>),
-        (metrics, control, writer): (Arc<Metrics>, Arc<Control>, Writer),
+        (metrics, stories, control, writer): (Arc<Metrics>, Arc<Stories>, Arc<Control>, Writer),
         orders: tokio::sync::mpsc::Sender<AdminOrder>,
     ) -> Self {
         Self {
@@ -92,6 +94,7 @@ impl Instance {
             directory: std::env::current_dir().unwrap_or_default(),
             started: SystemTime::now(),
             metrics,
+            stories,
             control,
             writer,
             events: Journal::new(EVENTS_BYTES),

@@ -9,6 +9,7 @@ mod access;
 mod account;
 mod answer;
 pub mod client;
+mod explain;
 mod exposition;
 mod follow;
 mod history;

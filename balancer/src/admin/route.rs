@@ -11,7 +11,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::access::Asker;
 use super::answer::{AnswerBody, EVENT_STREAM, JSON, JSON_LINES, PLAIN, ServiceAnswer, plain, text, with};
 use super::client::CONFIGURATION;
-use super::{Action, AdminOrder, Instance, Report, Reporter, follow, live, page, prometheus, status, view};
+use super::{
+    Action, AdminOrder, Instance, Report, Reporter, explain, follow, live, page, prometheus, status, view,
+};
 use crate::config::nearest;
 use crate::observe::printable;
 
@@ -61,7 +63,14 @@ fn read(instance: &Arc<Instance>, path: &str, query: &Query<'_>, asker: Asker) -
             with(StatusCode::OK, JSON_LINES, body)
         }
         "/api/logs" => logs(instance, query),
-        _ => plain(StatusCode::NOT_FOUND, PATHS),
+        "/api/requests" => {
+            let most = query.get("n").and_then(|number| number.parse().ok());
+            explain::list(instance, query.get("which").as_deref(), most)
+        }
+        _ => match path.strip_prefix("/api/requests/") {
+            Some(id) => explain::one(instance, id),
+            None => plain(StatusCode::NOT_FOUND, PATHS),
+        },
     }
 }
 
@@ -89,18 +98,8 @@ fn logs(instance: &Arc<Instance>, query: &Query<'_>) -> ServiceAnswer {
             return plain(StatusCode::NOT_FOUND, &text);
         }
     }
-    let wanted = move |line: &[u8]| worker.as_ref().is_none_or(|worker| is_of(line, worker));
+    let wanted = move |line: &[u8]| worker.as_ref().is_none_or(|worker| follow::is_of(line, worker));
     with(StatusCode::OK, PLAIN, follow::lines(&found.log, query.wanted(), wanted))
-}
-
-/// Whether a line is a worker's, with `output = "prefix"` or `"json"`; there may be both, before and after a reload.
-fn is_of(line: &[u8], worker: &str) -> bool {
-    if let Some(rest) = line.strip_prefix(worker.as_bytes()) {
-        return rest.starts_with(b" | ");
-    }
-    let Some(rest) = line.strip_prefix(br#"{"time":""#) else { return false };
-    let behind = rest.iter().position(|byte| *byte == b'"').and_then(|end| rest.get(end..)).unwrap_or_default();
-    behind.starts_with(format!(r#"","worker":"{worker}","#).as_bytes())
 }
 
 /// Which pools there are, when none is called `name`.
@@ -203,7 +202,8 @@ fn decoded(text: &str) -> String {
 }
 
 const ACTIONS: [&str; 6] = ["reload", "restart", "scale", "drain", "undrain", "stop"];
-const PATHS: &str = "there are /, /metrics, /healthz, /readyz, /api/status, /api/live, /api/events, /api/logs?pool=, and by POST \
+const PATHS: &str = "there are /, /metrics, /healthz, /readyz, /api/status, /api/live, /api/events, /api/logs?pool=, \
+    /api/requests?which= (failed, slow or recent), /api/requests/ID, and by POST \
     /api/reload, /api/restart?pool= (or ?all=1), /api/scale?pool=&count=, /api/drain?endpoint=, /api/undrain?endpoint=, /api/stop";
 
 #[cfg(test)]
@@ -226,19 +226,5 @@ mod tests {
         assert_eq!(unknown_pool("ap", &["app", "web"]), "no pool with workers is called ap; did you mean app?");
         assert_eq!(unknown_pool("", &["app", "web"]), "say of which pool: app, web");
         assert_eq!(unknown_pool("x", &[]), "no pool has workers");
-    }
-
-    #[test]
-    fn a_line_is_its_workers_in_either_form() {
-        let json = |worker: &str, line: &str| {
-            format!(r#"{{"time":"2026-01-01T00:00:00.000Z","worker":"{worker}","stream":"stdout","line":"{line}"}}"#)
-        };
-        let is_of = |line: &str| is_of(line.as_bytes(), "app.1");
-        assert!(is_of("app.1 | a") && is_of(&json("app.1", "a")));
-        for other in ["app.2 | app.1 | a", "app.11 | a", "app.1", "", "{\"time\":\"", "{\"time\":\"x\""] {
-            assert!(!is_of(other), "{other}");
-        }
-        assert!(!is_of(&json("app.11", "a")) && !is_of(&json("app.2", r#"\",\"worker\":\"app.1\","#)));
-        assert!(!is_of(&format!("app.2 | {}", json("app.1", "a"))));
     }
 }

@@ -135,6 +135,7 @@ fn set_up(
         table: ArcSwap::from_pointee(Table::new(&[], &[])),
         settings: watch::Sender::new(Settings::of(config, start::spool(&config.spool)?)),
         metrics: Arc::default(),
+        stories: Arc::default(),
     });
     let connections_max = limits::connections_max(config, descriptors);
     let shortest = limits::shortest(config);
@@ -142,7 +143,7 @@ fn set_up(
     let (servers, control) =
         servers.map_err(|error| Failure::System("cannot share a listener among threads", error))?;
     let control = Arc::new(control);
-    let counted = (Arc::clone(&shared.metrics), Arc::clone(&control), writer.clone());
+    let counted = (Arc::clone(&shared.metrics), Arc::clone(&shared.stories), Arc::clone(&control), writer.clone());
     let named = (admin.name().to_owned(), origin.shown.clone(), origin.path.clone());
     let instance = Arc::new(Instance::new(named, counted, asking));
     let admin = AdminServer::start(&instance, admin);

@@ -123,6 +123,7 @@ fn applied(old: &Config, new: &Config) -> Vec<String> {
         body_bytes_max,
         ambiguous_fields,
         upgrades,
+        expose_request_id,
     } = &new.client;
     let all = [
         ("connections_max", old.connections_max != new.connections_max),
@@ -135,6 +136,7 @@ fn applied(old: &Config, new: &Config) -> Vec<String> {
         ("body_bytes_max", old.client.body_bytes_max != *body_bytes_max),
         ("ambiguous_fields", old.client.ambiguous_fields != *ambiguous_fields),
         ("upgrades", old.client.upgrades != *upgrades),
+        ("expose_request_id", old.client.expose_request_id != *expose_request_id),
         ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
         ("drain_timeout", old.drain_timeout != new.drain_timeout),
         ("state_dir", old.state_dir != new.state_dir),

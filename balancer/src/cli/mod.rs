@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod control;
 mod demo;
+mod explain;
 mod file;
 mod list;
 mod log;
@@ -81,6 +82,8 @@ enum Command {
     Logs(watch::Logs),
     /// Print events: workers, reloads, commands
     Events(watch::Events),
+    /// Why a request went as it did: its route, attempts and times, by its id; without one, the last that failed
+    Explain(explain::Options),
     /// The built-in worker: the small HTTP server the demo starts
     Backend(backend::Options),
     /// Print completions for a shell
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         Some(Command::Stop(options)) => control::stop(options, arguments.config),
         Some(Command::Logs(options)) => watch::logs(options, arguments.config),
         Some(Command::Events(options)) => watch::events(options, arguments.config),
+        Some(Command::Explain(options)) => explain::run(options, arguments.config),
         Some(Command::Backend(options)) => match backend::run(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("balancer backend: {error}")),

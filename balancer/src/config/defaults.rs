@@ -44,6 +44,7 @@ impl Default for ClientLimits {
             body_bytes_max: 100 << 20,
             ambiguous_fields: AmbiguousFields::Drop,
             upgrades: vec!["websocket".to_owned()],
+            expose_request_id: false,
         }
     }
 }
@@ -188,6 +189,12 @@ impl Route {
 
 impl Default for AccessLog {
     fn default() -> Self {
-        Self { format: AccessLogFormat::Combined, path: AccessLogPath::Stdout }
+        Self { format: AccessLogFormat::Combined, path: AccessLogPath::Stdout, sample: 1.0 }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { socket: None, address: None, token_file: None, explain: true }
     }
 }

@@ -46,6 +46,7 @@ header_bytes_max = "8KiB"
 body_bytes_max = "1GB"
 ambiguous_fields = "refuse"
 upgrades = ["WebSocket", "irc/6.9"]
+expose_request_id = true
 spool_dir = "/tmp"
 spool_max = "2GiB"
 drain_timeout = "0s"
@@ -107,9 +108,11 @@ pool = "web"
 [access_log]
 format = "json"
 path = "/tmp/access.log"
+sample = "1%"
 [admin]
 socket = "/run/lb-admin.sock"
 address = "127.0.0.1:9100"
+explain = false
 "#;
     let endpoint = |host, port| Endpoint::new(Address::Tcp { host, port });
     let web = Pool {
@@ -186,6 +189,7 @@ address = "127.0.0.1:9100"
             body_bytes_max: 1_000_000_000,
             ambiguous_fields: AmbiguousFields::Refuse,
             upgrades: vec!["websocket".into(), "irc/6.9".into()],
+            expose_request_id: true,
         },
         spool: Spool { directory: Some("/tmp".into()), bytes_max: 2 << 30 },
         drain_timeout: Duration::ZERO,
@@ -197,11 +201,16 @@ address = "127.0.0.1:9100"
             Route { host: HostPattern::Suffix(".example.com".into()), path: "/api".into(), pool: "app".into() },
             Route { host: HostPattern::Exact("[::1]".into()), ..Route::all("web") },
         ],
-        access_log: AccessLog { format: AccessLogFormat::Json, path: AccessLogPath::File("/tmp/access.log".into()) },
+        access_log: AccessLog {
+            format: AccessLogFormat::Json,
+            path: AccessLogPath::File("/tmp/access.log".into()),
+            sample: 0.01,
+        },
         admin: Admin {
             socket: Some("/run/lb-admin.sock".into()),
             address: Some("127.0.0.1:9100".parse().unwrap()),
             token_file: None,
+            explain: false,
         },
     };
     let parsed = parse(text, "lb.toml").unwrap();

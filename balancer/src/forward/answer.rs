@@ -54,7 +54,7 @@ pub(super) async fn pass_on(
         // On the heap: a tunnel is rare.
         return Box::pin(switch(outbound, exchange, upstream, place)).await;
     }
-    exchange.record.answered(head.status);
+    exchange.answered(head, outbound.limits);
     let is_event_stream = is_event_stream(head, length);
     exchange.respond(head, length, false);
     let keep_alive =
@@ -112,7 +112,7 @@ async fn switch(
         return Err(Fault::UnaskedUpgrade);
     }
     place.served();
-    exchange.record.answered(head.status);
+    exchange.answered(head, outbound.limits);
     head.fields.append("Connection", b"upgrade");
     exchange.respond(head, BodyLength::None, false);
     exchange.record.lasts(Lasting::Tunnel);

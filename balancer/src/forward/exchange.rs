@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use super::error::{Fault, Party};
 use super::fields::{ClientFields, X_REQUEST_ID};
 use super::waits::Waits;
+use crate::config::ClientLimits;
 use crate::http1::{BodyLength, Fields, Name, RequestHead, ResponseHead};
 use crate::listen::{self, Stream};
 use crate::net::{Buffer, Client};
@@ -92,6 +93,14 @@ impl<'a> Exchange<'a> {
             head.fields.append("Date", &http_date());
         }
         self.stream.respond(head, length, close);
+    }
+
+    /// A worker has answered. Its answer tells the id of its request where that is wished, unless it does so already.
+    pub(super) fn answered(&mut self, head: &mut ResponseHead, limits: &ClientLimits) {
+        self.record.answered(head.status);
+        if limits.expose_request_id && head.fields.called(X_REQUEST_ID).is_none() {
+            head.fields.append(X_REQUEST_ID, self.own.id());
+        }
     }
 
     /// The client has all of the answer, or will never have it.

@@ -7,6 +7,7 @@ mod admit;
 mod answer;
 mod attempt;
 mod body;
+mod chosen;
 mod client;
 mod error;
 mod exchange;
@@ -41,6 +42,7 @@ use crate::pool::{Place, Pool};
 use crate::spool::Spool;
 pub use admit::{Admitted, admit};
 use attempt::Outbound;
+use chosen::Choices;
 pub use client::client_behind;
 pub use error::{Fault, Party};
 pub use exchange::Exchange;
@@ -57,13 +59,15 @@ pub struct Forwarder {
     limits: RefCell<Rc<ClientLimits>>,
     spool: RefCell<Option<Spool>>,
     rng: RefCell<SmallRng>,
+    choices: Choices,
 }
 
 impl Forwarder {
     /// A forwarder with no connections yet; bodies that are too large to be held in memory wait in `spool`.
     pub fn new(limits: ClientLimits, spool: Option<Spool>) -> Self {
         let rng = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
-        Self { upstreams: Rc::default(), limits: RefCell::new(Rc::new(limits)), spool: RefCell::new(spool), rng }
+        let (limits, spool) = (RefCell::new(Rc::new(limits)), RefCell::new(spool));
+        Self { upstreams: Rc::default(), limits, spool, rng, choices: Choices::default() }
     }
 
     /// What a client may take from the next request on, and where its body waits.
@@ -103,6 +107,7 @@ impl Forwarder {
         }
         let routing = pool.routing_key(&admitted.target, &head.fields, exchange.record.client());
         pool.count_request(routing.client, exchange.waits.now());
+        self.choices.note(pool, exchange);
         let (mut tried, mut cut): (Vec<EndpointId>, Vec<EndpointId>) = Default::default();
         let mut turn = 0;
         loop {
@@ -130,8 +135,7 @@ impl Forwarder {
                 return Err(Fault::QueryOfDeath);
             }
             outbound.note(exchange, &mut place);
-            let now = exchange.waits.now();
-            exchange.record.claimed((place.endpoint().name(), place.endpoint().id().number()), now);
+            chosen::claimed(pool, &routing, place.endpoint(), exchange);
             let attempts = tried.len() as u32 + 1;
             let failed = match outbound.attempt(exchange, &mut upload, &mut place, &self.upstreams, attempts).await {
                 Ok((length, upstream)) => {
@@ -207,7 +211,7 @@ impl Forwarder {
         if !(may && pool.may_repeat(&outbound.asked(exchange), cut) && within_budget()) {
             return Err(failed.fault);
         }
-        exchange.record.retried(failed.fault.reason());
+        exchange.record.retried(failed.fault.reason(), Instant::now());
         Ok(())
     }
 }

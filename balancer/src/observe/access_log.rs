@@ -1,6 +1,6 @@
 //! The access log: one line a request, formatted on the thread that served it, written by another.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -24,6 +24,16 @@ pub struct AccessLog {
     /// The one that the last line was put into: the thread that writes takes it, and a thousand requests share one hand-over.
     batch: RefCell<Batch>,
     stamp: RefCell<Stamp>,
+    sample: Sample,
+}
+
+/// Which of the requests that went well get a line.
+#[derive(Debug)]
+struct Sample {
+    /// Of all numbers of 32 bits, those below it.
+    below: u64,
+    /// The last one drawn, never 0.
+    drawn: Cell<u32>,
 }
 
 /// Time and client of the last line; formatting a time costs as much as the rest of the line.
@@ -55,11 +65,16 @@ impl AccessLog {
             writer: writer.clone(),
             batch: RefCell::default(),
             stamp: RefCell::default(),
+            sample: Sample::new(config.sample),
         })
     }
 
     /// Tells of a request that was over at `now` and took so long.
     pub(super) fn write(&self, story: &Story, now: Instant, took: Duration) {
+        let went_well = story.reason.is_none() && !story.status.is_server_error();
+        if went_well && !self.sample.takes() {
+            return;
+        }
         let line = |lines: &mut Vec<u8>| self.line(lines, story, now, took);
         let mut batch = self.batch.borrow_mut();
         if !batch.add(line) {
@@ -78,6 +93,27 @@ impl AccessLog {
             AccessLogFormat::Off => return,
         }
         lines.push(b'\n');
+    }
+}
+
+impl Sample {
+    /// A share of 0.0 to 1.0.
+    fn new(share: f64) -> Self {
+        Self { below: (share * ALL as f64) as u64, drawn: Cell::new(rand::random::<u32>() | 1) }
+    }
+
+    /// Whether the next one is among them. At random: every hundredth of requests that come in a rhythm would always be the same.
+    fn takes(&self) -> bool {
+        if self.below >= ALL {
+            return true;
+        }
+        // Marsaglia's xorshift, of which no bit has to surprise anybody.
+        let mut drawn = self.drawn.get();
+        drawn ^= drawn << 13;
+        drawn ^= drawn >> 17;
+        drawn ^= drawn << 5;
+        self.drawn.set(drawn);
+        u64::from(drawn) < self.below
     }
 }
 
@@ -199,6 +235,26 @@ fn json(out: &mut LogLine<'_>, stamp: &Stamp, took: Duration, story: &Story) {
     out.text(",\"id\":\"").ascii(&head.id).text("\"}");
 }
 
+/// As many as there are numbers of 32 bits.
+const ALL: u64 = 1 << 32;
 /// Digits behind the point.
 const MILLIS: usize = 3;
 const MICROS: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_takes_its_share() {
+        let taken = |share: f64| {
+            let sample = Sample::new(share);
+            (0..100_000).filter(|_| sample.takes()).count()
+        };
+        assert_eq!((taken(1.0), taken(0.0)), (100_000, 0));
+        for share in [0.01, 0.25, 0.5] {
+            let (taken, expected) = (taken(share) as f64, share * 100_000.0);
+            assert!((taken - expected).abs() < expected / 5.0, "{taken} of {expected}");
+        }
+    }
+}

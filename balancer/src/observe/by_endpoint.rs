@@ -141,6 +141,11 @@ impl Met {
 }
 
 impl EndpointCells {
+    /// Its name, to be kept.
+    pub(super) fn shared_name(&self) -> &Arc<str> {
+        &self.key.1
+    }
+
     /// The name of the endpoint.
     pub(super) fn name(&self) -> &str {
         &self.key.1

@@ -216,6 +216,13 @@ impl Totals {
     }
 }
 
+impl MethodLabel {
+    /// As it is written; `other` for those that are not counted apart.
+    pub fn as_str(self) -> &'static str {
+        METHODS.get(usize::from(self.0)).copied().unwrap_or_default()
+    }
+}
+
 impl From<&Method> for MethodLabel {
     fn from(method: &Method) -> Self {
         let known = METHODS.iter().position(|known| *known == method.as_str());

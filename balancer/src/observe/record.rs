@@ -9,13 +9,13 @@ use http::StatusCode;
 
 use super::by_endpoint::Lasting;
 use super::observer::Observer;
+use super::past::{Attempt, Candidates, Choice, Claim};
 use super::story::{Head, Story};
 
 /// What is told of one request; told when it is dropped, whatever became of the request.
 #[derive(Debug)]
 pub struct Record {
     story: Story,
-    claimed: Option<Instant>,
     observer: Rc<Observer>,
 }
 
@@ -37,8 +37,12 @@ impl Record {
             rejected: false,
             queued: Duration::ZERO,
             over: None,
+            claimed: None,
+            choice: Choice::default(),
+            candidates: None,
+            before: Vec::new(),
         };
-        Self { story, claimed: None, observer: Rc::clone(observer) }
+        Self { story, observer: Rc::clone(observer) }
     }
 
     /// Who sent the request; `None` where that is not known by an address.
@@ -59,7 +63,22 @@ impl Record {
             (self.story.endpoint, self.story.is_at_endpoint) = (Some(cells), true);
         }
         self.story.attempts += 1;
-        self.claimed = Some(now);
+        self.story.claimed = Some(now);
+    }
+
+    /// Whether it will be remembered, and by what somebody may ask why it went as it did.
+    pub fn is_remembered(&self) -> bool {
+        self.observer.remembers()
+    }
+
+    /// Why the endpoint was chosen that it has claimed.
+    pub fn chosen(&mut self, choice: Choice) {
+        self.story.choice = choice;
+    }
+
+    /// Who could be asked.
+    pub fn candidates(&mut self, candidates: Arc<Candidates>) {
+        self.story.candidates = Some(candidates);
     }
 
     /// It has waited for a place, perhaps not for the first time.
@@ -79,7 +98,7 @@ impl Record {
 
     /// The worker sent its last byte at that time.
     pub fn worker_done(&mut self, at: Instant) {
-        self.story.upstream = self.claimed.map(|claimed| at.saturating_duration_since(claimed));
+        self.story.upstream = self.story.claimed.map(|claimed| at.saturating_duration_since(claimed));
     }
 
     /// The client has all of it since that time.
@@ -95,13 +114,18 @@ impl Record {
         self.story.lasting = Some(lasting);
     }
 
-    /// An attempt has failed, and another is made.
-    pub fn retried(&mut self, why: &'static str) {
+    /// An attempt has failed at that time, and another is made.
+    pub fn retried(&mut self, why: &'static str, ended: Instant) {
         self.observer.retried(&self.story, why);
         if let Some(cells) = self.story.endpoint.as_ref().filter(|_| self.story.is_at_endpoint) {
             cells.ended(None, Some(why));
         }
         self.story.is_at_endpoint = false;
+        let Story { endpoint, claimed, choice, before, .. } = &mut self.story;
+        if let (true, Some(cells), Some(at)) = (self.observer.remembers(), endpoint, *claimed) {
+            let claim = Claim { endpoint: Arc::clone(cells.shared_name()), at, choice: *choice };
+            before.push(Attempt { claim, ended, why });
+        }
     }
 
     /// We answer ourselves, with that status and for that reason.
@@ -114,7 +138,7 @@ impl Record {
     /// Something went wrong; the first reason stays.
     pub fn failed(&mut self, reason: &'static str) {
         self.story.reason.get_or_insert(reason);
-        if self.claimed.is_some() && self.story.upstream.is_none() {
+        if self.story.claimed.is_some() && self.story.upstream.is_none() {
             self.worker_done(Instant::now());
         }
     }
@@ -126,6 +150,6 @@ impl Drop for Record {
         if no_answer {
             self.story.reason = Some("client_gone");
         }
-        self.observer.over(&self.story);
+        self.observer.over(&mut self.story);
     }
 }

@@ -10,6 +10,7 @@ use http::StatusCode;
 use super::by_endpoint::{EndpointCells, Lasting};
 use super::failures::STATUS;
 use super::metrics::MethodLabel;
+use super::past::{Attempt, Candidates, Choice, Claim, Past};
 use crate::http1::RequestHead;
 
 /// All that is known of a request.
@@ -30,6 +31,12 @@ pub(super) struct Story {
     pub(super) rejected: bool,
     pub(super) queued: Duration,
     pub(super) over: Option<Instant>,
+    /// When it got its place at the endpoint.
+    pub(super) claimed: Option<Instant>,
+    pub(super) choice: Choice,
+    pub(super) candidates: Option<Arc<Candidates>>,
+    /// Attempts that were followed by another, where they are remembered.
+    pub(super) before: Vec<Attempt>,
 }
 
 impl Story {
@@ -68,6 +75,32 @@ pub struct Head {
     pub request: Option<Arc<RequestHead>>,
     /// Its id, 32 hexadecimal digits.
     pub id: [u8; 32],
+}
+
+impl Story {
+    /// What is remembered of it, once it is told otherwise: its parts are taken.
+    pub(super) fn past(&mut self, took: Duration) -> Past {
+        // None where nobody was asked after the attempts before.
+        let is_last = self.attempts as usize > self.before.len();
+        let claimed = self.endpoint.as_ref().zip(self.claimed.filter(|_| is_last));
+        let claim = |cells: &EndpointCells, at| Claim { endpoint: Arc::clone(cells.shared_name()), at, choice: self.choice };
+        let last = claimed.map(|(cells, at)| (claim(cells, at), self.upstream));
+        Past {
+            id: self.head.id,
+            begun: self.head.begun,
+            took,
+            method: self.head.method(),
+            status: self.status,
+            bytes: self.bytes,
+            pool: self.pool.take(),
+            queued: self.queued,
+            before: std::mem::take(&mut self.before),
+            last,
+            reason: self.reason,
+            rejected: self.rejected,
+            candidates: self.candidates.take(),
+        }
+    }
 }
 
 impl Head {

@@ -17,6 +17,7 @@ mod deploys;
 mod dns;
 mod drain;
 mod early_answers;
+mod explain;
 mod faults;
 mod fields;
 mod figures;

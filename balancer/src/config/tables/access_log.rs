@@ -7,12 +7,14 @@ use crate::config::syntax::item::Item;
 use crate::config::syntax::section::Section;
 
 /// The access log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AccessLog {
     /// Its lines.
     pub format: AccessLogFormat,
     /// Where they go.
     pub path: AccessLogPath,
+    /// The share of requests that get a line, 0.0 to 1.0; those that went wrong always do.
+    pub sample: f64,
 }
 
 impl AccessLog {
@@ -56,8 +58,13 @@ pub(in crate::config) fn read(section: &mut Section<'_>) -> AccessLog {
         &[("combined", AccessLogFormat::Combined), ("json", AccessLogFormat::Json), ("off", AccessLogFormat::Off)];
     let format = table.take("format").and_then(|item| item.choice(words));
     let path = table.take("path").and_then(|item| path(&item));
+    let sample = table.take("sample").and_then(|item| item.percent(1.0));
     table.finish();
-    AccessLog { format: format.unwrap_or(default.format), path: path.unwrap_or(default.path) }
+    AccessLog {
+        format: format.unwrap_or(default.format),
+        path: path.unwrap_or(default.path),
+        sample: sample.unwrap_or(default.sample),
+    }
 }
 
 fn path(item: &Item<'_>) -> Option<AccessLogPath> {

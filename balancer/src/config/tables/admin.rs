@@ -17,7 +17,7 @@ use crate::config::syntax::span::Placed;
 use crate::config::syntax::{document, text, variables};
 
 /// Where the admin service listens.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     /// Its Unix socket; `None`: the usual place.
     pub socket: Option<PathBuf>,
@@ -25,6 +25,8 @@ pub struct Admin {
     pub address: Option<SocketAddr>,
     /// A file that holds the token TCP clients must show.
     pub token_file: Option<PathBuf>,
+    /// Whether requests that are over are remembered for a while, for `balancer explain`.
+    pub explain: bool,
 }
 
 /// Whether files that hold secrets are looked into.
@@ -54,8 +56,9 @@ pub(in crate::config) fn read(section: &mut Section<'_>, listen: &[Placed<Listen
         let help = format!("add token_file, or write \"127.0.0.1:{}\"", address.port());
         item.wrong(format!("every client that reaches `{address}` could stop balancer"), help);
     }
+    let explain = table.take("explain").and_then(|item| item.flag()).unwrap_or(Admin::default().explain);
     table.finish();
-    Admin { socket, address, token_file }
+    Admin { socket, address, token_file, explain }
 }
 
 /// The socket and the account that the file at `path` names, though the rest of it may be wrong: who changes a running

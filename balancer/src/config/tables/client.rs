@@ -29,6 +29,8 @@ pub struct ClientLimits {
     pub ambiguous_fields: AmbiguousFields,
     /// Protocols that become a tunnel, in lower case; at most [`UPGRADES_MAX`].
     pub upgrades: Vec<String>,
+    /// Whether every response tells the id under which the log has its request.
+    pub expose_request_id: bool,
 }
 
 /// What happens to a request field whose name a CGI-like worker may read as another's (`X_Forwarded_For`): one with a byte besides
@@ -63,6 +65,7 @@ pub(in crate::config) fn read(section: &mut Section<'_>, default: ClientLimits) 
         &[("drop", AmbiguousFields::Drop), ("refuse", AmbiguousFields::Refuse), ("pass", AmbiguousFields::Pass)];
     let ambiguous_fields = section.take("ambiguous_fields").and_then(|item| item.choice(words));
     let upgrades = section.take("upgrades").and_then(|item| upgrades(&item));
+    let expose_request_id = section.take("expose_request_id").and_then(|item| item.flag());
     ClientLimits {
         header_timeout,
         keep_alive_timeout,
@@ -73,6 +76,7 @@ pub(in crate::config) fn read(section: &mut Section<'_>, default: ClientLimits) 
         body_bytes_max,
         ambiguous_fields: ambiguous_fields.unwrap_or(default.ambiguous_fields),
         upgrades: upgrades.unwrap_or(default.upgrades),
+        expose_request_id: expose_request_id.unwrap_or(default.expose_request_id),
     }
 }
 
