@@ -2,12 +2,14 @@
 //!
 //! Decides which command runs and with which exit code it ends. Called by `main`. Never does a command's work itself.
 
+mod advise;
 mod arguments;
 mod ask;
 mod check;
 mod completions;
 mod control;
 mod demo;
+mod doctor;
 mod explain;
 mod file;
 mod list;
@@ -84,6 +86,10 @@ enum Command {
     Events(watch::Events),
     /// Why a request went as it did: its route, attempts and times, by its id; without one, the last that failed
     Explain(explain::Options),
+    /// What this machine would trip over: limits, ports, memory, CPUs, clock, DNS; each with what to type
+    Doctor(doctor::Options),
+    /// What the next seconds of a running instance advise: workers or slots for a wished wait, the slow endpoint
+    Advise(advise::Options),
     /// The built-in worker: the small HTTP server the demo starts
     Backend(backend::Options),
     /// Print completions for a shell
@@ -120,6 +126,8 @@ pub fn main() -> ExitCode {
         Some(Command::Logs(options)) => watch::logs(options, arguments.config),
         Some(Command::Events(options)) => watch::events(options, arguments.config),
         Some(Command::Explain(options)) => explain::run(options, arguments.config),
+        Some(Command::Doctor(options)) => doctor::run(options, arguments.config),
+        Some(Command::Advise(options)) => advise::run(options, arguments.config),
         Some(Command::Backend(options)) => match backend::run(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("balancer backend: {error}")),

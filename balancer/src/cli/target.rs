@@ -61,6 +61,11 @@ impl Target {
         Self { quiet, ..self }
     }
 
+    /// The configuration that was named.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        self.config.clone()
+    }
+
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet
     }

@@ -56,6 +56,11 @@ impl Holders {
         Self(listeners.into_iter().map(|(address, inode)| (address, holders.get(&inode).cloned())).collect())
     }
 
+    /// Where somebody listens.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.iter().map(|(address, _)| *address)
+    }
+
     /// The process that keeps `address` from being listened on, as `(pid, name)`.
     pub fn at(&self, address: SocketAddr) -> Option<(u32, String)> {
         self.0.iter().filter(|(other, _)| is_in_the_way(*other, address)).find_map(|(_, holder)| holder.clone())
