@@ -14,7 +14,7 @@ use super::answer::{JSON, ServiceAnswer, plain, text};
 use super::follow::is_of;
 use super::{Instance, ServedPool};
 use crate::config::Policy;
-use crate::observe::{By, Candidate, Candidates, Claim, Clock, Journal, Kept, Past, Which, printable};
+use crate::observe::{By, Candidate, Candidates, Claim, Clock, Journal, JournalLine, Past, Which, printable};
 use crate::pool::Pool;
 
 /// The request of that id.
@@ -183,18 +183,19 @@ fn lines(clock: &Clock, served: &ServedPool, story: &Past) -> (Vec<Value>, usize
     let moment = |at: Instant| stamp(clock, at).unwrap_or_default();
     let (from, until) = (story.begun.checked_sub(BEFORE).unwrap_or(story.begun), story.begun + story.took + AFTER);
     let (from, until) = (moment(from), moment(until));
-    let is_wanted =
-        |line: &Kept| (from..=until).contains(&line.at) && workers.iter().any(|worker| is_of(&line.text, worker));
+    let is_wanted = |line: &JournalLine| {
+        (from..=until).contains(&line.at) && workers.iter().any(|worker| is_of(&line.text, worker))
+    };
     let all = wanted(&served.log, is_wanted);
     let left_out = all.len().saturating_sub(LINES);
-    let line = |line: &Kept| {
+    let line = |line: &JournalLine| {
         let time = line.at.strftime(TIME).to_string();
         json!({ "time": time, "text": String::from_utf8_lossy(&line.text).trim_end() })
     };
     (all.iter().skip(left_out).map(line).collect(), left_out)
 }
 
-fn wanted(log: &Arc<Journal>, is_wanted: impl Fn(&Kept) -> bool) -> Vec<Kept> {
+fn wanted(log: &Arc<Journal>, is_wanted: impl Fn(&JournalLine) -> bool) -> Vec<JournalLine> {
     let (mut reader, mut all) = (log.read(), Vec::new());
     // A log that fills faster than it is read ends too.
     for _ in 0..PIECES {

@@ -17,6 +17,7 @@ mod instance;
 mod introduction;
 mod live;
 mod opened;
+mod openmetrics;
 mod order;
 mod page;
 mod problem;

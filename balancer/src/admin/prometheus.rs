@@ -242,17 +242,18 @@ impl Text {
         self.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         let process = Process::now();
         let started = instance.started.duration_since(UNIX_EPOCH).map_or(0.0, seconds);
-        for (name, kind, value) in [
-            ("cpu_seconds_total", "counter", process.cpu_seconds),
-            ("resident_memory_bytes", "gauge", process.resident_bytes as f64),
-            ("virtual_memory_bytes", "gauge", process.virtual_bytes as f64),
-            ("open_fds", "gauge", process.open_fds as f64),
-            ("max_fds", "gauge", process.max_fds as f64),
-            ("threads", "gauge", process.threads as f64),
-            ("start_time_seconds", "gauge", started),
+        for (name, kind, help, value) in [
+            ("cpu_seconds_total", "counter", "CPU time.", process.cpu_seconds),
+            ("resident_memory_bytes", "gauge", "Resident memory.", process.resident_bytes as f64),
+            ("virtual_memory_bytes", "gauge", "Virtual memory.", process.virtual_bytes as f64),
+            ("open_fds", "gauge", "Open file descriptors.", process.open_fds as f64),
+            ("max_fds", "gauge", "Limit of file descriptors.", process.max_fds as f64),
+            ("threads", "gauge", "Threads.", process.threads as f64),
+            ("start_time_seconds", "gauge", "Start, in seconds since 1970.", started),
         ] {
             // The names that every client library of Prometheus uses.
-            let _ = writeln!(self.0, "# TYPE process_{name} {kind}\nprocess_{name} {value}");
+            let _ =
+                writeln!(self.0, "# HELP process_{name} {help}\n# TYPE process_{name} {kind}\nprocess_{name} {value}");
         }
     }
 }

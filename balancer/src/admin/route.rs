@@ -12,7 +12,7 @@ use super::access::Asker;
 use super::answer::{AnswerBody, EVENT_STREAM, JSON, JSON_LINES, PLAIN, ServiceAnswer, plain, text, with};
 use super::client::CONFIGURATION;
 use super::{
-    Action, AdminOrder, Instance, Report, Reporter, explain, follow, live, page, prometheus, status, view,
+    Action, AdminOrder, Instance, Report, Reporter, explain, follow, live, openmetrics, page, prometheus, status, view,
 };
 use crate::config::nearest;
 use crate::observe::printable;
@@ -32,6 +32,9 @@ pub(super) async fn answer(instance: &Arc<Instance>, head: &Parts, asker: Asker)
             Err(sentence) => plain(StatusCode::BAD_REQUEST, &sentence),
         },
         (_, _) if is_action => plain(StatusCode::METHOD_NOT_ALLOWED, "use POST for this"),
+        (&Method::GET | &Method::HEAD, "/metrics") if openmetrics::is_wanted(&head.headers) => {
+            text(StatusCode::OK, openmetrics::KIND, openmetrics::of(&prometheus::text(instance)))
+        }
         (&Method::GET | &Method::HEAD, _) => read(instance, path, &query, asker),
         _ => plain(StatusCode::METHOD_NOT_ALLOWED, "use GET for this"),
     }

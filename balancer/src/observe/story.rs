@@ -83,7 +83,8 @@ impl Story {
         // None where nobody was asked after the attempts before.
         let is_last = self.attempts as usize > self.before.len();
         let claimed = self.endpoint.as_ref().zip(self.claimed.filter(|_| is_last));
-        let claim = |cells: &EndpointCells, at| Claim { endpoint: Arc::clone(cells.shared_name()), at, choice: self.choice };
+        let claim =
+            |cells: &EndpointCells, at| Claim { endpoint: Arc::clone(cells.shared_name()), at, choice: self.choice };
         let last = claimed.map(|(cells, at)| (claim(cells, at), self.upstream));
         Past {
             id: self.head.id,

@@ -50,6 +50,7 @@ mod persistence;
 mod policies;
 mod pressed;
 mod program;
+mod prometheus;
 mod reload;
 mod requests;
 mod roll;

@@ -212,6 +212,44 @@ fn compose_and_swarm_lead_to_their_own_backends() {
     }
 }
 
+#[test]
+fn what_compose_has_for_metrics_fits_together() {
+    let with = &read_yaml("compose.metrics.yaml")[0];
+    let services = &with["services"];
+    for service in ["balancer", "prometheus", "grafana"] {
+        let mounts = services[service]["volumes"].as_array().unwrap();
+        let ours = mounts.iter().filter_map(|mount| text(mount).split(':').next()?.strip_prefix("./"));
+        assert!(ours.into_iter().all(|path| deploy(path).exists()), "{service}: {mounts:?}");
+    }
+    let (plain, mut config) = (read_toml("compose.lb.toml"), read_toml("compose.metrics.lb.toml"));
+    let admin = config.remove("admin").unwrap();
+    assert_eq!(config, plain, "but for the admin service");
+    let scrape = &read_yaml("prometheus/compose.yml")[0]["scrape_configs"][0];
+    let token = text(&scrape["authorization"]["credentials_file"]);
+    assert_eq!(admin["token_file"].as_str(), Some(token));
+    let secret = token.strip_prefix("/run/secrets/").unwrap();
+    assert!(with["secrets"][secret]["file"] == "./token" && services["balancer"]["secrets"][0] == secret, "{secret}");
+    assert_eq!(services["prometheus"]["secrets"][0], secret);
+    let target = text(&scrape["static_configs"][0]["targets"][0]).split_once(':').unwrap();
+    let port = admin["address"].as_str().unwrap().rsplit_once(':').unwrap().1;
+    assert_eq!(target, ("balancer", port));
+    let source = &read_yaml("grafana/provisioning/datasources/prometheus.yml")[0]["datasources"][0];
+    let published = text(&services["prometheus"]["ports"][0]).rsplit_once(':').unwrap().1.to_owned();
+    assert_eq!(text(&source["url"]), format!("http://prometheus:{published}"));
+    let folder = &read_yaml("grafana/provisioning/dashboards/balancer.yml")[0]["providers"][0]["options"]["path"];
+    let mounted = services["grafana"]["volumes"][1].to_string();
+    assert!(mounted.contains(&format!(":{}/balancer.json", text(folder))), "{mounted}");
+    assert_eq!(
+        services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"],
+        format!("{}/balancer.json", text(folder))
+    );
+    let ours = read_yaml("prometheus/prometheus.yml");
+    assert_eq!(
+        (&ours[0]["rule_files"], &ours[0]["scrape_configs"][0]["job_name"]),
+        (&read_yaml("prometheus/compose.yml")[0]["rule_files"], &scrape["job_name"])
+    );
+}
+
 fn kustomization() -> Value {
     read_yaml("kubernetes/kustomization.yaml").remove(0)
 }
