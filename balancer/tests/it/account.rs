@@ -12,13 +12,12 @@ use balancer::admin::name_of;
 use nix::unistd::User;
 
 use super::harness::directory;
-use crate::program::{Program, balancer, is_root, printed, said};
+use crate::program::{Program, balancer, needs_root, printed, said};
 
 #[test]
+#[cfg_attr(not(has = "root"), ignore = "needs root")]
 fn commands_find_an_instance_that_has_become_another_user_and_its_token_may_be_roots_alone() {
-    if !is_root() {
-        return;
-    }
+    needs_root();
     let place = Place::new();
     let token = place.0.join("token");
     fs::write(&token, "a-long-random-word-0\n").unwrap();
@@ -61,10 +60,9 @@ fn commands_find_an_instance_that_has_become_another_user_and_its_token_may_be_r
 }
 
 #[test]
+#[cfg_attr(not(has = "root"), ignore = "needs root")]
 fn a_number_that_is_in_no_user_database_will_do() {
-    if !is_root() {
-        return;
-    }
+    needs_root();
     let place = Place::new();
     let pool = "[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n";
     let file = place.config(&format!("listen = \"127.0.0.1:0\"\nuser = 54321\ngroup = 54322\n{pool}"));
@@ -79,10 +77,9 @@ fn a_number_that_is_in_no_user_database_will_do() {
 }
 
 #[test]
+#[cfg_attr(not(has = "root"), ignore = "needs root")]
 fn check_says_what_the_account_may_not() {
-    if !is_root() {
-        return;
-    }
+    needs_root();
     let place = Place::new();
     let log = place.0.join("logs").join("access.log");
     fs::create_dir(log.parent().unwrap()).unwrap();
@@ -106,10 +103,9 @@ fn check_says_what_the_account_may_not() {
 }
 
 #[test]
+#[cfg_attr(not(has = "root"), ignore = "needs root")]
 fn a_strangers_directory_in_front_of_the_own_socket_is_passed_over() {
-    if !is_root() {
-        return;
-    }
+    needs_root();
     let place = Place::new();
     let nobody = User::from_name("nobody").unwrap().unwrap();
     // As root's /run/balancer, which nobody else may enter.

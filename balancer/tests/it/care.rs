@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::program::{PATIENCE, Program, Traffic, eventually, file, get, given, post, workers};
+use crate::program::{PATIENCE, Program, Traffic, eventually, file, get, post, workers};
 
 #[test]
 fn the_end_of_a_worker_names_the_requests_it_died_with() {
@@ -289,12 +289,11 @@ fn workers_that_are_replaced_all_the_time_cost_no_request_and_run_no_post_twice(
 }
 
 #[test]
+#[cfg_attr(not(has = "processes of its own"), ignore = "needs processes of its own")]
 fn as_process_1_it_collects_the_orphans_of_others() {
     let namespace = ["-pf", "--mount-proc"];
     let may = Command::new("unshare").args(namespace).arg("true").stderr(Stdio::null()).status();
-    if !given(may.is_ok_and(|status| status.success()), "unshare(1) and a namespace of processes") {
-        return;
-    }
+    assert!(may.is_ok_and(|status| status.success()), "needs unshare(1) and a namespace of processes");
     let worker = "(setsid sleep 1000 &); exec \"$0\" backend \"$1\"";
     let config = format!(
         "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"sh\", \"-c\", '{worker}', {:?}, \"{{port}}\"]\n",

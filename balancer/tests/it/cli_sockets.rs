@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use crate::harness::directory;
 use crate::program::{
-    PATIENCE, PROGRAM, Program, Traffic, Worker, balancer, curl, eventually, file, get, given, has, is_alive, is_root,
+    PATIENCE, PROGRAM, Program, Traffic, Worker, balancer, curl, eventually, file, get, is_alive, needs, needs_root,
     post, printed, said, scratch,
 };
 
@@ -111,10 +111,9 @@ fn a_worker_that_listens_elsewhere_is_told_so_long_before_its_time_is_over() {
 }
 
 #[test]
+#[cfg_attr(not(has = "python3"), ignore = "needs python3")]
 fn of_a_worker_that_listens_on_every_address_it_is_said_once() {
-    if !has("python3") {
-        return;
-    }
+    needs("python3");
     let config = "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"python3\", \"-m\", \"http.server\", \"{port}\"]\ncount = 2\n";
     let program = Base::new().serve("ports-every", config, 2);
     let log = program.stderr.until("which is every address of this machine: clients can reach it without balancer");
@@ -198,15 +197,14 @@ fn a_worker_cannot_lead_requests_elsewhere_by_a_link_in_the_place_of_its_socket(
 }
 
 #[test]
+#[cfg_attr(not(has = "users of its own"), ignore = "needs users of its own")]
 fn a_place_that_cannot_hold_sockets_ends_the_start_with_1_and_check_warns_of_it() {
     let long = scratch("sockets-long").join("x".repeat(100));
     std::fs::create_dir_all(&long).unwrap();
     // Without the place that everybody may write to, which takes a view of the files of one's own.
     let namespace = ["--user", "--map-root-user", "--mount"];
     let may = Command::new("unshare").args(namespace).arg("true").stderr(Stdio::null()).status();
-    if !given(may.is_ok_and(|status| status.success()), "unshare(1) and user namespaces") {
-        return;
-    }
+    assert!(may.is_ok_and(|status| status.success()), "needs unshare(1) and user namespaces");
     let config = file("sockets-nowhere", &workers("", ""));
     let with = |place: &Path, arguments: &[&str]| {
         let mut command = Command::new("unshare");
@@ -259,10 +257,9 @@ fn after_kill_9_no_worker_is_left_and_the_next_start_cleans_up() {
 }
 
 #[test]
+#[cfg_attr(not(has = "python3"), ignore = "needs python3")]
 fn what_a_worker_nests_beside_its_socket_is_removed_beside_the_work_and_at_the_next_start() {
-    if !has("python3") {
-        return;
-    }
+    needs("python3");
     // In memory where that can be: a disk may take milliseconds for each folder.
     let shm = Path::new("/dev/shm").join(format!("balancer-nesting-{}", std::process::id()));
     let base = if std::fs::create_dir(&shm).is_ok() { Base(shm) } else { Base::new() };
@@ -285,12 +282,12 @@ fn what_a_worker_nests_beside_its_socket_is_removed_beside_the_work_and_at_the_n
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "python3")), ignore = "needs root and python3")]
 fn workers_of_another_user_get_a_folder_of_their_own() {
     // Not the one of somebody's home, and not this test's own build: others may not be allowed there.
     let python = Path::new("/usr/bin/python3");
-    if !is_root() || !given(python.exists(), "/usr/bin/python3") {
-        return;
-    }
+    needs_root();
+    assert!(python.exists(), "needs /usr/bin/python3");
     let (base, closed) = (Base::new(), Base::new());
     std::fs::set_permissions(&closed.0, PermissionsExt::from_mode(0o700)).unwrap();
     let config = format!(
@@ -327,11 +324,10 @@ fn run_takes_a_socket_from_its_command_alone() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "curl", has = "node", has = "python3")), ignore = "needs curl, node and python3")]
 fn servers_of_node_and_python_listen_where_the_variable_says() {
     for (program, option, script, name) in [("node", "-e", NODE, "node"), ("python3", "-c", PYTHON, "python")] {
-        if !has(program) {
-            continue;
-        }
+        needs(program);
         let base = Base::new();
         let config = format!(
             "listen = \"127.0.0.1:0\"\n[pool.app.workers]\ncommand = [\"{program}\", \"{option}\", '''{script}''']\nsocket = true\ncount = 2\n"
@@ -341,10 +337,8 @@ fn servers_of_node_and_python_listen_where_the_variable_says() {
         answers.sort();
         let expected = [1, 2].into_iter().flat_map(|index| vec![(200, format!("{name} {index}\n")); 10]);
         assert!(answers.into_iter().eq(expected));
-        if has("curl") {
-            let sent = "z".repeat(100_000);
-            assert_eq!(curl(&["--data", &sent, &running.url("/")]), sent);
-        }
+        let sent = "z".repeat(100_000);
+        assert_eq!(curl(&["--data", &sent, &running.url("/")]), sent);
         assert_eq!(running.stop(), Some(0));
         assert_eq!(base.entries(), Vec::<PathBuf>::new());
     }

@@ -5,13 +5,12 @@ use std::io::{Read, Write};
 
 use nix::sys::signal::Signal;
 
-use crate::program::{PROGRAM, Program, balancer, curl, get, has, repository, run, said};
+use crate::program::{PROGRAM, Program, balancer, curl, get, needs, repository, run, said};
 
 #[test]
+#[cfg_attr(not(has = "curl"), ignore = "needs curl")]
 fn the_demo_answers_four_times_with_server_1_and_server_2_in_turn() {
-    if !has("curl") {
-        return;
-    }
+    needs("curl");
     let mut program = Program::start(&mut balancer(&["demo", "--listen", "127.0.0.1:0", "--access-log"]));
     program.until_ready(2);
     let answers: String = (0..4).map(|_| curl(&[&program.url("/")])).collect();

@@ -92,8 +92,9 @@ fn await_questions(names: &Names, name: &str, more: usize) {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn every_address_of_a_name_is_an_endpoint_and_they_follow_the_answers_without_a_lost_request() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let origins = Origins::at(&[1, 2, 3]);
     names.set("app", &[&address(1), &address(2)]);
     let mut balancer = names.balancer("", &origins.pool(""));
@@ -119,8 +120,9 @@ fn every_address_of_a_name_is_an_endpoint_and_they_follow_the_answers_without_a_
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn a_name_that_does_not_exist_at_the_start_is_said_and_served_as_soon_as_it_does() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let origins = Origins::at(&[1]);
     let mut balancer = names.balancer("", &origins.pool(""));
     balancer.await_stderr("has no address: there is no such name; requests cannot be served there until it has one");
@@ -134,8 +136,9 @@ fn a_name_that_does_not_exist_at_the_start_is_said_and_served_as_soon_as_it_does
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn a_server_that_fails_says_nothing_or_rubbish_changes_nothing() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let origins = Origins::at(&[1, 2]);
     names.set("app", &[&address(1), &address(2)]);
     let mut balancer = names.balancer("", &origins.pool("dns_hold = \"0s\"\n"));
@@ -154,8 +157,9 @@ fn a_server_that_fails_says_nothing_or_rubbish_changes_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn one_family_may_fail_and_a_chain_of_names_leads_on() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let origins = Origins::at(&[1, 2]);
     names.say("app", A, vec![chain(&["app", "b.test", "c.test"], &address(1))]);
     names.say("app", AAAA, vec![SERVFAIL]);
@@ -177,8 +181,9 @@ fn one_family_may_fail_and_a_chain_of_names_leads_on() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn a_name_that_has_lost_its_addresses_keeps_them_for_dns_hold_and_no_longer() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let origins = Origins::at(&[1]);
     names.set("app", &[&address(1)]);
     let balancer = names.balancer("", &origins.pool("dns_hold = \"3s\"\n"));
@@ -194,8 +199,9 @@ fn a_name_that_has_lost_its_addresses_keeps_them_for_dns_hold_and_no_longer() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn answers_that_take_turns_every_second_are_taken_together() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let origins = Origins::at(&[1, 2, 3, 4]);
     let turns = [a(&[&address(1), &address(2)]), a(&[&address(4), &address(3)])];
     names.say("app", A, turns.to_vec());
@@ -212,8 +218,9 @@ fn answers_that_take_turns_every_second_are_taken_together() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn a_thousand_addresses_come_by_tcp_and_all_serve() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let everywhere =
         Origin::start_at("0.0.0.0:0", |mut exchange| while exchange.request().is_some() && exchange.send(ok("x")) {});
     let port = everywhere.address().rsplit_once(':').unwrap().1.to_owned();
@@ -235,8 +242,9 @@ fn a_thousand_addresses_come_by_tcp_and_all_serve() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn srv_records_bring_ports_weights_and_backups() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let (one, two) = (Origins::at(&[1]), Origins::at(&[2]));
     names.say(
         "_http._tcp.app",
@@ -275,8 +283,9 @@ fn srv_records_bring_ports_weights_and_backups() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn hosts_and_resolv_conf_are_read_again_when_they_change() {
-    let (Some(names), Some(others)) = (Names::start(), Names::start()) else { return };
+    let (names, others) = (Names::start(), Names::start());
     let origins = Origins::at(&[1, 2, 3]);
     names.hosts(&format!("{} app\n", address(1)));
     names.set("app", &[&address(3)]);
@@ -295,8 +304,9 @@ fn hosts_and_resolv_conf_are_read_again_when_they_change() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn a_name_in_endpoints_is_one_endpoint_wherever_it_leads() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let origins = Origins::at(&[1, 2]);
     names.set("db.test", &[&address(1)]);
     let pool = format!("[pool.app]\nendpoints = [\"db.test:{}\"]\ndns_interval = \"1s\"\n", origins.port);
@@ -324,8 +334,9 @@ fn a_name_in_endpoints_is_one_endpoint_wherever_it_leads() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn a_name_works_beside_endpoints_and_workers_and_no_address_is_there_twice() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let origins = Origins::at(&[1, 2]);
     names.set("app", &[&address(1), &address(2)]);
     let fixed = format!("endpoints = [{:?}]\n", origins.place(1));
@@ -339,8 +350,9 @@ fn a_name_works_beside_endpoints_and_workers_and_no_address_is_there_twice() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn a_reload_changes_from_addresses_to_a_name_to_another_and_back_without_a_lost_request() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let origins = Origins::at(&[1, 2, 3]);
     names.set("app", &[&address(2)]);
     names.set("next", &[&address(3)]);
@@ -362,8 +374,9 @@ fn a_reload_changes_from_addresses_to_a_name_to_another_and_back_without_a_lost_
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn an_address_that_is_our_own_listener_is_refused_and_said() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let origins = Origins::at(&[1]);
     let own = address(77);
     names.set("app", &[&address(1), &own]);
@@ -376,8 +389,9 @@ fn an_address_that_is_our_own_listener_is_refused_and_said() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn a_request_that_goes_in_a_circle_is_stopped() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     // Each is the other's endpoint; of which neither can know beforehand.
     let places = Origins::at(&[1, 2]);
     let port = places.port;
@@ -394,8 +408,9 @@ fn a_request_that_goes_in_a_circle_is_stopped() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn check_warns_of_names_that_do_not_resolve_and_of_no_others() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     names.set("good", &["127.0.0.1"]);
     let text = "listen = \"127.0.0.1:0\"\n[pool.app]\nendpoints = [\"good:1\", \"bad:2\"]\ndns = \"worse:3\"\n\
                 [pool.web]\ndns = \"_http._tcp.none\"\n[[route]]\npool = \"app\"\n";
@@ -415,8 +430,9 @@ fn check_warns_of_names_that_do_not_resolve_and_of_no_others() {
 #[test]
 #[ignore = "takes five minutes, or BALANCER_TEST_SECONDS: cargo test -p balancer --test it two_hundred -- --ignored --nocapture"]
 #[expect(clippy::disallowed_methods, reason = "a thread of a test, not of a proxy")]
+#[cfg_attr(not(all(has = "root", has = "mounts of its own")), ignore = "needs root and mounts of its own")]
 fn two_hundred_addresses_of_which_one_changes_every_second_cost_no_more_over_time() {
-    let Some(names) = Names::start() else { return };
+    let names = Names::start();
     let everywhere =
         Origin::start_at("0.0.0.0:0", |mut exchange| while exchange.request().is_some() && exchange.send(ok("x")) {});
     let port = everywhere.address().rsplit_once(':').unwrap().1.to_owned();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::program::{has, printed, run, said, scratch};
+use super::program::{needs, printed, run, said, scratch};
 
 /// What `--help` lists.
 fn commands() -> Vec<String> {
@@ -36,10 +36,9 @@ fn every_command_has_a_page_with_its_exit_codes() {
 }
 
 #[test]
+#[cfg_attr(not(has = "man"), ignore = "needs man")]
 fn man_reads_the_pages_without_a_warning() {
-    if !has("man") {
-        return;
-    }
+    needs("man");
     let folder = scratch("man-warnings");
     run(&["man", "--directory", folder.to_str().unwrap()]);
     for entry in fs::read_dir(&folder).unwrap() {

@@ -16,7 +16,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, Uid, geteuid, mkfifo};
 
 use crate::harness::{Origin, directory};
-use crate::program::{PROGRAM, Program, balancer, eventually, file, get, has, is_root, printed, said, scratch};
+use crate::program::{
+    PROGRAM, Program, balancer, eventually, file, get, is_root, needs, needs_root, printed, said, scratch,
+};
 
 /// Somebody who answers every request at an address in a worker's stead, as long as it lives.
 struct Neighbour(SocketAddr);
@@ -115,10 +117,9 @@ fn where_anybody_may_listen_for_a_worker_somebody_may() {
 }
 
 #[test]
+#[cfg_attr(not(has = "python3"), ignore = "needs python3")]
 fn whichever_process_of_a_run_listens_the_worker_is_ready() {
-    if !has("python3") {
-        return;
-    }
+    needs("python3");
     // The first process forks; in a session of its own; twice, so that its parent is gone; and with no mark left.
     let serve = "import http.server,os\nh=http.server.SimpleHTTPRequestHandler\ndef serve(): http.server.HTTPServer(('127.0.0.1',int(os.environ['PORT'])),h).serve_forever()\n";
     let ways = [
@@ -149,10 +150,10 @@ fn whichever_process_of_a_run_listens_the_worker_is_ready() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "python3", has = "root")), ignore = "needs python3 and root")]
 fn what_another_pool_has_left_behind_gets_none_of_a_workers_requests() {
-    if !has("python3") || !is_root() {
-        return;
-    }
+    needs("python3");
+    needs_root();
     // It leaves an orphan with an empty environment, which takes the port of the other pool's worker once that is known.
     let marker = format!("other-pool-{}", std::process::id());
     let script = format!(

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::harness::{Balancer, Client, Gate, Origin, directory, eventually, ok};
-use crate::program::{Program, balancer, has};
+use crate::program::{Program, balancer, needs};
 
 /// As Python's `http.server` is when it keeps connections.
 const SERVER: &str = r#"
@@ -104,10 +104,9 @@ fn one_whose_slow_answers_come_one_after_another_keeps_its_connections_and_is_no
 }
 
 #[test]
+#[cfg_attr(not(has = "python3"), ignore = "needs python3")]
 fn a_run_of_servers_of_one_connection_gives_each_one_request_at_a_time() {
-    if !has("python3") {
-        return;
-    }
+    needs("python3");
     let arguments = ["run", "-n", "1", "--listen", "127.0.0.1:0", "--name", "serial", "--", "python3", "-c", SERVER];
     let program = Program::start(&mut balancer(&arguments));
     program.until_ready(1);

@@ -8,14 +8,15 @@ use serde_json::{Value, json};
 use super::admin::{admin_address, status, until_ready, workers};
 use super::harness::browser::Browser;
 use super::harness::{Balancer, Client, directory};
-use super::program::has;
+use super::program::needs;
 
 const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"\n";
 /// The text of a row by its name.
 const ROW: &str = "const row = name => [...document.querySelectorAll('tbody tr')].find(row => row.querySelector('th').innerText === name);";
 
-fn browser() -> Option<Browser> {
-    has("chromedriver").then(Browser::start)
+fn browser() -> Browser {
+    needs("chromedriver");
+    Browser::start()
 }
 
 fn click(browser: &Browser, label: &str) {
@@ -33,8 +34,9 @@ fn no_complaint(browser: &Browser) {
 }
 
 #[test]
+#[cfg_attr(not(has = "chromedriver"), ignore = "needs chromedriver")]
 fn the_page_changes_where_it_stands_and_keeps_selection_and_scroll() {
-    let Some(browser) = browser() else { return };
+    let browser = browser();
     let mut balancer = Balancer::start("", &format!("{}{ADMIN}", workers(2)));
     until_ready(&balancer, 2);
     browser.open(&format!("http://{}/", admin_address(&mut balancer)));
@@ -74,8 +76,9 @@ fn the_page_changes_where_it_stands_and_keeps_selection_and_scroll() {
 }
 
 #[test]
+#[cfg_attr(not(has = "chromedriver"), ignore = "needs chromedriver")]
 fn a_killed_worker_and_why_is_seen_and_events_are_filtered() {
-    let Some(browser) = browser() else { return };
+    let browser = browser();
     let mut balancer = Balancer::start("", &format!("{}{ADMIN}", workers(2)));
     until_ready(&balancer, 2);
     browser.open(&format!("http://{}/", admin_address(&mut balancer)));
@@ -98,8 +101,9 @@ fn a_killed_worker_and_why_is_seen_and_events_are_filtered() {
 }
 
 #[test]
+#[cfg_attr(not(has = "chromedriver"), ignore = "needs chromedriver")]
 fn an_operator_drains_restarts_and_scales_after_a_question() {
-    let Some(browser) = browser() else { return };
+    let browser = browser();
     let mut balancer = Balancer::start("", &format!("{}{ADMIN}", workers(2)));
     until_ready(&balancer, 2);
     browser.open(&format!("http://{}/", admin_address(&mut balancer)));
@@ -141,8 +145,9 @@ fn an_operator_drains_restarts_and_scales_after_a_question() {
 }
 
 #[test]
+#[cfg_attr(not(has = "chromedriver"), ignore = "needs chromedriver")]
 fn names_and_lines_of_others_run_nothing() {
-    let Some(browser) = browser() else { return };
+    let browser = browser();
     let hostile = "<img src=x onerror=document.title=1><script>document.title=1</script>";
     let script = format!("echo '{hostile}'; exit 3");
     let endpoint = "unix:/tmp/<img src=x onerror=document.title=1>";
@@ -165,8 +170,9 @@ fn names_and_lines_of_others_run_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(has = "chromedriver"), ignore = "needs chromedriver")]
 fn with_a_token_the_page_shows_nothing_until_it_is_given() {
-    let Some(browser) = browser() else { return };
+    let browser = browser();
     let directory = directory();
     let token = directory.join("token");
     std::fs::write(&token, "a-long-random-word-0\n").unwrap();

@@ -11,7 +11,7 @@ use std::thread;
 use nix::sys::signal::Signal;
 
 use super::harness::{Balancer, Client, Gate, Origin, directory, eventually, ok, passing, pool_of};
-use super::program::{Traffic, has};
+use super::program::{Traffic, needs};
 
 const WEB: &str = "listen = \"fd:web\"\nthreads = 2\n";
 
@@ -99,10 +99,9 @@ fn who_connects_while_nobody_serves_is_answered_by_the_next() {
 }
 
 #[test]
+#[cfg_attr(not(has = "systemd-socket-activate"), ignore = "needs systemd-socket-activate")]
 fn systemd_passes_unix_sockets_and_is_told_of_those_that_nobody_serves() {
-    if !has("systemd-socket-activate") {
-        return;
-    }
+    needs("systemd-socket-activate");
     let (folder, origin) = (directory(), Origin::named("1"));
     let (web, other) = (folder.join("web.sock"), folder.join("other.sock"));
     let mut command = Command::new("systemd-socket-activate");

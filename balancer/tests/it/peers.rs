@@ -5,11 +5,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
-use crate::program::{PATIENCE, Program, curl, has, repository, scratch, tool, workers};
+use crate::program::{PATIENCE, Program, curl, needs, repository, scratch, tool, workers};
 
 #[test]
+#[cfg_attr(not(has = "curl"), ignore = "needs curl")]
 fn curl_gets_posts_and_asks_for_the_head() {
-    let Some(program) = with("curl", "curl-plain") else { return };
+    let program = with("curl", "curl-plain");
     assert_eq!(curl(&[&program.url("/hello")]), "hello world");
     let echoed = curl(&["--data", "a=1&b=2", &program.url("/echo?x=%20y")]);
     assert!(echoed.starts_with("POST /echo?x=%20y HTTP/1.1\n") && echoed.ends_with("\n\na=1&b=2"), "{echoed}");
@@ -23,8 +24,9 @@ fn curl_gets_posts_and_asks_for_the_head() {
 }
 
 #[test]
+#[cfg_attr(not(has = "curl"), ignore = "needs curl")]
 fn curl_uploads_with_expect_100_continue() {
-    let Some(program) = with("curl", "curl-expect") else { return };
+    let program = with("curl", "curl-expect");
     let file = scratch("curl-expect-file").join("upload");
     std::fs::write(&file, vec![b'x'; 3 << 20]).unwrap();
     let arguments = ["-v", "--expect100-timeout", "15", "-H", "Expect: 100-continue", "-T", file.to_str().unwrap()];
@@ -39,8 +41,9 @@ fn curl_uploads_with_expect_100_continue() {
 }
 
 #[test]
+#[cfg_attr(not(has = "curl"), ignore = "needs curl")]
 fn curl_uploads_in_chunks() {
-    let Some(program) = with("curl", "curl-chunked") else { return };
+    let program = with("curl", "curl-chunked");
     let file = scratch("curl-chunked-file").join("upload");
     std::fs::write(&file, vec![b'y'; 300_000]).unwrap();
     let data = format!("@{}", file.display());
@@ -51,8 +54,9 @@ fn curl_uploads_in_chunks() {
 }
 
 #[test]
+#[cfg_attr(not(has = "curl"), ignore = "needs curl")]
 fn curl_speaks_http_1_0() {
-    let Some(program) = with("curl", "curl-http10") else { return };
+    let program = with("curl", "curl-http10");
     // A chunked answer of the worker: this client knows no chunks.
     let answer = curl(&["--http1.0", "-i", &program.url("/bytes?n=50000&framing=chunked")]);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -63,8 +67,9 @@ fn curl_speaks_http_1_0() {
 }
 
 #[test]
+#[cfg_attr(not(has = "node"), ignore = "needs node")]
 fn a_node_agent_keeps_connections_alive_through_500_requests() {
-    let Some(program) = with("node", "node-agent") else { return };
+    let program = with("node", "node-agent");
     let script = repository("balancer/tests/it/peers/keep_alive_client.js");
     let report = tool(Command::new("node").arg(script).arg(program.address().to_string()));
     assert_eq!(report, "500 answers, 500 right, at most 8 sockets, 8 connections\n");
@@ -72,7 +77,7 @@ fn a_node_agent_keeps_connections_alive_through_500_requests() {
 
 #[test]
 fn a_websocket_client_gets_every_message_back() {
-    let Some(program) = with("sh", "websocket") else { return };
+    let program = with("sh", "websocket");
     let mut socket = WebSocket::open(&program);
     for number in 0..100 {
         let size = if number == 50 { 64 << 10 } else { number };
@@ -89,32 +94,36 @@ fn a_websocket_client_gets_every_message_back() {
 }
 
 #[test]
+#[cfg_attr(not(has = "ab"), ignore = "needs ab")]
 fn ab_without_keep_alive_sees_no_failure() {
-    let Some(program) = with("ab", "ab") else { return };
+    let program = with("ab", "ab");
     let report = tool(Command::new("ab").args(["-q", "-n", "2000", "-c", "50", &program.url("/hello")]));
     assert!(report.contains("Complete requests:      2000\n"), "{report}");
     assert!(report.contains("Failed requests:        0\n") && !report.contains("Non-2xx"), "{report}");
 }
 
 #[test]
+#[cfg_attr(not(has = "ab"), ignore = "needs ab")]
 fn ab_with_keep_alive_sees_no_failure() {
-    let Some(program) = with("ab", "ab-keep-alive") else { return };
+    let program = with("ab", "ab-keep-alive");
     let report = tool(Command::new("ab").args(["-q", "-k", "-n", "2000", "-c", "50", &program.url("/hello")]));
     assert!(report.contains("Failed requests:        0\n") && !report.contains("Non-2xx"), "{report}");
     assert!(report.contains("Keep-Alive requests:    2000\n"), "{report}");
 }
 
 #[test]
+#[cfg_attr(not(has = "wrk"), ignore = "needs wrk")]
 fn wrk_sees_no_failure() {
-    let Some(program) = with("wrk", "wrk") else { return };
+    let program = with("wrk", "wrk");
     let report = tool(Command::new("wrk").args(["-t1", "-c16", "-d1s", &program.url("/hello")]));
     assert!(report.contains(" requests in 1."), "{report}");
     assert!(!report.contains("Socket errors") && !report.contains("Non-2xx"), "{report}");
 }
 
 /// Two workers behind the program, where the peer is installed.
-fn with(peer: &str, test: &str) -> Option<Program> {
-    has(peer).then(|| Program::serve_ready(test, &workers(2), 2))
+fn with(peer: &str, test: &str) -> Program {
+    needs(peer);
+    Program::serve_ready(test, &workers(2), 2)
 }
 
 /// A client's end of a WebSocket (RFC 6455), with no more than the test needs.

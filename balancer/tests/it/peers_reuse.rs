@@ -10,21 +10,21 @@ use crate::harness::Client;
 use crate::program::{Program, eventually, example, scratch};
 
 #[test]
+#[cfg_attr(not(has = "gunicorn"), ignore = "needs gunicorn")]
 fn gunicorn_closes_no_connection_under_a_request() {
     // Its own log says what it ran.
-    let Some(program) = example("gunicorn", "python-gunicorn", &[("GUNICORN_CMD_ARGS", "--access-logfile -")]) else {
-        return;
-    };
+    let program = example("gunicorn", "python-gunicorn", &[("GUNICORN_CMD_ARGS", "--access-logfile -")]);
     program.until_ready(2);
     serves_with_gaps_around(&program, Duration::from_secs(2));
 }
 
 #[test]
+#[cfg_attr(not(has = "node"), ignore = "needs node")]
 fn node_closes_no_connection_under_a_request() {
     let hook = scratch("reuse-node").join("log.js");
     std::fs::write(&hook, LOG_JS).unwrap();
     let options = format!("--require {}", hook.display());
-    let Some(program) = example("node", "node", &[("NODE_OPTIONS", &options)]) else { return };
+    let program = example("node", "node", &[("NODE_OPTIONS", &options)]);
     program.until_ready(std::thread::available_parallelism().unwrap().get());
     serves_with_gaps_around(&program, Duration::from_secs(5));
 }

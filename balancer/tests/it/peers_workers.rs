@@ -6,11 +6,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 
-use crate::program::{PATIENCE, balancer, curl, example, get, has, repository};
+use crate::program::{PATIENCE, balancer, curl, example, get, repository};
 
 #[test]
+#[cfg_attr(not(has = "python3"), ignore = "needs python3")]
 fn the_sequential_python_server_answers_every_request_although_it_closes_after_each() {
-    let Some(mut program) = example("python3", "python-sequential", &[]) else { return };
+    let mut program = example("python3", "python-sequential", &[]);
     program.until_ready(4);
     let address = program.address();
     let clients: Vec<_> = (0..8).map(|_| thread::spawn(move || (0..25).map(|_| get(address, "/")).collect())).collect();
@@ -26,36 +27,34 @@ fn the_sequential_python_server_answers_every_request_although_it_closes_after_e
 }
 
 #[test]
+#[cfg_attr(not(all(has = "python3", has = "curl")), ignore = "needs python3 and curl")]
 fn pythons_http_server_answers_get_and_post() {
-    let Some(mut program) = example("python3", "python-http-server", &[]) else { return };
+    let mut program = example("python3", "python-http-server", &[]);
     program.until_ready(2);
     let mut answers: Vec<_> = (0..10).map(|_| get(program.address(), "/").unwrap()).collect();
     answers.sort();
     let expected = [1, 2].into_iter().flat_map(|index| vec![(200, format!("server {index}\n")); 5]);
     assert!(answers.into_iter().eq(expected));
-    if has("curl") {
-        let sent = "z".repeat(100_000);
-        assert_eq!(curl(&["--data", &sent, &program.url("/")]), sent);
-    }
+    let sent = "z".repeat(100_000);
+    assert_eq!(curl(&["--data", &sent, &program.url("/")]), sent);
     assert_eq!(program.stop(), Some(0));
     assert!(program.stderr.now().contains("stopped: exit code 0"), "TERM ended the workers, not KILL");
 }
 
 #[test]
+#[cfg_attr(not(all(has = "node", has = "curl")), ignore = "needs node and curl")]
 fn a_node_worker_keeps_connections_streams_chunks_and_finishes_on_term() {
-    let Some(mut program) = example("node", "node", &[]) else { return };
+    let mut program = example("node", "node", &[]);
     program.until_ready(thread::available_parallelism().unwrap().get());
     let address = program.address();
     for _ in 0..50 {
         let (status, body) = get(address, "/").unwrap();
         assert!(status == 200 && body.starts_with("server "), "{status} {body}");
     }
-    if has("curl") {
-        let echoed = curl(&["-i", "--data", "by chunks", &program.url("/")]);
-        let (head, body) = echoed.split_once("\r\n\r\n").unwrap();
-        assert!(head.to_lowercase().contains("\r\ntransfer-encoding: chunked"), "{head}");
-        assert_eq!(body, "by chunks");
-    }
+    let echoed = curl(&["-i", "--data", "by chunks", &program.url("/")]);
+    let (head, body) = echoed.split_once("\r\n\r\n").unwrap();
+    assert!(head.to_lowercase().contains("\r\ntransfer-encoding: chunked"), "{head}");
+    assert_eq!(body, "by chunks");
     let mut slow = TcpStream::connect(address).unwrap();
     slow.set_read_timeout(Some(PATIENCE)).unwrap();
     slow.write_all(b"GET /slow HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();

@@ -214,34 +214,22 @@ pub(crate) fn workers(count: usize) -> String {
     )
 }
 
-/// Whether a tool is there; where everything has to be, its absence is a failure.
+/// Whether a tool is there, for a part of a test; where everything has to be, its absence is a failure.
 pub(crate) fn has(tool: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()) {
-        return true;
-    }
-    assert!(std::env::var_os("CI").is_none(), "{tool} is missing; .ci/run says which package has it");
-    let _ = writeln!(std::io::stderr(), "skipped: {tool} is not installed");
-    false
-}
-
-/// Whether we are root; where everything has to be, that we are not is a failure.
-pub(crate) fn is_root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        assert!(std::env::var_os("CI").is_none(), "this test has to be root");
-        let _ = writeln!(std::io::stderr(), "skipped: this test has to be root");
-    }
-    root
-}
-
-/// Whether a test that needs it may go on; where everything has to be, its absence is a failure.
-pub(crate) fn given(is_there: bool, what: &str) -> bool {
-    assert!(is_there || std::env::var_os("CI").is_none(), "needs {what}");
-    if !is_there {
-        let _ = writeln!(std::io::stderr(), "skipped: needs {what}");
-    }
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join(tool).is_file());
+    assert!(is_there || std::env::var_os("CI").is_none(), "{tool} is missing; .ci/run says which package has it");
     is_there
+}
+
+/// Fails where a tool is missing. The test is ignored by name there (`build.rs`), unless it is asked for, or everything has to be there.
+pub(crate) fn needs(tool: &str) {
+    assert!(has(tool), "{tool} is missing; .ci/run says which package has it");
+}
+
+/// Fails where we are not root, as [`needs`].
+pub(crate) fn needs_root() {
+    assert!(nix::unistd::geteuid().is_root(), "this test has to be root");
 }
 
 /// What a tool prints; it must end well.
@@ -305,17 +293,15 @@ fn worker(sentence: &str) -> Worker {
 }
 
 /// An example of `deploy/` with its own file, but for the address, from its own folder, with more in its environment; nothing
-/// where its language is not there.
-pub(crate) fn example(language: &str, folder: &str, environment: &[(&str, &str)]) -> Option<Program> {
-    has(language).then(|| {
-        let folder = repository(&format!("deploy/examples/{folder}"));
-        let text = std::fs::read_to_string(folder.join("lb.toml")).unwrap();
-        let config = text.replace("listen = \"127.0.0.1:8080\"", "listen = \"127.0.0.1:0\"");
-        assert_ne!(text, config);
-        let name = format!("{}-{}", folder.file_name().unwrap().to_string_lossy(), environment.len());
-        let mut command = balancer(&["--config", file(&name, &config).to_str().unwrap()]);
-        Program::start(command.envs(environment.iter().copied()).current_dir(folder))
-    })
+pub(crate) fn example(language: &str, folder: &str, environment: &[(&str, &str)]) -> Program {
+    needs(language);
+    let folder = repository(&format!("deploy/examples/{folder}"));
+    let text = std::fs::read_to_string(folder.join("lb.toml")).unwrap();
+    let config = text.replace("listen = \"127.0.0.1:8080\"", "listen = \"127.0.0.1:0\"");
+    assert_ne!(text, config);
+    let name = format!("{}-{}", folder.file_name().unwrap().to_string_lossy(), environment.len());
+    let mut command = balancer(&["--config", file(&name, &config).to_str().unwrap()]);
+    Program::start(command.envs(environment.iter().copied()).current_dir(folder))
 }
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_balancer");

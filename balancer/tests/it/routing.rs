@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 use super::harness::{Balancer, Client, Origin, directory, ok, pool_of};
-use super::program::{given, is_root};
+use super::program::needs_root;
 
 #[test]
 fn host_and_path_choose_the_pool() {
@@ -171,10 +171,9 @@ fn a_unix_listener_lets_in_our_own_account_unless_its_mode_lets_in_others() {
 }
 
 #[test]
+#[cfg_attr(not(has = "root"), ignore = "needs root")]
 fn the_file_of_a_unix_listener_belongs_to_the_account_we_become() {
-    if !is_root() {
-        return;
-    }
+    needs_root();
     let (place, origin) = (directory(), Origin::named("1"));
     let path = place.join("lb.sock");
     let top = format!("listen = [\"127.0.0.1:0\", \"unix:{}\"]\nuser = \"nobody\"", path.display());
@@ -199,10 +198,9 @@ fn a_unix_socket_that_was_left_behind_is_replaced() {
 }
 
 #[test]
+#[cfg_attr(not(has = "ipv6"), ignore = "needs ipv6")]
 fn clients_and_endpoints_may_speak_ipv6() {
-    if !given(TcpListener::bind("[::1]:0").is_ok(), "IPv6") {
-        return;
-    }
+    assert!(TcpListener::bind("[::1]:0").is_ok(), "needs IPv6");
     let origin =
         Origin::start_at("[::1]:0", |mut exchange| while exchange.request().is_some() && exchange.send(ok("six")) {});
     let balancer = Balancer::start("listen = \"[::1]:0\"", &pool_of(&[&origin]));
@@ -216,10 +214,9 @@ fn clients_and_endpoints_may_speak_ipv6() {
 }
 
 #[test]
+#[cfg_attr(not(has = "ipv6"), ignore = "needs ipv6")]
 fn every_address_of_both_families_is_one_listener_or_two() {
-    if !given(TcpListener::bind("[::1]:0").is_ok(), "IPv6") {
-        return;
-    }
+    assert!(TcpListener::bind("[::1]:0").is_ok(), "needs IPv6");
     let origin = Origin::named("1");
     for listen in ["[::]:PORT", "0.0.0.0:PORT\", \"[::]:PORT", "[::]:PORT\", \"127.0.0.1:PORT"] {
         // A port that is free in both.

@@ -2,7 +2,7 @@
 
 use super::admin::{until_ready, workers};
 use super::harness::{Balancer, Origin, directory, eventually, pool_of};
-use super::program::{has, is_root};
+use super::program::{needs, needs_root};
 
 #[test]
 fn without_workers_no_new_privileges_can_be_taken() {
@@ -27,10 +27,10 @@ fn without_workers_no_new_privileges_can_be_taken() {
 }
 
 #[test]
+#[cfg_attr(not(all(has = "root", has = "setpriv")), ignore = "needs root and setpriv")]
 fn of_the_capabilities_that_we_were_given_we_keep_one_and_workers_get_none() {
-    if !is_root() || !has("setpriv") {
-        return;
-    }
+    needs_root();
+    needs("setpriv");
     let place = directory();
     // For an account without rights, as a unit of systemd has it with `AmbientCapabilities`. It may not read where the program was built.
     let program = place.join("balancer");

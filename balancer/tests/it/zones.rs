@@ -6,14 +6,14 @@ use std::process::Command;
 use nix::sched::{CloneFlags, unshare};
 
 use crate::harness::{Balancer, Client, Origin, pool_at};
-use crate::program::{has, is_root, tool};
+use crate::program::{needs, needs_root, tool};
 
 /// The thread, and all that it starts, is in a network of its own, with one link-local address on `lo`.
 #[test]
+#[cfg_attr(not(all(has = "root", has = "ip")), ignore = "needs root and ip")]
 fn addresses_with_a_zone_are_listened_on_and_connected_to() {
-    if !is_root() || !has("ip") {
-        return;
-    }
+    needs_root();
+    needs("ip");
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
     tool(Command::new("ip").args(["link", "set", "lo", "up"]));
     tool(Command::new("ip").args(["address", "add", "fe80::1/64", "dev", "lo", "nodad"]));
