@@ -5,7 +5,7 @@
 //! that of a socket.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use nix::fcntl::OFlag;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Uid, User, geteuid};
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::config::regular;
 
 /// Fails with a sentence, where the folder at `path` is one in which an account besides root and `own` decides what is there: it is
 /// somebody else's, others may write to it, or somebody else's link leads to it. One where each may remove only what is his own (as /tmp)
@@ -112,24 +114,15 @@ pub fn append(path: &Path, mode: u32) -> io::Result<File> {
 /// account or that others may write to.
 ///
 /// # Errors
-/// Those of the system calls; where it is no file (a pipe would block, a device never end), or has more than `bytes_max`;
+/// Those of [`regular::read`];
 /// [`io::ErrorKind::PermissionDenied`] where others could have written it.
 pub fn read_own(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = regular::open(path, OFlag::O_NOFOLLOW.bits())?;
     let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
     if !is_of(&found, geteuid()) || found.mode() & OTHERS_WRITE != 0 {
         return Err(refused(format!("it belongs to {}, or others may write to it", account(&found))));
     }
-    let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(io::Error::other(format!("the file has more than {} MiB", bytes_max >> 20)));
-    }
-    Ok(bytes)
+    regular::all_of(file, bytes_max)
 }
 
 /// The account that root has given a folder to which nobody else could have put where it is.
@@ -253,8 +246,11 @@ mod tests {
         assert_eq!(read_own(&file, 10).unwrap(), b"");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(append(&pipe, 0o600).unwrap_err().raw_os_error(), Some(nix::libc::ENXIO));
-        assert_eq!(read_own(&pipe, 10).unwrap_err().to_string(), "it is not a file");
-        assert_eq!(read_own(Path::new("/dev/zero"), 10).unwrap_err().to_string(), "it is not a file");
+        assert_eq!(read_own(&pipe, 10).unwrap_err().to_string(), "it is a pipe or a device, not a regular file");
+        assert_eq!(
+            read_own(Path::new("/dev/zero"), 10).unwrap_err().to_string(),
+            "it is a pipe or a device, not a regular file"
+        );
         symlink(&file, &link).unwrap();
         append(&link, 0o600).unwrap();
         assert!(read_own(&link, 10).is_err());

@@ -1,13 +1,14 @@
 //! Which instance a command is for. Decides where it is looked for, and that nobody is taken for another; called by every command
 //! that asks one; never asks it to do anything.
 
+use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use nix::unistd::{Uid, geteuid};
 
 use super::file::{config_path, whole};
-use super::say::{WRONG_CONFIGURATION, say};
+use super::say::{WRONG_ARGUMENTS, WRONG_CONFIGURATION, say};
 use crate::admin::client::introduced;
 use crate::admin::{Account, Introduction, all_sockets, candidates, name_of};
 use crate::config;
@@ -78,26 +79,27 @@ impl Target {
         if let Some(socket) = &self.socket {
             return Ok(Place { sockets: vec![socket.clone()], file: None, account: None });
         }
+        // Each is asked once, and only where that decides.
+        let all = LazyCell::new(running);
         if let Some(name) = &self.name {
-            let mut named = running();
-            named.retain(|one| one.is.name == *name);
-            return only(named, &format!("no instance is called {name}"));
+            let named: Vec<_> = all.iter().filter(|one| one.is.name == *name).collect();
+            return only(&named, &format!("no instance is called {name}"));
         }
         let path = config_path(self.config.clone());
         let is_given = self.config.is_some();
         if !is_given && !path.exists() {
-            let all = running();
-            return match all.iter().any(|one| is_order && !one.is_of_here()) {
-                true => Err(ask_for_one(&all)),
-                false => only(all, "no instance runs"),
+            let every: Vec<_> = all.iter().collect();
+            return match every.iter().any(|one| is_order && !one.is_of_here()) {
+                true => Err(ask_for_one(&every)),
+                false => only(&every, "no instance runs"),
             };
         }
         let file = whole(&path);
         // The installed one was not named, and somebody has started another here.
         if !is_given && is_order && path.is_absolute() {
-            let here: Vec<_> = running().into_iter().filter(|one| one.is_of_here() && !one.serves(&file)).collect();
+            let here: Vec<_> = all.iter().filter(|one| one.is_of_here() && !one.serves(&file)).collect();
             if !here.is_empty() {
-                let installed = running().into_iter().filter(|one| one.serves(&file));
+                let installed = all.iter().filter(|one| one.serves(&file));
                 return Err(ask_for_one(&here.into_iter().chain(installed).collect::<Vec<_>>()));
             }
         }
@@ -114,7 +116,7 @@ impl Target {
             sockets.extend(others.collect::<Vec<_>>());
         }
         // In the usual places there may be one that serves the same file by another name.
-        sockets.extend(running().into_iter().filter(|one| one.serves(&file)).map(|one| one.socket));
+        sockets.extend(all.iter().filter(|one| one.serves(&file)).map(|one| one.socket.clone()));
         Ok(Place { sockets, file: Some(file), account })
     }
 
@@ -183,21 +185,21 @@ pub(super) fn running() -> Vec<Running> {
 }
 
 /// The place of the only one.
-fn only(mut found: Vec<Running>, none: &str) -> Result<Place, ExitCode> {
-    match found.len() {
-        0 => {
+fn only(found: &[&Running], none: &str) -> Result<Place, ExitCode> {
+    match found {
+        [] => {
             say(&format!("balancer: no running instance: {none}"));
             say("Start one with `balancer --config FILE`, `balancer run` or `balancer demo`; `balancer list` shows \
                  the running instances.");
             Err(ExitCode::from(NOT_RUNNING))
         }
-        1 => Ok(Place { sockets: vec![found.remove(0).socket], file: None, account: None }),
-        _ => Err(ask_for_one(&found)),
+        [one] => Ok(Place { sockets: vec![one.socket.clone()], file: None, account: None }),
+        _ => Err(ask_for_one(found)),
     }
 }
 
 /// Says which there are, and how to say which is meant.
-fn ask_for_one(found: &[Running]) -> ExitCode {
+fn ask_for_one(found: &[&Running]) -> ExitCode {
     say("balancer: several instances run, and no file here says which one is meant. Name it with --config FILE, \
          --name NAME or --socket PATH:");
     found.iter().for_each(|one| {
@@ -215,6 +217,4 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 /// Nobody is there to ask, or nothing there takes requests.
 pub(super) const NOT_RUNNING: u8 = 3;
-/// As clap ends with.
-const WRONG_ARGUMENTS: u8 = 2;
 const SHOWN_MAX: usize = 3;

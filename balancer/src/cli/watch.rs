@@ -58,12 +58,12 @@ pub(super) struct Events {
 
 pub(super) fn logs(options: Logs, config: Option<PathBuf>) -> ExitCode {
     let target =
-        format!("/api/logs?pool={}&times=1{}", escaped(&options.of.unwrap_or_default()), options.lines.query());
+        format!("/api/logs?pool={}&times=1&{}", escaped(&options.of.unwrap_or_default()), options.lines.query());
     copy(&options.target.or(config), (&target, NO_LINE), |line| line.to_owned())
 }
 
 pub(super) fn events(options: Events, config: Option<PathBuf>) -> ExitCode {
-    let target = format!("/api/events?all=1{}", options.lines.query());
+    let target = format!("/api/events?{}", options.lines.query());
     let told = |line: &str| {
         let event: serde_json::Value = serde_json::from_str(line).ok()?;
         Some(format!("{} {}", event.get("time")?.as_str()?, event.get("text")?.as_str()?))
@@ -76,7 +76,7 @@ pub(super) fn events(options: Events, config: Option<PathBuf>) -> ExitCode {
 
 impl Lines {
     fn query(&self) -> String {
-        let mut query = format!("&follow={}", u8::from(self.follow));
+        let mut query = format!("follow={}", u8::from(self.follow));
         query.extend(self.last.map(|last| format!("&n={last}")));
         query.extend(self.since.map(|since| format!("&since={}", since.as_second())));
         query

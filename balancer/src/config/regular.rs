@@ -13,8 +13,16 @@ use nix::libc::{EISDIR, O_NOCTTY, O_NONBLOCK};
 /// # Errors
 /// Those of the system calls; where it is no regular file; [`io::ErrorKind::FileTooLarge`] where it has more than `bytes_max`.
 pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    all_of(open(path, 0)?, bytes_max)
+}
+
+/// All of an open file.
+///
+/// # Errors
+/// As for [`read`].
+pub fn all_of(file: File, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
         let limit = if bytes_max < MIB { format!("{bytes_max} bytes") } else { format!("{} MiB", bytes_max / MIB) };
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit}")));
@@ -22,9 +30,13 @@ pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens a regular file to read it, with these flags of open(2) besides.
+///
+/// # Errors
+/// As for [`read`].
+pub fn open(path: &Path, flags: i32) -> io::Result<File> {
     // A pipe is opened at once then, and shut again.
-    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK | O_NOCTTY | flags).open(path)?;
     let kind = file.metadata()?.file_type();
     match (kind.is_file(), kind.is_dir()) {
         (true, _) => Ok(file),

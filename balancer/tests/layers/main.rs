@@ -12,8 +12,8 @@ use source::{Crate, circles, collect};
 
 /// Each room's layer: where it stands here.
 const LAYERS: [&[&str]; 10] = [
-    &["config", "drain", "http1", "shown", "trust"],
-    &["net"],
+    &["config", "drain", "http1", "shown"],
+    &["net", "trust"],
     &["listen", "observe", "endpoint", "spool"],
     &["pick"],
     &["pool"],

@@ -82,24 +82,19 @@ impl Outgoing {
 
     /// Whether nothing is left.
     fn poll_write_once(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Poll<io::Result<bool>> {
-        if self.outbox.is_empty() {
-            let Some(front) = self.queue.front_mut() else { return Poll::Ready(Ok(true)) };
-            let written = ready!(socket.poll_write(cx, front.unread()))?;
-            self.written += written as u64;
-            front.consume(written);
-            if front.is_empty() {
-                self.queue.pop_front();
-            }
-            return Poll::Ready(Ok(self.queue.is_empty()));
-        }
-        let head = self.outbox.unwritten();
-        let written = match self.queue.front() {
-            None => ready!(socket.poll_write(cx, head))?,
-            Some(front) => ready!(socket.poll_write_both(cx, head, front.unread()))?,
+        let (head, front) = (self.outbox.unwritten(), self.queue.front().map(Buffer::unread));
+        let written = match (head, front) {
+            ([], None) => return Poll::Ready(Ok(true)),
+            ([], Some(piece)) => socket.poll_write(cx, piece),
+            (head, None) => socket.poll_write(cx, head),
+            (head, Some(piece)) => socket.poll_write_both(cx, head, piece),
         };
+        let written = ready!(written)?;
         let of_head = written.min(head.len());
         self.written += written as u64;
-        self.outbox.written(of_head);
+        if of_head > 0 {
+            self.outbox.written(of_head);
+        }
         if let Some(front) = self.queue.front_mut() {
             front.consume(written - of_head);
             if front.is_empty() {
