@@ -156,6 +156,7 @@ const STICKY: u32 = 0o1000;
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::os::unix::fs::{PermissionsExt, lchown, symlink};
     use std::os::unix::net::UnixListener;
 

@@ -52,6 +52,38 @@ fn every_path_that_a_document_of_the_code_names_is_there() {
     assert!(gone.is_empty(), "{gone:#?}");
 }
 
+#[test]
+fn every_path_that_a_comment_of_the_code_names_is_there() {
+    let mut files = Vec::new();
+    ["balancer/src", "backend/src"].into_iter().for_each(|folder| source_files(&root().join(folder), &mut files));
+    assert!(files.len() > 200, "{}", files.len());
+    let folders = ["", "docs", "balancer", "balancer/src", "backend", "backend/src"].map(|folder| root().join(folder));
+    let mut gone = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let comments = text.lines().map(str::trim_start).filter(|line| line.starts_with("//"));
+        let names = comments.flat_map(|line| line.split('`').skip(1).step_by(2));
+        for name in names.filter(|name| is_path(name) && !name.ends_with(".toml")) {
+            let beside = file.parent().unwrap().join(name);
+            if !beside.exists() && !folders.iter().any(|folder| folder.join(name).exists()) {
+                gone.push(format!("{}: {name}", file.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(gone.is_empty(), "{gone:#?}");
+}
+
+fn source_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            source_files(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
 /// A file of the repository, or a folder: `forward/retry.rs`, `pick/`.
 fn is_path(name: &str) -> bool {
     let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));

@@ -16,9 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, Uid, geteuid, mkfifo};
 
 use crate::harness::{Origin, directory};
-use crate::program::{
-    PROGRAM, Program, balancer, eventually, file, get, is_root, needs, needs_root, printed, said, scratch,
-};
+use crate::program::{PROGRAM, Program, balancer, eventually, file, get, needs, needs_root, printed, said, scratch};
 
 /// Somebody who answers every request at an address in a worker's stead, as long as it lives.
 struct Neighbour(SocketAddr);
