@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::faults::Then;
 use crate::service::Service;
 use crate::socket::Socket;
-use crate::takeover::{Shared, Takeover};
+use crate::takeover::{ConnectionState, Takeover};
 use crate::worker::Worker;
 use crate::{tunnel, websocket};
 
@@ -59,7 +59,7 @@ async fn speak_http<S: Socket>(
     worker: &Arc<Worker>,
     mut drain: watch::Receiver<bool>,
 ) -> (S, Bytes, Option<Takeover>) {
-    let shared = Shared::new();
+    let shared = ConnectionState::new();
     let service = Service::new(worker.clone(), shared.clone());
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
     let mut drained = pin!(async move { drain.wait_for(|draining| *draining).await.is_ok() });

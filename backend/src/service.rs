@@ -14,18 +14,18 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::body::Body;
 use crate::routes::{self, Reply};
-use crate::takeover::{Busy, Shared, Takeover};
+use crate::takeover::{Busy, ConnectionState, Takeover};
 use crate::worker::{InFlight, Worker};
 use crate::{cpu, report};
 
 /// The requests of one connection.
 pub(crate) struct Service {
     worker: Arc<Worker>,
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionState>,
 }
 
 impl Service {
-    pub(crate) fn new(worker: Arc<Worker>, shared: Arc<Shared>) -> Service {
+    pub(crate) fn new(worker: Arc<Worker>, shared: Arc<ConnectionState>) -> Service {
         Service { worker, shared }
     }
 }
@@ -59,7 +59,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 
 async fn answer(
     worker: Arc<Worker>,
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionState>,
     mut request: Request<Incoming>,
     delay: Duration,
     in_flight: InFlight,

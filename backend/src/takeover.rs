@@ -33,20 +33,22 @@ impl Takeover {
 
 /// What a connection and its requests tell each other.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    state: Mutex<State>,
+pub(crate) struct ConnectionState {
+    state: Mutex<Inside>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Inside {
     takeover: Option<Takeover>,
     requests: usize,
     idle_since: Instant,
 }
 
-impl Shared {
-    pub(crate) fn new() -> Arc<Shared> {
-        Arc::new(Shared { state: Mutex::new(State { takeover: None, requests: 0, idle_since: Instant::now() }) })
+impl ConnectionState {
+    pub(crate) fn new() -> Arc<ConnectionState> {
+        Arc::new(ConnectionState {
+            state: Mutex::new(Inside { takeover: None, requests: 0, idle_since: Instant::now() }),
+        })
     }
 
     /// What takes the connection, once.
@@ -76,14 +78,14 @@ impl Shared {
         self.lock().takeover.as_ref().is_some_and(|takeover| !takeover.waits_for_hyper())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inside> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A request its connection is busy with.
 #[derive(Debug)]
-pub(crate) struct Busy(Arc<Shared>);
+pub(crate) struct Busy(Arc<ConnectionState>);
 
 impl Drop for Busy {
     fn drop(&mut self) {

@@ -33,7 +33,7 @@ pub struct Guard(AbortHandle);
 pub(in crate::supervise) struct Guarded(Pid);
 
 impl Guard {
-    /// Starts the second process; `shim` is the same program that [`super::Supervisor::start`] takes. Must be called on the
+    /// Starts the second process; `shim` is the same program that [`crate::supervise::Supervisor::start`] takes. Must be called on the
     /// thread that starts workers, inside its runtime.
     pub fn start(shim: PathBuf) -> Self {
         Self(tokio::spawn(keep_running(shim)).abort_handle())
