@@ -102,6 +102,7 @@ impl Row {
         let mut put = |key: &str, value: Value| _ = all.insert(key.to_owned(), value);
         put("name", json!(&*self.name));
         put("address", address.or(of_worker).unwrap_or_default());
+        put("dns", of_endpoint(|one| json!(one.found_by().map(|name| &**name))).unwrap_or_default());
         put("state", json!(self.state.as_str()));
         put("state_text", json!(self.text()));
         put("level", json!(self.state.level().as_str()));
@@ -141,7 +142,7 @@ fn worker_json(worker: &WorkerStatus, now: Instant) -> Value {
         "pid": worker.pid,
         "age_seconds": worker.started.map(ago),
         "rss_bytes": worker.usage.rss_bytes,
-        "cpu_percent": (worker.usage.cpu * 1_000.0).round() / 10.0,
+        "cpu_percent": worker.pid.map(|_| (worker.usage.cpu * 1_000.0).round() / 10.0),
         "cpu_seconds": worker.usage.cpu_seconds + worker.usage.cpu_seconds_before,
         "restarts": worker.restarts,
         "restarts_by_reason": worker.restart_reasons.iter()

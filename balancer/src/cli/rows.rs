@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::text::{self, WIDTH};
 use crate::shown;
@@ -18,15 +18,17 @@ pub(super) fn rows(out: &mut String, pool: &Value) {
     let wide = lines(&all, has_workers, true);
     let fits = wide.iter().all(|line| line.chars().count() <= WIDTH);
     let lines = if fits { wide } else { lines(&all, has_workers, false) };
-    let mut told: Vec<String> = Vec::new();
+    let mut told: Vec<Value> = Vec::new();
     let (head, rest) = lines.split_at(1);
     head.iter().for_each(|line| out.extend([line, "\n"]));
     for (row, line) in all.iter().zip(rest) {
         out.extend([line, "\n"]);
         // Many that are ill of one thing say it once.
-        if let Some(why) = why(row, fits).filter(|why| !told.contains(why)) {
+        let worker = &row["worker"];
+        let of = json!([worker["last_end"]["how"], worker["last_line"]]);
+        if let Some(why) = why(row, fits).filter(|_| worker.is_null() || !told.contains(&of)) {
             let _ = writeln!(out, "    {why}");
-            told.push(why);
+            told.push(of);
         }
     }
 }

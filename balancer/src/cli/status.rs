@@ -94,13 +94,13 @@ fn table(status: &Value) -> String {
     // Writing to memory does not fail, here and below.
     let _ = writeln!(
         out,
-        "{} (pid {}, version {}): {}{} for {}; {} of {} connections\n  listens on {}\n  configuration: {}",
+        "{} (pid {}, version {}): {} for {}{}; {} of {} connections\n  listens on {}\n  configuration: {}",
         word(&status["name"]),
         status["pid"],
         word(&status["version"]),
         word(&status["state"]),
-        if status["ready"] == true { "" } else { ", NOT READY" },
         age(&status["uptime_seconds"]),
+        if status["ready"] == true { "" } else { ", NOT READY" },
         connections["open"],
         connections["max"],
         shortened(&each(&status["listen"]).map(word).collect::<Vec<_>>()),

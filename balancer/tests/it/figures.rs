@@ -187,6 +187,10 @@ fn what_a_worker_printed_is_not_told_to_who_has_no_token() {
     assert!(stranger.contains("not ready: a pool has no endpoint that takes requests\n"), "{stranger}");
     assert!(!stranger.contains("api") && !stranger.contains("psycopg2"), "{stranger}");
     assert!(page(&address, "/api/live").contains(" 401 "));
+    let parts = ["/", "/page.js", "/page.css", "/icon.svg"].map(|path| page(&address, path));
+    let is_strict = |answer: &String| answer.contains("content-security-policy: default-src 'none'; script-src 'self'");
+    assert!(parts.iter().all(|part| part.starts_with("HTTP/1.0 200 ") && is_strict(part)), "{parts:?}");
+    assert!(parts.iter().all(|part| !part.contains("psycopg2")), "{parts:?}");
 }
 
 #[test]

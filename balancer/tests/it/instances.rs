@@ -124,6 +124,8 @@ fn two_files_of_one_name_have_commands_both_and_an_order_says_whom_it_reached() 
             "{}",
             said(&stop)
         );
+        let files = folders.each_ref().map(|folder| folder.join("lb.toml").display().to_string());
+        assert!(files.iter().all(|file| said(&stop).contains(file)), "by their paths: {}", said(&stop));
     }
     let stop = machine.command(&folders[1], &["stop"]);
     assert_eq!((stop.status.code(), said(&stop)), (Some(0), format!("stopped {second}\n")));

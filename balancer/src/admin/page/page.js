@@ -163,7 +163,7 @@ const status = s => {
   const title = (s.level === "bad" ? "⚠ " : "") + s.name + " – balancer";
   if (document.title !== title) document.title = title;
   say(at("name"), s.name);
-  say(at("summary"), `${s.state}${s.ready ? "" : ", NOT READY"} for ${span(s.uptime_seconds)} on ${s.listen.join(", ")} · ` +
+  say(at("summary"), `${s.state} for ${span(s.uptime_seconds)}${s.ready ? "" : ", NOT READY"} · on ${s.listen.join(", ")} · ` +
     `${s.connections.open} of ${s.connections.max} connections · version ${s.version}, pid ${s.pid}`);
   banner(s.problems);
   const there = new Set(s.pools.map(pool => pool.name));
@@ -310,7 +310,7 @@ const showRow = (row, r) => {
   put("errors", f ? f.recent.errors : "–");
   put("busy", r.slots ? r.in_flight + "/" + r.slots : r.in_flight);
   put("memory", w ? bytes(w.rss_bytes) : "–");
-  put("CPU", w ? Math.round(w.cpu_percent) + " %" : "–");
+  put("CPU", w && w.cpu_percent !== null ? Math.round(w.cpu_percent) + " %" : "–");
   put("restarts", w ? w.restarts : "–");
   row.held = r.state === "drained";
   row.takes = r.takes_requests;
