@@ -6,6 +6,7 @@
 //! - [`drain`]: the stop signal
 //! - [`shown`]: times and sizes as people read them
 //! - [`trust`]: whose what is in the file system is
+//! - [`proxy_protocol`]: who the client of a connection is, as a proxy in front of it tells
 //! - [`http1`]: HTTP/1 messages as pure functions over bytes, for both sides
 //! - [`net`]: sockets and the memory for what passes through them
 //! - [`observe`]: access log, request ids, the writing thread
@@ -40,6 +41,7 @@ pub mod pick;
 pub mod pool;
 pub mod probe;
 pub mod proxy;
+pub mod proxy_protocol;
 pub mod route;
 pub mod shown;
 pub mod spool;

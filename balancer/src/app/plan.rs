@@ -124,6 +124,8 @@ fn applied(old: &Config, new: &Config) -> Vec<String> {
         ambiguous_fields,
         upgrades,
         expose_request_id,
+        h2c,
+        proxy_protocol_from,
     } = &new.client;
     let all = [
         ("connections_max", old.connections_max != new.connections_max),
@@ -137,6 +139,8 @@ fn applied(old: &Config, new: &Config) -> Vec<String> {
         ("ambiguous_fields", old.client.ambiguous_fields != *ambiguous_fields),
         ("upgrades", old.client.upgrades != *upgrades),
         ("expose_request_id", old.client.expose_request_id != *expose_request_id),
+        ("h2c", old.client.h2c != *h2c),
+        ("proxy_protocol_from", old.client.proxy_protocol_from != *proxy_protocol_from),
         ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
         ("drain_timeout", old.drain_timeout != new.drain_timeout),
         ("state_dir", old.state_dir != new.state_dir),

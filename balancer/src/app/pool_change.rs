@@ -125,6 +125,8 @@ fn settings(old: &Pool, new: &Pool) -> Vec<String> {
         endpoints: _,
         workers: _,
         timeouts,
+        http2,
+        proxy_protocol,
         ready_wait,
         waiting_max,
         attempts_max,
@@ -140,6 +142,8 @@ fn settings(old: &Pool, new: &Pool) -> Vec<String> {
     all.compare("policy", &old.policy, policy);
     all.compare("affinity", &old.affinity, affinity);
     all.timeouts(&old.timeouts, timeouts);
+    all.compare("http2", &old.http2, http2);
+    all.compare("proxy_protocol", &old.proxy_protocol, proxy_protocol);
     all.compare("ready_wait", &old.ready_wait, ready_wait);
     if slots.is_none() {
         all.compare("queue_max", &old.waiting_max, waiting_max);

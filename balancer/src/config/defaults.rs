@@ -45,6 +45,8 @@ impl Default for ClientLimits {
             ambiguous_fields: AmbiguousFields::Drop,
             upgrades: vec!["websocket".to_owned()],
             expose_request_id: false,
+            h2c: false,
+            proxy_protocol_from: Vec::new(),
         }
     }
 }
@@ -64,6 +66,8 @@ impl Pool {
             waiting_max: 1_024,
             buffers: Buffers::with_slots(false),
             timeouts: UpstreamTimeouts::default(),
+            proxy_protocol: None,
+            http2: false,
             attempts_max: 3,
             retry_budget: 0.2,
             // With fewer, 4,000 clients at once had most requests open a connection: a fifth of the throughput (measured). They are

@@ -29,6 +29,7 @@ pub use tables::listen::{ListenAddress, UnixSocket};
 pub use tables::output::Output;
 pub use tables::policy::{Affinity, HashKey, Policy};
 pub use tables::pool::{Pool, UpstreamTimeouts};
+pub use tables::proxy_protocol::ProxyProtocol;
 pub use tables::question::Question;
 pub use tables::queue::{Buffers, Shed, Slots};
 pub use tables::ready::Ready;

@@ -51,6 +51,8 @@ spool_dir = "/tmp"
 spool_max = "2GiB"
 drain_timeout = "0s"
 trusted_proxies = ["10.0.0.0/8", "::1"]
+proxy_protocol_from = ["10.0.0.0/8"]
+h2c = true
 user = "root"
 group = 0
 
@@ -64,6 +66,7 @@ endpoints = [
     { address = "unix:/run/a.sock", weight = 256 },
     { address = "10.0.0.1:80", backup = true },
 ]
+proxy_protocol = "v1"
 connect_timeout = "10ms"
 response_timeout = "20ms"
 idle_timeout = "30ms"
@@ -133,6 +136,7 @@ explain = false
             tunnel_drain: Duration::from_millis(40),
             keep_alive: Duration::from_millis(50),
         },
+        proxy_protocol: Some(ProxyProtocol::V1),
         attempts_max: 16,
         retry_budget: 1.5,
         idle_connections_max: 0,
@@ -142,7 +146,7 @@ explain = false
             panic_threshold: 0.25,
             slow_start: Duration::from_millis(70),
             probe: Some(Probe {
-                question: Some(Question::of("/up?x")),
+                question: Some(Question { announced: Some(ProxyProtocol::V1), ..Question::of("/up?x") }),
                 interval: Duration::from_millis(80),
                 timeout: Duration::from_millis(90),
                 rise: 4,
@@ -190,6 +194,8 @@ explain = false
             ambiguous_fields: AmbiguousFields::Refuse,
             upgrades: vec!["websocket".into(), "irc/6.9".into()],
             expose_request_id: true,
+            h2c: true,
+            proxy_protocol_from: vec!["10.0.0.0/8".parse().unwrap()],
         },
         spool: Spool { directory: Some("/tmp".into()), bytes_max: 2 << 30 },
         drain_timeout: Duration::ZERO,

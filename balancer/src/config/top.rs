@@ -23,7 +23,7 @@ use super::tables::listen::{ListenAddress, UnixSocket};
 use super::tables::pool::Pool;
 use super::tables::route::Route;
 use super::tables::spool::Spool;
-use super::tables::{access_log, admin, client, identity, listen, pool, route, spool};
+use super::tables::{access_log, admin, client, identity, listen, network, pool, route, spool};
 
 /// The whole of a checked file.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +69,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
     let client = client::read(&mut section, default.client);
     let spool = spool::read(&mut section, default.spool);
     let drain_timeout = section.take("drain_timeout").and_then(|item| item.duration(Duration::ZERO..=DURATION_MAX));
-    let trusted_proxies = section.take("trusted_proxies").and_then(trusted_proxies);
+    let trusted_proxies = section.take("trusted_proxies").and_then(|item| network::networks(&item));
     let state_dir = section.take("state_dir").and_then(state_dir);
     let identity = identity::read(&mut section);
     let pools = pool::read_all(&mut section);
@@ -105,10 +105,6 @@ pub(super) fn keys() -> Keys {
     findings.keys()
 }
 
-fn trusted_proxies(item: Item<'_>) -> Option<Vec<IpNet>> {
-    Some(item.list("[\"10.0.0.0/8\"]")?.iter().filter_map(network).collect())
-}
-
 /// A directory that is there, whatever we are started in.
 fn state_dir(item: Item<'_>) -> Option<PathBuf> {
     let path = Path::new(item.text("\"/var/lib/balancer\"")?);
@@ -122,29 +118,6 @@ fn state_dir(item: Item<'_>) -> Option<PathBuf> {
         (true, true) => return Some(path.to_owned()),
     }
     None
-}
-
-/// A CIDR, or one address.
-fn network(item: &Item<'_>) -> Option<IpNet> {
-    let text = item.text("\"10.0.0.0/8\"")?;
-    if let Ok(address) = text.parse::<std::net::IpAddr>() {
-        return Some(address.into());
-    }
-    let message = || format!("{} is not a network of addresses", quote(text));
-    match text.parse::<IpNet>() {
-        Ok(network) if network.addr() != network.network() => {
-            item.wrong(message(), format!("write \"{}\", without bits behind the prefix", network.trunc()));
-            None
-        }
-        Ok(network) => Some(network),
-        Err(_) => {
-            item.wrong(
-                message(),
-                "write an address and the length of its prefix, as in \"10.0.0.0/8\" or \"fd00::/8\"",
-            );
-            None
-        }
-    }
 }
 
 /// More descriptors than Linux gives a process by default at its most generous (`fs.nr_open` is 1,048,576).

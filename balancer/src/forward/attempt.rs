@@ -16,11 +16,12 @@ use super::scan::Scan;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams, Written, learn, let_go_for_who_waits};
 use super::waits::Wait;
-use crate::config::ClientLimits;
+use crate::config::{ClientLimits, ProxyProtocol};
 use crate::endpoint::Noted;
 use crate::http1::{BodyLength, RequestHead, ResponseHead};
 use crate::net::Client;
 use crate::pool::{Asked, Place, Pool};
+use crate::proxy_protocol;
 
 /// What stays the same over all attempts at a request.
 pub(super) struct Outbound<'a> {
@@ -60,7 +61,8 @@ impl Outbound<'_> {
                 None => {
                     exchange.waits.over();
                     // On the heap: opening is rare, and its state would be part of every request's.
-                    let mut opening = Box::pin(Upstream::open(&endpoint, self.pool.timeouts().connect));
+                    let mut opening =
+                        Box::pin(upstreams.open(&endpoint, self.pool.timeouts().connect, self.pool.speaks_http2()));
                     let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
                         Poll::Ready(opened) => Poll::Ready(opened),
                         Poll::Pending => wait_without_reading(cx, exchange).map(Err),
@@ -68,7 +70,9 @@ impl Outbound<'_> {
                     let held = !upload.taken();
                     let failed = |fault| Failed { fault, sent: false, held, cut, attempts };
                     let opened = opened.await.map_err(failed);
-                    opened.inspect_err(|failed| blame(place, failed, upload))?
+                    let mut upstream = opened.inspect_err(|failed| blame(place, failed, upload))?;
+                    self.announce(exchange, &mut upstream);
+                    upstream
                 }
             };
             let failed = match self.send(exchange, upload, &mut upstream, place).await {
@@ -98,6 +102,16 @@ impl Outbound<'_> {
             if !(stale && may_retry(Failed { attempts: 0, ..failed }, &self.head.method, 1, false)) {
                 return Err(failed);
             }
+        }
+    }
+
+    /// Has a new connection begin with who its client is, where the endpoint wants to be told.
+    fn announce(&self, exchange: &Exchange<'_>, upstream: &mut Upstream) {
+        let Some(version) = self.pool.proxy_protocol() else { return };
+        let ends = exchange.stream.peer().address().zip(exchange.stream.here());
+        match version {
+            ProxyProtocol::V1 => proxy_protocol::write_v1(upstream.begin(), ends),
+            ProxyProtocol::V2 => proxy_protocol::write_v2(upstream.begin(), ends),
         }
     }
 
@@ -144,7 +158,7 @@ impl Outbound<'_> {
         );
         upload.begins(exchange);
         poll_fn(|cx| self.poll_send(cx, exchange, upload, upstream, place)).await?;
-        let length = upstream.answer().length(self.head.method == Method::HEAD)?;
+        let length = upstream.length(self.head.method == Method::HEAD)?;
         upstream.expect_body(length);
         Ok(length)
     }

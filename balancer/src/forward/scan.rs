@@ -57,7 +57,7 @@ impl Scan {
     /// when `Connection` names too many fields; [`Fault::Loop`] when it has passed us too often (RFC 9110 §7.6.3).
     pub fn of(head: &RequestHead, upgrades: &[String]) -> Result<Self, Fault> {
         let mut scan = Self::default();
-        let is_1_1 = head.version == Version::Http11;
+        let is_1_1 = head.version != Version::Http10;
         let (mut has_body, mut traces, mut named, mut passes) = (false, 0, 0, 0);
         for field in head.fields.iter() {
             match field.name {

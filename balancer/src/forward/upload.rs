@@ -182,8 +182,13 @@ impl Upload {
             let mut waits_for_client = false;
             // A piece that is here goes out together with the head.
             if (!self.handed || !self.front.is_empty()) && !upstream.has_piece() {
-                match self.poll_next(cx, exchange) {
-                    Poll::Ready(Ok(piece)) => upstream.put(piece),
+                match self.poll_next(cx, exchange, upstream.takes_frames()) {
+                    Poll::Ready(Ok(piece)) => {
+                        upstream.put(piece);
+                        if self.handed && upstream.takes_frames() {
+                            upstream.end(&self.body.trailers(exchange));
+                        }
+                    }
                     Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                     Poll::Pending => waits_for_client = true,
                 }
@@ -213,7 +218,12 @@ impl Upload {
     }
 
     /// The next piece, as it goes out; perhaps nothing.
-    fn poll_next(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange<'_>) -> Poll<Result<Buffer, Fault>> {
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange<'_>,
+        as_it_is: bool,
+    ) -> Poll<Result<Buffer, Fault>> {
         if !self.front.is_empty() {
             return Poll::Ready(Ok(std::mem::take(&mut self.front)));
         }
@@ -222,7 +232,7 @@ impl Upload {
         }
         let (piece, last) = ready!(self.body.poll_next(cx, exchange, !self.answered))?;
         self.handed |= last;
-        if self.length != BodyLength::Chunked {
+        if self.length != BodyLength::Chunked || as_it_is {
             return Poll::Ready(Ok(piece));
         }
         if !last {

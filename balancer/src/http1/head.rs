@@ -102,6 +102,30 @@ impl RequestHead {
         Ok(Self { method, version, length, fields, target: at.start as u32..at.end as u32 })
     }
 
+    /// A head that came in frames (RFC 9113 §8.3): `target` is what its `:path` says, `fields` begins with its host. `has_body` says that
+    /// its stream goes on behind it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of_frames(method: Method, target: &str, mut fields: Fields, has_body: bool) -> Result<Self, RequestFault> {
+        // §8.3.1: a path, or `*`; anything else would name a host a second time.
+        if !(target.starts_with('/') || target == "*") {
+            return Err(RequestFault::BadTarget);
+        }
+        if fields.len() > REQUEST_FIELDS_MAX {
+            return Err(RequestFault::HeaderTooLarge);
+        }
+        let length = match framing::of_request(&fields, Version::Http2)? {
+            BodyLength::None if has_body => BodyLength::Chunked,
+            BodyLength::Known(length) if !has_body && length > 0 => return Err(RequestFault::BadFraming),
+            length => length,
+        };
+        let at = fields.bytes.len();
+        fields.bytes.extend_from_slice(target.as_bytes());
+        let target = at as u32..fields.bytes.len() as u32;
+        Ok(Self { method, version: Version::Http2, length, fields, target })
+    }
+
     /// The target, as it came.
     pub fn target(&self) -> &str {
         // It was text when the head was read.
@@ -117,7 +141,7 @@ impl RequestHead {
     pub fn wants_close(&self) -> bool {
         let says = |word| self.fields.all(Name::Connection).any(|value| super::lists(value, word));
         match self.version {
-            Version::Http11 => says(b"close"),
+            Version::Http11 | Version::Http2 => says(b"close"),
             Version::Http10 => !says(b"keep-alive") || says(b"close"),
         }
     }

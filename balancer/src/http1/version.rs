@@ -7,4 +7,6 @@ pub enum Version {
     Http10,
     /// HTTP/1.1.
     Http11,
+    /// HTTP/2, read by a library; of a request only.
+    Http2,
 }

@@ -9,6 +9,10 @@ use crate::http1::RequestFault;
 pub enum Refusal {
     /// What has come is no request.
     NoRequest(RequestFault),
+    /// Its proxy, which is to tell who the client is, has sent no header of the PROXY protocol.
+    BadProxyHeader,
+    /// The same, within `header_timeout`.
+    SlowProxyHeader,
     /// Its header section was not complete within `header_timeout`.
     SlowHeader,
     /// There are `connections_max` connections already.
@@ -22,7 +26,8 @@ impl Refusal {
     pub fn status(self) -> StatusCode {
         match self {
             Self::NoRequest(fault) => fault.status(),
-            Self::SlowHeader => StatusCode::REQUEST_TIMEOUT,
+            Self::BadProxyHeader => StatusCode::BAD_REQUEST,
+            Self::SlowHeader | Self::SlowProxyHeader => StatusCode::REQUEST_TIMEOUT,
             Self::ConnectionsMax | Self::DescriptorLimit => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -31,6 +36,8 @@ impl Refusal {
     pub fn reason(self) -> &'static str {
         match self {
             Self::NoRequest(fault) => fault.reason(),
+            Self::BadProxyHeader => "bad_proxy_header",
+            Self::SlowProxyHeader => "slow_proxy_header",
             Self::SlowHeader => "slow_header",
             Self::ConnectionsMax => "connections_max",
             Self::DescriptorLimit => "descriptor_limit",

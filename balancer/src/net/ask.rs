@@ -5,8 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use super::{Buffer, Outbox, Socket, connect, timeout};
-use crate::config::{Address, Question};
+use crate::config::{Address, ProxyProtocol, Question};
 use crate::http1::{BodyDecoder, Fields, ResponseHead, Search};
+use crate::proxy_protocol;
 
 /// What was answered, of which the rest may still be under way.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ pub async fn get_over(mut socket: Socket, address: &Address, question: &Question
     let accept = if named("accept") { "" } else { "Accept: */*\r\n" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{agent}{accept}{fields}Connection: close\r\n\r\n");
     let mut out = Outbox::default();
+    out.end().extend_from_slice(question.announced.map_or(b"", announcement));
     out.end().extend_from_slice(request.as_bytes());
     while !out.is_empty() {
         let written = poll_fn(|cx| socket.poll_write(cx, out.unwritten())).await?;
@@ -77,6 +79,14 @@ impl Answer {
             io::Result::Ok(())
         })
         .await;
+    }
+}
+
+/// What begins a connection of our own where the endpoint wants to be told whose it is.
+fn announcement(version: ProxyProtocol) -> &'static [u8] {
+    match version {
+        ProxyProtocol::V1 => proxy_protocol::LOCAL_V1,
+        ProxyProtocol::V2 => proxy_protocol::LOCAL_V2,
     }
 }
 

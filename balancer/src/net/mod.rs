@@ -8,6 +8,8 @@ mod acknowledged;
 mod ask;
 mod buffer;
 mod connect;
+#[cfg(feature = "http2")]
+mod io;
 mod options;
 mod peer;
 mod socket;
@@ -17,6 +19,8 @@ mod until;
 pub use ask::{Answer, get, get_over};
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
+#[cfg(feature = "http2")]
+pub use io::{Activity, Io};
 pub use options::ASK_PEER;
 pub use peer::{Client, ClientKey, Peer};
 pub use socket::{Family, Socket, is_silent};

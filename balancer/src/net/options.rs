@@ -1,6 +1,7 @@
 //! How a socket ends, and what the kernel is to find out about its peer. Decides nothing but the times; called by whoever owns the socket.
 //! Never reads or writes.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -40,6 +41,11 @@ impl Socket {
             let _ = socket.set_tcp_keepalive(&ASK_PEER);
             let _ = socket.set_tcp_user_timeout(Some(SILENT + ASK_AGAIN * ASKED));
         }
+    }
+
+    /// The address that it was connected to; `None` for a Unix socket. One system call.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.options()?.local_addr().ok()?.as_socket()
     }
 
     /// Acknowledges at once what has come. The kernel forgets it with the next acknowledgement, so that it does nothing when set

@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 pub enum Peer {
     /// An address.
     Tcp(SocketAddr),
+    /// The address that a proxy in front of us has told, or its own where it spoke for itself.
+    Announced(SocketAddr),
     /// Somebody on this machine.
     Unix,
 }
@@ -16,7 +18,15 @@ impl Peer {
     /// The client's address, an IPv4-mapped one as IPv4.
     pub fn ip(self) -> Option<IpAddr> {
         match self {
-            Self::Tcp(address) => Some(address.ip().to_canonical()),
+            Self::Tcp(address) | Self::Announced(address) => Some(address.ip().to_canonical()),
+            Self::Unix => None,
+        }
+    }
+
+    /// Its address and port.
+    pub fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) | Self::Announced(address) => Some(address),
             Self::Unix => None,
         }
     }
@@ -61,7 +71,7 @@ impl fmt::Display for Client {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => address.fmt(f),
+            Self::Tcp(address) | Self::Announced(address) => address.fmt(f),
             Self::Unix => f.write_str("unix:"),
         }
     }

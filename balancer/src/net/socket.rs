@@ -50,6 +50,11 @@ impl Socket {
         Self { state: Registration::Bare(descriptor), family, full: false }
     }
 
+    /// No socket: what has one reads and writes elsewhere.
+    pub fn none() -> Self {
+        Self { state: Registration::Lost, family: Family::Unix, full: false }
+    }
+
     /// Takes the socket out of the runtime of this thread; `None` when it was lost.
     pub fn into_bare(self) -> Option<(OwnedFd, Family)> {
         match self.state {

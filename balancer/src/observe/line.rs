@@ -88,6 +88,7 @@ impl LogLine<'_> {
         self.text(match version {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
         })
     }
 

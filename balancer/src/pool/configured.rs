@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Pool;
 use super::affinity::Affinity;
 use super::key::RoutingKey;
-use crate::config::{self, UpstreamTimeouts};
+use crate::config::{self, ProxyProtocol, UpstreamTimeouts};
 use crate::http1::Fields;
 
 impl Pool {
@@ -35,6 +35,16 @@ impl Pool {
     /// Time limits towards its endpoints.
     pub fn timeouts(&self) -> &UpstreamTimeouts {
         &self.timeouts
+    }
+
+    /// How endpoints are told who the client of a connection is.
+    pub fn proxy_protocol(&self) -> Option<ProxyProtocol> {
+        self.proxy_protocol
+    }
+
+    /// Whether its endpoints are spoken to in HTTP/2.
+    pub fn speaks_http2(&self) -> bool {
+        self.http2
     }
 
     /// What is held for a slow client.

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::config::{self, UpstreamTimeouts};
+use crate::config::{self, ProxyProtocol, UpstreamTimeouts};
 use crate::endpoint::{Around, Endpoint, EndpointId, Stays};
 use crate::net::ClientKey;
 pub use affinity::Affinity;
@@ -66,6 +66,8 @@ pub struct Pool {
     policy: config::Policy,
     affinity: Option<Affinity>,
     timeouts: UpstreamTimeouts,
+    proxy_protocol: Option<ProxyProtocol>,
+    http2: bool,
     attempts_max: u32,
     idle_connections_max: usize,
     panic: Panic,
@@ -166,11 +168,17 @@ impl Pool {
         let mut timeouts = pool.timeouts.clone();
         let hang_timeout = pool.workers.as_ref().and_then(|workers| workers.recycle.hang_timeout);
         timeouts.response = hang_timeout.unwrap_or(timeouts.response).min(timeouts.response);
+        if pool.proxy_protocol.is_some() || pool.http2 {
+            // A connection is one client's, and the next request may be another's; or it is a stream, and over.
+            timeouts.keep_alive = Duration::ZERO;
+        }
         Self {
             name,
             policy: pool.policy.clone(),
             affinity: pool.affinity.as_ref().map(Affinity::new),
             timeouts,
+            proxy_protocol: pool.proxy_protocol,
+            http2: pool.http2,
             attempts_max: pool.attempts_max,
             idle_connections_max: pool.idle_connections_max,
             panic: Panic::new(pool.health.panic_threshold),

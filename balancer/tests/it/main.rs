@@ -26,6 +26,10 @@ mod framing;
 mod harness;
 mod health;
 mod hosts;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(feature = "http2")]
+mod http2_floods;
 mod idle;
 mod idle_connections;
 mod instances;
@@ -51,6 +55,7 @@ mod policies;
 mod pressed;
 mod program;
 mod prometheus;
+mod proxy_protocol;
 mod reload;
 mod requests;
 mod roll;

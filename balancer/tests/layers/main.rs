@@ -12,7 +12,7 @@ use source::{Crate, circles, collect};
 
 /// Each room's layer: where it stands here.
 const LAYERS: [&[&str]; 10] = [
-    &["config", "drain", "http1", "shown"],
+    &["config", "drain", "http1", "proxy_protocol", "shown"],
     &["net", "trust"],
     &["listen", "observe", "endpoint", "spool"],
     &["pick"],

@@ -3,8 +3,8 @@
 
 /// Keys by table; a key leaves this list in the change that makes it work.
 const KEYS: &[(&str, &[&str])] = &[
-    ("", &["listener", "tls", "acme", "http2", "h2c", "proxy_protocol_from", "compress"]),
-    ("pool.NAME", &["tls", "http2", "proxy_protocol"]),
+    ("", &["listener", "tls", "acme", "http2", "compress"]),
+    ("pool.NAME", &["tls", "http2"]),
     (
         "route",
         &[

@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use super::http2;
+use super::network::networks;
 use crate::config::syntax::diagnostics::quote;
 use crate::config::syntax::item::Item;
 use crate::config::syntax::section::Section;
@@ -31,6 +35,10 @@ pub struct ClientLimits {
     pub upgrades: Vec<String>,
     /// Whether every response tells the id under which the log has its request.
     pub expose_request_id: bool,
+    /// Whether clients may speak HTTP/2 without TLS, with prior knowledge.
+    pub h2c: bool,
+    /// Proxies in front of us that tell the client of each connection by the PROXY protocol.
+    pub proxy_protocol_from: Vec<IpNet>,
 }
 
 /// What happens to a request field whose name a CGI-like worker may read as another's (`X_Forwarded_For`): one with a byte besides
@@ -66,6 +74,8 @@ pub(in crate::config) fn read(section: &mut Section<'_>, default: ClientLimits) 
     let ambiguous_fields = section.take("ambiguous_fields").and_then(|item| item.choice(words));
     let upgrades = section.take("upgrades").and_then(|item| upgrades(&item));
     let expose_request_id = section.take("expose_request_id").and_then(|item| item.flag());
+    let proxy_protocol_from = section.take("proxy_protocol_from").and_then(|item| networks(&item));
+    let h2c = http2::read(section, "h2c");
     ClientLimits {
         header_timeout,
         keep_alive_timeout,
@@ -77,6 +87,8 @@ pub(in crate::config) fn read(section: &mut Section<'_>, default: ClientLimits) 
         ambiguous_fields: ambiguous_fields.unwrap_or(default.ambiguous_fields),
         upgrades: upgrades.unwrap_or(default.upgrades),
         expose_request_id: expose_request_id.unwrap_or(default.expose_request_id),
+        h2c: h2c.unwrap_or(default.h2c),
+        proxy_protocol_from: proxy_protocol_from.unwrap_or(default.proxy_protocol_from),
     }
 }
 

@@ -91,7 +91,8 @@ fn probe(item: &Item<'_>) -> Option<Probe> {
     }
     let (host, fields) = question::read(&mut section, path.is_some());
     section.finish();
-    let question = path.and_then(|item| question::path(&item)).map(|path| Question { path, host, fields });
+    let question =
+        path.and_then(|item| question::path(&item)).map(|path| Question { path, host, fields, announced: None });
     Some(Probe {
         question,
         interval: interval.unwrap_or(default.interval),

@@ -6,9 +6,12 @@ use super::dns::Dns;
 use super::endpoint::Endpoint;
 use super::health::Health;
 use super::policy::{Affinity, Policy};
+use super::proxy_protocol::ProxyProtocol;
+use super::question::Question;
 use super::queue::{Buffers, Slots};
+use super::ready::Ready;
 use super::workers::Workers;
-use super::{dns, endpoint, health, policy, queue, workers};
+use super::{dns, endpoint, health, policy, proxy_protocol, queue, workers};
 use crate::config::syntax::diagnostics::quote;
 use crate::config::syntax::item::Item;
 use crate::config::syntax::section::Section;
@@ -40,6 +43,10 @@ pub struct Pool {
     pub buffers: Buffers,
     /// Time limits towards endpoints.
     pub timeouts: UpstreamTimeouts,
+    /// Whether endpoints are spoken to in HTTP/2, without TLS.
+    pub http2: bool,
+    /// How endpoints are told who the client of a connection is; then no two clients share one.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Tries for one request; at least 1.
     pub attempts_max: u32,
     /// Retries of what was sent, as a share of requests, 0.0 to 1.0 and above (ten a second are always allowed).
@@ -144,6 +151,7 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
     let waits = ready_wait.is_some() || workers_item.is_some() || dns.name.is_some();
     let (slots, waiting_max, buffers) = queue::read(&mut section, waits);
     let timeouts = timeouts(&mut section, default.timeouts);
+    let proxy_protocol = proxy_protocol::read(&mut section);
     if let (Some(item), Some((workers, _))) = (&workers_item, &workers) {
         hang_within(item, workers, timeouts.response);
     }
@@ -156,7 +164,7 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
 
     let (workers, first_port) = workers.map_or((None, None), |(workers, first_port)| (Some(workers), first_port));
     let (spans, endpoints) = endpoints.into_iter().map(|endpoint| (endpoint.span, endpoint.value)).unzip();
-    let pool = Pool {
+    let mut pool = Pool {
         name: name.to_owned(),
         policy,
         affinity,
@@ -168,12 +176,28 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         waiting_max,
         buffers,
         timeouts,
+        proxy_protocol,
+        http2: default.http2,
         attempts_max: attempts_max.unwrap_or(default.attempts_max),
         retry_budget: retry_budget.unwrap_or(default.retry_budget),
         idle_connections_max: idle_connections_max.unwrap_or(default.idle_connections_max),
         health,
     };
+    questions(&mut pool).for_each(|question| question.announced = proxy_protocol);
     Some(PlacedPool { pool, span: item.key_span.clone(), endpoints: spans, first_port })
+}
+
+/// Whatever is asked of its endpoints besides requests of clients.
+fn questions(pool: &mut Pool) -> impl Iterator<Item = &mut Question> {
+    let probe = pool.health.probe.as_mut().and_then(|probe| probe.question.as_mut());
+    let (ready, warm_up) = match &mut pool.workers {
+        Some(Workers { ready: Ready::Answer(ready) | Ready::Path(ready), warm_up, .. }) => {
+            (Some(ready), warm_up.as_mut())
+        }
+        Some(Workers { warm_up, .. }) => (None, warm_up.as_mut()),
+        None => (None, None),
+    };
+    [probe, ready, warm_up.map(|warm_up| &mut warm_up.question)].into_iter().flatten()
 }
 
 /// A pool without workers has endpoints, or a name that leads to them.

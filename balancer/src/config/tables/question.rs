@@ -2,6 +2,7 @@
 //! tables; never asks.
 
 use super::path::path_mistake;
+use super::proxy_protocol::ProxyProtocol;
 use crate::config::syntax::diagnostics::quote;
 use crate::config::syntax::item::Item;
 use crate::config::syntax::section::Section;
@@ -15,12 +16,14 @@ pub struct Question {
     pub host: Option<String>,
     /// Further fields, names and values.
     pub fields: Vec<(String, String)>,
+    /// The header that the endpoint wants before it, as before a request of a client.
+    pub announced: Option<ProxyProtocol>,
 }
 
 impl Question {
     /// For `path`, as whoever knows only the endpoint's address would ask.
     pub fn of(path: impl Into<String>) -> Self {
-        Self { path: path.into(), host: None, fields: Vec::new() }
+        Self { path: path.into(), host: None, fields: Vec::new(), announced: None }
     }
 }
 

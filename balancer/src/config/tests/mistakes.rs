@@ -136,12 +136,12 @@ fn every_documented_key_that_is_to_come_is_refused_as_such() {
         let pool = format!("[pool.a]\nendpoints = [\"a:1\"]\n{pool}\n");
         format!("listen = \"127.0.0.1:8080\"\n{top}\n{pool}[[route]]\npool = \"a\"\n{route}\n")
     };
-    let top = ["listener", "tls", "acme", "http2", "h2c", "proxy_protocol_from", "compress"];
+    let top = ["listener", "tls", "acme", "http2", "compress"];
     let route =
         ["files", "fallback", "redirect", "respond", "strip_prefix", "request_fields", "response_fields", "basic_auth"];
     let more = ["allow", "rate", "canary", "mirror", "compress"];
     let of_top = top.map(|key| (key, file([&format!("{key} = 1"), "", ""])));
-    let of_pool = ["tls", "http2", "proxy_protocol"].map(|key| (key, file(["", &format!("{key} = 1"), ""])));
+    let of_pool = ["tls", "http2"].map(|key| (key, file(["", &format!("{key} = 1"), ""])));
     let of_route = route.into_iter().chain(more).map(|key| (key, file(["", "", &format!("{key} = 1")])));
     for (key, text) in of_top.into_iter().chain(of_pool).chain(of_route) {
         let diagnostics = parse(&text, "lb.toml").unwrap_err();

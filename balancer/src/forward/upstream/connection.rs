@@ -8,13 +8,15 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use nix::errno::Errno;
 use tokio::task::unconstrained;
 
 use super::super::error::Fault;
+use super::opening::connect_to;
+use super::streams::Streamed;
+use super::written::Written;
 use crate::endpoint::{Answered, Connected, Endpoint};
 use crate::http1::{BodyDecoder, Fields, ResponseHead, Search};
-use crate::net::{Buffer, Outbox, Socket, connect, give_fields, timeout};
+use crate::net::{Buffer, Outbox, Socket, give_fields};
 
 /// An open connection to an endpoint, driven by whoever waits for its answer: no task of its own, so that dropping it
 /// closes it at once and a request costs no wake-up from task to task.
@@ -22,6 +24,8 @@ use crate::net::{Buffer, Outbox, Socket, connect, give_fields, timeout};
 pub(in super::super) struct Upstream {
     /// Where it is known to have been answered on and may be again. Dropped first, before the endpoint can hear of the close.
     answered: Option<Answered>,
+    /// Where it is a stream of a connection that others use too, and has no socket.
+    pub(super) streamed: Option<Box<Streamed>>,
     pub(super) socket: Socket,
     /// What was read and is not used yet.
     pub(super) inbox: Buffer,
@@ -29,7 +33,7 @@ pub(in super::super) struct Upstream {
     request: Outbox,
     /// The piece of its body that is on its way.
     piece: Buffer,
-    written: Written,
+    pub(super) written: Written,
     /// Whether a write has failed: the kernel tells of a reset once, and what is read behind it looks like an end.
     pub(super) broken: bool,
     pub(super) search: Search,
@@ -43,18 +47,8 @@ pub(in super::super) struct Upstream {
     /// Since when it is idle, or was before it was used the last time.
     idle_since: Option<Instant>,
     rest: Arc<Rest>,
-    /// Dropped last.
-    connected: Connected,
-}
-
-/// How much of a request the endpoint's kernel has taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) enum Written {
-    Nothing,
-    /// Some of the head.
-    Head,
-    /// Some of the body too.
-    Body,
+    /// Dropped last. A stream has none: its connection is counted.
+    connected: Option<Connected>,
 }
 
 /// Notes when something comes on an idle connection, which can be nothing but its close.
@@ -67,25 +61,24 @@ impl Upstream {
     /// # Errors
     /// [`Fault::ConnectFailed`], [`Fault::ConnectTimeout`] or [`Fault::DescriptorLimit`].
     pub(in super::super) async fn open(endpoint: &Arc<Endpoint>, within: Duration) -> Result<Box<Self>, Fault> {
-        let moves = endpoint.moves();
-        let opening = async { connect(&endpoint.addresses().await).await };
-        match timeout(within, opening).await {
-            Ok(Ok(socket)) => Ok(Self::over(socket, Connected::to(endpoint, moves))),
-            Ok(Err(error)) => {
-                tracing::debug!(endpoint = &**endpoint.name(), address = %endpoint.address(), %error, "cannot connect");
-                Err(match error.raw_os_error().map(Errno::from_raw) {
-                    Some(Errno::EMFILE | Errno::ENFILE) => Fault::DescriptorLimit,
-                    _ => Fault::ConnectFailed,
-                })
-            }
-            Err(_) => Err(Fault::ConnectTimeout),
-        }
+        connect_to(endpoint, within).await.map(|(socket, connected)| Self::over(socket, connected))
     }
 
     /// A connection that has carried nothing yet, or has rested since, see [`Self::into_idle`].
     pub(in super::super) fn over(socket: Socket, connected: Connected) -> Box<Self> {
+        Self::new(socket, Some(connected), None)
+    }
+
+    /// A stream that has carried nothing yet.
+    #[cfg(feature = "http2")]
+    pub(super) fn streamed(streamed: Streamed) -> Box<Self> {
+        Self::new(Socket::none(), None, Some(Box::new(streamed)))
+    }
+
+    fn new(socket: Socket, connected: Option<Connected>, streamed: Option<Box<Streamed>>) -> Box<Self> {
         Box::new(Self {
             answered: None,
+            streamed,
             socket,
             inbox: Buffer::default(),
             request: Outbox::default(),
@@ -112,7 +105,7 @@ impl Upstream {
 
     /// Whether nothing was answered on it, not a byte.
     pub(in super::super) fn is_unanswered(&self) -> bool {
-        self.answered.is_none() && self.inbox.is_empty()
+        self.answered.is_none() && self.inbox.is_empty() && self.streamed.is_none()
     }
 
     /// It was answered, and may be used again; whether that shows, now, that the endpoint serves one connection at a time.
@@ -134,7 +127,7 @@ impl Upstream {
 
     /// Whether its endpoint is still where it was.
     pub(in super::super) fn is_current(&self) -> bool {
-        self.connected.is_current()
+        self.connected.as_ref().is_some_and(Connected::is_current)
     }
 
     /// Whether a piece of the body is on its way.
@@ -145,6 +138,18 @@ impl Upstream {
     /// Puts the next piece of the body behind what is on its way.
     pub(in super::super) fn put(&mut self, piece: Buffer) {
         self.piece = piece;
+    }
+
+    /// Whether a body goes into frames, as it comes, and not into chunks.
+    pub(in super::super) fn takes_frames(&self) -> bool {
+        self.streamed.is_some()
+    }
+
+    /// The body ends behind the piece that is on its way, where its framing does not say so.
+    pub(in super::super) fn end(&mut self, trailers: &Fields) {
+        if let Some(streamed) = &mut self.streamed {
+            streamed.ends(trailers);
+        }
     }
 
     /// Takes back the piece of which the endpoint has got nothing.
@@ -171,6 +176,9 @@ impl Upstream {
     /// # Errors
     /// When a write failed before the first byte of the request was written. Later failures are no errors: the answer decides.
     pub(in super::super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(streamed) = &mut self.streamed {
+            return streamed.poll_flush(cx, &mut self.request, &mut self.piece, &mut self.written);
+        }
         while !(self.request.is_empty() && self.piece.is_empty()) {
             let head = self.request.unwritten();
             let result = match (head.is_empty(), self.piece.is_empty()) {
@@ -235,7 +243,8 @@ impl Upstream {
     /// The idle connection, for any thread to go on with; `None` when it cannot carry another request. Whether it is still open is
     /// for that thread to ask.
     pub(in super::super) fn into_idle(self) -> Option<(Socket, Connected)> {
-        self.is_clean().then_some((self.socket, self.connected))
+        let is_clean = self.is_clean();
+        Some((self.socket, self.connected.filter(|_| is_clean)?))
     }
 
     /// For how long it had been idle.
@@ -250,7 +259,7 @@ impl Upstream {
     }
 
     /// Takes the socket after a 101, with what was read behind it.
-    pub(in super::super) fn into_socket(self) -> (Socket, Buffer, Connected) {
+    pub(in super::super) fn into_socket(self) -> (Socket, Buffer, Option<Connected>) {
         (self.socket, self.inbox, self.connected)
     }
 }

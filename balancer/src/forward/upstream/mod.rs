@@ -3,7 +3,16 @@
 //! Each proxy thread keeps its own, so that a request, its client and its worker meet on one thread and nothing is locked.
 
 mod connection;
+mod opening;
 mod reading;
+#[cfg(feature = "http2")]
+mod shared;
+#[cfg(feature = "http2")]
+mod streams;
+#[cfg(not(feature = "http2"))]
+#[path = "no_streams.rs"]
+mod streams;
+mod written;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,14 +22,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::error::Fault;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::net::sleep;
-pub(super) use connection::{Upstream, Written};
+pub(super) use connection::Upstream;
+#[cfg(feature = "http2")]
+use shared::Shared;
+#[cfg(feature = "http2")]
+use streams::Streamed;
+pub(super) use written::Written;
 
 /// The idle connections of one thread.
 #[derive(Debug, Default)]
 pub struct Upstreams {
     idle: RefCell<HashMap<EndpointId, IdleAtEndpoint, BuildHasherDefault<IdHasher>>>,
+    #[cfg(feature = "http2")]
+    shared: Shared,
 }
 
 /// Those of one endpoint, the one used last at the end.
@@ -89,6 +106,25 @@ impl Upstreams {
         }
     }
 
+    /// A connection for one request: one of its own, or with `http2` a stream of one that others use too.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn open(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        within: Duration,
+        http2: bool,
+    ) -> Result<Box<Upstream>, Fault> {
+        #[cfg(feature = "http2")]
+        if http2 {
+            let (requests, held) = self.shared.stream(endpoint, within).await?;
+            return Ok(Upstream::streamed(Streamed::new(requests, held)));
+        }
+        let _ = http2;
+        Upstream::open(endpoint, within).await
+    }
+
     /// Closes what has been idle for too long, has been closed by its worker or keeps others waiting, as long as the thread lives.
     pub async fn reap_for_ever(&self) {
         let mut on_trial = false;
@@ -99,6 +135,8 @@ impl Upstreams {
             }
             let now = Instant::now();
             on_trial = false;
+            #[cfg(feature = "http2")]
+            self.shared.reap(now, SHARED_IDLE);
             self.idle.borrow_mut().retain(|_, IdleAtEndpoint { endpoint, connections }| {
                 connections.retain_mut(|kept| {
                     let (open, idle) = (kept.upstream.is_open(), kept.upstream.idle(now));
@@ -162,6 +200,9 @@ impl Hasher for IdHasher {
 
 /// That some are to be closed at once; a thread that is busy sees it at its next look.
 static LET_GO: Notify = Notify::const_new();
+/// A connection of many requests is opened in two round trips. Endpoints that close sooner say so with GOAWAY, which costs no request.
+#[cfg(feature = "http2")]
+const SHARED_IDLE: Duration = Duration::from_secs(30);
 const REAP: Duration = Duration::from_millis(500);
 /// While it is to be seen whether a connection that rests keeps others waiting, which takes little more than a second.
 const REAP_ON_TRIAL: Duration = Duration::from_millis(20);

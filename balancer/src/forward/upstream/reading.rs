@@ -2,7 +2,7 @@
 //!
 //! Decides what of it is no HTTP, and what is acknowledged at once. Called by the attempt and the relay. Never writes.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
 
@@ -26,6 +26,10 @@ impl Upstream {
                     self.search = Search::default();
                     return Poll::Ready(self.count());
                 }
+            }
+            if let Some(streamed) = &mut self.streamed {
+                self.answer = ready!(streamed.poll_head(cx, &mut self.written))?;
+                return Poll::Ready(self.count());
             }
             match self.socket.poll_read(cx, &mut self.inbox) {
                 Poll::Ready(Ok(length)) if length > 0 => {}
@@ -66,9 +70,24 @@ impl Upstream {
         &mut self.answer
     }
 
+    /// How the body of the answer is framed. `to_head` says that the request was a HEAD.
+    ///
+    /// # Errors
+    /// [`Fault::BadResponse`], for a body that two readers could end in two places.
+    pub(in super::super) fn length(&self, to_head: bool) -> Result<BodyLength, Fault> {
+        match &self.streamed {
+            None => Ok(self.answer.length(to_head)?),
+            Some(streamed) => streamed.length(&self.answer, to_head),
+        }
+    }
+
     /// The body of the answer begins.
     pub(in super::super) fn expect_body(&mut self, length: BodyLength) {
-        self.body = BodyDecoder::new(length);
+        self.body = match self.streamed {
+            // How far it goes is the library's business.
+            Some(_) if !matches!(length, BodyLength::None | BodyLength::Known(0)) => BodyDecoder::UntilClose,
+            _ => BodyDecoder::new(length),
+        };
         self.trailers = Fields::default();
         self.acknowledged = false;
     }
@@ -85,6 +104,14 @@ impl Upstream {
     pub(in super::super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Buffer>, Fault>> {
         while !self.body.is_done() {
             if self.inbox.is_empty() {
+                if let Some(streamed) = &mut self.streamed {
+                    let piece = ready!(streamed.poll_body(cx))?;
+                    if piece.is_none() || streamed.is_at_end() {
+                        self.body = BodyDecoder::Done;
+                        self.trailers = streamed.take_trailers();
+                    }
+                    return Poll::Ready(Ok(piece));
+                }
                 match self.socket.poll_read(cx, &mut self.inbox) {
                     Poll::Ready(Ok(length)) if length > 0 => {}
                     // A reset is no end, even of a body that ends by close.

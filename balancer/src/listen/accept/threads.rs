@@ -216,6 +216,14 @@ impl Counted {
         self.cell
     }
 
+    /// Its client is that one, as a proxy in front of us has told.
+    pub(in crate::listen) fn belongs_to(&mut self, whose: Whose) {
+        let cell = self.threads.clients.cell_of(whose);
+        cell.inspect(|cell| self.threads.clients.enter(*cell));
+        self.cell.inspect(|cell| self.threads.clients.leave(*cell));
+        self.cell = cell;
+    }
+
     /// It is parked, as one of that client.
     pub(in crate::listen) fn park(&mut self, whose: Whose) {
         self.unpark();

@@ -6,7 +6,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::stream::{BodyFraming, Progress, Stream};
 use crate::http1::{BodyLength, Fields, RequestHead, ResponseHead, Version, lists, status_line, trailer_section};
@@ -15,6 +15,9 @@ use crate::net::Buffer;
 impl Stream {
     /// Passes an interim response on (RFC 9110 §15.2), 103 that is; for 100 see [`Self::go_on`].
     pub fn interim(&mut self, head: &ResponseHead) {
+        if let Some(frames) = &mut self.frames {
+            return frames.interim(head.status, &head.fields);
+        }
         let out = self.outgoing.head();
         head.write(out);
         out.extend_from_slice(b"\r\n");
@@ -22,6 +25,9 @@ impl Stream {
 
     /// Tells the client to send its body.
     pub fn go_on(&mut self) {
+        if let Some(frames) = &mut self.frames {
+            return frames.interim(StatusCode::CONTINUE, &Fields::default());
+        }
         status_line(self.outgoing.head(), StatusCode::CONTINUE, b"");
         self.outgoing.head().extend_from_slice(b"\r\n");
     }
@@ -31,6 +37,11 @@ impl Stream {
     pub fn respond(&mut self, head: &ResponseHead, length: BodyLength, close: bool) {
         let Some(request) = &self.head else { return };
         self.state = Progress::Responding;
+        if let Some(frames) = &mut self.frames {
+            let is_bodiless =
+                request.method == Method::HEAD || matches!(length, BodyLength::None | BodyLength::Known(0));
+            return frames.respond(head, length, !is_bodiless);
+        }
         let is_1_0 = request.version == Version::Http10;
         self.framing = match length {
             BodyLength::None | BodyLength::Known(_) => BodyFraming::Plain,
@@ -85,6 +96,9 @@ impl Stream {
             let wanted = self.head.as_ref().is_some_and(|head| wants_trailers(head));
             trailer_section(&mut end, if wanted { trailers } else { &none });
             self.outgoing.push_copy(&end);
+        } else if let Some(frames) = &mut self.frames {
+            let wanted = self.head.as_ref().is_some_and(|head| wants_trailers(head));
+            frames.finish(wanted.then_some(trailers));
         }
     }
 
@@ -119,7 +133,10 @@ impl Stream {
     /// # Errors
     /// When the client is gone.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outgoing.poll_flush(cx, &mut self.socket)
+        match &mut self.frames {
+            None => self.outgoing.poll_flush(cx, &mut self.socket),
+            Some(frames) => frames.poll_flush(cx, &mut self.outgoing),
+        }
     }
 }
 

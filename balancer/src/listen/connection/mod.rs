@@ -3,7 +3,15 @@
 //! Decides when a head is there, when a connection goes on to its next request, and when it is parked. Called by the task that serves it.
 //! Never looks at what a request wants: the [`Service`] answers.
 
+mod announced;
 mod answering;
+#[cfg(feature = "http2")]
+mod frames;
+#[cfg(not(feature = "http2"))]
+#[path = "no_frames.rs"]
+mod frames;
+#[cfg(feature = "http2")]
+mod http2;
 mod outgoing;
 pub(super) mod service;
 pub(super) mod stream;
@@ -25,7 +33,7 @@ use super::idle::registry::{Registered, Registry};
 use super::refusal::Refusal;
 use crate::config::ClientLimits;
 use crate::http1::{Bounds, RequestHead, Search};
-use crate::net::take_fields;
+use crate::net::{Client, take_fields};
 use service::Service;
 use stream::{After, Stream};
 
@@ -46,6 +54,9 @@ pub(super) struct Connection<S: Service> {
 /// What comes after an answer, or at the beginning.
 enum Next {
     Request,
+    /// What has come is the preface of HTTP/2.
+    #[cfg(feature = "http2")]
+    Http2,
     /// What has come is no request.
     Refused(Refusal),
     /// Nothing for a while.
@@ -58,9 +69,18 @@ impl<S: Service> Connection<S> {
     /// Serves requests until one side ends the connection, and ends it so that the last answer arrives; or until it has been
     /// idle for a while, and parks it.
     pub(super) async fn run(mut self) {
+        let is_announced = announced::is_wanted(self.stream.peer(), &self.limits.borrow().proxy_protocol_from);
+        let heard = if is_announced { Box::pin(self.hear_client()).await } else { Ok(()) };
         let state = self.service.connected(self.stream.peer());
-        // What has come with the connection came when it was accepted.
-        let mut next = self.next_request(Some(self.stream.begun())).await;
+        let mut next = match heard {
+            // What has come with the connection came when it was accepted.
+            Ok(()) => self.next_request(Some(self.stream.begun())).await,
+            Err(next) => next,
+        };
+        #[cfg(feature = "http2")]
+        if matches!(next, Next::Http2) {
+            return Box::pin(http2::serve(self.into_http2(state))).await;
+        }
         if matches!(next, Next::Request) {
             // On the heap, and no longer than requests follow each other: an idle connection has no state of a request.
             next = Box::pin(self.answer_those_that_follow(&state)).await;
@@ -84,8 +104,29 @@ impl<S: Service> Connection<S> {
             }
             Next::End(After::Linger) => Box::pin(close::lingering(self.stream.socket)).await,
             Next::End(After::Reset) => self.stream.socket.reset_on_close(),
+            #[cfg(feature = "http2")]
+            Next::Http2 => {}
             Next::End(After::Close | After::Next) | Next::Request => {}
         }
+    }
+
+    /// Waits until the proxy in front of us has told who the client is.
+    async fn hear_client(&mut self) -> Result<(), Next> {
+        let within = self.limits.borrow().header_timeout;
+        let heard = announced::client(&mut self.stream, within).await;
+        let peer = heard.map_err(|refusal| refusal.map_or(Next::End(After::Close), Next::Refused))?;
+        self.stream.set_peer(peer);
+        self.counted.belongs_to(peer.ip().map(Client::of));
+        Ok(())
+    }
+
+    /// It goes on in HTTP/2.
+    #[cfg(feature = "http2")]
+    fn into_http2(self, state: S::Connection) -> http2::Arrived<S> {
+        let Self { stream, registered, counted, service, registry, limits, .. } = self;
+        let (peer, begun) = (stream.peer(), stream.begun());
+        let Stream { socket, inbox, alarm, .. } = stream;
+        http2::Arrived { socket, inbox, peer, begun, state, alarm, registered, counted, service, registry, limits }
     }
 
     /// Answers the request that has come, and each that follows before the connection is idle for a while.
@@ -138,6 +179,13 @@ impl<S: Service> Connection<S> {
                         stream.begins(head, now.unwrap_or_else(Instant::now));
                         return Poll::Ready(Next::Request);
                     }
+                    // Asked for here only, where it costs those nothing that speak HTTP/1.
+                    #[cfg(feature = "http2")]
+                    Err(_) if is_new && self.limits.borrow().h2c && begins_http2(stream.inbox.unread()) => {
+                        if stream.inbox.len() >= PREFACE.len() {
+                            return Poll::Ready(Next::Http2);
+                        }
+                    }
                     Err(fault) => return Poll::Ready(Next::Refused(Refusal::NoRequest(fault))),
                 }
             }
@@ -176,6 +224,16 @@ impl<S: Service> Connection<S> {
         Poll::Pending
     }
 }
+
+/// Whether what has come is the beginning of the preface, or begins with it.
+#[cfg(feature = "http2")]
+fn begins_http2(bytes: &[u8]) -> bool {
+    bytes.iter().zip(PREFACE).all(|(byte, expected)| byte == expected)
+}
+
+/// Its first line (RFC 9113 §3.4), which is no request line of HTTP/1 for that reason.
+#[cfg(feature = "http2")]
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// However large header sections may be: nobody reads a longer target.
 const REQUEST_LINE_MAX: usize = 64 * 1024;

@@ -64,6 +64,22 @@ impl Outgoing {
         self.outbox.is_empty() && self.queue.is_empty()
     }
 
+    /// The first piece of a body that waits, where heads go another way.
+    pub(super) fn front(&self) -> Option<&[u8]> {
+        self.queue.front().map(Buffer::unread)
+    }
+
+    /// So many bytes of that piece have gone on.
+    pub(super) fn went_on(&mut self, count: usize) {
+        self.written += count as u64;
+        if let Some(front) = self.queue.front_mut() {
+            front.consume(count);
+            if front.is_empty() {
+                self.queue.pop_front();
+            }
+        }
+    }
+
     /// Writes what waits.
     ///
     /// # Errors

@@ -3,11 +3,16 @@
 //! What a [`crate::listen::Service`] is handed. It speaks of heads and bodies and not of a version of HTTP: framing and persistence
 //! (RFC 9112 §6, §9) are decided here.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+#[cfg(feature = "http2")]
+use tokio::task::yield_now;
+
+use super::frames::Frames;
 use super::outgoing::Outgoing;
 use crate::http1::{BadBody, BodyDecoder, Fields, RequestHead};
 use crate::listen::idle::alarm::Alarm;
@@ -21,6 +26,8 @@ pub struct Stream {
     /// What was read and is not used yet.
     pub(super) inbox: Buffer,
     pub(in crate::listen) alarm: Rc<Alarm>,
+    /// Where it came in frames, and not by the socket.
+    pub(super) frames: Option<Box<Frames>>,
     pub(super) registry: Rc<Registry>,
     peer: Peer,
     begun: Instant,
@@ -88,6 +95,7 @@ impl Stream {
             socket,
             inbox: Buffer::default(),
             alarm,
+            frames: None,
             registry: Rc::clone(registry),
             peer,
             begun: now,
@@ -103,9 +111,60 @@ impl Stream {
         }
     }
 
+    /// A request that came in frames. It ends with its stream, whatever becomes of others on the connection.
+    #[cfg(feature = "http2")]
+    pub(super) fn of_frames(
+        head: RequestHead,
+        frames: Frames,
+        peer: Peer,
+        registry: &Rc<Registry>,
+        alarm: Rc<Alarm>,
+    ) -> Self {
+        let mut stream = Self::new(Socket::none(), peer, registry, alarm);
+        let is_at_end = frames.is_at_end();
+        stream.frames = Some(Box::new(frames));
+        let now = stream.begun;
+        stream.begins(head, now);
+        // How it is framed is the library's business.
+        stream.body = if is_at_end { BodyDecoder::Done } else { BodyDecoder::UntilClose };
+        stream
+    }
+
+    /// Ends a stream whose answer has broken off, once what there is of it has been written.
+    #[cfg(feature = "http2")]
+    pub(super) async fn reset_if_cut(&mut self) {
+        if self.state == Progress::Cut
+            && let Some(frames) = &mut self.frames
+        {
+            // The task of the connection writes meanwhile.
+            yield_now().await;
+            frames.reset();
+        }
+    }
+
+    /// Whether the client has taken the request back before it had the whole answer.
+    #[cfg(feature = "http2")]
+    pub(super) fn was_cancelled(&mut self) -> bool {
+        let is_whole = self.state == Progress::Finished && self.is_flushed();
+        !is_whole && self.frames.as_mut().is_some_and(|frames| frames.is_gone())
+    }
+
     /// Who sent the request.
     pub fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// A proxy in front of us has told who that is.
+    pub(super) fn set_peer(&mut self, peer: Peer) {
+        self.peer = peer;
+    }
+
+    /// Where the client has connected to; `None` for a Unix socket. One system call.
+    pub fn here(&self) -> Option<SocketAddr> {
+        match &self.frames {
+            Some(frames) => frames.here(),
+            None => self.socket.local_address(),
+        }
     }
 
     /// When the request began to arrive; between requests, since when the connection is idle.
@@ -141,6 +200,14 @@ impl Stream {
     /// The next piece of the request's body; `None` at its end.
     pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Buffer>, BodyError>> {
         while !self.body.is_done() {
+            if let Some(frames) = &mut self.frames {
+                let piece = ready!(frames.poll_body(cx)).map_err(|_| BodyError::Gone)?;
+                if piece.is_none() || frames.is_at_end() {
+                    self.body = BodyDecoder::Done;
+                    self.trailers = frames.take_trailers();
+                }
+                return Poll::Ready(Ok(piece));
+            }
             if self.inbox.is_empty() {
                 match ready!(self.socket.poll_read(cx, &mut self.inbox)) {
                     Ok(length) if length > 0 => {}
@@ -162,6 +229,9 @@ impl Stream {
     /// Whether the client has left. To be asked while something else than the client's bytes is waited for. The socket is looked at
     /// from the next tick on, so that a request which is answered sooner costs nothing and its socket need not be registered.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(frames) = &mut self.frames {
+            return frames.poll_gone(cx);
+        }
         self.inbox.settle();
         if !self.alarm.ticked() && !self.looks {
             self.alarm.watch(true);

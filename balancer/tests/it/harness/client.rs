@@ -55,6 +55,12 @@ impl Client {
         self.0.send(bytes.as_ref())
     }
 
+    /// Sends what the other side takes within a moment.
+    pub(crate) fn try_send_now(&mut self, bytes: &[u8]) -> bool {
+        self.0.socket().set_write_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+        self.0.send(bytes).is_ok()
+    }
+
     /// Sends until nobody takes any more for a moment, 256 MiB at most.
     pub(crate) fn fill(&mut self) {
         self.fill_with(&[b'a'; 64 * 1024]);
@@ -115,6 +121,16 @@ impl Client {
         let taken = self.0.counted(&mut bytes, length);
         assert_eq!(taken, Ok(()), "after {} bytes", bytes.len());
         bytes
+    }
+
+    /// The same, or nothing at the end of the connection.
+    pub(crate) fn try_take(&mut self, length: usize) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        match self.0.counted(&mut bytes, length) {
+            Ok(()) => Some(bytes),
+            Err(Ended::Silence) => panic!("nothing came after {} of {length} bytes", bytes.len()),
+            Err(_) => None,
+        }
     }
 
     /// Waits for the other side's end: what came before it and how it ended.

@@ -7,6 +7,8 @@ mod balancer;
 pub(crate) mod browser;
 mod client;
 pub(crate) mod hosts;
+#[cfg(feature = "http2")]
+pub(crate) mod http2;
 mod message;
 pub(crate) mod names;
 mod origin;

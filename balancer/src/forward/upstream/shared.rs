@@ -1,0 +1,248 @@
+//! Upstream connections that speak HTTP/2: few, each with many requests at once (RFC 9113).
+//!
+//! Decides on which connection a request goes and when another is opened. Called by [`super::Upstreams`], one of these a thread. Never
+//! looks at a request.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use h2::{Ping, PingPong};
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+
+use super::super::error::Fault;
+use super::opening::connect_to;
+use crate::endpoint::{Connected, Endpoint, EndpointId};
+use crate::net::{Activity, Buffer, Io, sleep, timeout};
+
+/// Those of one thread.
+#[derive(Debug, Default)]
+pub(super) struct Shared(RefCell<HashMap<EndpointId, Rc<Entry>>>);
+
+/// Those to one endpoint.
+#[derive(Debug, Default)]
+struct Entry {
+    connections: RefCell<Vec<Rc<Opened>>>,
+    /// Whether a request opens one, for all that wait for it.
+    opening: Cell<bool>,
+    /// How that has failed the last time, and how often one was opened or failed.
+    outcome: Cell<(u64, Option<Fault>)>,
+    changed: Notify,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Opened {
+    requests: SendRequest<Bytes>,
+    streams: Cell<usize>,
+    /// Whether it takes no further stream.
+    is_over: Cell<bool>,
+    idle_since: Cell<Instant>,
+    connected: Connected,
+}
+
+/// A stream of a connection, from before it is begun; dropping it makes room for another.
+#[derive(Debug)]
+pub(super) struct Held(Rc<Opened>);
+
+/// A request opens a connection; dropping this lets another one try.
+struct Opening<'a>(&'a Entry);
+
+impl Shared {
+    /// A stream on a connection to the endpoint, which is opened if none has room.
+    ///
+    /// # Errors
+    /// [`Fault::ConnectFailed`], [`Fault::ConnectTimeout`], [`Fault::DescriptorLimit`], or [`Fault::BadResponse`] where the endpoint
+    /// does not speak HTTP/2.
+    pub(super) async fn stream(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        within: Duration,
+    ) -> Result<(SendRequest<Bytes>, Held), Fault> {
+        let entry = Rc::clone(self.0.borrow_mut().entry(endpoint.id()).or_default());
+        loop {
+            if let Some(opened) = entry.with_room() {
+                return Ok((opened.requests.clone(), Held::new(opened)));
+            }
+            if entry.opening.replace(true) {
+                let (before, _) = entry.outcome.get();
+                // One thread: nothing changes between the question and the wait.
+                entry.changed.notified().await;
+                match entry.outcome.get() {
+                    (after, Some(fault)) if after != before => return Err(fault),
+                    _ => continue,
+                }
+            }
+            let opening = Opening(&entry);
+            let opened = open(endpoint, within).await;
+            entry.outcome.set((entry.outcome.get().0 + 1, opened.as_ref().err().copied()));
+            entry.connections.borrow_mut().push(opened?);
+            drop(opening);
+        }
+    }
+
+    /// Closes what has been idle for that long, or is over.
+    pub(super) fn reap(&self, now: Instant, limit: Duration) {
+        self.0.borrow_mut().retain(|_, entry| {
+            entry.connections.borrow_mut().retain(|opened| {
+                let idle = now.saturating_duration_since(opened.idle_since.get());
+                opened.streams.get() > 0 || !opened.is_over.get() && idle < limit && opened.connected.is_current()
+            });
+            entry.opening.get() || !entry.connections.borrow().is_empty()
+        });
+    }
+}
+
+impl Entry {
+    fn with_room(&self) -> Option<Rc<Opened>> {
+        let connections = self.connections.borrow();
+        let has_room = |opened: &&Rc<Opened>| {
+            let most = opened.requests.current_max_send_streams().min(STREAMS_MAX);
+            !opened.is_over.get() && opened.connected.is_current() && opened.streams.get() < most
+        };
+        connections.iter().find(has_room).cloned()
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.opening.set(false);
+        self.0.changed.notify_waiters();
+    }
+}
+
+impl Held {
+    fn new(opened: Rc<Opened>) -> Self {
+        opened.streams.set(opened.streams.get() + 1);
+        Self(opened)
+    }
+
+    /// The endpoint takes no further stream on this connection.
+    pub(super) fn is_refused(&self) {
+        self.0.is_over.set(true);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let left = self.0.streams.get().saturating_sub(1);
+        self.0.streams.set(left);
+        if left == 0 {
+            self.0.idle_since.set(Instant::now());
+        }
+    }
+}
+
+async fn open(endpoint: &Arc<Endpoint>, within: Duration) -> Result<Rc<Opened>, Fault> {
+    let until = Instant::now() + within;
+    let (socket, connected) = connect_to(endpoint, within).await?;
+    let now = Instant::now();
+    let activity = Rc::new(Activity::new(now));
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW * STREAMS_MAX as u32)
+        .max_header_list_size(HEAD_MAX)
+        .max_send_buffer_size(SEND_BUFFER);
+    let io = Io::new(socket, Buffer::default(), &activity);
+    let shaken = async {
+        let (requests, mut connection) = builder.handshake::<_, Bytes>(io).await?;
+        let mut pings = connection.ping_pong();
+        hear(&mut connection, pings.as_mut()).await?;
+        Ok::<_, h2::Error>((requests, connection, pings))
+    };
+    let (requests, connection, pings) = match timeout(until.saturating_duration_since(now), shaken).await {
+        Ok(Ok(shaken)) => shaken,
+        Ok(Err(error)) => {
+            tracing::debug!(endpoint = &**endpoint.name(), %error, "does not speak HTTP/2");
+            return Err(if error.is_io() { Fault::ClosedEarly } else { Fault::BadResponse });
+        }
+        Err(_) => return Err(Fault::ConnectTimeout),
+    };
+    let (streams, is_over, idle_since) = (Cell::new(0), Cell::new(false), Cell::new(now));
+    let opened = Rc::new(Opened { requests, streams, is_over, idle_since, connected });
+    let driven = Rc::downgrade(&opened);
+    spawn_local(async move {
+        let has_streams = || driven.upgrade().is_some_and(|opened| opened.streams.get() > 0);
+        drive(connection, pings, &activity, has_streams).await;
+        if let Some(opened) = driven.upgrade() {
+            opened.is_over.set(true);
+        }
+    });
+    Ok(opened)
+}
+
+/// Waits until the endpoint has shown that it speaks HTTP/2: behind its settings, which say how many streams it takes, it answers a PING.
+async fn hear(connection: &mut Connection<Io, Bytes>, mut pings: Option<&mut PingPong>) -> Result<(), h2::Error> {
+    if let Some(pings) = &mut pings {
+        pings.send_ping(Ping::opaque())?;
+    }
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = std::pin::Pin::new(&mut *connection).poll(cx) {
+            return Poll::Ready(ended.and(Err(h2::Reason::NO_ERROR.into())));
+        }
+        match &mut pings {
+            Some(pings) => pings.poll_pong(cx).map(|pong| pong.map(drop)),
+            None => Poll::Ready(Ok(())),
+        }
+    })
+    .await
+}
+
+/// Reads and writes for all streams, until the connection has ended or its peer gives no sign of life.
+async fn drive(
+    mut connection: Connection<Io, Bytes>,
+    mut pings: Option<PingPong>,
+    activity: &Activity,
+    has_streams: impl Fn() -> bool,
+) {
+    let mut pinged: Option<Instant> = None;
+    let mut look = Box::pin(sleep(LOOK));
+    poll_fn(|cx| {
+        if std::pin::Pin::new(&mut connection).poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(pings) = &mut pings else { return Poll::Pending };
+        if pinged.is_some() && pings.poll_pong(cx).is_ready() {
+            pinged = None;
+        }
+        while look.as_mut().poll(cx).is_ready() {
+            look.set(sleep(LOOK));
+            let now = Instant::now();
+            match pinged {
+                Some(since) if now >= since + PING_TIMEOUT => return Poll::Ready(()),
+                None if has_streams()
+                    && now >= activity.heard() + PING_AFTER
+                    && pings.send_ping(Ping::opaque()).is_ok() =>
+                {
+                    pinged = Some(now);
+                    cx.waker().wake_by_ref();
+                }
+                _ => {}
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Requests of one connection at once, where the endpoint takes as many.
+const STREAMS_MAX: usize = 100;
+/// Of one answer's body that its client has not taken. All streams together have as much each: one slow client stops no other.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// Of one request's body, with the library.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Of an answer's head, in bytes.
+const HEAD_MAX: u32 = 128 * 1024;
+/// Of silence, with a request under way, before an endpoint is asked whether it is there; and for its answer.
+const PING_AFTER: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(5);

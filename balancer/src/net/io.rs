@@ -1,0 +1,116 @@
+//! A socket as the library for HTTP/2 reads and writes it.
+//!
+//! Decides nothing; notes when the peer was heard and since when it takes nothing. Called by the library alone. Never looks at what the
+//! bytes mean.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Buffer, Socket};
+
+/// A socket, and what was read of it before.
+#[derive(Debug)]
+pub struct Io {
+    socket: Socket,
+    inbox: Buffer,
+    activity: Rc<Activity>,
+}
+
+/// When something came and went.
+#[derive(Debug)]
+pub struct Activity {
+    heard: Cell<Instant>,
+    blocked: Cell<Option<Instant>>,
+}
+
+impl Activity {
+    /// Of a connection that began then.
+    pub fn new(begun: Instant) -> Self {
+        Self { heard: Cell::new(begun), blocked: Cell::new(None) }
+    }
+
+    /// When the peer has sent something the last time.
+    pub fn heard(&self) -> Instant {
+        self.heard.get()
+    }
+
+    /// Since when the peer takes nothing of what waits for it.
+    pub fn blocked_since(&self) -> Option<Instant> {
+        self.blocked.get()
+    }
+
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(Instant::now())),
+            Poll::Pending => {}
+            Poll::Ready(_) => self.blocked.set(None),
+        }
+        written
+    }
+}
+
+impl Io {
+    /// `inbox` was read already.
+    pub fn new(socket: Socket, inbox: Buffer, activity: &Rc<Activity>) -> Self {
+        Self { socket, inbox, activity: Rc::clone(activity) }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { socket, inbox, activity } = self.get_mut();
+        if inbox.is_empty() {
+            if ready!(socket.poll_read(cx, inbox))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            activity.heard.set(Instant::now());
+        }
+        let count = into.remaining().min(inbox.len());
+        into.put_slice(&inbox.unread()[..count]);
+        inbox.consume(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = this.socket.poll_write(cx, bytes);
+        this.activity.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let mut pieces = bytes.iter().filter(|piece| !piece.is_empty());
+        let written = match (pieces.next(), pieces.next()) {
+            (Some(first), Some(second)) => this.socket.poll_write_both(cx, first, second),
+            (Some(only), None) => this.socket.poll_write(cx, only),
+            (None, _) => Poll::Ready(Ok(0)),
+        };
+        this.activity.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Nothing is held back here.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.shut_down();
+        Poll::Ready(Ok(()))
+    }
+}
