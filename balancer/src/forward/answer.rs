@@ -12,6 +12,7 @@ use super::attempt::Outbound;
 use super::error::Fault;
 use super::exchange::Exchange;
 use super::fields::{self, ConnectionTerms};
+use super::grpc;
 use super::held::Reserved;
 use super::relay::{Lease, Patience, Relay};
 use super::taking::Taking;
@@ -79,15 +80,16 @@ pub(super) async fn pass_on(
     } else {
         Some(lease)
     };
+    let (patience, rate_min) = patience(outbound, is_event_stream);
     let relay = Relay {
         exchange,
         upload,
         pool,
         lease,
-        patience: Patience { worker: pool.timeouts().idle, client: outbound.limits.body_timeout },
+        patience,
         ahead: usize::try_from(pool.buffers().response).unwrap_or(usize::MAX),
         reserved: Reserved::new(),
-        taking: Taking::new(if is_event_stream { 0 } else { outbound.limits.response_rate_min }),
+        taking: Taking::new(rate_min),
         failed: None,
         whole: false,
     };
@@ -95,6 +97,16 @@ pub(super) async fn pass_on(
     pool.saw(routing.client, exchange.waits.now());
     drop(stays);
     Ok(())
+}
+
+/// How long a silence of the worker or of the client may last, and how much the client has to take a second. A stream of gRPC may be silent
+/// for as long as both like.
+fn patience(outbound: &Outbound<'_>, is_event_stream: bool) -> (Patience, u64) {
+    if grpc::is_one(outbound.head) {
+        return (Patience { worker: grpc::SILENCE, client: grpc::SILENCE }, 0);
+    }
+    let patience = Patience { worker: outbound.pool.timeouts().idle, client: outbound.limits.body_timeout };
+    (patience, if is_event_stream { 0 } else { outbound.limits.response_rate_min })
 }
 
 /// Becomes a tunnel, if the client has asked for the protocol.

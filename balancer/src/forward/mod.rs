@@ -14,6 +14,7 @@ mod exchange;
 mod expecting;
 mod fields;
 mod gate;
+mod grpc;
 mod held;
 mod pace;
 mod queued;
@@ -37,7 +38,7 @@ use rand::rngs::SmallRng;
 
 use crate::config::{AmbiguousFields, ClientLimits};
 use crate::endpoint::EndpointId;
-use crate::http1::BodyLength;
+use crate::http1::RequestHead;
 use crate::pool::{Place, Pool};
 use crate::spool::Spool;
 pub use admit::{Admitted, admit};
@@ -224,16 +225,19 @@ fn begin(outbound: &Outbound<'_>, exchange: &mut Exchange<'_>) -> Result<Upload,
     if outbound.scan.ambiguous && outbound.limits.ambiguous_fields == AmbiguousFields::Refuse {
         return Err(Fault::AmbiguousField);
     }
-    let upload = upload_of(outbound.pool, outbound.head.length, outbound.limits)?;
+    let upload = upload_of(outbound.pool, outbound.head, outbound.limits)?;
     let whole_until = outbound.pool.timeouts().request.map(|whole| exchange.stream.begun() + whole);
     exchange.waits.whole_until(whole_until);
     Ok(upload)
 }
 
-fn upload_of(pool: &Pool, length: BodyLength, limits: &ClientLimits) -> Result<Upload, Fault> {
-    let of_client =
+fn upload_of(pool: &Pool, head: &RequestHead, limits: &ClientLimits) -> Result<Upload, Fault> {
+    let mut of_client =
         body::Limits { bytes_max: limits.body_bytes_max, rate_min: limits.body_rate_min, timeout: limits.body_timeout };
     let timeouts = pool.timeouts();
-    let of_endpoint = upload::Limits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
-    Upload::new(length, of_client, of_endpoint)
+    let mut of_endpoint = upload::Limits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
+    if grpc::is_one(head) {
+        (of_client.rate_min, of_client.timeout, of_endpoint.idle_timeout) = (0, grpc::SILENCE, grpc::SILENCE);
+    }
+    Upload::new(head.length, of_client, of_endpoint)
 }

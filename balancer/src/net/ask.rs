@@ -14,6 +14,12 @@ use crate::proxy_protocol;
 pub struct Answer {
     /// The status, of which alone is judged.
     pub status: u16,
+    rest: Option<Rest>,
+}
+
+/// Where the rest of an answer comes from.
+#[derive(Debug)]
+struct Rest {
     socket: Socket,
     inbox: Buffer,
     body: BodyDecoder,
@@ -38,6 +44,11 @@ pub async fn get_over(mut socket: Socket, address: &Address, question: &Question
         (None, Address::Tcp { .. }) => address.to_string(),
         (None, Address::Unix(_)) => "localhost".to_owned(),
     };
+    #[cfg(feature = "http2")]
+    if question.http2 {
+        let status = super::ask_http2::ask(socket, &host, question).await?;
+        return Ok(Answer { status, rest: None });
+    }
     let path = &question.path;
     let fields: String = question.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let named = |name: &str| question.fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
@@ -57,24 +68,25 @@ pub async fn get_over(mut socket: Socket, address: &Address, question: &Question
         // What is interim is no answer yet (RFC 9110 §15.2).
         if !head.status.is_informational() {
             let body = BodyDecoder::new(head.length(false).map_err(|_| no_http())?);
-            return Ok(Answer { status: head.status.as_u16(), socket, inbox, body });
+            return Ok(Answer { status: head.status.as_u16(), rest: Some(Rest { socket, inbox, body }) });
         }
     }
 }
 
 impl Answer {
     /// Takes the rest, within reason: an endpoint whose answer is refused halfway may take that for an error.
-    pub async fn finish(mut self) {
+    pub async fn finish(self) {
+        let Some(mut rest) = self.rest else { return };
         let _ = timeout(REST_TIMEOUT, async {
             let mut taken = 0;
-            while !self.body.is_done() && taken < BYTES_MAX {
-                if self.inbox.is_empty() && read(&mut self.socket, &mut self.inbox).await? == 0 {
+            while !rest.body.is_done() && taken < BYTES_MAX {
+                if rest.inbox.is_empty() && read(&mut rest.socket, &mut rest.inbox).await? == 0 {
                     break;
                 }
-                let decoded = self.body.decode(self.inbox.unread_mut()).map_err(|_| no_http())?;
+                let decoded = rest.body.decode(rest.inbox.unread_mut()).map_err(|_| no_http())?;
                 taken += decoded.used;
-                self.inbox.consume(decoded.used);
-                self.body.take_trailers();
+                rest.inbox.consume(decoded.used);
+                rest.body.take_trailers();
             }
             io::Result::Ok(())
         })

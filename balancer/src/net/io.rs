@@ -14,12 +14,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Buffer, Socket};
 
-/// A socket, and what was read of it before.
+/// A socket, and what was read of it before; who is told what comes and goes.
 #[derive(Debug)]
-pub struct Io {
+pub struct Io<N = Rc<Activity>> {
     socket: Socket,
     inbox: Buffer,
-    activity: Rc<Activity>,
+    activity: N,
+}
+
+/// Who is told what comes and goes.
+pub trait Notes: Unpin {
+    /// The peer has sent something.
+    fn hears(&self);
+
+    /// The peer takes nothing, or something.
+    fn writes(&self, blocked: bool);
 }
 
 /// When something came and went.
@@ -44,32 +53,44 @@ impl Activity {
     pub fn blocked_since(&self) -> Option<Instant> {
         self.blocked.get()
     }
+}
 
-    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &written {
-            Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(Instant::now())),
-            Poll::Pending => {}
-            Poll::Ready(_) => self.blocked.set(None),
+impl Notes for Rc<Activity> {
+    fn hears(&self) {
+        self.heard.set(Instant::now());
+    }
+
+    fn writes(&self, blocked: bool) {
+        if !blocked {
+            self.blocked.set(None);
+        } else if self.blocked.get().is_none() {
+            self.blocked.set(Some(Instant::now()));
         }
-        written
     }
 }
 
-impl Io {
+/// Nobody: whoever asks one question waits for its answer for a time of its own.
+impl Notes for () {
+    fn hears(&self) {}
+
+    fn writes(&self, _: bool) {}
+}
+
+impl<N: Notes> Io<N> {
     /// `inbox` was read already.
-    pub fn new(socket: Socket, inbox: Buffer, activity: &Rc<Activity>) -> Self {
-        Self { socket, inbox, activity: Rc::clone(activity) }
+    pub fn new(socket: Socket, inbox: Buffer, activity: N) -> Self {
+        Self { socket, inbox, activity }
     }
 }
 
-impl AsyncRead for Io {
+impl<N: Notes> AsyncRead for Io<N> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { socket, inbox, activity } = self.get_mut();
         if inbox.is_empty() {
             if ready!(socket.poll_read(cx, inbox))? == 0 {
                 return Poll::Ready(Ok(()));
             }
-            activity.heard.set(Instant::now());
+            activity.hears();
         }
         let count = into.remaining().min(inbox.len());
         into.put_slice(&inbox.unread()[..count]);
@@ -78,11 +99,12 @@ impl AsyncRead for Io {
     }
 }
 
-impl AsyncWrite for Io {
+impl<N: Notes> AsyncWrite for Io<N> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = this.socket.poll_write(cx, bytes);
-        this.activity.wrote(written)
+        this.activity.writes(written.is_pending());
+        written
     }
 
     fn poll_write_vectored(
@@ -97,7 +119,8 @@ impl AsyncWrite for Io {
             (Some(only), None) => this.socket.poll_write(cx, only),
             (None, _) => Poll::Ready(Ok(0)),
         };
-        this.activity.wrote(written)
+        this.activity.writes(written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

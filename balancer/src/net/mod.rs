@@ -6,6 +6,8 @@
 
 mod acknowledged;
 mod ask;
+#[cfg(feature = "http2")]
+mod ask_http2;
 mod buffer;
 mod connect;
 #[cfg(feature = "http2")]
@@ -20,7 +22,7 @@ pub use ask::{Answer, get, get_over};
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
 #[cfg(feature = "http2")]
-pub use io::{Activity, Io};
+pub use io::{Activity, Io, Notes};
 pub use options::ASK_PEER;
 pub use peer::{Client, ClientKey, Peer};
 pub use socket::{Family, Socket, is_silent};

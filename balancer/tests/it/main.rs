@@ -30,6 +30,8 @@ mod hosts;
 mod http2;
 #[cfg(feature = "http2")]
 mod http2_floods;
+#[cfg(feature = "http2")]
+mod http2_upstream;
 mod idle;
 mod idle_connections;
 mod instances;

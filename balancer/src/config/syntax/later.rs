@@ -4,7 +4,7 @@
 /// Keys by table; a key leaves this list in the change that makes it work.
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["listener", "tls", "acme", "http2", "compress"]),
-    ("pool.NAME", &["tls", "http2"]),
+    ("pool.NAME", &["tls"]),
     (
         "route",
         &[

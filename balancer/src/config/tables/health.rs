@@ -80,7 +80,7 @@ pub(in crate::config) fn read(section: &mut Section<'_>, default: Health) -> Hea
 fn probe(item: &Item<'_>) -> Option<Probe> {
     let mut section = item.section("pool.NAME.probe", "[pool.app.probe], with single brackets")?;
     let default = Probe::default();
-    let path = section.take("path");
+    let (path, grpc) = (section.take("path"), section.take("grpc"));
     let interval = section.take("interval").and_then(|item| item.duration(INTERVAL_MIN..=DURATION_MAX));
     let timeout = section.take("timeout").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX));
     let rise = section.take("rise").and_then(|item| item.integer(1..=TIMES_MAX));
@@ -89,10 +89,14 @@ fn probe(item: &Item<'_>) -> Option<Probe> {
     if let (Some(status), None) = (&status, &path) {
         status.wrong("`status` has no effect without `path`", "add path = \"/health\", or leave it out");
     }
-    let (host, fields) = question::read(&mut section, path.is_some());
+    if let (Some(grpc), Some(_)) = (&grpc, &path) {
+        grpc.key_wrong("`grpc` and `path` are two questions", "keep one of the two");
+    }
+    let (host, fields) = question::read(&mut section, path.is_some() || grpc.is_some());
     section.finish();
-    let question =
-        path.and_then(|item| question::path(&item)).map(|path| Question { path, host, fields, announced: None });
+    let grpc = grpc.and_then(|item| question::service(&item));
+    let path = path.and_then(|item| question::path(&item)).or_else(|| grpc.as_ref().map(|_| HEALTH.to_owned()));
+    let question = path.map(|path| Question { host, fields, grpc, ..Question::of(path) });
     Some(Probe {
         question,
         interval: interval.unwrap_or(default.interval),
@@ -121,6 +125,9 @@ fn statuses(item: &Item<'_>) -> Option<StatusSet> {
     }
     ranges.map(StatusSet)
 }
+
+/// The method of gRPC's health checking (grpc.health.v1).
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// In a row; whoever needs more does not want it at all.
 const TIMES_MAX: u32 = 1_000;

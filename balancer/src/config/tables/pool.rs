@@ -11,7 +11,7 @@ use super::question::Question;
 use super::queue::{Buffers, Slots};
 use super::ready::Ready;
 use super::workers::Workers;
-use super::{dns, endpoint, health, policy, proxy_protocol, queue, workers};
+use super::{dns, endpoint, health, http2, policy, proxy_protocol, queue, workers};
 use crate::config::syntax::diagnostics::quote;
 use crate::config::syntax::item::Item;
 use crate::config::syntax::section::Section;
@@ -151,7 +151,7 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
     let waits = ready_wait.is_some() || workers_item.is_some() || dns.name.is_some();
     let (slots, waiting_max, buffers) = queue::read(&mut section, waits);
     let timeouts = timeouts(&mut section, default.timeouts);
-    let proxy_protocol = proxy_protocol::read(&mut section);
+    let (proxy_protocol, http2) = spoken(&mut section, item);
     if let (Some(item), Some((workers, _))) = (&workers_item, &workers) {
         hang_within(item, workers, timeouts.response);
     }
@@ -177,14 +177,30 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         buffers,
         timeouts,
         proxy_protocol,
-        http2: default.http2,
+        http2,
         attempts_max: attempts_max.unwrap_or(default.attempts_max),
         retry_budget: retry_budget.unwrap_or(default.retry_budget),
         idle_connections_max: idle_connections_max.unwrap_or(default.idle_connections_max),
         health,
     };
-    questions(&mut pool).for_each(|question| question.announced = proxy_protocol);
+    questions(&mut pool).for_each(|question| (question.announced, question.http2) = (proxy_protocol, http2));
+    if questions(&mut pool).any(|question| question.grpc.is_some()) && !http2 {
+        item.key_wrong(format!("the probe of pool {} asks in gRPC", quote(name)), "add `http2 = true` to the pool");
+    }
     Some(PlacedPool { pool, span: item.key_span.clone(), endpoints: spans, first_port })
+}
+
+/// Whether endpoints are told the client of a connection, and whether they are spoken to in HTTP/2.
+fn spoken(section: &mut Section<'_>, item: &Item<'_>) -> (Option<ProxyProtocol>, bool) {
+    let proxy_protocol = proxy_protocol::read(section);
+    let http2 = http2::read(section, "http2").unwrap_or(false);
+    if http2 && proxy_protocol.is_some() {
+        item.key_wrong(
+            format!("pool {} has `http2` and `proxy_protocol`", quote(item.key)),
+            "clients share connections of HTTP/2, so that no header tells whose they are: leave one of the two out",
+        );
+    }
+    (proxy_protocol, http2)
 }
 
 /// Whatever is asked of its endpoints besides requests of clients.

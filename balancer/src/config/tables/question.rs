@@ -18,12 +18,16 @@ pub struct Question {
     pub fields: Vec<(String, String)>,
     /// The header that the endpoint wants before it, as before a request of a client.
     pub announced: Option<ProxyProtocol>,
+    /// Whether it is asked in HTTP/2.
+    pub http2: bool,
+    /// The service of gRPC whose health is asked for, with an empty name that of the whole server.
+    pub grpc: Option<String>,
 }
 
 impl Question {
     /// For `path`, as whoever knows only the endpoint's address would ask.
     pub fn of(path: impl Into<String>) -> Self {
-        Self { path: path.into(), host: None, fields: Vec::new(), announced: None }
+        Self { path: path.into(), host: None, fields: Vec::new(), announced: None, http2: false, grpc: None }
     }
 }
 
@@ -48,6 +52,20 @@ pub(in crate::config) fn path(item: &Item<'_>) -> Option<String> {
         None => return Some(text.to_owned()),
     }
     None
+}
+
+/// A service of gRPC; empty for the whole server.
+pub(super) fn service(item: &Item<'_>) -> Option<String> {
+    let text = item.text("\"my.package.Service\"")?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+    if text.len() >= SERVICE_MAX || !text.bytes().all(fits) {
+        item.wrong(
+            format!("{} cannot be the name of a service", quote(text)),
+            "write it as in \"my.package.Service\", or \"\" for the whole server",
+        );
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn host_to_name(item: &Item<'_>) -> Option<String> {
@@ -85,6 +103,9 @@ fn fields_to_send(item: &Item<'_>) -> Vec<(String, String)> {
     }
     fields
 }
+
+/// Its length is one byte in what is sent.
+const SERVICE_MAX: usize = 128;
 
 /// What frames the question, or says who asks.
 const OURS: [&str; 9] =

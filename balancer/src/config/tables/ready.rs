@@ -49,7 +49,7 @@ pub(in crate::config) fn read(item: &Item<'_>) -> Option<Ready> {
         item.wrong(message, help);
         None
     };
-    let question = |path| Question { path, host, fields, announced: None };
+    let question = |path| Question { host, fields, ..Question::of(path) };
     match (connect, path, line, alive) {
         (Some(item), ..) => match item.flag()? {
             true => Some(Ready::Connect),

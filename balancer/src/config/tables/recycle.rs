@@ -50,7 +50,7 @@ pub(in crate::config) fn warm_up(item: &Item<'_>) -> Option<WarmUp> {
     let requests = section.take("requests").map_or(Some(REQUESTS), |item| item.integer(1..=REQUESTS_MAX));
     let settle = section.take("settle").and_then(|item| item.duration(DURATION_MIN..=DURATION_MAX));
     section.finish();
-    Some(WarmUp { question: Question { path: path?, host, fields, announced: None }, requests: requests?, settle })
+    Some(WarmUp { question: Question { host, fields, ..Question::of(path?) }, requests: requests?, settle })
 }
 
 const REQUESTS: u32 = 20;

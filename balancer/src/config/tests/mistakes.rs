@@ -141,7 +141,7 @@ fn every_documented_key_that_is_to_come_is_refused_as_such() {
         ["files", "fallback", "redirect", "respond", "strip_prefix", "request_fields", "response_fields", "basic_auth"];
     let more = ["allow", "rate", "canary", "mirror", "compress"];
     let of_top = top.map(|key| (key, file([&format!("{key} = 1"), "", ""])));
-    let of_pool = ["tls", "http2"].map(|key| (key, file(["", &format!("{key} = 1"), ""])));
+    let of_pool = ["tls"].map(|key| (key, file(["", &format!("{key} = 1"), ""])));
     let of_route = route.into_iter().chain(more).map(|key| (key, file(["", "", &format!("{key} = 1")])));
     for (key, text) in of_top.into_iter().chain(of_pool).chain(of_route) {
         let diagnostics = parse(&text, "lb.toml").unwrap_err();
@@ -156,6 +156,23 @@ fn a_file_that_is_something_else_is_refused_at_once() {
     let rendered = parse(&log, "access.log").unwrap_err().to_string();
     assert_eq!(rendered.matches("error: ").count(), 100);
     assert!(rendered.ends_with("the other 14900 are not shown\n\naccess.log: 15000 mistakes"), "{rendered}");
+}
+
+#[test]
+fn what_http_2_cannot_do_is_said() {
+    for (pool, message) in [
+        ("http2 = true\nproxy_protocol = \"v1\"", "pool `a` has `http2` and `proxy_protocol`"),
+        ("probe = { grpc = \"\" }", "the probe of pool `a` asks in gRPC"),
+        ("http2 = true\nprobe = { grpc = \"a b\" }", "`a b` cannot be the name of a service"),
+        ("http2 = true\nprobe = { grpc = \"a\", path = \"/\" }", "`grpc` and `path` are two questions"),
+        ("http2 = \"yes\"", "`http2` must be true or false, not a text"),
+        ("proxy_protocol = \"v3\"", "`proxy_protocol` cannot be `v3`"),
+    ] {
+        let text = format!("listen = \"127.0.0.1:8080\"\n[pool.a]\nendpoints = [\"b:1\"]\n{pool}\n");
+        let diagnostics = parse(&text, "lb.toml").expect_err(pool);
+        let said: Vec<_> = diagnostics.iter().map(|it| it.message.as_str()).collect();
+        assert_eq!(said, [message], "{pool}");
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ async fn open(endpoint: &Arc<Endpoint>, within: Duration) -> Result<Rc<Opened>, 
         .initial_connection_window_size(STREAM_WINDOW * STREAMS_MAX as u32)
         .max_header_list_size(HEAD_MAX)
         .max_send_buffer_size(SEND_BUFFER);
-    let io = Io::new(socket, Buffer::default(), &activity);
+    let io = Io::new(socket, Buffer::default(), Rc::clone(&activity));
     let shaken = async {
         let (requests, mut connection) = builder.handshake::<_, Bytes>(io).await?;
         let mut pings = connection.ping_pong();
@@ -162,7 +162,7 @@ async fn open(endpoint: &Arc<Endpoint>, within: Duration) -> Result<Rc<Opened>, 
     let (requests, connection, pings) = match timeout(until.saturating_duration_since(now), shaken).await {
         Ok(Ok(shaken)) => shaken,
         Ok(Err(error)) => {
-            tracing::debug!(endpoint = &**endpoint.name(), %error, "does not speak HTTP/2");
+            tracing::warn!(endpoint = &**endpoint.name(), %error, "an endpoint of a pool with `http2` does not speak HTTP/2");
             return Err(if error.is_io() { Fault::ClosedEarly } else { Fault::BadResponse });
         }
         Err(_) => return Err(Fault::ConnectTimeout),

@@ -73,7 +73,7 @@ pub(super) async fn serve<S: Service>(arrived: Arrived<S>) {
         .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER);
     alarm.set(Some(until));
-    let mut handshake = Box::pin(builder.handshake::<_, Bytes>(Io::new(socket, inbox, &activity)));
+    let mut handshake = Box::pin(builder.handshake::<_, Bytes>(Io::new(socket, inbox, Rc::clone(&activity))));
     let shaken = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Pending if alarm.rung().is_some() => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
