@@ -179,7 +179,7 @@ impl Reader {
 fn parse(kind: Kind, bytes: &[u8], search: &mut Search) -> Result<Option<(Message, Head, BodyLength, usize)>, String> {
     let version = |version| match version {
         Version::Http10 => b"1.0".to_vec(),
-        Version::Http11 => b"1.1".to_vec(),
+        Version::Http11 | Version::Http2 => b"1.1".to_vec(),
     };
     let (start, head, length, end) = if kind == Kind::Request {
         let bounds = Bounds { line: LINE_MAX, head: HEAD_MAX };

@@ -349,7 +349,7 @@ fn a_preface_may_come_byte_by_byte_and_http_1_goes_on_beside_it() {
 fn who_sends_a_preface_and_no_request_is_gone_after_the_header_timeout() {
     let origin = Origin::named("1");
     let balancer = Balancer::start("h2c = true\nheader_timeout = \"200ms\"", &pool_of(&[&origin]));
-    for begin in [&PREFACE[..], &PREFACE[..20]] {
+    for begin in [PREFACE, &PREFACE[..20]] {
         let mut client = Client::of(&balancer);
         client.send(begin);
         client.rest();

@@ -71,7 +71,7 @@ impl Endpoint {
 
     fn requests(&self) -> Vec<Request<()>> {
         let seen = self.requests.lock().unwrap();
-        seen.iter().map(|request| request.clone()).collect()
+        seen.iter().cloned().collect()
     }
 
     fn await_requests(&self, count: usize) {
