@@ -9,7 +9,6 @@ use super::harness::http2::{
     self, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, Http2, PREFACE, RST_STREAM, SETTINGS, block,
 };
 use super::harness::{Balancer, Client, Gate, Origin, SOON, ok, pool_of};
-use super::program::has;
 use super::streaming::pattern;
 
 const H2C: &str = "h2c = true";
@@ -454,10 +453,8 @@ fn slots_and_held_bodies_are_the_same_as_for_http_1() {
 }
 
 #[test]
+#[cfg_attr(not(has = "curl"), ignore = "needs curl")]
 fn curl_speaks_it_with_prior_knowledge() {
-    if !has("curl") {
-        return;
-    }
     let origin = Origin::start(|mut exchange| {
         while let Some(request) = exchange.request() {
             exchange.send(ok(&request.text()));
@@ -480,10 +477,8 @@ fn curl_speaks_it_with_prior_knowledge() {
 }
 
 #[test]
+#[cfg_attr(not(has = "h2load"), ignore = "needs h2load")]
 fn h2load_loses_no_request() {
-    if !has("h2load") {
-        return;
-    }
     let origin = Origin::named("1");
     let balancer = before(&origin);
     let mut load = Command::new("h2load");

@@ -6,7 +6,6 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::harness::{Balancer, Client, Ended, Exchange, Gate, Message, Origin, SOON, eventually, ok, pool_of};
-use super::program::has;
 
 const FROM: &str = "proxy_protocol_from = [\"127.0.0.0/8\"]";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -277,12 +276,10 @@ fn probes_of_an_endpoint_that_wants_a_header_begin_with_one_of_our_own() {
 }
 
 #[test]
+#[cfg_attr(not(has = "curl"), ignore = "needs curl")]
 fn curl_can_be_a_proxy_in_front_of_us() {
     let origin = Origin::named("1");
     let balancer = Balancer::start(FROM, &pool_of(&[&origin]));
-    if !has("curl") {
-        return;
-    }
     let mut curl = Command::new("curl");
     curl.args(["-sS", "--max-time", &SOON.as_secs().to_string(), "--haproxy-protocol"]);
     let said = curl.arg(format!("http://{}/", balancer.address())).output().unwrap();
