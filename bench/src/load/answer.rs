@@ -94,8 +94,10 @@ pub(crate) async fn exchange(
             Err(_) => return (End::Failed(Fault::Unconnected), bytes),
         },
     };
-    // Not set, a large body would wait for an acknowledgement. That it cannot be set is no fault of the other side's.
-    let _ = stream.set_nodelay(true);
+    if keep || request.len() > SMALL {
+        // Not set, a large body would wait for an acknowledgement. That it cannot be set is no fault of the other side's.
+        let _ = stream.set_nodelay(true);
+    }
     if stream.write_all(request).await.is_err() {
         return (End::Failed(Fault::Cut), bytes);
     }
@@ -152,6 +154,8 @@ pub(crate) fn said(bytes: &[u8]) -> String {
 }
 
 const WOULD_BLOCK: std::io::ErrorKind = std::io::ErrorKind::WouldBlock;
+/// Bytes that go in one segment.
+const SMALL: usize = 1_000;
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -36,7 +36,9 @@ pub(crate) fn poisson(rate: f64, time: Duration, slow: f64, seed: u64) -> Vec<Ar
 
 /// One after the other at even distances, `rate` a second, without an end.
 pub(crate) fn evenly(rate: f64) -> impl Iterator<Item = Arrival> + Send {
-    (0_u64..).map(move |number| Arrival { due: Duration::from_secs_f64(number as f64 / rate), kind: 0 })
+    // Of no rate nobody comes.
+    let due = move |number: u64| Duration::try_from_secs_f64(number as f64 / rate).ok();
+    (0_u64..).map_while(move |number| Some(Arrival { due: due(number)?, kind: 0 }))
 }
 
 /// Ten million clients are no test of a machine like this.
@@ -73,5 +75,6 @@ mod tests {
     #[test]
     fn an_even_pace_is_even() {
         assert_eq!(evenly(250.0).nth(500).unwrap().due, Duration::from_secs(2));
+        assert!([0.0, f64::NAN].iter().all(|rate| evenly(*rate).next().is_none()));
     }
 }

@@ -14,9 +14,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use std::{rc::Rc, thread};
+use std::{io, rc::Rc, sync::mpsc, thread};
 
-use tokio::{net::TcpStream, runtime::Builder, sync::oneshot, task::LocalSet};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::{net::TcpStream, sync::oneshot};
 
 use crate::{events::Events, failure::Failure};
 use answer::End;
@@ -139,10 +140,18 @@ struct Shared {
     sent: Mutex<Vec<Sent>>,
 }
 
+/// Says that every client has left.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::SeqCst);
+    }
+}
+
 impl Load {
     pub(crate) fn start(plan: Plan, visitor: impl Visitor) -> Result<Load, Failure> {
         let starting = |e| Failure::system("start the clients", e);
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(starting)?;
         let (gone, dropped) = oneshot::channel();
         let shared = Arc::new(Shared {
             started: Instant::now(),
@@ -154,13 +163,23 @@ impl Load {
             sent: Mutex::default(),
         });
         let ours = Arc::clone(&shared);
+        let (sender, built) = mpsc::channel();
         let thread = thread::Builder::new().name("load".to_owned()).spawn(move || {
+            // It can be built on its own thread only.
+            let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                Ok(runtime) => runtime,
+                Err(e) => return drop(sender.send(Err(e))),
+            };
+            let _ = sender.send(Ok(()));
+            // Who waits for the clients is told even if this thread panics.
+            let _ended = Ended(Arc::clone(&ours));
             let all = serve(Rc::new(Party { shared: ours, visitor }), plan.pace, plan.clients);
-            runtime.block_on(LocalSet::new().run_until(async {
+            runtime.block_on(async {
                 tokio::select! { () = all => {}, _ = dropped => {} }
-            }));
+            });
         });
         thread.map_err(starting)?;
+        built.recv().unwrap_or_else(|e| Err(io::Error::other(e))).map_err(starting)?;
         Ok(Load { shared, _gone: gone })
     }
 

@@ -42,7 +42,6 @@ pub(super) async fn serve<V: Visitor>(party: Rc<Party<V>>, pace: Pace, clients: 
         }
     }
     while tasks.join_next().await.is_some() {}
-    party.shared.ended.store(true, Ordering::SeqCst);
 }
 
 impl<V: Visitor> Party<V> {

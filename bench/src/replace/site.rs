@@ -239,6 +239,9 @@ impl<'a> Site<'a> {
         }
         // The first half warms everything up.
         let counted = sent.iter().filter(|one| one.at > CAPACITY_TIME / 2).count();
+        if counted == 0 {
+            return Err(self.complaint("answered nothing for a second before anything was replaced"));
+        }
         load.stop();
         load.wait(&[], &self.ground.lab.events)?.map_err(|_| self.complaint("ended"))?;
         Ok(counted as f64 / (CAPACITY_TIME / 2).as_secs_f64())
