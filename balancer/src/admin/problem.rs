@@ -5,6 +5,7 @@
 use super::row::Row;
 use super::row_state::{Level, RowState};
 use super::samples::PoolFigures;
+use crate::observe::OF_ENDPOINTS;
 use crate::pool::Figures;
 use crate::supervise::WorkerStatus;
 
@@ -35,12 +36,12 @@ pub(super) fn of(
     let (failed, ended) = (figures.failed(), figures.requests.max(1));
     if failed * ERRORS_FEW >= ended && failed > 0 && !rows.iter().any(|row| row.state == RowState::Failing) {
         let told = figures.errors.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>();
-        parts.push(format!("{failed} of {} requests failed ({})", figures.requests, told.join(", ")));
+        parts.push(format!("{failed} of {} requests failed: {}", figures.requests, told.join(", ")));
         level = Level::Bad;
     }
     if let Some(queue) = queue.filter(|queue| queue.queued > 0 && QUEUE_FULL * queue.queued >= queue.queue_max) {
         parts.push(format!(
-            "{} of {} requests that may wait do: {} of {} slots are in use",
+            "{} of {} places in the queue are taken, and {} of {} slots in use",
             queue.queued, queue.queue_max, queue.slots_used, queue.slots
         ));
         level = Level::Bad;
@@ -72,6 +73,7 @@ fn of_rows(rows: &[Row], is_ready: bool) -> Vec<String> {
         };
         // A line says more than an exit code.
         let why = ill.iter().find_map(|row| line_of(row)).or_else(|| ill.iter().find_map(|row| how(row)));
+        let why = if state == RowState::Failing { fails_of(&ill) } else { why };
         let why = why.map_or(String::new(), |why| format!(": {why}"));
         let verb = if ill.len() == 1 { format!("{name} is") } else { name };
         let verb = if state == RowState::Exited { verb.trim_end_matches(" is").to_owned() } else { verb };
@@ -85,11 +87,17 @@ fn line_of(row: &Row) -> Option<String> {
     ended(row)?.last_line.as_deref().map(cut)
 }
 
-/// How it ended; what its requests fail of.
+/// How many of their requests fail, and of what most.
+fn fails_of(ill: &[&Row]) -> Option<String> {
+    let recent = || ill.iter().filter_map(|row| Some(&row.figures.as_ref()?.recent));
+    let (ended, failed) = (recent().map(|one| one.ended).sum::<u64>(), recent().map(|one| one.failed()).sum::<u64>());
+    let of = |at: usize| recent().map(|one| one.errors[at]).sum::<u64>();
+    let most = (0..OF_ENDPOINTS.len()).max_by_key(|at| of(*at)).filter(|_| failed > 0)?;
+    Some(format!("{failed} of {ended} requests, {}", OF_ENDPOINTS[most]))
+}
+
+/// How it ended.
 fn how(row: &Row) -> Option<String> {
-    if row.state == RowState::Failing {
-        return row.detail.clone();
-    }
     Some(ended(row)?.last_end.as_ref()?.how.to_string())
 }
 
@@ -201,10 +209,20 @@ mod tests {
         let problem = of(&[well()], &figures, Some(queue), (true, None)).unwrap();
         assert_eq!(
             problem.text,
-            "5 of 100 requests failed (5 queue_full); 512 of 1024 requests that may wait do: 2 of 2 slots are in use"
+            "5 of 100 requests failed: 5 queue_full; 512 of 1024 places in the queue are taken, and 2 of 2 slots in use"
         );
         let few = PoolFigures { requests: 1_000, ..figures };
         assert_eq!(of(&[well()], &few, Some(Figures { queued: 9, ..queue }), (true, None)), None);
+        let fails = |index: usize, closed_early: u64| {
+            let mut row = row(worker(index, State::Ready, now), now);
+            let mut figures = EndpointFigures::default();
+            (figures.recent.ended, figures.recent.errors[3]) = (10, closed_early);
+            (row.state, row.figures) = (RowState::Failing, Some(figures));
+            row
+        };
+        let told = |rows: &[Row]| of(rows, &PoolFigures::default(), None, (true, None)).unwrap().text;
+        assert_eq!(told(&[fails(1, 6)]), "app.1 is failing: 6 of 10 requests, closed_early");
+        assert_eq!(told(&[fails(1, 6), fails(2, 10)]), "2 failing: 16 of 20 requests, closed_early");
         let timed = |bucket: usize| {
             let mut figures = EndpointFigures::default();
             figures.recent.seconds.buckets[bucket] = 20;

@@ -234,7 +234,7 @@ const showPool = (pool, p, window) => {
   kind(pool.problem, "problem " + p.level);
   show(pool.problem, p.problem !== null);
   say(pool.errors, p.recent.errors ? `${p.recent.errors} of ${p.recent.requests} requests failed: ${reasons(p.recent.errors_by_reason)}` : "");
-  show(pool.errors, p.recent.errors > 0);
+  show(pool.errors, p.recent.errors > 0 && !(p.problem || "").includes(" requests failed: "));
   show(pool.charts.queue.figure, p.queue !== null);
   say(pool.caption, `Rates, times and errors are those of the last ${window} s` + p.dns.map(dns).join(""));
   say(pool.charts.rate.value, p.per_second);
