@@ -24,7 +24,11 @@ use crate::net::{Activity, Buffer, Io, sleep, timeout};
 
 /// Those of one thread.
 #[derive(Debug, Default)]
-pub(super) struct Shared(RefCell<HashMap<EndpointId, Rc<Entry>>>);
+pub(super) struct Shared {
+    entries: RefCell<HashMap<EndpointId, Rc<Entry>>>,
+    /// When it was told the last time that an endpoint does not speak HTTP/2.
+    told: Cell<Option<Instant>>,
+}
 
 /// Those to one endpoint.
 #[derive(Debug, Default)]
@@ -66,7 +70,7 @@ impl Shared {
         endpoint: &Arc<Endpoint>,
         within: Duration,
     ) -> Result<(SendRequest<Bytes>, Held), Fault> {
-        let entry = Rc::clone(self.0.borrow_mut().entry(endpoint.id()).or_default());
+        let entry = Rc::clone(self.entries.borrow_mut().entry(endpoint.id()).or_default());
         loop {
             if let Some(opened) = entry.with_room() {
                 return Ok((opened.requests.clone(), Held::new(opened)));
@@ -81,7 +85,7 @@ impl Shared {
                 }
             }
             let opening = Opening(&entry);
-            let opened = open(endpoint, within).await;
+            let opened = open(endpoint, within, &self.told).await;
             entry.outcome.set((entry.outcome.get().0 + 1, opened.as_ref().err().copied()));
             entry.connections.borrow_mut().push(opened?);
             drop(opening);
@@ -90,7 +94,7 @@ impl Shared {
 
     /// Closes what has been idle for that long, or is over.
     pub(super) fn reap(&self, now: Instant, limit: Duration) {
-        self.0.borrow_mut().retain(|_, entry| {
+        self.entries.borrow_mut().retain(|_, entry| {
             entry.connections.borrow_mut().retain(|opened| {
                 let idle = now.saturating_duration_since(opened.idle_since.get());
                 opened.streams.get() > 0 || !opened.is_over.get() && idle < limit && opened.connected.is_current()
@@ -140,7 +144,7 @@ impl Drop for Held {
     }
 }
 
-async fn open(endpoint: &Arc<Endpoint>, within: Duration) -> Result<Rc<Opened>, Fault> {
+async fn open(endpoint: &Arc<Endpoint>, within: Duration, told: &Cell<Option<Instant>>) -> Result<Rc<Opened>, Fault> {
     let until = Instant::now() + within;
     let (socket, connected) = connect_to(endpoint, within).await?;
     let now = Instant::now();
@@ -162,7 +166,7 @@ async fn open(endpoint: &Arc<Endpoint>, within: Duration) -> Result<Rc<Opened>, 
     let (requests, connection, pings) = match timeout(until.saturating_duration_since(now), shaken).await {
         Ok(Ok(shaken)) => shaken,
         Ok(Err(error)) => {
-            tracing::warn!(endpoint = &**endpoint.name(), %error, "an endpoint of a pool with `http2` does not speak HTTP/2");
+            tell(endpoint, &error, told);
             return Err(if error.is_io() { Fault::ClosedEarly } else { Fault::BadResponse });
         }
         Err(_) => return Err(Fault::ConnectTimeout),
@@ -178,6 +182,18 @@ async fn open(endpoint: &Arc<Endpoint>, within: Duration) -> Result<Rc<Opened>, 
         }
     });
     Ok(opened)
+}
+
+/// Says that an endpoint does not speak HTTP/2, now and then: every request would have it said.
+fn tell(endpoint: &Endpoint, error: &h2::Error, told: &Cell<Option<Instant>>) {
+    let now = Instant::now();
+    if told.get().is_none_or(|last| now.saturating_duration_since(last) >= TELL_AGAIN) {
+        told.set(Some(now));
+        tracing::warn!(
+            "{} does not speak HTTP/2 ({error}): if it speaks HTTP/1 alone, take `http2 = true` out of its pool",
+            endpoint.name()
+        );
+    }
 }
 
 /// Waits until the endpoint has shown that it speaks HTTP/2: behind its settings, which say how many streams it takes, it answers a PING.
@@ -246,3 +262,5 @@ const HEAD_MAX: u32 = 128 * 1024;
 const PING_AFTER: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_secs(5);
+/// The next line about endpoints that do not speak HTTP/2.
+const TELL_AGAIN: Duration = Duration::from_secs(10);

@@ -65,11 +65,13 @@ impl Outgoing {
     }
 
     /// The first piece of a body that waits, where heads go another way.
+    #[cfg(feature = "http2")]
     pub(super) fn front(&self) -> Option<&[u8]> {
         self.queue.front().map(Buffer::unread)
     }
 
     /// So many bytes of that piece have gone on.
+    #[cfg(feature = "http2")]
     pub(super) fn went_on(&mut self, count: usize) {
         self.written += count as u64;
         if let Some(front) = self.queue.front_mut() {
