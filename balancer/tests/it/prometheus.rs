@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::admin::{admin_address, ask, status, until_ready};
 use super::harness::{Balancer, Client, Origin, Refusing, directory, eventually};
-use super::program::{PROGRAM, has, repository};
+use super::program::{PROGRAM, needs, repository};
 
 /// A Prometheus that scrapes one balancer as our file says, only oftener.
 struct Prometheus {
@@ -107,10 +107,9 @@ fn promtool(arguments: &[&str], input: Option<&str>) -> String {
 }
 
 #[test]
+#[cfg_attr(not(has = "promtool"), ignore = "needs promtool")]
 fn promtool_finds_nothing_wrong_with_our_files_and_our_metrics() {
-    if !has("promtool") {
-        return;
-    }
+    needs("promtool");
     let file = |name: &str| repository("deploy/prometheus").join(name).display().to_string();
     promtool(&["check", "rules", &file("alerts.yml")], None);
     promtool(&["test", "rules", &file("alerts.test.yml")], None);
@@ -146,10 +145,9 @@ fn open_metrics_are_for_who_asks_for_them() {
 }
 
 #[test]
+#[cfg_attr(not(has = "prometheus"), ignore = "needs prometheus")]
 fn every_panel_and_rule_has_data_of_a_real_prometheus_through_a_kill_a_roll_and_a_reload() {
-    if !has("prometheus") {
-        return;
-    }
+    needs("prometheus");
     let (mut balancer, _others) = busy();
     until_ready(&balancer, 2);
     let prometheus = Prometheus::scraping(&admin_address(&mut balancer));
