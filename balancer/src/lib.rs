@@ -9,6 +9,7 @@
 //! - [`proxy_protocol`]: who the client of a connection is, as a proxy in front of it tells
 //! - [`http1`]: HTTP/1 messages as pure functions over bytes, for both sides
 //! - [`net`]: sockets and the memory for what passes through them
+//! - [`tls`]: whose certificate a client is shown
 //! - [`observe`]: access log, request ids, the writing thread
 //! - [`listen`]: listeners, client connections and their limits, over any service
 //! - [`spool`]: bodies that wait on a disk
@@ -46,4 +47,9 @@ pub mod route;
 pub mod shown;
 pub mod spool;
 pub mod supervise;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/without.rs"]
+pub mod tls;
 pub mod trust;

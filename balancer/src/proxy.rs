@@ -3,7 +3,7 @@
 //! Decides nothing itself; calls the rooms that do, one after another. Called by `listen` for every request. Never touches
 //! a socket.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::sync::watch;
 
-use crate::config::{AccessLog as AccessLogConfig, ClientLimits, Config};
-use crate::forward::{self, ClientFields, Exchange, Fault, Forwarder, Scan};
+use crate::config::{AccessLog as AccessLogConfig, ClientLimits, Config, ListenAddress};
+use crate::forward::{self, ClientFields, Exchange, Fault, Forwarder, Here, Scan};
 use crate::http1::RequestHead;
 use crate::listen::{Refusal, Service, Stream};
 use crate::net::Peer;
@@ -22,6 +22,7 @@ use crate::observe::{Head, Ids, Metrics, Observer, Record, RequestId, Stories, W
 use crate::pool::Pool;
 use crate::route::{Ambiguous, Table};
 use crate::spool::Spool;
+use crate::tls::Certificates;
 
 /// What all threads share.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Those that somebody may ask about.
     pub stories: Arc<Stories>,
+    /// Hosts that can be asked over TLS.
+    pub certificates: Arc<Certificates>,
 }
 
 /// How clients are treated.
@@ -49,6 +52,10 @@ pub struct Settings {
     pub explain: bool,
     /// Where bodies wait that are too large to be held in memory.
     pub spool: Option<Spool>,
+    /// The port at which clients without TLS are told to ask with it; `None`: they are not told.
+    pub redirect: Option<u16>,
+    /// `Strict-Transport-Security` of responses over TLS.
+    pub hsts: Option<Arc<str>>,
 }
 
 impl Settings {
@@ -56,9 +63,37 @@ impl Settings {
     pub fn of(config: &Config, spool: Option<Spool>) -> Self {
         let trusted = config.trusted_proxies.as_slice().into();
         let explain = config.admin.explain;
-        Self { limits: config.client.clone(), trusted, access_log: config.access_log.clone(), explain, spool }
+        let hsts = config.tls.hsts.map(|age| format!("max-age={}", age.as_secs()).into());
+        Self {
+            limits: config.client.clone(),
+            trusted,
+            access_log: config.access_log.clone(),
+            explain,
+            spool,
+            redirect: redirect(config),
+            hsts,
+        }
     }
 }
+
+/// The port of the first encrypted listener, unless one has the usual one or it is not known.
+fn redirect(config: &Config) -> Option<u16> {
+    let encrypted = config.listen.iter().filter(|address| address.encrypts());
+    let ports: Vec<u16> = encrypted
+        .map(|address| match address.place() {
+            ListenAddress::Tcp(address) if address.port() != 0 => address.port(),
+            _ => HTTPS,
+        })
+        .collect();
+    let usual = ports.contains(&HTTPS).then_some(HTTPS);
+    usual.or(ports.first().copied()).filter(|_| config.tls.redirect_https)
+}
+
+/// RFC 9110 §4.2.2.
+const HTTPS: u16 = 443;
+
+/// The client of a connection, and whether it speaks TLS.
+type Whose = (Option<IpAddr>, bool);
 
 /// Answers the requests of one thread.
 #[derive(Debug)]
@@ -69,22 +104,26 @@ pub struct Proxy {
     observer: Rc<Observer>,
     writer: Writer,
     trusted: RefCell<Arc<[IpNet]>>,
+    redirect: Cell<Option<u16>>,
+    hsts: RefCell<Option<Arc<str>>>,
     /// As it was when those above were taken from it, so that no change of it is missed.
     settings: watch::Receiver<Settings>,
     /// What is said of the client that connected last: who opens a connection per request comes again at once.
-    last: RefCell<Option<(Option<IpAddr>, Rc<ClientFields>)>>,
+    last: RefCell<Option<(Whose, Rc<ClientFields>)>>,
 }
 
 impl Proxy {
     /// The proxy of a thread.
     pub fn new(shared: Arc<Shared>, writer: &Writer) -> Self {
         let mut settings = shared.settings.subscribe();
-        let Settings { limits, trusted, access_log, explain, spool } = settings.borrow_and_update().clone();
+        let Settings { limits, trusted, access_log, explain, spool, redirect, hsts } =
+            settings.borrow_and_update().clone();
         let observer = Observer::new(&access_log, writer, &shared.metrics);
         observer.remember(explain.then_some(&shared.stories));
         let (forwarder, trusted, writer) = (Forwarder::new(limits, spool), RefCell::new(trusted), writer.clone());
         let (ids, last) = Default::default();
-        Self { shared, forwarder, ids, observer, writer, trusted, settings, last }
+        let (redirect, hsts) = (Cell::new(redirect), RefCell::new(hsts));
+        Self { shared, forwarder, ids, observer, writer, trusted, redirect, hsts, settings, last }
     }
 
     /// Takes other settings whenever there are some: for the next request, and for connections to come whom they are believed from.
@@ -92,11 +131,14 @@ impl Proxy {
         let mut settings = self.settings.clone();
         // The sender is this very value's.
         while settings.changed().await.is_ok() {
-            let Settings { limits, trusted, access_log, explain, spool } = settings.borrow_and_update().clone();
+            let Settings { limits, trusted, access_log, explain, spool, redirect, hsts } =
+                settings.borrow_and_update().clone();
             self.forwarder.configure(limits, spool);
             self.observer.configure(&access_log, &self.writer);
             self.observer.remember(explain.then_some(&self.shared.stories));
             self.trusted.replace(trusted);
+            self.redirect.set(redirect);
+            self.hsts.replace(hsts);
             self.last.replace(None);
         }
     }
@@ -113,15 +155,20 @@ impl Proxy {
             let scan = Scan::of(&head, &self.forwarder.limits().upgrades)?;
             let admitted = forward::admit(&head, &scan)?;
             if scan.ends_here() {
-                return Ok(false);
+                return Ok(Some(Here::Nothing));
+            }
+            if let Some(port) = self.redirect.get()
+                && let Some(place) = exchange.place_by_tls(&admitted, port, |host| self.shared.certificates.has(host))
+            {
+                return Ok(Some(Here::Elsewhere(place)));
             }
             let pool = self.route(admitted.host, admitted.path())?;
             exchange.record().routed(pool.name());
-            self.forwarder.forward(&pool, exchange, scan, &admitted).await.map(|()| true)
+            self.forwarder.forward(&pool, exchange, scan, &admitted).await.map(|()| None)
         };
         match answered.await {
-            Ok(true) => {}
-            Ok(false) => Box::pin(exchange.answer_here(patience)).await,
+            Ok(None) => {}
+            Ok(Some(here)) => Box::pin(exchange.answer_here(here, patience)).await,
             Err(fault) => Box::pin(exchange.explain(fault, patience)).await,
         }
     }
@@ -134,15 +181,16 @@ impl Proxy {
         }
     }
 
-    fn client_fields(&self, address: Option<IpAddr>) -> Rc<ClientFields> {
+    fn client_fields(&self, address: Option<IpAddr>, encrypted: bool) -> Rc<ClientFields> {
         let mut last = self.last.borrow_mut();
         match &*last {
-            Some((of, fields)) if *of == address => Rc::clone(fields),
+            Some((of, fields)) if *of == (address, encrypted) => Rc::clone(fields),
             _ => {
                 // Whoever may open our Unix socket was let in by its permissions: a proxy in front of us.
                 let trusted = address.is_none_or(|ip| self.trusted.borrow().iter().any(|net| net.contains(&ip)));
-                let fields = Rc::new(ClientFields::new(address, trusted));
-                *last = Some((address, Rc::clone(&fields)));
+                let hsts = self.hsts.borrow().clone().filter(|_| encrypted);
+                let fields = Rc::new(ClientFields::new(address, trusted, encrypted).with_hsts(hsts));
+                *last = Some(((address, encrypted), Rc::clone(&fields)));
                 fields
             }
         }
@@ -171,8 +219,8 @@ impl Proxy {
 impl Service for Proxy {
     type Connection = Rc<ClientFields>;
 
-    fn connected(&self, peer: Peer) -> Rc<ClientFields> {
-        self.client_fields(peer.ip())
+    fn connected(&self, peer: Peer, encrypted: bool) -> Rc<ClientFields> {
+        self.client_fields(peer.ip(), encrypted)
     }
 
     async fn answer(&self, client: &Rc<ClientFields>, stream: &mut Stream) {

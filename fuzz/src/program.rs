@@ -150,6 +150,7 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
         settings: watch::Sender::new(Settings::of(&config, None)),
         metrics: Arc::default(),
         stories: Arc::default(),
+        certificates: Arc::default(),
     });
     let writer = Writer::start(None).expect("a writer");
     let (_drain, draining) = drain();
@@ -159,7 +160,7 @@ fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &m
     let tcp = listeners[1].address.to_string().parse().expect("an address");
     let limit = Duration::from_secs(10);
     let (mut servers, _control) =
-        Server::for_threads(1, 1_000, &listeners, &config.client, limit, &draining).expect("a server");
+        Server::for_threads(1, 1_000, &listeners, &config.client, limit, &draining, &Arc::default()).expect("a server");
     let server = servers.remove(0);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).expect("a runtime");
     let served = runtime.block_on(async move {

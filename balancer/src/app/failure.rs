@@ -12,6 +12,8 @@ use crate::supervise::SocketError;
 pub enum Failure {
     /// A listener could not be opened; with who holds the address, where that can be known.
     Listen(ListenAddress, io::Error, Option<(u32, String)>),
+    /// A certificate or its key cannot be shown.
+    Certificates(String),
     /// The account to run as could not be taken on.
     Identity(String),
     /// There is no place for the workers' sockets.
@@ -40,7 +42,7 @@ impl fmt::Display for Failure {
                 }
             }
             Self::Admin(error) => error.fmt(f),
-            Self::Identity(text) => f.write_str(text),
+            Self::Identity(text) | Self::Certificates(text) => f.write_str(text),
             Self::Sockets(error) => error.fmt(f),
             Self::NeverReady(first) => {
                 write!(f, "no worker was ever ready: giving up. The first death was: {first}")
@@ -58,11 +60,11 @@ impl std::error::Error for Failure {
             Self::Listen(_, error, _) | Self::System(_, error) | Self::Thread(Some(error)) => Some(error),
             Self::Sockets(error) => Some(error),
             Self::Admin(error) => Some(error),
-            Self::Identity(_) | Self::NeverReady(_) | Self::Thread(None) => None,
+            Self::Identity(_) | Self::Certificates(_) | Self::NeverReady(_) | Self::Thread(None) => None,
         }
     }
 }
 
 fn is_privileged(address: &ListenAddress) -> bool {
-    matches!(address, ListenAddress::Tcp(address) if address.port() < 1024)
+    matches!(address.place(), ListenAddress::Tcp(address) if address.port() < 1024)
 }

@@ -35,7 +35,7 @@ impl Live {
     /// # Errors
     /// A sentence, when it cannot; then its file lets in fewer than it should, or whom it let in.
     pub(super) fn admit(&mut self, address: &ListenAddress) -> Result<(), String> {
-        let ListenAddress::Unix(socket) = address else { return Ok(()) };
+        let ListenAddress::Unix(socket) = address.place() else { return Ok(()) };
         let same = |one: &&mut Listening| one.configured.to_string() == address.to_string();
         let Some(listening) = self.listening.iter_mut().find(same) else { return Ok(()) };
         if let Some(watched) = &listening.file {
@@ -53,7 +53,7 @@ impl Live {
         let Listening { configured, bound, .. } = self.listening.remove(index);
         self.control.close(&bound);
         tracing::info!("no longer listening on {bound}");
-        if let ListenAddress::Passed(name) = configured {
+        if let ListenAddress::Passed(name) = configured.place() {
             tracing::warn!(
                 "the service manager keeps fd:{name} open, and clients wait there: stop its .socket unit too"
             );
@@ -65,7 +65,7 @@ impl Live {
 /// without a listener, so an address goes in one reload and what takes its place comes in the next. And what others open for us
 /// comes when we are started.
 pub(super) fn in_the_way(open: &[ListenAddress], added: &[ListenAddress], all: &[ListenAddress]) -> Option<String> {
-    let passed = added.iter().find(|new| matches!(new, ListenAddress::Passed(_)));
+    let passed = added.iter().find(|new| matches!(new.place(), ListenAddress::Passed(_)));
     if let Some(new) = passed {
         return Some(format!(
             "cannot listen on {new} from now on: listeners are passed at the start, so restart the balancer"

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::certificates::Keyring;
 use super::listening::Listening;
 use super::memory::Memory;
 use super::privileges::may_gain;
@@ -37,6 +38,8 @@ pub(super) struct Live {
     pub(super) instance: Arc<Instance>,
     /// Until the very end.
     pub(super) admin: Option<AdminServer>,
+    /// What clients of encrypted listeners are shown.
+    pub(super) keyring: Keyring,
     pub(super) pools: Vec<ServedPool>,
     pub(super) listening: Vec<Listening>,
     /// Those of pools that are gone, until the last of their workers is.

@@ -4,6 +4,11 @@
 //! every other; never does any of their work.
 
 mod act;
+#[cfg(feature = "tls")]
+mod certificates;
+#[cfg(not(feature = "tls"))]
+#[path = "no_certificates.rs"]
+mod certificates;
 mod draining;
 mod failure;
 mod limits;
@@ -130,16 +135,18 @@ fn set_up(
     (writer, asking): (&Writer, mpsc::Sender<AdminOrder>),
     draining: &Draining,
 ) -> Result<(Live, Vec<Server>), Failure> {
-    let Opened { here, descriptors_before, descriptors, listeners, admin, sockets } = opened;
+    let Opened { here, descriptors_before, descriptors, listeners, keyring, admin, sockets } = opened;
     let shared = Arc::new(Shared {
         table: ArcSwap::from_pointee(Table::new(&[], &[])),
         settings: watch::Sender::new(Settings::of(config, start::spool(&config.spool)?)),
         metrics: Arc::default(),
         stories: Arc::default(),
+        certificates: Arc::clone(keyring.certificates()),
     });
     let connections_max = limits::connections_max(config, descriptors);
     let shortest = limits::shortest(config);
-    let servers = Server::for_threads(config.threads, connections_max, &listeners, &config.client, shortest, draining);
+    let (threads, client, shown) = (config.threads, &config.client, keyring.certificates());
+    let servers = Server::for_threads(threads, connections_max, &listeners, client, shortest, draining, shown);
     let (servers, control) =
         servers.map_err(|error| Failure::System("cannot share a listener among threads", error))?;
     let control = Arc::new(control);
@@ -164,6 +171,7 @@ fn set_up(
         control,
         instance,
         admin: Some(admin),
+        keyring,
         pools: Vec::new(),
         listening,
         retiring: Vec::new(),

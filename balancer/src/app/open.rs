@@ -4,6 +4,7 @@
 use std::io;
 use std::path::Path;
 
+use super::certificates::Keyring;
 use super::failure::Failure;
 use super::{limits, privileges};
 use crate::admin::{self, Account};
@@ -19,6 +20,7 @@ pub(super) struct Opened {
     /// What it allows now.
     pub(super) descriptors: u64,
     pub(super) listeners: Vec<Listener>,
+    pub(super) keyring: Keyring,
     pub(super) admin: admin::Opened,
     pub(super) sockets: Option<Sockets>,
 }
@@ -30,12 +32,16 @@ impl Opened {
         let (descriptors_before, descriptors) = limits::raise_descriptors();
         let account = Account::of(&config.identity);
         let listeners = open(config, account.as_ref(), passed)?;
+        let mut keyring = Keyring::new();
+        // Before the account changes: it may be root who may read the keys.
+        let shown = keyring.prepare(&config.tls).and_then(|prepared| keyring.show(prepared));
+        shown.map_err(Failure::Certificates)?;
         let admin = admin::Opened::new(name, path, &config.admin, account.as_ref()).map_err(Failure::Admin)?;
         privileges::take_on(&config.identity).map_err(Failure::Identity)?;
         privileges::give_up(config);
         // Of the account that uses it.
         let sockets = Sockets::make(&config.pools).map_err(Failure::Sockets)?;
-        Ok(Self { here, descriptors_before, descriptors, listeners, admin, sockets })
+        Ok(Self { here, descriptors_before, descriptors, listeners, keyring, admin, sockets })
     }
 }
 
@@ -64,13 +70,13 @@ pub(super) fn open_listener(
     (account, passed): (Option<&Account>, &mut Passed),
 ) -> Result<Listener, Failure> {
     let opened = listen::open(address, all, threads, passed).and_then(|listener| {
-        if let (Some(account), ListenAddress::Unix(socket), Some(file)) = (account, address, &listener.file) {
+        if let (Some(account), ListenAddress::Unix(socket), Some(file)) = (account, address.place(), &listener.file) {
             file.admit(socket, Some(account.uid.as_raw()))?;
         }
         Ok(listener)
     });
     opened.map_err(|error| {
-        let holder = match (address, error.kind()) {
+        let holder = match (address.place(), error.kind()) {
             (ListenAddress::Tcp(address), io::ErrorKind::AddrInUse) => who_listens(*address),
             _ => None,
         };

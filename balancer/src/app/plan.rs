@@ -141,6 +141,7 @@ fn applied(old: &Config, new: &Config) -> Vec<String> {
         ("expose_request_id", old.client.expose_request_id != *expose_request_id),
         ("h2c", old.client.h2c != *h2c),
         ("proxy_protocol_from", old.client.proxy_protocol_from != *proxy_protocol_from),
+        ("tls", old.tls != new.tls),
         ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
         ("drain_timeout", old.drain_timeout != new.drain_timeout),
         ("state_dir", old.state_dir != new.state_dir),

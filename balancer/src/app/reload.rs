@@ -64,6 +64,10 @@ impl Live {
         }
         if plan.is_empty() {
             self.file = file;
+            // The file is the same, but what it names may not be.
+            if !dry_run && let Err(why) = self.keyring.prepare(&new.tls).and_then(|same| self.keyring.show(same)) {
+                return Outcome::failed(format!("{why}; nothing has changed"));
+            }
             return Outcome::done("nothing to do");
         }
         if let Some(why) = in_the_way(&self.config.listen, &plan.listen_added, &new.listen) {
@@ -114,6 +118,7 @@ impl Live {
         file: Config,
         reporter: &Reporter,
     ) -> Result<Vec<String>, String> {
+        let certificates = self.keyring.prepare(&new.tls)?;
         let opened = self.open(&plan.listen_added, &new.listen)?;
         let log = self.open_log(&new)?;
         let spool = match new.spool == self.config.spool {
@@ -140,6 +145,8 @@ impl Live {
         if let Some(server) = &mut self.admin {
             server.change(admin);
         }
+        // Before there is a listener that needs them.
+        self.keyring.change(certificates);
         self.control.set_connections_max(limits::connections_max(&new, self.descriptors));
         for (configured, listener) in opened {
             if let Err(error) = self.control.open(&listener) {

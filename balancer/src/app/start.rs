@@ -51,9 +51,9 @@ pub(super) fn announce(
         tracing::info!("pool {}: {}", pool.name, describe(pool));
     }
     for (configured, listener) in config.listen.iter().zip(listeners) {
-        let whose = match configured {
+        let whose = match configured.place() {
             ListenAddress::Passed(_) => format!("{configured}: "),
-            ListenAddress::Tcp(_) | ListenAddress::Unix(_) => String::new(),
+            _ => String::new(),
         };
         tracing::info!("{whose}listening on {}", listener.address);
     }
@@ -149,12 +149,16 @@ pub(super) async fn tell_when_ready(mut pools: Vec<watch::Receiver<Status>>, hin
 
 /// What somebody may do who has just started it.
 pub(super) fn hint(listen: &ListenAddress, page: Option<SocketAddr>) -> String {
-    let curl = match listen {
-        ListenAddress::Tcp(address) if address.ip().is_unspecified() => format!("http://127.0.0.1:{}", address.port()),
-        ListenAddress::Tcp(address) => format!("http://{address}"),
-        ListenAddress::Unix(socket) => format!("--unix-socket {} http://localhost", socket.path.display()),
+    // A certificate of nobody's: curl would refuse it.
+    let scheme = if listen.encrypts() { "-k https" } else { "http" };
+    let curl = match listen.place() {
+        ListenAddress::Tcp(address) if address.ip().is_unspecified() => {
+            format!("{scheme}://127.0.0.1:{}", address.port())
+        }
+        ListenAddress::Tcp(address) => format!("{scheme}://{address}"),
+        ListenAddress::Unix(socket) => format!("--unix-socket {} {scheme}://localhost", socket.path.display()),
         // What is bound has an address.
-        ListenAddress::Passed(_) => "http://localhost".to_owned(),
+        _ => format!("{scheme}://localhost"),
     };
     let page = page.map_or(String::new(), |page| format!(" · page http://{page}"));
     format!("Try curl {curl}{page} · Ctrl-C stops")

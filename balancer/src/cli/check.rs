@@ -64,16 +64,16 @@ fn count(number: usize, of: &str) -> String {
 }
 
 fn unix_socket(address: &ListenAddress) -> Option<&UnixSocket> {
-    match address {
+    match address.place() {
         ListenAddress::Unix(socket) => Some(socket),
-        ListenAddress::Tcp(_) | ListenAddress::Passed(_) => None,
+        _ => None,
     }
 }
 
 /// Listeners that others open. They are here only where this command was started as the program will be; else that is said, and no
 /// warning.
 fn of_passed(config: &Config, passed: &mut Passed) -> Vec<String> {
-    let named = config.listen.iter().filter(|address| matches!(address, ListenAddress::Passed(_)));
+    let named = config.listen.iter().filter(|address| matches!(address.place(), ListenAddress::Passed(_)));
     if passed.is_empty() {
         for address in named {
             say(&format!(
@@ -115,7 +115,7 @@ fn who_may_connect(socket: &UnixSocket, identity: &Identity) -> String {
 fn warnings(config: &Config, path: &Path, mut listeners: Vec<String>) -> Vec<String> {
     let mut ports = Ports::default();
     for address in &config.listen {
-        match address {
+        match address.place() {
             ListenAddress::Tcp(address) => {
                 let taken = ports.taken(*address).map(|holder| format!("cannot listen on {address}: {holder}"));
                 listeners.extend(taken);
@@ -123,7 +123,7 @@ fn warnings(config: &Config, path: &Path, mut listeners: Vec<String>) -> Vec<Str
             ListenAddress::Unix(socket) => {
                 listeners.extend(of_socket(&socket.path).map(|why| format!("cannot listen on {address}: {why}")))
             }
-            ListenAddress::Passed(_) => {}
+            _ => {}
         }
     }
     if config.pools.iter().any(|pool| pool.workers.as_ref().is_some_and(|workers| !workers.socket))
@@ -138,12 +138,25 @@ fn warnings(config: &Config, path: &Path, mut listeners: Vec<String>) -> Vec<Str
         listeners
             .extend(ports.taken(address).map(|holder| format!("cannot open the admin address {address}: {holder}")));
     }
+    listeners.extend(of_certificates(config));
     // Made and removed again.
     let sockets = Sockets::make(&config.pools).err().map(|error| error.to_string()).into_iter();
     let token = config.admin.token_file.as_deref().and_then(token_is_open);
     let others = sockets.chain(token).chain(of_access_log(config)).chain(of_account(config, path)).chain(names(config));
     let pools = config.pools.iter().flat_map(|pool| of_pool(pool, &mut ports)).collect::<Vec<_>>();
     listeners.into_iter().chain(others).chain(pools).collect()
+}
+
+/// Certificates that cannot be shown, or that clients will refuse.
+#[cfg(feature = "tls")]
+fn of_certificates(config: &Config) -> Vec<String> {
+    let loaded = config.tls.certificates.iter().map(crate::tls::Pair::load);
+    loaded.flat_map(|loaded| loaded.map_or_else(|error| vec![error.to_string()], |pair| pair.oddities)).collect()
+}
+
+#[cfg(not(feature = "tls"))]
+fn of_certificates(_: &Config) -> Vec<String> {
+    Vec::new()
 }
 
 /// Names that have no address, in the order of the file. All are asked for at once, as the program will.

@@ -17,6 +17,7 @@ impl Config {
             listen: vec![listen],
             threads: thread::available_parallelism().map_or(1, |count| count.get().min(THREADS_MAX)),
             connections_max: None,
+            tls: Tls::default(),
             client: ClientLimits::default(),
             spool: Spool { directory: None, bytes_max: 1 << 30 },
             drain_timeout: Duration::from_secs(30),
@@ -27,6 +28,18 @@ impl Config {
             pools: vec![pool],
             access_log: AccessLog::default(),
             admin: Admin::default(),
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            certificates: Vec::new(),
+            client_ca: None,
+            client_auth: ClientAuth::Require,
+            redirect_https: true,
+            hsts: None,
         }
     }
 }

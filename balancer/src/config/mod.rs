@@ -38,6 +38,7 @@ pub use tables::restart::{Backoff, Restart};
 pub use tables::route::{HostPattern, Route};
 pub use tables::spool::Spool;
 pub use tables::stop_signal::StopSignal;
+pub use tables::tls::{CertificateFiles, ClientAuth, Tls};
 pub use tables::workers::{COUNT_MAX, MayListen, Roll, Workers};
 pub use top::Config;
 

@@ -78,7 +78,7 @@ fn loops(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedP
 
 /// Whether a connection to `address` ends at `own`, one of `all`, as far as can be told without asking the machine.
 fn reaches(address: &Address, own: &ListenAddress, all: &[ListenAddress]) -> bool {
-    match (address, own) {
+    match (address, own.place()) {
         (Address::Unix(path), ListenAddress::Unix(own)) => *path == own.path,
         (Address::Tcp { host, port }, ListenAddress::Tcp(bound)) if *port == bound.port() => match host {
             Host::Ip(ip) => {
@@ -98,7 +98,7 @@ fn ports(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedP
     for (index, block) in blocks.iter().enumerate() {
         let (first, last) = (block.ports.start(), block.ports.end());
         let reserved = format!("pool `{}` takes ports {first} to {last}, two for each worker", block.pool);
-        let taken = listen.iter().find_map(|own| match own.value {
+        let taken = listen.iter().find_map(|own| match own.value.place() {
             ListenAddress::Tcp(address) if block.ports.contains(&address.port()) => Some(own.value.to_string()),
             _ => None,
         });

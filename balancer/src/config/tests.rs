@@ -197,6 +197,7 @@ explain = false
             h2c: true,
             proxy_protocol_from: vec!["10.0.0.0/8".parse().unwrap()],
         },
+        tls: Tls::default(),
         spool: Spool { directory: Some("/tmp".into()), bytes_max: 2 << 30 },
         drain_timeout: Duration::ZERO,
         state_dir: None,
@@ -250,7 +251,7 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
         EXAMPLE.lines().find_map(|line| Some(&line[line.find("{ address = \"unix:")?..=line.find('}')?])).unwrap();
     let text = uncommented(EXAMPLE).replace("/srv/app", app.to_str().unwrap()).replace(
         "listen = \"127.0.0.1:8080\"",
-        &format!("listen = [\"127.0.0.1:8080\", {}]", table.replace("www-data", "0")),
+        &format!("listen = [\"127.0.0.1:8080\", \"tls:127.0.0.1:8443\", {}]", table.replace("www-data", "0")),
     );
 
     let findings = Findings::default();
@@ -281,6 +282,8 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
         "pool.NAME.workers.ready",
         "pool.NAME.workers.warm_up",
         "route",
+        "tls",
+        "tls.certificates",
     ];
     assert_eq!(tables.into_iter().collect::<Vec<_>>(), expected);
     fs::remove_dir_all(&app).unwrap();

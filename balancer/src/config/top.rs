@@ -23,7 +23,8 @@ use super::tables::listen::{ListenAddress, UnixSocket};
 use super::tables::pool::Pool;
 use super::tables::route::Route;
 use super::tables::spool::Spool;
-use super::tables::{access_log, admin, client, identity, listen, network, pool, route, spool};
+use super::tables::tls::Tls;
+use super::tables::{access_log, admin, client, identity, listen, network, pool, route, spool, tls};
 
 /// The whole of a checked file.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,8 @@ pub struct Config {
     pub threads: usize,
     /// Client connections at once; `None`: what the descriptor limit allows.
     pub connections_max: Option<usize>,
+    /// What clients of encrypted listeners are shown.
+    pub tls: Tls,
     /// What a client may take, in time and bytes.
     pub client: ClientLimits,
     /// Where large request bodies wait for their turn.
@@ -64,6 +67,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
     let default = Config::new(ListenAddress::Unix(UnixSocket::new("")), Pool::new(""));
 
     let listen = listen::read(&mut section);
+    let tls = tls::read(&mut section, &listen);
     let threads = section.take("threads").and_then(|item| item.integer(1..=THREADS_MAX)).unwrap_or(default.threads);
     let connections_max = section.take("connections_max").and_then(|item| item.integer(1..=CONNECTIONS_MAX));
     let client = client::read(&mut section, default.client);
@@ -83,6 +87,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
         listen: listen.into_iter().map(|listen| listen.value).collect(),
         threads,
         connections_max,
+        tls,
         client,
         spool,
         drain_timeout: drain_timeout.unwrap_or(default.drain_timeout),
@@ -100,7 +105,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
 pub(super) fn keys() -> Keys {
     let findings = Findings::default();
     let text = "listen = [{}]\npool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.probe = {}\npool.a.workers = { ready = {}, warm_up = {}, backoff = {} }\n\
-                route = [{}]\naccess_log = {}\nadmin = {}\n";
+                route = [{}]\ntls = { certificates = [{}] }\naccess_log = {}\nadmin = {}\n";
     read(&document::read(text, &findings), &findings, Secrets::Unread);
     findings.keys()
 }

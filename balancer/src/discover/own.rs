@@ -25,11 +25,11 @@ impl<'a> Own<'a> {
         let ip = address.ip().to_canonical();
         let is_local =
             || ip.is_loopback() || ip.is_unspecified() || self.interfaces.get_or_init(interfaces).contains(&ip);
-        self.listen.iter().any(|own| match own {
+        self.listen.iter().any(|own| match own.place() {
             ListenAddress::Tcp(bound) if bound.port() == address.port() => {
                 bound.ip().to_canonical() == ip || (own.takes_all(ip.is_ipv4(), self.listen) && is_local())
             }
-            ListenAddress::Tcp(_) | ListenAddress::Unix(_) | ListenAddress::Passed(_) => false,
+            _ => false,
         })
     }
 }

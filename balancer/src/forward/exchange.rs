@@ -8,14 +8,19 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use super::admit::Admitted;
 use super::error::{Fault, Party};
 use super::fields::{ClientFields, X_REQUEST_ID};
+use super::here::{Here, by_tls};
 use super::waits::Waits;
 use crate::config::ClientLimits;
 use crate::http1::{BodyLength, Fields, Name, RequestHead, ResponseHead};
 use crate::listen::{self, Stream};
 use crate::net::{Buffer, Client};
 use crate::observe::{Record, RequestId, http_date};
+
+/// RFC 6797 §6.1. What a worker says itself stays.
+const STRICT_TRANSPORT_SECURITY: &str = "Strict-Transport-Security";
 
 /// A request that is being answered.
 #[derive(Debug)]
@@ -52,12 +57,35 @@ impl<'a> Exchange<'a> {
         &mut self.record
     }
 
-    /// Answers 200 with nothing, and that is all. A client is stalled after `patience`.
-    pub async fn answer_here(&mut self, patience: Duration) {
-        self.record.answered(StatusCode::OK);
-        self.respond(&mut ResponseHead::new(StatusCode::OK), BodyLength::Known(0), false);
+    /// Answers without an endpoint, and that is all. A client is stalled after `patience`.
+    pub async fn answer_here(&mut self, here: Here, patience: Duration) {
+        let mut head = ResponseHead::new(here.status());
+        if let Here::Elsewhere(place) = &here {
+            head.fields.append("Location", place);
+        }
+        let body = here.body();
+        self.record.answered(head.status);
+        self.respond(&mut head, BodyLength::Known(body.len() as u64), false);
+        if self.head.method != Method::HEAD && !body.is_empty() {
+            self.record.sent(body.len());
+            self.stream.send(Buffer::copy_of(body));
+        }
         self.stream.finish(&Fields::default());
         self.flush(patience).await;
+    }
+
+    /// Where a client without TLS is to ask instead, if `has_certificate` says so of its host: at `port`, unless it has found the usual
+    /// one. A proxy that is trusted has spoken to the client as it wants.
+    pub fn place_by_tls(
+        &self,
+        admitted: &Admitted<'_>,
+        port: u16,
+        has_certificate: impl Fn(&[u8]) -> bool,
+    ) -> Option<Vec<u8>> {
+        if self.client.is_encrypted() || self.client.are_trusted() {
+            return None;
+        }
+        by_tls(admitted.host, &admitted.target, port, has_certificate)
     }
 
     /// Answers with what went wrong, in words, and the id under which the log has it. A client is stalled after `patience`.
@@ -88,6 +116,11 @@ impl<'a> Exchange<'a> {
     /// Begins the answer to the client.
     pub(super) fn respond(&mut self, head: &mut ResponseHead, length: BodyLength, close: bool) {
         // RFC 9110 §6.6.1: whoever has a clock adds what the origin has left out.
+        if let Some(hsts) = self.client.hsts()
+            && !head.fields.iter().any(|field| field.spelled.eq_ignore_ascii_case(STRICT_TRANSPORT_SECURITY.as_bytes()))
+        {
+            head.fields.append(STRICT_TRANSPORT_SECURITY, hsts.as_bytes());
+        }
         let is_dated = head.fields.first(Name::Date).is_some();
         if !is_dated && head.status != StatusCode::SWITCHING_PROTOCOLS {
             head.fields.append("Date", &http_date());

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::StatusCode;
 
@@ -22,6 +23,10 @@ pub struct ClientFields {
     node: String,
     /// Whether its own statements are believed.
     trusted: bool,
+    /// How it speaks to us: `http` or `https`.
+    scheme: &'static str,
+    /// What it is told of asking over TLS alone (RFC 6797 §6.1), where it asks so.
+    hsts: Option<Arc<str>>,
     /// The host of the last request, and the lines that were written for it: nearly always those of the next.
     last: RefCell<(Vec<u8>, Vec<u8>)>,
 }
@@ -51,7 +56,7 @@ pub(super) struct ConnectionTerms {
 
 impl ClientFields {
     /// `address` is `None` for a client without one.
-    pub fn new(address: Option<IpAddr>, trusted: bool) -> Self {
+    pub fn new(address: Option<IpAddr>, trusted: bool, encrypted: bool) -> Self {
         let node = match address {
             // RFC 7239 §6: an IPv6 address stands in brackets and therefore in quotes.
             Some(ip) if ip.is_ipv6() => format!("for=\"[{ip}]\""),
@@ -59,7 +64,23 @@ impl ClientFields {
             None => "for=unknown".to_owned(),
         };
         let forwarded_for = address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
-        Self { forwarded_for, node, trusted, last: RefCell::default() }
+        let scheme = if encrypted { HTTPS } else { "http" };
+        Self { forwarded_for, node, trusted, scheme, hsts: None, last: RefCell::default() }
+    }
+
+    /// The same with what a client over TLS is told of asking so alone.
+    pub fn with_hsts(self, hsts: Option<Arc<str>>) -> Self {
+        Self { hsts, ..self }
+    }
+
+    /// `Strict-Transport-Security` of its responses.
+    pub(super) fn hsts(&self) -> Option<&str> {
+        self.hsts.as_deref()
+    }
+
+    /// Whether it speaks TLS to us.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.scheme == HTTPS
     }
 
     /// Whether the client is a proxy of ours, so that others stand behind its address.
@@ -77,7 +98,7 @@ impl ClientFields {
             of.extend_from_slice(host);
             line(lines, HOST, host);
             line(lines, X_FORWARDED_FOR, self.forwarded_for.as_bytes());
-            line(lines, X_FORWARDED_PROTO, PROTO);
+            line(lines, X_FORWARDED_PROTO, self.scheme.as_bytes());
             line(lines, X_FORWARDED_HOST, host);
             line(lines, FORWARDED, &self.forwarded(host));
         }
@@ -94,7 +115,8 @@ impl ClientFields {
             element.extend_from_slice(host);
             element.push(b'"');
         }
-        element.extend_from_slice(b";proto=http");
+        element.extend_from_slice(b";proto=");
+        element.extend_from_slice(self.scheme.as_bytes());
         element
     }
 }
@@ -170,7 +192,7 @@ fn continue_statements(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgo
         line(out, spelled, &hops.join(&b", "[..]));
     }
     for (name, spelled, value) in [
-        (Name::XForwardedProto, X_FORWARDED_PROTO, PROTO),
+        (Name::XForwardedProto, X_FORWARDED_PROTO, client.scheme.as_bytes()),
         (Name::XForwardedHost, X_FORWARDED_HOST, host),
         (Name::XRequestId, X_REQUEST_ID, own.id()),
         (Name::XRequestStart, X_REQUEST_START, own.start()),
@@ -261,8 +283,8 @@ const MAX_FORWARDS: &str = "Max-Forwards";
 const CONTENT_LENGTH: &str = "Content-Length";
 const TRANSFER_ENCODING: &str = "Transfer-Encoding";
 const CONNECTION: &str = "Connection";
+const HTTPS: &str = "https";
 const UPGRADE: &str = "Upgrade";
-const PROTO: &[u8] = b"http";
 
 #[cfg(test)]
 mod tests {
@@ -279,7 +301,7 @@ mod tests {
 
     /// What a worker gets, and the id it was given.
     fn sent_by(method: &str, fields: &[(&str, &str)], length: BodyLength, trusted: bool) -> (Fields, RequestId) {
-        let client = ClientFields::new(Some([192, 0, 2, 1].into()), trusted);
+        let client = ClientFields::new(Some([192, 0, 2, 1].into()), trusted, false);
         let own = Ids::new().next(Instant::now());
         let head = request(method, fields);
         let limits = ClientLimits { upgrades: vec!["websocket".into(), "echo".into()], ..ClientLimits::default() };
@@ -405,7 +427,7 @@ mod tests {
         let limits = ClientLimits { ambiguous_fields: AmbiguousFields::Pass, ..ClientLimits::default() };
         for (trusted, passed) in [(false, 0), (true, names.len())] {
             let head = request("GET", &names.map(|name| (name, "6.6.6.6")));
-            let client = ClientFields::new(Some([192, 0, 2, 1].into()), trusted);
+            let client = ClientFields::new(Some([192, 0, 2, 1].into()), trusted, false);
             let own = Ids::new().next(Instant::now());
             let outgoing = ToWorker {
                 target: "/",
@@ -553,12 +575,12 @@ mod tests {
 
     #[test]
     fn the_host_in_forwarded_is_that_of_the_request_not_of_the_last_one() {
-        let client = ClientFields::new(Some("2001:db8::1".parse().unwrap()), false);
+        let client = ClientFields::new(Some("2001:db8::1".parse().unwrap()), false, true);
         for host in ["a.test", "a.test", "b.test:81", "a.test", ""] {
             let mut out = Vec::new();
             client.write(&mut out, host.as_bytes());
             let host = if host.is_empty() { String::new() } else { format!(";host=\"{host}\"") };
-            let element = format!("Forwarded: for=\"[2001:db8::1]\"{host};proto=http\r\n");
+            let element = format!("Forwarded: for=\"[2001:db8::1]\"{host};proto=https\r\n");
             assert!(String::from_utf8(out).unwrap().ends_with(&element));
         }
     }

@@ -49,9 +49,16 @@ pub(super) async fn soon_with_answer(mut socket: Socket, refusal: Refusal, id: S
 
 /// Says it, as far as the client's kernel takes it.
 async fn answer(socket: &mut Socket, refusal: Refusal, id: &str) -> bool {
+    if socket.greets() {
+        // Who waits for a handshake takes an answer for nonsense.
+        return false;
+    }
     let status = refusal.status();
     let retry = if status == StatusCode::SERVICE_UNAVAILABLE { "Retry-After: 1\r\n" } else { "" };
-    let body = text(status, refusal.reason(), id);
+    let body = match refusal {
+        Refusal::PlainOnTls => format!("{}{}", text(status, refusal.reason(), id), PLAIN_ON_TLS),
+        _ => text(status, refusal.reason(), id),
+    };
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
          X-Request-Id: {id}\r\n{retry}Connection: close\r\n\r\n{body}",
@@ -82,6 +89,8 @@ pub fn text(status: StatusCode, reason: &str, id: &str) -> String {
     format!("{status}: {reason}\nrequest id: {id}\n")
 }
 
+/// For whoever has typed the wrong address.
+const PLAIN_ON_TLS: &str = "this port speaks TLS: ask for https://, not for http://\n";
 const LINGER: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_millis(100);
 const BYTES_MAX: usize = 1024 * 1024;

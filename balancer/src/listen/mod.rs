@@ -8,6 +8,11 @@ mod accept;
 mod close;
 mod connection;
 mod control;
+#[cfg(feature = "tls")]
+mod handshake;
+#[cfg(not(feature = "tls"))]
+#[path = "no_handshake.rs"]
+mod handshake;
 mod idle;
 mod refusal;
 mod server;

@@ -13,6 +13,10 @@ pub enum Refusal {
     BadProxyHeader,
     /// The same, within `header_timeout`.
     SlowProxyHeader,
+    /// It came without TLS to where TLS is spoken.
+    PlainOnTls,
+    /// It came over TLS to where none is spoken.
+    TlsOnPlain,
     /// Its header section was not complete within `header_timeout`.
     SlowHeader,
     /// There are `connections_max` connections already.
@@ -26,7 +30,7 @@ impl Refusal {
     pub fn status(self) -> StatusCode {
         match self {
             Self::NoRequest(fault) => fault.status(),
-            Self::BadProxyHeader => StatusCode::BAD_REQUEST,
+            Self::BadProxyHeader | Self::PlainOnTls | Self::TlsOnPlain => StatusCode::BAD_REQUEST,
             Self::SlowHeader | Self::SlowProxyHeader => StatusCode::REQUEST_TIMEOUT,
             Self::ConnectionsMax | Self::DescriptorLimit => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -38,6 +42,8 @@ impl Refusal {
             Self::NoRequest(fault) => fault.reason(),
             Self::BadProxyHeader => "bad_proxy_header",
             Self::SlowProxyHeader => "slow_proxy_header",
+            Self::TlsOnPlain => "tls_on_plain_port",
+            Self::PlainOnTls => "plain_http_on_tls_port",
             Self::SlowHeader => "slow_header",
             Self::ConnectionsMax => "connections_max",
             Self::DescriptorLimit => "descriptor_limit",

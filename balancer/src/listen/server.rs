@@ -21,6 +21,7 @@ use super::idle::registry::{Registry, tick_for};
 use super::serving::Serving;
 use crate::config::{ClientLimits, ListenAddress};
 use crate::drain::{Draining, Stage};
+use crate::tls::Certificates;
 
 /// Serves connections on one thread.
 #[derive(Debug)]
@@ -33,10 +34,12 @@ pub struct Server {
     limits: ClientLimits,
     shortest: Duration,
     draining: Draining,
+    certificates: Arc<Certificates>,
 }
 
 impl Server {
-    /// One for each of `count` threads, all for the same `listeners`, and what controls them while they run. `shortest` is
+    /// One for each of `count` threads, all for the same `listeners`, and what controls them while they run; clients of
+    /// those that are encrypted are shown `certificates`. `shortest` is
     /// the shortest time limit a service may wait for.
     ///
     /// # Errors
@@ -48,6 +51,7 @@ impl Server {
         limits: &ClientLimits,
         shortest: Duration,
         draining: &Draining,
+        certificates: &Arc<Certificates>,
     ) -> io::Result<(Vec<Self>, Control)> {
         let (threads, receivers) = Threads::new(count, connections_max);
         let (orders, inboxes): (_, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
@@ -65,6 +69,7 @@ impl Server {
                 limits: limits.clone(),
                 shortest,
                 draining: draining.clone(),
+                certificates: Arc::clone(certificates),
             })
         };
         let servers = receivers.into_iter().zip(inboxes).enumerate().map(server).collect::<io::Result<_>>()?;
@@ -78,7 +83,8 @@ impl Server {
     pub async fn run<S: Service>(mut self, service: Rc<S>) -> io::Result<()> {
         let registry = Rc::new(Registry::default());
         let parked = Rc::new(Parked::new()?);
-        let serving = Rc::new(Serving::new(service, &registry, &parked, &self.threads, &self.limits));
+        let serving =
+            Rc::new(Serving::new(service, &registry, &parked, &self.threads, &self.limits, &self.certificates));
         let (mut accepting, spares) = (JoinSet::<()>::new(), Rc::new(Spares::default()));
         let own = self.index;
         // Dropping an entry closes that listener.

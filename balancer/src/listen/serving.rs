@@ -16,11 +16,13 @@ use super::connection::Connection;
 use super::connection::service::Service;
 use super::connection::stream::Stream;
 use super::connection::tasks::{Arrived, Task, Tasks};
+use super::handshake::Shaking;
 use super::idle::parked::Parked;
 use super::idle::registry::Registry;
 use super::refusal::Refusal;
 use crate::config::ClientLimits;
 use crate::net::{Client, Peer, Socket};
+use crate::tls::Certificates;
 
 /// What is the same for all connections of a thread.
 pub(super) struct Serving<S> {
@@ -28,6 +30,7 @@ pub(super) struct Serving<S> {
     registry: Rc<Registry>,
     parked: Rc<Parked>,
     pub(super) refusing: Rc<Refusing>,
+    shaking: Rc<Shaking>,
     threads: Arc<Threads>,
     pub(super) limits: Rc<RefCell<ClientLimits>>,
     tasks: Tasks,
@@ -40,11 +43,13 @@ impl<S: Service> Serving<S> {
         parked: &Rc<Parked>,
         threads: &Arc<Threads>,
         limits: &ClientLimits,
+        certificates: &Arc<Certificates>,
     ) -> Self {
         let (registry, parked, threads) = (Rc::clone(registry), Rc::clone(parked), Arc::clone(threads));
         let (refusing, limits) =
             (Rc::new(Refusing::for_threads(threads.count())), Rc::new(RefCell::new(limits.clone())));
-        Self { service, registry, parked, refusing, threads, limits, tasks: Tasks::default() }
+        let shaking = Rc::new(Shaking::new(certificates));
+        Self { service, registry, parked, refusing, shaking, threads, limits, tasks: Tasks::default() }
     }
 
     /// Serves a connection that thread `own` has accepted, or has another thread serve it.
@@ -136,6 +141,7 @@ impl<S: Service> Serving<S> {
                 registry: Rc::clone(&self.registry),
                 parked: Rc::clone(&self.parked),
                 refusing: Rc::clone(&self.refusing),
+                shaking: Rc::clone(&self.shaking),
                 limits: Rc::clone(&self.limits),
             };
             connection.run().await;

@@ -8,23 +8,33 @@ mod acknowledged;
 mod ask;
 #[cfg(feature = "http2")]
 mod ask_http2;
+mod bare;
 mod buffer;
 mod connect;
 #[cfg(feature = "http2")]
 mod io;
 mod options;
 mod peer;
+mod plain;
+#[cfg(feature = "tls")]
+mod session;
+#[cfg(not(feature = "tls"))]
+#[path = "no_session.rs"]
+mod session;
 mod socket;
 mod timer;
 mod until;
 
 pub use ask::{Answer, get, get_over};
+pub use bare::Bare;
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
 #[cfg(feature = "http2")]
 pub use io::{Activity, Io, Notes};
 pub use options::ASK_PEER;
 pub use peer::{Client, ClientKey, Peer};
-pub use socket::{Family, Socket, is_silent};
+pub use plain::Family;
+pub use session::Session;
+pub use socket::Socket;
 pub use timer::{Sleep, Timer, sleep, timeout};
 pub use until::until;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 
 use super::acknowledged::acknowledged;
-use super::socket::{Family, Registration, Socket};
+use super::plain::{Family, Plain, Registration};
 
-impl Socket {
+impl Plain {
     /// Ends our side; what the peer still sends can be read.
-    pub fn shut_down(&self) {
+    pub(super) fn shut_down(&self) {
         if let Some(socket) = self.options() {
             // What fails here is a connection that is gone.
             let _ = socket.shutdown(std::net::Shutdown::Write);
@@ -19,7 +19,7 @@ impl Socket {
     }
 
     /// Makes the close that follows a reset, so that the peer cannot take it for a clean end.
-    pub fn reset_on_close(&self) {
+    pub(super) fn reset_on_close(&self) {
         if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
             // Without the option the peer sees a FIN, which is what it would see on any other failure.
             let _ = socket.set_linger(Some(Duration::ZERO));
@@ -27,7 +27,7 @@ impl Socket {
     }
 
     /// Takes that back: the close is a clean end.
-    pub fn end_on_close(&self) {
+    pub(super) fn end_on_close(&self) {
         if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
             let _ = socket.set_linger(None);
         }
@@ -35,7 +35,7 @@ impl Socket {
 
     /// Has the kernel find out within two minutes that the peer is gone without a word: asked while nothing is under way (the kernel's
     /// own time for that is two hours), or with something under way that it does not take (else a quarter of an hour).
-    pub fn find_out_when_gone(&self) {
+    pub(super) fn find_out_when_gone(&self) {
         if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
             // What fails here is a connection that is gone.
             let _ = socket.set_tcp_keepalive(&ASK_PEER);
@@ -44,20 +44,20 @@ impl Socket {
     }
 
     /// The address that it was connected to; `None` for a Unix socket. One system call.
-    pub fn local_address(&self) -> Option<SocketAddr> {
+    pub(super) fn local_address(&self) -> Option<SocketAddr> {
         self.options()?.local_addr().ok()?.as_socket()
     }
 
     /// Acknowledges at once what has come. The kernel forgets it with the next acknowledgement, so that it does nothing when set
     /// earlier.
-    pub fn acknowledge(&self) {
+    pub(super) fn acknowledge(&self) {
         if let (Family::Tcp, Some(socket)) = (self.family, self.options()) {
             let _ = socket.set_tcp_quickack(true);
         }
     }
 
     /// Bytes that the peer has acknowledged, ever; `None` where the kernel does not tell. One system call.
-    pub fn acknowledged(&self) -> Option<u64> {
+    pub(super) fn acknowledged(&self) -> Option<u64> {
         match &self.state {
             Registration::Bare(descriptor) => acknowledged(descriptor),
             Registration::Registered(registered, _) => acknowledged(registered.get_ref()),

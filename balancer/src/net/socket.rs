@@ -1,78 +1,105 @@
-//! A connected socket, whatever its family, registered with the runtime only once it has to wait.
+//! A connected socket, whatever its family, and encrypted or not: whoever reads and writes need not know.
 
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll};
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
-use socket2::SockRef;
-use tokio::io::unix::AsyncFd;
-use tokio::io::{Interest, Ready};
-
-use super::Buffer;
+use super::bare::Bare;
+use super::buffer::Buffer;
+use super::plain::{Family, Plain};
+use super::session::Session;
 
 /// A connected stream socket of this thread.
-///
-/// One that brings its request along and gets its answer at once is never known to the runtime, which saves two system calls.
 #[derive(Debug)]
 pub struct Socket {
-    pub(super) state: Registration,
-    pub(super) family: Family,
-    /// Whether the kernel took less than it was given the last time.
-    full: bool,
+    way: Way,
+    /// Whether a handshake comes first.
+    greets: bool,
 }
 
 #[derive(Debug)]
-pub(super) enum Registration {
-    /// No runtime knows it.
-    Bare(OwnedFd),
-    /// With the runtime of that thread.
-    Registered(AsyncFd<OwnedFd>, Thread),
-    /// It could not be registered.
-    Lost,
-}
-
-/// The family of a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4 or IPv6.
-    Tcp,
-    /// Unix.
-    Unix,
+enum Way {
+    Plain(Plain),
+    /// The session has the socket.
+    Encrypted(Box<Session>),
 }
 
 impl Socket {
     /// A socket that is non-blocking and that no runtime knows.
     pub fn bare(descriptor: OwnedFd, family: Family) -> Self {
-        Self { state: Registration::Bare(descriptor), family, full: false }
+        Self { way: Way::Plain(Plain::bare(descriptor, family)), greets: false }
+    }
+
+    /// The same of a client who has to shake hands before anything else.
+    pub fn greeting(self, greets: bool) -> Self {
+        Self { greets, ..self }
+    }
+
+    /// Whether a handshake comes first.
+    pub fn greets(&self) -> bool {
+        self.greets
+    }
+
+    /// The same with the bytes through a session, whose handshake may not be over; `incoming` came behind what it has seen of it.
+    #[cfg(feature = "tls")]
+    pub fn encrypted(self, tls: impl Into<rustls::Connection>, incoming: Buffer) -> Self {
+        let plain = match self.way {
+            Way::Plain(plain) => plain,
+            Way::Encrypted(mut session) => session.take_socket(),
+        };
+        Self { way: Way::Encrypted(Session::new(plain, tls, incoming)), greets: false }
+    }
+
+    /// The session, where it is encrypted.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.way {
+            Way::Plain(_) => None,
+            Way::Encrypted(session) => Some(session),
+        }
+    }
+
+    /// Shakes hands to the end, where it is encrypted.
+    ///
+    /// # Errors
+    /// Those of the connection; [`io::ErrorKind::InvalidData`] where one side refuses the other, with rustls's error within.
+    #[cfg(feature = "tls")]
+    pub fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.way {
+            Way::Plain(_) => Poll::Ready(Ok(())),
+            Way::Encrypted(session) => session.poll_handshake(cx),
+        }
+    }
+
+    /// Whether nothing of it is lost while it is at rest: of what was read, and of what is to be written.
+    pub fn may_rest(&self) -> bool {
+        self.session().is_none_or(Session::is_quiet)
+    }
+
+    /// Takes the socket out; what is left is lost.
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::none())
     }
 
     /// No socket: what has one reads and writes elsewhere.
     pub fn none() -> Self {
-        Self { state: Registration::Lost, family: Family::Unix, full: false }
+        Self { way: Way::Plain(Plain::lost()), greets: false }
     }
 
     /// Takes the socket out of the runtime of this thread; `None` when it was lost.
-    pub fn into_bare(self) -> Option<(OwnedFd, Family)> {
-        match self.state {
-            Registration::Bare(descriptor) => Some((descriptor, self.family)),
-            Registration::Registered(descriptor, _) => Some((descriptor.into_inner(), self.family)),
-            Registration::Lost => None,
-        }
+    pub fn into_bare(self) -> Option<Bare> {
+        let greets = self.greets;
+        let (plain, session) = match self.way {
+            Way::Plain(plain) => (plain, None),
+            Way::Encrypted(mut session) => (session.take_socket(), Some(session)),
+        };
+        let (descriptor, family) = plain.into_bare()?;
+        Some(Bare { descriptor, family, greets, session })
     }
 
     /// Takes the socket to this thread, from whichever it was used on; `None` when it was lost.
     pub fn to_this_thread(self) -> Option<Self> {
-        match &self.state {
-            Registration::Registered(_, thread) if *thread != Thread::this() => {
-                self.into_bare().map(|(descriptor, family)| Self::bare(descriptor, family))
-            }
-            Registration::Lost => None,
-            _ => Some(self),
-        }
+        if self.plain().is_elsewhere()? { self.into_bare().map(Self::from) } else { Some(self) }
     }
 
     /// Has the runtime know it.
@@ -80,191 +107,152 @@ impl Socket {
     /// # Errors
     /// When the runtime cannot take one more.
     pub fn register(&mut self) -> io::Result<()> {
-        self.state = match std::mem::replace(&mut self.state, Registration::Lost) {
-            Registration::Bare(descriptor) => {
-                // Its successor is `unsafe`: it wants a promise that the descriptor stays open and the same, which `OwnedFd` keeps.
-                #[expect(deprecated, reason = "the successor is unsafe, which is denied")]
-                let registered = AsyncFd::with_interest(descriptor, Interest::READABLE | Interest::WRITABLE)?;
-                Registration::Registered(registered, Thread::this())
-            }
-            registered => registered,
-        };
-        Ok(())
+        match &mut self.way {
+            Way::Plain(plain) => plain.register(),
+            Way::Encrypted(session) => session.socket_mut().register(),
+        }
     }
 
     /// Reads what there is, behind the bytes of `buffer`; 0 at the end. Where nothing is to be read, `buffer` takes no room for it.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
-        let read = self.poll_io(cx, Ready::READABLE, |descriptor| {
-            let room = buffer.room();
-            recv(descriptor, &mut *room, RecvFlags::DONTWAIT).map(|(_, length)| (length, room.len()))
-        });
-        match read {
-            Poll::Ready(Ok(length)) => buffer.filled(length),
-            _ => buffer.settle(),
+        match &mut self.way {
+            Way::Plain(plain) => plain.poll_read(cx, buffer),
+            Way::Encrypted(session) => session.poll_read(cx, buffer),
         }
-        read
     }
 
-    /// Writes as much as the kernel takes at once.
+    /// Writes as much as the kernel takes at once. Who has been told to wait comes back with the same bytes, or more behind them: where
+    /// they are encrypted, they are by then.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, |descriptor| Ok((send(descriptor, bytes, SEND)?, bytes.len())))
+        match &mut self.way {
+            Way::Plain(plain) => plain.poll_write(cx, bytes),
+            Way::Encrypted(session) => session.poll_write(cx, bytes, &[]),
+        }
     }
 
-    /// Writes the beginning of `first` and `second`.
+    /// Writes the beginning of `first` and `second`; as [`Self::poll_write`].
     pub fn poll_write_both(&mut self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {
-        let both = [IoSlice::new(first), IoSlice::new(second)];
-        let length = first.len() + second.len();
-        self.poll_send(cx, |descriptor| {
-            Ok((sendmsg(descriptor, &both, &mut SendAncillaryBuffer::default(), SEND)?, length))
-        })
+        match &mut self.way {
+            Way::Plain(plain) => plain.poll_write_both(cx, first, second),
+            Way::Encrypted(session) => session.poll_write(cx, first, second),
+        }
     }
 
-    /// As [`Self::poll_io`]. As long as the kernel takes all it is given, the runtime need not be asked whether it does.
-    fn poll_send(&mut self, cx: &mut Context<'_>, mut send: impl FnMut(&OwnedFd) -> Done) -> Poll<io::Result<usize>> {
-        if let (false, Registration::Registered(registered, _)) = (self.full, &self.state) {
-            let done = send(registered.get_ref());
-            if matches!(done, Ok((length, wanted)) if length < wanted) || matches!(done, Err(Errno::AGAIN)) {
-                self.full = true;
-                // Nothing can be heard between the two: the runtime listens between two turns of its tasks.
-                if let Poll::Ready(ready) = registered.poll_write_ready(cx) {
-                    ready?.clear_ready();
-                }
-            }
-            match done {
-                Err(Errno::AGAIN) => {}
-                done => return Poll::Ready(done.map(|(length, _)| length).map_err(io::Error::from)),
-            }
-        }
-        let mut took_all = false;
-        let written = self.poll_io(cx, Ready::WRITABLE, |descriptor| {
-            let done = send(descriptor);
-            took_all = matches!(done, Ok((length, wanted)) if length >= wanted);
-            done
-        });
-        self.full = !took_all;
-        written
-    }
-
-    /// Asks the kernel, and waits for the runtime's word when that has nothing. Less than was wanted means that there is no more
-    /// for now, which saves asking once more.
-    fn poll_io(
-        &mut self,
-        cx: &mut Context<'_>,
-        what: Ready,
-        mut ask: impl FnMut(&OwnedFd) -> Done,
-    ) -> Poll<io::Result<usize>> {
-        if let Registration::Bare(descriptor) = &self.state {
-            match ask(descriptor) {
-                Err(Errno::AGAIN) => self.register()?,
-                done => return Poll::Ready(done.map(|(length, _)| length).map_err(io::Error::from)),
-            }
-        }
-        let Registration::Registered(registered, _) = &self.state else { return Poll::Ready(Err(lost())) };
-        loop {
-            let mut guard = ready!(match what {
-                Ready::READABLE => registered.poll_read_ready(cx),
-                _ => registered.poll_write_ready(cx),
-            })?;
-            match ask(registered.get_ref()) {
-                Err(Errno::AGAIN) => guard.clear_ready(),
-                Ok((length, wanted)) => {
-                    if (1..wanted).contains(&length) {
-                        guard.clear_ready();
-                    }
-                    return Poll::Ready(Ok(length));
-                }
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
-        }
+    /// Writes these few bytes as they are, if the kernel takes them at once: the last words of a connection.
+    pub fn write_now(&self, bytes: &[u8]) {
+        self.plain().write_now(bytes);
     }
 
     /// Waits until there is something to be read, be it the end. A bare socket waits for nothing.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.state {
-            Registration::Registered(registered, _) => registered.poll_read_ready(cx).map(|ready| ready.map(drop)),
-            Registration::Bare(_) => Poll::Pending,
-            Registration::Lost => Poll::Ready(Err(lost())),
+        match &self.way {
+            Way::Plain(plain) => plain.poll_readable(cx),
+            Way::Encrypted(session) => session.poll_readable(cx),
         }
     }
 
     /// Whether the peer has closed its side, as far as the runtime has heard, though there may be bytes to read before that.
     pub fn has_ended(&self) -> bool {
-        let Registration::Registered(registered, _) = &self.state else { return false };
-        let mut cx = Context::from_waker(Waker::noop());
-        let ready = pin!(registered.ready(Interest::READABLE)).poll(&mut cx);
-        matches!(ready, Poll::Ready(Ok(guard)) if guard.ready().is_read_closed())
+        self.plain().has_ended()
     }
 
     /// Waits until the peer of an idle connection says something, be it the end: then the connection is good for nothing. What it says
     /// is lost. No system call where the runtime has heard of nothing.
     pub fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if matches!(self.state, Registration::Bare(_)) {
-            return if self.is_silent() { Poll::Pending } else { Poll::Ready(()) };
+        match &mut self.way {
+            Way::Plain(plain) => plain.poll_broken(cx),
+            Way::Encrypted(session) => session.poll_read(cx, &mut Buffer::default()).map(drop),
         }
-        self.poll_io(cx, Ready::READABLE, |descriptor| {
-            recv(descriptor, &mut [0], RecvFlags::DONTWAIT).map(|(_, length)| (length, 1))
-        })
-        .map(drop)
     }
 
     /// Whether the peer has closed its side and nothing of it is left to be read. One system call.
     pub fn is_at_end(&self) -> bool {
-        let peeked = self.options().map(|socket| socket.peek(&mut [MaybeUninit::uninit()]));
-        matches!(peeked, Some(Ok(0) | Err(_)) | None)
+        self.plain().is_at_end()
     }
 
     /// Whether the peer has said nothing that is unread, not even its end, whatever the runtime has heard. One system call.
     pub fn is_silent(&self) -> bool {
-        self.options().is_some_and(|socket| says_nothing(&socket))
+        self.session().is_none_or(Session::has_read_all) && self.plain().is_silent()
     }
 
-    /// What options are set on.
-    pub(super) fn options(&self) -> Option<SockRef<'_>> {
-        match &self.state {
-            Registration::Bare(descriptor) => Some(SockRef::from(descriptor)),
-            Registration::Registered(registered, _) => Some(SockRef::from(registered.get_ref())),
-            Registration::Lost => None,
+    /// Ends our side; what the peer still sends can be read.
+    pub fn shut_down(&mut self) {
+        if let Way::Encrypted(session) = &mut self.way {
+            session.says_goodbye();
         }
+        self.plain().shut_down();
+    }
+
+    /// Makes the close that follows a reset, so that the peer cannot take it for a clean end.
+    pub fn reset_on_close(&mut self) {
+        if let Way::Encrypted(session) = &mut self.way {
+            session.ends_cleanly(false);
+        }
+        self.plain().reset_on_close();
+    }
+
+    /// Takes that back: the close is a clean end.
+    pub fn end_on_close(&mut self) {
+        if let Way::Encrypted(session) = &mut self.way {
+            session.ends_cleanly(true);
+        }
+        self.plain().end_on_close();
+    }
+
+    /// Has the kernel find out within two minutes that the peer is gone without a word: asked while nothing is under way (the kernel's
+    /// own time for that is two hours), or with something under way that it does not take (else a quarter of an hour).
+    pub fn find_out_when_gone(&self) {
+        self.plain().find_out_when_gone();
+    }
+
+    /// The address that it was connected to; `None` for a Unix socket. One system call.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.plain().local_address()
+    }
+
+    /// Acknowledges at once what has come. The kernel forgets it with the next acknowledgement, so that it does nothing when set
+    /// earlier.
+    pub fn acknowledge(&self) {
+        self.plain().acknowledge();
+    }
+
+    /// Bytes that the peer has acknowledged, ever; `None` where the kernel does not tell. One system call.
+    pub fn acknowledged(&self) -> Option<u64> {
+        self.plain().acknowledged()
     }
 
     /// Waits until a connection that was begun is there, or has failed.
     pub(super) async fn connected(&mut self) -> io::Result<()> {
-        self.register()?;
-        let Registration::Registered(registered, _) = &self.state else { return Err(lost()) };
-        let _ = registered.writable().await?;
-        SockRef::from(registered.get_ref()).take_error()?.map_or(Ok(()), Err)
-    }
-}
-
-/// Whether a connection that is not read at this time has nothing to read, not even its end. One system call.
-pub fn is_silent(descriptor: &OwnedFd) -> bool {
-    says_nothing(&SockRef::from(descriptor))
-}
-
-fn says_nothing(socket: &SockRef<'_>) -> bool {
-    let peeked = socket.peek(&mut [MaybeUninit::uninit()]);
-    matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
-fn lost() -> io::Error {
-    io::ErrorKind::NotConnected.into()
-}
-
-/// Tells the threads that run from each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Thread(usize);
-
-impl Thread {
-    fn this() -> Self {
-        thread_local! {
-            static HERE: u8 = const { 0 };
+        match &mut self.way {
+            Way::Plain(plain) => plain.connected().await,
+            Way::Encrypted(session) => session.socket_mut().connected().await,
         }
-        HERE.with(|here| Self(std::ptr::from_ref(here).addr()))
+    }
+
+    /// Whether it is connected to itself: the kernel may give a connection to a port on which nobody listens that very port on our
+    /// side.
+    pub(super) fn is_its_own_peer(&self) -> bool {
+        self.plain().is_its_own_peer()
+    }
+
+    fn plain(&self) -> &Plain {
+        match &self.way {
+            Way::Plain(plain) => plain,
+            Way::Encrypted(session) => session.socket(),
+        }
     }
 }
 
-/// How many bytes the kernel has taken or given, and how many it could have.
-type Done = Result<(usize, usize), Errno>;
-
-/// A peer that is gone is an error and no signal.
-const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+impl From<Bare> for Socket {
+    fn from(Bare { descriptor, family, greets, session }: Bare) -> Self {
+        let plain = Plain::bare(descriptor, family);
+        let way = match session {
+            None => Way::Plain(plain),
+            Some(mut session) => {
+                session.put_socket(plain);
+                Way::Encrypted(session)
+            }
+        };
+        Self { way, greets }
+    }
+}

@@ -332,7 +332,7 @@ fn a_connection_goes_with_its_place_and_never_makes_one_too_many() {
     let found = [one.check_out(true, Instant::now()), two.check_out(true, Instant::now())];
     assert_eq!(found.iter().flatten().count(), 1, "the one that was closed is not used again");
     assert_eq!(one.endpoint().connections(), 1);
-    keep(&mut one, found.into_iter().flatten().next().unwrap().0.into_bare().unwrap().0.into());
+    keep(&mut one, found.into_iter().flatten().next().unwrap().0.into_bare().unwrap().into_descriptor().into());
     drop(one);
     // With fewer slots, the one in use is the last one there may be.
     pool.configure_slots(Slots::new(1));

@@ -75,6 +75,8 @@ mod streaming;
 mod supervise;
 mod takeover;
 mod timeouts;
+mod tls;
+mod tls_faults;
 mod tunnels;
 mod unasked;
 mod units;

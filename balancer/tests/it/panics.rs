@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ::balancer::config;
@@ -20,7 +21,7 @@ struct Panicking;
 impl Service for Panicking {
     type Connection = ();
 
-    fn connected(&self, _: Peer) {}
+    fn connected(&self, _: Peer, _: bool) {}
 
     async fn answer(&self, (): &(), stream: &mut Stream) {
         assert_ne!(stream.head().unwrap().target(), "/panic", "as this test wants it");
@@ -44,7 +45,7 @@ fn a_panic_ends_its_exchange_and_no_other() {
     let (_drain, draining) = drain();
     let shortest = config.client.header_timeout;
     let (mut servers, _control) =
-        Server::for_threads(1, 100, &[listener], &config.client, shortest, &draining).unwrap();
+        Server::for_threads(1, 100, &[listener], &config.client, shortest, &draining, &Arc::default()).unwrap();
     let server = servers.remove(0);
     std::thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();

@@ -13,7 +13,7 @@ use source::{Crate, circles, collect};
 /// Each room's layer: where it stands here.
 const LAYERS: [&[&str]; 10] = [
     &["config", "drain", "http1", "proxy_protocol", "shown"],
-    &["net", "trust"],
+    &["net", "tls", "trust"],
     &["listen", "observe", "endpoint", "spool"],
     &["pick"],
     &["pool"],

@@ -60,9 +60,9 @@ fn ports(machine: &Machine, config: Option<&Config>) -> Option<Finding> {
 /// Ports we or workers want that the kernel may have given to an outgoing connection.
 fn taken(machine: &Machine, config: &Config) -> Option<Finding> {
     let (first, last) = machine.ports?;
-    let listen = config.listen.iter().filter_map(|address| match address {
+    let listen = config.listen.iter().filter_map(|address| match address.place() {
         ListenAddress::Tcp(address) => Some(address.port()),
-        ListenAddress::Unix(_) | ListenAddress::Passed(_) => None,
+        _ => None,
     });
     let workers = config.pools.iter().filter_map(|pool| {
         let workers = pool.workers.as_ref()?;

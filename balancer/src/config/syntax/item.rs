@@ -87,6 +87,11 @@ impl<'a> Item<'a> {
         i64::from_str_radix(number.as_str(), number.radix()).ok()
     }
 
+    /// Whether it is a list of nothing.
+    pub(in crate::config) fn is_empty_list(&self) -> bool {
+        self.value.as_array().is_some_and(|list| list.is_empty())
+    }
+
     /// Whether it is a table.
     pub(in crate::config) fn is_table(&self) -> bool {
         self.value.is_table()

@@ -3,7 +3,8 @@
 
 /// Keys by table; a key leaves this list in the change that makes it work.
 const KEYS: &[(&str, &[&str])] = &[
-    ("", &["listener", "tls", "acme", "http2", "compress"]),
+    ("", &["listener", "acme", "http2", "compress"]),
+    ("tls", &["names", "email", "directory", "directory_ca", "eab"]),
     ("pool.NAME", &["tls"]),
     (
         "route",

@@ -21,6 +21,8 @@ pub enum ListenAddress {
     Unix(UnixSocket),
     /// A listener that whoever starts us has opened, by the name it was given (systemd.socket(5), `FileDescriptorName=`).
     Passed(String),
+    /// One of the others, whose clients speak TLS.
+    Tls(Box<Self>),
 }
 
 /// A Unix socket for clients, which are trusted: its file says who may be one.
@@ -47,6 +49,7 @@ impl fmt::Display for ListenAddress {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(socket) => write!(f, "unix:{}", socket.path.display()),
             Self::Passed(name) => write!(f, "fd:{name}"),
+            Self::Tls(place) => write!(f, "tls:{place}"),
         }
     }
 }
@@ -55,6 +58,9 @@ impl FromStr for ListenAddress {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
+        if let Some(place) = text.strip_prefix("tls:") {
+            return if place.starts_with("tls:") { Err(()) } else { Ok(Self::Tls(Box::new(place.parse()?))) };
+        }
         match (text.strip_prefix("unix:"), text.strip_prefix("fd:")) {
             (Some(path), _) if is_socket_path(path) => Ok(Self::Unix(UnixSocket::new(path))),
             (None, Some(name)) if passed::is_name(name) => Ok(Self::Passed(name.to_owned())),
@@ -70,18 +76,31 @@ fn is_socket_path(path: &str) -> bool {
 }
 
 impl ListenAddress {
+    /// Where it is, whatever is spoken there.
+    pub fn place(&self) -> &Self {
+        match self {
+            Self::Tls(place) => place,
+            place => place,
+        }
+    }
+
+    /// Whether its clients speak TLS.
+    pub fn encrypts(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Whether it takes IPv4 clients though it is an IPv6 address: `[::]` does, unless another of `all` that are listened on
     /// has its port in IPv4.
     pub fn takes_ipv4(&self, all: &[Self]) -> bool {
-        let Self::Tcp(own) = self else { return false };
-        let is_beside = |other: &Self| matches!(other, Self::Tcp(SocketAddr::V4(other)) if other.port() == own.port() && own.port() != 0);
+        let Self::Tcp(own) = self.place() else { return false };
+        let is_beside = |other: &Self| matches!(other.place(), Self::Tcp(SocketAddr::V4(other)) if other.port() == own.port() && own.port() != 0);
         own.is_ipv6() && own.ip().is_unspecified() && !all.iter().any(is_beside)
     }
 
     /// Whether binding `self` beside `all` takes the port or path of `other` too: the same, or every address of its family,
     /// or every address at all.
     pub fn covers(&self, other: &Self, all: &[Self]) -> bool {
-        match (self, other) {
+        match (self.place(), other.place()) {
             (Self::Tcp(one), Self::Tcp(other)) => {
                 let same_address = one.ip().to_canonical() == other.ip().to_canonical();
                 one.port() == other.port() && one.port() != 0 && (same_address || self.takes_all(other.is_ipv4(), all))
@@ -94,7 +113,7 @@ impl ListenAddress {
 
     /// Whether it takes what is sent to any address of a family.
     pub fn takes_all(&self, ipv4: bool, all: &[Self]) -> bool {
-        let Self::Tcp(own) = self else { return false };
+        let Self::Tcp(own) = self.place() else { return false };
         own.ip().is_unspecified() && (own.is_ipv4() == ipv4 || (ipv4 && self.takes_ipv4(all)))
     }
 }
@@ -141,13 +160,15 @@ fn one(item: &Item<'_>) -> Option<ListenAddress> {
     table.finish();
     let mode = mode_item.as_ref().map(mode);
     let group = group_item.as_ref().map(identity::group);
-    match address(&address_item?)? {
+    let address = address(&address_item?)?;
+    match address.place() {
         ListenAddress::Unix(socket) => {
             let (mode, group) = (mode.unwrap_or(Some(socket.mode))?, group.unwrap_or(Some(None))?);
-            Some(ListenAddress::Unix(UnixSocket { mode, group, ..socket }))
+            let socket = ListenAddress::Unix(UnixSocket { mode, group, path: socket.path.clone() });
+            Some(if address.encrypts() { ListenAddress::Tls(Box::new(socket)) } else { socket })
         }
-        address => {
-            let help = match address {
+        place => {
+            let help = match place {
                 ListenAddress::Passed(_) => "leave it out: the .socket unit says it (SocketMode=, SocketGroup=)",
                 _ => "leave it out: every client that reaches the port may connect; a firewall can restrict that",
             };
@@ -180,6 +201,20 @@ fn address(item: &Item<'_>) -> Option<ListenAddress> {
         return None;
     }
     let text = item.text("\"127.0.0.1:8080\"")?;
+    match text.strip_prefix("tls:") {
+        None => place(item, text),
+        Some(_) if cfg!(not(feature = "tls")) => {
+            item.wrong(
+                "this balancer was built without TLS",
+                "use one that was built with the feature `tls`, or write the address alone",
+            );
+            None
+        }
+        Some(encrypted) => Some(ListenAddress::Tls(Box::new(place(item, encrypted)?))),
+    }
+}
+
+fn place(item: &Item<'_>, text: &str) -> Option<ListenAddress> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix_path(item, path).map(|path| ListenAddress::Unix(UnixSocket::new(path)));
     }
@@ -243,7 +278,8 @@ fn right(text: &str) -> String {
         return match (scheme, address.parse::<SocketAddr>()) {
             ("http", Ok(address)) => format!("write \"{address}\""),
             ("http", Err(_)) => right(address),
-            _ => "TLS is not supported yet; write an address and a port, as in \"0.0.0.0:8080\"".to_owned(),
+            (_, Ok(address)) => format!("write \"tls:{address}\""),
+            (_, Err(_)) => "write an address and a port, as in \"tls:0.0.0.0:443\"".to_owned(),
         };
     }
     if text.starts_with('/') {

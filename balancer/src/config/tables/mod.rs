@@ -28,4 +28,5 @@ pub(super) mod restart;
 pub(super) mod route;
 pub(super) mod spool;
 pub(super) mod stop_signal;
+pub(super) mod tls;
 pub(super) mod workers;

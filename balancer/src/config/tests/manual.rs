@@ -98,6 +98,7 @@ fn file(table: &str, key: &str, value: Option<&str>) -> String {
     let mut add = |table, lines: &str| tables.entry(table).or_default().push_str(lines);
     match table {
         "listen" => add("", "listen = [{ address = \"unix:/run/lb.sock\" KEY }]\n"),
+        "tls" => add("", "listen = \"tls:127.0.0.1:8080\"\n"),
         _ => add("", "listen = \"127.0.0.1:8080\"\n"),
     }
     match table {
@@ -108,6 +109,7 @@ fn file(table: &str, key: &str, value: Option<&str>) -> String {
         "pool.NAME.workers.warm_up" => add("pool.NAME.workers", "warm_up = { TABLE }\n"),
         "pool.NAME.workers.backoff" => add("pool.NAME.workers", "backoff = { TABLE }\n"),
         "route" => add("route", "pool = \"app\"\n"),
+        "tls" => add("tls", "certificates = [{ certificate = \"/a\", key = \"/b\" }]\nclient_ca = \"/c\"\n"),
         _ => {}
     }
     match key {
@@ -120,7 +122,7 @@ fn file(table: &str, key: &str, value: Option<&str>) -> String {
     let inline = ["listen", "pool.NAME.endpoints", "pool.NAME.workers.warm_up", "pool.NAME.workers.backoff"];
     let line = value.map_or(String::new(), |value| format!("{key} = {value}"));
     if !inline.contains(&table) {
-        let table = ["", "pool.NAME", "pool.NAME.probe", "pool.NAME.workers", "route", "access_log", "admin"]
+        let table = ["", "pool.NAME", "pool.NAME.probe", "pool.NAME.workers", "route", "access_log", "admin", "tls"]
             .into_iter()
             .find(|known| *known == table);
         add(table.unwrap_or_else(|| panic!("a table of which this test has no example")), &(line.clone() + "\n"));

@@ -136,7 +136,7 @@ fn every_documented_key_that_is_to_come_is_refused_as_such() {
         let pool = format!("[pool.a]\nendpoints = [\"a:1\"]\n{pool}\n");
         format!("listen = \"127.0.0.1:8080\"\n{top}\n{pool}[[route]]\npool = \"a\"\n{route}\n")
     };
-    let top = ["listener", "tls", "acme", "http2", "compress"];
+    let top = ["listener", "acme", "http2", "compress"];
     let route =
         ["files", "fallback", "redirect", "respond", "strip_prefix", "request_fields", "response_fields", "basic_auth"];
     let more = ["allow", "rate", "canary", "mirror", "compress"];
@@ -147,6 +147,47 @@ fn every_documented_key_that_is_to_come_is_refused_as_such() {
         let diagnostics = parse(&text, "lb.toml").unwrap_err();
         let said: Vec<_> = diagnostics.iter().map(|it| (&text[it.span.clone()], it.message.clone())).collect();
         assert_eq!(said, [(key, format!("\"{key}\" is not supported yet"))]);
+    }
+}
+
+#[test]
+fn mistakes_of_tls_are_told_with_what_is_needed() {
+    let said = |listen: &str, tls: &str| -> Vec<(String, String)> {
+        let text = format!("listen = {listen}\n{tls}\n[pool.a]\nendpoints = [\"a:1\"]\n");
+        let Err(diagnostics) = parse(&text, "lb.toml") else { return Vec::new() };
+        diagnostics.iter().map(|it| (it.message.clone(), it.help.clone())).collect()
+    };
+    let pair = "certificates = [{ certificate = \"/a\", key = \"/b\" }]";
+    let encrypted = "\"tls:0.0.0.0:443\"";
+    assert!(said(encrypted, &format!("[tls]\n{pair}")).is_empty());
+    assert!(said("\"tls:fd:https\"", &format!("[tls]\n{pair}\nclient_ca = \"/c\"\nhsts = \"30d\"")).is_empty());
+    for (listen, tls, message) in [
+        (encrypted, "", "`tls:0.0.0.0:443` has no certificate to show"),
+        (encrypted, "[tls]", "`[tls]` has no certificate"),
+        (encrypted, "[tls]\ncertificates = []", "`[tls]` has no certificate"),
+        (encrypted, "[tls]\ncertificates = [{ certificate = \"/a\" }]", "`key` is missing"),
+        ("\"0.0.0.0:80\"", &format!("[tls]\n{pair}"), "no listener speaks TLS"),
+        ("\"tls:443\"", &format!("[tls]\n{pair}"), "`443` is not an address to listen on"),
+        ("\"tls:tls:0.0.0.0:443\"", &format!("[tls]\n{pair}"), "`tls:0.0.0.0:443` is not an address to listen on"),
+        (
+            "[\"0.0.0.0:443\", \"tls:0.0.0.0:443\"]",
+            &format!("[tls]\n{pair}"),
+            "`0.0.0.0:443` takes `tls:0.0.0.0:443` too",
+        ),
+        (
+            encrypted,
+            &format!("[tls]\n{pair}\nclient_auth = \"optional\""),
+            "`client_auth` needs to know who vouches for clients",
+        ),
+        (encrypted, &format!("[tls]\n{pair}\nhsts = \"11y\""), "`11y` is not a duration"),
+        (
+            encrypted,
+            &format!("[tls]\n{pair}\nredirect_https = 1"),
+            "`redirect_https` must be true or false, not a number",
+        ),
+    ] {
+        let all = said(listen, tls);
+        assert!(all.len() == 1 && all[0].0 == message && !all[0].1.is_empty(), "{listen} {tls}: {all:?}");
     }
 }
 
@@ -304,7 +345,7 @@ const LISTEN: &[Row] = &[
             10,
             r#""https://127.0.0.1""#,
             "`https://127.0.0.1` is not an address to listen on",
-            r#"TLS is not supported yet; write an address and a port, as in "0.0.0.0:8080""#,
+            r#"write an address and a port, as in "tls:0.0.0.0:443""#,
         )],
     ),
     (
@@ -649,7 +690,7 @@ const TOP_LEVEL: &[Row] = &[
             1,
             "zzz",
             "unknown key `zzz`",
-            "the nearest keys are `listen`, `threads`, `connections_max`; deploy/lb.example.toml has every key",
+            "the nearest keys are `listen`, `tls`, `threads`; deploy/lb.example.toml has every key",
         )],
     ),
     (

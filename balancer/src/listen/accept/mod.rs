@@ -138,10 +138,11 @@ fn accept(queue: &Queue) -> io::Result<(Socket, Peer)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (descriptor, address) = acceptfrom_with(queue, flags)?;
     let address = address.and_then(|address| std::net::SocketAddr::try_from(address).ok());
-    Ok(match address {
-        Some(address) => (Socket::bare(descriptor, Family::Tcp), Peer::Tcp(address)),
-        None => (Socket::bare(descriptor, Family::Unix), Peer::Unix),
-    })
+    let (family, peer) = match address {
+        Some(address) => (Family::Tcp, Peer::Tcp(address)),
+        None => (Family::Unix, Peer::Unix),
+    };
+    Ok((Socket::bare(descriptor, family).greeting(queue.encrypts), peer))
 }
 
 impl Spares {

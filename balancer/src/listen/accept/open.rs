@@ -29,6 +29,8 @@ pub(in crate::listen) struct Queue {
     socket: Kind,
     /// Whether others hold it too: who waits there when we end is served by whoever comes after us.
     pub(in crate::listen) outlives_us: bool,
+    /// Whether its clients shake hands first.
+    pub(super) encrypts: bool,
 }
 
 #[derive(Debug)]
@@ -52,10 +54,15 @@ pub fn open(
         ListenAddress::Tcp(tcp) => open_tcp(*tcp, address.takes_ipv4(all), threads),
         ListenAddress::Unix(socket) => {
             let (listener, file) = unix::open(socket, BACKLOG)?;
-            let queue = Queue { socket: Kind::Unix(listener), outlives_us: false };
+            let queue = Queue { socket: Kind::Unix(listener), outlives_us: false, encrypts: false };
             Ok(Listener { address: address.clone(), file: Some(file), queues: vec![queue] })
         }
         ListenAddress::Passed(name) => take(passed.take(name)?),
+        ListenAddress::Tls(place) => {
+            let mut listener = open(place, all, threads, passed)?;
+            listener.queues.iter_mut().for_each(|queue| queue.encrypts = true);
+            Ok(Listener { address: ListenAddress::Tls(Box::new(listener.address)), ..listener })
+        }
     }
 }
 
@@ -67,9 +74,9 @@ fn take((address, socket): (ListenAddress, Socket)) -> io::Result<Listener> {
             inherited_by_connections(&socket)?;
             Kind::Tcp(socket.into())
         }
-        ListenAddress::Unix(_) | ListenAddress::Passed(_) => Kind::Unix(socket.into()),
+        _ => Kind::Unix(socket.into()),
     };
-    Ok(Listener { address, file: None, queues: vec![Queue { socket, outlives_us: true }] })
+    Ok(Listener { address, file: None, queues: vec![Queue { socket, outlives_us: true, encrypts: false }] })
 }
 
 fn open_tcp(address: SocketAddr, takes_ipv4: bool, threads: usize) -> io::Result<Listener> {
@@ -91,7 +98,7 @@ fn open_tcp(address: SocketAddr, takes_ipv4: bool, threads: usize) -> io::Result
     let queues = queues.collect::<io::Result<Vec<Socket>>>()?;
     let listening = queues.into_iter().map(|socket| {
         socket.listen(BACKLOG)?;
-        Ok(Queue { socket: Kind::Tcp(socket.into()), outlives_us: false })
+        Ok(Queue { socket: Kind::Tcp(socket.into()), outlives_us: false, encrypts: false })
     });
     Ok(Listener { address: ListenAddress::Tcp(bound), file: None, queues: listening.collect::<io::Result<_>>()? })
 }
@@ -137,7 +144,7 @@ impl Queue {
             Kind::Tcp(listener) => Kind::Tcp(listener.try_clone()?),
             Kind::Unix(listener) => Kind::Unix(SockRef::from(listener).try_clone()?.into()),
         };
-        Ok(Self { socket, outlives_us: self.outlives_us })
+        Ok(Self { socket, ..*self })
     }
 }
 

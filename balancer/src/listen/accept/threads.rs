@@ -1,7 +1,6 @@
 //! The proxy threads among each other: how many connections each has, and how one gets from one to another.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use super::clients::{CellOf, Clients, Whose};
-use crate::net::{Family, Peer, Socket};
+use crate::net::{Bare, Peer, Socket};
 
 /// What all threads share.
 #[derive(Debug)]
@@ -58,8 +57,7 @@ pub(in crate::listen) struct Counted {
 /// A connection on its way to another thread, unknown to any runtime and counted where it goes.
 #[derive(Debug)]
 pub(in crate::listen) struct Handed {
-    descriptor: OwnedFd,
-    family: Family,
+    bare: Bare,
     peer: Peer,
     counted: Counted,
 }
@@ -254,14 +252,9 @@ impl Counted {
     /// Sends the connection to that thread.
     pub(in crate::listen) fn hand_over(self, socket: Socket, peer: Peer) {
         // A runtime or a thread that ended with the process: nothing to serve either way.
-        if let Some((descriptor, family)) = socket.into_bare() {
+        if let Some(bare) = socket.into_bare() {
             let threads = Arc::clone(&self.threads);
-            let _ = threads.hand_over[self.index].send(Sent::Connection(Handed {
-                descriptor,
-                family,
-                peer,
-                counted: self,
-            }));
+            let _ = threads.hand_over[self.index].send(Sent::Connection(Handed { bare, peer, counted: self }));
         }
     }
 }
@@ -277,7 +270,7 @@ impl Drop for Counted {
 impl Handed {
     /// Takes the connection to this thread.
     pub(in crate::listen) fn arrive(self) -> (Socket, Peer, Counted) {
-        (Socket::bare(self.descriptor, self.family), self.peer, self.counted)
+        (self.bare.into(), self.peer, self.counted)
     }
 }
 

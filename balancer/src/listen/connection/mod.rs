@@ -28,6 +28,7 @@ use tokio::task::coop::consume_budget;
 use super::accept::refusing::Refusing;
 use super::accept::threads::Counted;
 use super::close;
+use super::handshake::{Failed, Shaking};
 use super::idle::parked::Parked;
 use super::idle::registry::{Registered, Registry};
 use super::refusal::Refusal;
@@ -48,6 +49,7 @@ pub(super) struct Connection<S: Service> {
     pub(super) registry: Rc<Registry>,
     pub(super) parked: Rc<Parked>,
     pub(super) refusing: Rc<Refusing>,
+    pub(super) shaking: Rc<Shaking>,
     pub(super) limits: Rc<RefCell<ClientLimits>>,
 }
 
@@ -70,8 +72,11 @@ impl<S: Service> Connection<S> {
     /// idle for a while, and parks it.
     pub(super) async fn run(mut self) {
         let is_announced = announced::is_wanted(self.stream.peer(), &self.limits.borrow().proxy_protocol_from);
-        let heard = if is_announced { Box::pin(self.hear_client()).await } else { Ok(()) };
-        let state = self.service.connected(self.stream.peer());
+        let mut heard = if is_announced { Box::pin(self.hear_client()).await } else { Ok(()) };
+        if heard.is_ok() && self.stream.socket.greets() {
+            heard = Box::pin(self.shake_hands()).await;
+        }
+        let state = self.service.connected(self.stream.peer(), self.stream.is_encrypted());
         let mut next = match heard {
             // What has come with the connection came when it was accepted.
             Ok(()) => self.next_request(Some(self.stream.begun())).await,
@@ -127,6 +132,31 @@ impl<S: Service> Connection<S> {
         let (peer, begun) = (stream.peer(), stream.begun());
         let Stream { socket, inbox, alarm, .. } = stream;
         http2::Arrived { socket, inbox, peer, begun, state, alarm, registered, counted, service, registry, limits }
+    }
+
+    /// Shakes hands with a client of an encrypted listener, within `header_timeout`.
+    async fn shake_hands(&mut self) -> Result<(), Next> {
+        let (begun, peer, stream) = (self.stream.begun(), self.stream.peer(), &mut self.stream);
+        stream.alarm.set(Some(begun + self.limits.borrow().header_timeout));
+        stream.alarm.unasked(self.counted.cell().map(|cell| (begun, cell)));
+        let shaken =
+            self.shaking.with((stream.socket.take(), std::mem::take(&mut stream.inbox), peer), &stream.alarm).await;
+        stream.alarm.set(None);
+        match shaken {
+            Ok(socket) => {
+                stream.socket = socket;
+                Ok(())
+            }
+            Err(Failed::Plain(socket)) => {
+                stream.socket = socket;
+                Err(Next::Refused(Refusal::PlainOnTls))
+            }
+            Err(Failed::Ended) => Err(Next::End(After::Close)),
+            Err(Failed::Broken(error)) => {
+                tracing::debug!(?peer, %error, "no handshake");
+                Err(Next::End(After::Close))
+            }
+        }
     }
 
     /// Answers the request that has come, and each that follows before the connection is idle for a while.
@@ -186,6 +216,9 @@ impl<S: Service> Connection<S> {
                             return Poll::Ready(Next::Http2);
                         }
                     }
+                    Err(_) if stream.inbox.unread().starts_with(TLS_HANDSHAKE) => {
+                        return Poll::Ready(Next::Refused(Refusal::TlsOnPlain));
+                    }
                     Err(fault) => return Poll::Ready(Next::Refused(Refusal::NoRequest(fault))),
                 }
             }
@@ -217,7 +250,7 @@ impl<S: Service> Connection<S> {
         if over {
             return Poll::Ready(Next::End(After::Close));
         }
-        if rung.is_some() {
+        if rung.is_some() && stream.socket.may_rest() {
             return Poll::Ready(Next::Idle);
         }
         stream.alarm.set(Some(idle(PARK_AFTER.min(self.limits.borrow().keep_alive_timeout))));
@@ -237,6 +270,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// However large header sections may be: nobody reads a longer target.
 const REQUEST_LINE_MAX: usize = 64 * 1024;
+/// How who speaks TLS begins: a record of a handshake, of whichever version (RFC 8446 §5.1).
+const TLS_HANDSHAKE: &[u8] = b"\x16\x03";
 /// Who is silent for that long is hardly in the middle of a burst: taking a connection apart and building it again costs
 /// as much as one more request.
 const PARK_AFTER: Duration = Duration::from_millis(500);
@@ -246,6 +281,7 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
     use std::pin::pin;
+    use std::sync::Arc;
     use std::task::Waker;
 
     use http::StatusCode;
@@ -264,7 +300,7 @@ mod tests {
     impl Service for Nobody {
         type Connection = ();
 
-        fn connected(&self, _: Peer) {}
+        fn connected(&self, _: Peer, _: bool) {}
 
         async fn answer(&self, (): &(), _: &mut Stream) {}
 
@@ -303,6 +339,7 @@ mod tests {
             registry,
             parked: Rc::new(parked),
             refusing: Rc::new(Refusing::for_threads(1)),
+            shaking: Rc::new(Shaking::new(&Arc::default())),
             limits: Rc::new(RefCell::new(config.unwrap().client)),
         };
         (runtime, connection, other)

@@ -11,8 +11,8 @@ pub trait Service: 'static {
     /// What is kept for the life of a connection.
     type Connection: 'static;
 
-    /// A client connected.
-    fn connected(&self, peer: Peer) -> Self::Connection;
+    /// A client connected, over TLS or not.
+    fn connected(&self, peer: Peer, encrypted: bool) -> Self::Connection;
 
     /// Answers the request of `stream`, to its end; requests of a connection come one after another.
     fn answer(&self, connection: &Self::Connection, stream: &mut Stream) -> impl Future<Output = ()>;

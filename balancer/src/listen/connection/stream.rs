@@ -167,6 +167,11 @@ impl Stream {
         }
     }
 
+    /// Whether it has come over TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.socket.session().is_some()
+    }
+
     /// When the request began to arrive; between requests, since when the connection is idle.
     pub fn begun(&self) -> Instant {
         self.begun

@@ -56,7 +56,7 @@ impl Alarm {
     }
 
     /// Has the connection end for others, should still nothing be asked.
-    pub(super) fn dismiss(&self) {
+    pub(in crate::listen) fn dismiss(&self) {
         self.dismissed.set(true);
         self.wake();
     }

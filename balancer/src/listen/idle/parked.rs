@@ -2,11 +2,11 @@
 //!
 //! A connection between two requests holds about 18 KB: the parser's buffers and the task. Most clients keep their
 //! connections for a minute after the last request, so that is where a proxy's memory would go. A parked connection is a
-//! descriptor and less than 100 bytes; a byte from its client has it built again.
+//! descriptor and less than 100 bytes, and its session where it is encrypted; a byte from its client has it built again.
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::listen::accept::clients::Whose;
 use crate::listen::accept::threads::Counted;
-use crate::net::{Client, Family, Peer, Socket, is_silent};
+use crate::net::{Bare, Client, Peer, Socket};
 
 /// The parked connections of one thread.
 #[derive(Debug)]
@@ -29,8 +29,7 @@ pub(in crate::listen) struct Parked {
 
 #[derive(Debug)]
 struct Entry {
-    descriptor: OwnedFd,
-    family: Family,
+    bare: Bare,
     peer: Peer,
     since: Instant,
     counted: Counted,
@@ -52,15 +51,15 @@ impl Parked {
     /// Keeps a connection that is idle since `since`, of which nothing is unread or unwritten.
     pub(in crate::listen) fn enter(&self, socket: Socket, peer: Peer, since: Instant, mut counted: Counted) {
         // What fails here is the runtime's end.
-        let Some((descriptor, family)) = socket.into_bare() else { return };
+        let Some(bare) = socket.into_bare() else { return };
         let mut entries = self.entries.borrow_mut();
         let entry = entries.vacant_entry();
         let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
         // Level-triggered: what came in since the last look wakes at once. Without memory for it in the kernel the
         // connection is closed, as an idle one may be at any time.
-        if self.set.get_ref().0.add(&descriptor, EpollEvent::new(interest, entry.key() as u64)).is_ok() {
+        if self.set.get_ref().0.add(bare.as_fd(), EpollEvent::new(interest, entry.key() as u64)).is_ok() {
             counted.park(peer.ip().map(Client::of));
-            entry.insert(Entry { descriptor, family, peer, since, counted });
+            entry.insert(Entry { bare, peer, since, counted });
             self.tidying.set((TIDYINGS, self.tidying.get().1));
         }
     }
@@ -78,7 +77,7 @@ impl Parked {
                 let key = usize::try_from(event.data()).unwrap_or(usize::MAX);
                 let Some(entry) = self.leave(key) else { continue };
                 // Most often it is the client's close, which needs no parser.
-                let socket = Socket::bare(entry.descriptor, entry.family);
+                let socket = Socket::from(entry.bare);
                 if event.events().contains(EpollFlags::EPOLLRDHUP) && socket.is_at_end() {
                     continue;
                 }
@@ -102,7 +101,7 @@ impl Parked {
     /// Closes connections of a client, so many at most and none that has said something; how many.
     pub(in crate::listen) fn close_of(&self, whose: Whose, count: usize) -> usize {
         let mut entries = self.entries.borrow_mut();
-        let is_one = |entry: &Entry| entry.counted.parked_for() == Some(whose) && is_silent(&entry.descriptor);
+        let is_one = |entry: &Entry| entry.counted.parked_for() == Some(whose) && entry.bare.is_silent();
         let keys: Vec<usize> =
             entries.iter().filter(|(_, entry)| is_one(entry)).map(|(key, _)| key).take(count).collect();
         keys.iter().for_each(|&key| drop(entries.try_remove(key)));
@@ -134,7 +133,7 @@ impl Parked {
         let mut entry = self.entries.borrow_mut().try_remove(key)?;
         entry.counted.unpark();
         // It was added, so this fails only for a descriptor that is closed, which is out of the set as well.
-        let _ = self.set.get_ref().0.delete(&entry.descriptor);
+        let _ = self.set.get_ref().0.delete(entry.bare.as_fd());
         Some(entry)
     }
 }

@@ -98,6 +98,12 @@ impl Balancer {
         self.address.unwrap()
     }
 
+    /// Where it listens for clients that speak TLS.
+    pub(crate) fn encrypted(&self) -> SocketAddr {
+        let said = self.said();
+        said.lines().find_map(|line| line.split_once("listening on tls:")?.1.trim().parse().ok()).unwrap()
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
     }

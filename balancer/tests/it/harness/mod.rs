@@ -12,6 +12,7 @@ pub(crate) mod http2;
 mod message;
 pub(crate) mod names;
 mod origin;
+pub(crate) mod secure;
 mod stubborn;
 mod wire;
 

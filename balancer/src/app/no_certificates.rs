@@ -1,0 +1,34 @@
+//! In the place of certificates, where the program is built without the feature `tls`: `config` refuses listeners that would need one.
+
+use std::sync::Arc;
+
+use crate::config::Tls;
+use crate::tls::Certificates;
+
+/// None, and nobody who looks after them.
+#[derive(Default)]
+pub(super) struct Keyring(Arc<Certificates>);
+
+/// Nothing.
+pub(super) struct Prepared;
+
+#[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same methods as where there are certificates")]
+impl Keyring {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn certificates(&self) -> &Arc<Certificates> {
+        &self.0
+    }
+
+    pub(super) fn prepare(&self, _: &Tls) -> Result<Prepared, String> {
+        Ok(Prepared)
+    }
+
+    pub(super) fn change(&mut self, _: Prepared) {}
+
+    pub(super) fn show(&mut self, _: Prepared) -> Result<(), String> {
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+//! TLS at our own listeners: whose certificate a client is shown, and what a handshake may agree on.
+//!
+//! Decides by the name that a client asks for. Called by `listen` for each handshake, and by `app`, which fills it and fills it anew.
+//! Never reads or writes a socket, and never waits.
+
+mod book;
+mod certificate;
+mod handshake;
+mod pair;
+mod standing;
+
+pub use book::{Book, Certificates};
+pub use certificate::Certificate;
+pub use handshake::{Handshakes, QUESTION};
+pub use pair::{Pair, PairError, Shown};
+pub use standing::Standing;

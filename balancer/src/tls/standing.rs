@@ -1,0 +1,16 @@
+//! How it is with a certificate, for whoever asks.
+
+use jiff::Timestamp;
+
+/// One certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whom it is for.
+    pub name: String,
+    /// Until when it counts; `None`: there is none yet.
+    pub not_after: Option<Timestamp>,
+    /// What went wrong last.
+    pub problem: Option<String>,
+    /// When the next one is ordered; `None` where somebody else renews it.
+    pub next: Option<Timestamp>,
+}
