@@ -97,7 +97,8 @@ pub(super) fn children(pid: u32) -> Result<Vec<u32>, Failure> {
 
 /// The balancer's own child, which ends the workers when it dies.
 pub(super) fn is_guard(pid: u32) -> bool {
-    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.ends_with(b"--guard\0"))
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.split(|byte| *byte == 0).any(|word| word == b"--guard")
 }
 
 /// Bytes; `None` of a process that is not there, 0 of one that has ended and was not collected.
