@@ -22,6 +22,8 @@ mod serve;
 mod status;
 mod target;
 mod text;
+#[cfg(feature = "top")]
+mod top;
 mod watch;
 
 use std::path::PathBuf;
@@ -90,6 +92,9 @@ enum Command {
     Doctor(doctor::Options),
     /// What the next seconds of a running instance advise: workers or slots for a wished wait, the slow endpoint
     Advise(advise::Options),
+    /// A running instance, live: endpoints, queues and events, with keys to sort, filter, drain and restart
+    #[cfg(feature = "top")]
+    Top(top::Options),
     /// The built-in worker: the small HTTP server the demo starts
     Backend(backend::Options),
     /// Print completions for a shell
@@ -128,6 +133,8 @@ pub fn main() -> ExitCode {
         Some(Command::Explain(options)) => explain::run(options, arguments.config),
         Some(Command::Doctor(options)) => doctor::run(options, arguments.config),
         Some(Command::Advise(options)) => advise::run(options, arguments.config),
+        #[cfg(feature = "top")]
+        Some(Command::Top(options)) => top::run(options, arguments.config),
         Some(Command::Backend(options)) => match backend::run(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("balancer backend: {error}")),

@@ -77,6 +77,7 @@ mod takeover;
 mod timeouts;
 mod tls;
 mod tls_faults;
+mod top;
 mod tunnels;
 mod unasked;
 mod units;

@@ -153,10 +153,10 @@ fn of_pool(pool: &Value) -> Seen {
     }
     for endpoint in each(&pool["endpoints"]) {
         let Some(name) = endpoint["name"].as_str() else { continue };
-        // A worker and its replacement have one name for a moment.
+        // A worker and its replacement have one name for a moment, and are counted together.
         let entry = seen.endpoints.entry(name.to_owned()).or_default();
         entry.0 += endpoint["in_flight"].as_f64().unwrap_or_default();
-        entry.1 += endpoint["requests"].as_u64().unwrap_or_default();
+        entry.1 = entry.1.max(endpoint["requests"].as_u64().unwrap_or_default());
         entry.2 |= endpoint["state"] == "up";
     }
     seen
