@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -37,6 +37,10 @@ pub(crate) async fn serve<S: Socket>(mut socket: S, worker: Arc<Worker>, drain: 
                 return;
             }
             Some(Takeover::Linger) => linger(&mut socket).await,
+            Some(Takeover::TimedOut) => match socket.write_all(TIMED_OUT).await {
+                Ok(()) => linger(&mut socket).await,
+                Err(error) => Err(error),
+            },
             Some(Takeover::Raw(raw, _in_flight)) => match raw.send(&mut socket).await {
                 // A next request that was read already would be lost to the next parser; closing is allowed any time.
                 Ok(Then::KeepAlive) if read.is_empty() && !*drain.borrow() => continue,
@@ -61,8 +65,19 @@ async fn speak_http<S: Socket>(
 ) -> (S, Bytes, Option<Takeover>) {
     let shared = ConnectionState::new();
     let service = Service::new(worker.clone(), shared.clone());
-    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
-    let mut drained = pin!(async move { drain.wait_for(|draining| *draining).await.is_ok() });
+    let mut builder = http1::Builder::new();
+    builder.keep_alive(worker.options.keeps_alive());
+    // hyper has a time limit of its own, which would end the wait for a second request too.
+    builder.timer(TokioTimer::new()).header_read_timeout(worker.options.timeout);
+    let mut connection = builder.serve_connection(TokioIo::new(socket), service);
+    let mut drained = pin!(async {
+        let drains = drain.wait_for(|draining| *draining).await.is_ok();
+        if shared.is_fresh() {
+            // Nobody else would answer it.
+            let _ = timeout(FIRST_REQUEST_TIME, shared.first_request()).await;
+        }
+        drains
+    });
     let mut draining = false;
     let limit = worker.options.keep_alive_timeout;
     let mut idle = pin!(limit.map(|limit| sleep_until(shared.idle_at(limit))));
@@ -97,6 +112,13 @@ async fn speak_http<S: Socket>(
 
     let parts = connection.into_parts();
     let mut takeover = shared.taken_over();
+    let is_begun = shared.served() == 0 || !parts.read_buf.is_empty();
+    if let Err(error) = &result
+        && error.is_timeout()
+        && is_begun
+    {
+        return (parts.io.into_inner(), parts.read_buf, Some(Takeover::TimedOut));
+    }
     if let Err(error) = result {
         // Of what was to follow its answer nothing can; but a 400 must survive what the client still sends.
         takeover = error.is_parse().then_some(Takeover::Linger);
@@ -123,7 +145,10 @@ async fn linger<S: Socket>(socket: &mut S) -> io::Result<()> {
     Ok(())
 }
 
+const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// After the drain has begun; a client that has connected sends its request at once.
+const FIRST_REQUEST_TIME: Duration = Duration::from_millis(500);
 const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// A connection that ignores its idle time (a header section half received) is looked at again, but not in a hot loop.
 const IDLE_LOOK_MIN: Duration = Duration::from_millis(1);

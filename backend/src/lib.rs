@@ -7,8 +7,9 @@
 //! | room | decides |
 //! |---|---|
 //! | [`options`](Options) | what the operator asked for |
-//! | `listen` | the listening socket, and who is in its way |
-//! | `serve` | the life of the process: start, accept, drain |
+//! | `source`, `listen` | where connections come from: a listening socket, passed or its own, or connections handed over one by one |
+//! | `serve` | the life of the process: start, privileges, drain |
+//! | `event_loop`, `multi` | accepting on one thread, or on one for each core |
 //! | `connection` | the life of one connection, and who owns its bytes |
 //! | `service` | what is done to every request before its route is |
 //! | `routes` | path → answer |
@@ -16,9 +17,9 @@
 //! | `report` | what the worker tells about itself and about what it received |
 //! | `faults` | answers that break HTTP on purpose |
 //! | `tunnel`, `websocket` | what follows a 101 |
-//! | `models`, `head` | the three classic server models, for comparison |
+//! | `models`, `exchange`, `head`, `queue`, `prefork` | the classic server models, for comparison |
 //! | `worker` | names and counts |
-//! | `query`, `cpu` | query parameters, burnt CPU time |
+//! | `query`, `work`, `duration`, `cpu` | query parameters, what a request costs, burnt CPU time |
 //!
 //! # Routes of the event-loop model
 //!
@@ -55,9 +56,11 @@
 //! | `/info?env=NAME` | the process and its counts, one `key: value` a line; with `env`, that variable's value too |
 //! | `/seen?id=…` | how many requests with that `X-Test-Id` were run |
 //!
-//! `/info` and `/seen` only look: they are not counted, delayed or crashed.
+//! `/info`, `/seen` and `/stats` only look: they are not counted, delayed or crashed.
 //!
-//! The classic models know `/delay`, `/info` and `/seen` of these. `overlaps` of `/info` is for the sequential model: answers
+//! `/stats` has the counts of this moment; those of the model `pool` are `active: 3/8`, its threads, and `queue: 5/64`, who waits for one.
+//!
+//! The classic models know `/delay`, `/info`, `/seen` and `/stats` of these. `overlaps` of `/info` is for the sequential model: answers
 //! before which another connection was waiting already, which a balancer that gives it one request at a time never lets
 //! happen.
 
@@ -65,22 +68,31 @@ mod answers;
 mod body;
 mod connection;
 mod cpu;
+mod duration;
+mod event_loop;
+mod exchange;
 mod faults;
 mod head;
 mod listen;
 mod models;
+mod multi;
 mod options;
+mod prefork;
 mod query;
+mod queue;
 mod report;
 mod routes;
 mod serve;
 mod service;
 mod socket;
+mod source;
 mod streams;
 mod takeover;
 mod tunnel;
 mod websocket;
+mod work;
 mod worker;
 
 pub use options::{Model, Options};
 pub use serve::run;
+pub use work::Work;

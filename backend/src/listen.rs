@@ -1,6 +1,6 @@
 //! The listening socket.
 //!
-//! Decides where the worker listens and says who is in the way. Called by `serve`, once. Never accepts.
+//! Decides where the worker listens and says who is in the way. Called by `source`, once. Never accepts.
 
 use std::fmt;
 use std::io;
@@ -18,6 +18,8 @@ use crate::Options;
 pub(crate) enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
+    /// Whoever has accepted the connections hands them over.
+    Handed,
 }
 
 impl fmt::Display for Address {
@@ -25,6 +27,7 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp(address) => address.fmt(f),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Handed => f.write_str("connections that are handed over"),
         }
     }
 }
@@ -34,6 +37,8 @@ impl fmt::Display for Address {
 pub(crate) struct Listener {
     pub(crate) socket: Socket,
     pub(crate) address: Address,
+    /// This process has made it.
+    pub(crate) is_ours: bool,
 }
 
 impl Listener {
@@ -41,10 +46,12 @@ impl Listener {
     /// `cannot listen on ADDRESS: REASON`
     pub(crate) fn bind(options: &Options) -> io::Result<Listener> {
         match (options.tcp_port(), &options.socket) {
-            (None, Some(path)) => bind_unix(path).map_err(|error| explain(&format!("unix:{}", path.display()), &error)),
+            (None, Some(path)) => {
+                bind_unix(path, options.backlog()).map_err(|error| explain(&format!("unix:{}", path.display()), &error))
+            }
             (port, _) => {
                 let (host, port) = (options.host.as_str(), port.unwrap_or(0));
-                bind_tcp(host, port).map_err(|error| {
+                bind_tcp((host, port), options).map_err(|error| {
                     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
                     explain(&format!("{host}:{port}"), &error)
                 })
@@ -55,30 +62,40 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Address::Unix(path) = &self.address {
+        if let (Address::Unix(path), true) = (&self.address, self.is_ours) {
             // It may be gone, or the next worker's already; neither is ours to report.
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
-fn bind_tcp(host: &str, port: u16) -> io::Result<Listener> {
-    let address = (host, port).to_socket_addrs()?.next().ok_or_else(|| io::Error::other("the name has no address"))?;
+fn bind_tcp(place: (&str, u16), options: &Options) -> io::Result<Listener> {
+    let address = place.to_socket_addrs()?.next().ok_or_else(|| io::Error::other("the name has no address"))?;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A restarted worker gets its port back while old connections are in TIME_WAIT.
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(options.reuse_port)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    let address = socket.local_addr()?.as_socket().unwrap_or(address);
-    Ok(Listener { socket, address: Address::Tcp(address) })
+    socket.listen(options.backlog())?;
+    Ok(Listener { address: bound(&socket)?, socket, is_ours: true })
 }
 
-fn bind_unix(path: &Path) -> io::Result<Listener> {
+/// Where a socket is bound.
+pub(crate) fn bound(socket: &Socket) -> io::Result<Address> {
+    let address = socket.local_addr()?;
+    match (address.as_socket(), address.as_pathname()) {
+        (Some(address), _) => Ok(Address::Tcp(address)),
+        (None, Some(path)) => Ok(Address::Unix(path.to_owned())),
+        (None, None) => Err(io::Error::other("it has neither a port nor a path")),
+    }
+}
+
+fn bind_unix(path: &Path, backlog: i32) -> io::Result<Listener> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    socket.listen(BACKLOG)?;
-    Ok(Listener { socket, address: Address::Unix(path.to_owned()) })
+    socket.listen(backlog)?;
+    Ok(Listener { socket, address: Address::Unix(path.to_owned()), is_ours: true })
 }
 
 /// Removes a socket nobody listens on. Anything else stays: a live worker's socket, a file that is no socket.
@@ -93,5 +110,3 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 fn explain(address: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
 }
-
-const BACKLOG: i32 = 1024;

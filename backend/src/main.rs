@@ -6,8 +6,15 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match backend::run(&arguments.options) {
+    // Before anything else is opened.
+    let passed =
+        sd_listen_fds::get().unwrap_or_default().into_iter().next().map(|(_, descriptor)| descriptor.into_std());
+    let options = Arguments::parse().options;
+    if let Err(why) = options.check() {
+        let _ = writeln!(std::io::stderr(), "backend: {why}");
+        return ExitCode::from(WRONG_ARGUMENTS);
+    }
+    match backend::run(&options, passed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // With stderr closed there is nobody left to tell; the exit code still says it.
@@ -24,3 +31,5 @@ struct Arguments {
     #[command(flatten)]
     options: backend::Options,
 }
+
+const WRONG_ARGUMENTS: u8 = 2;

@@ -6,6 +6,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::duration::parse_duration;
+use crate::work::Work;
+
 /// The worker's arguments. `PORT`, `HOST`, `SOCKET` and `INSTANCE_ID` come from the environment where not given.
 #[derive(clap::Args, Debug, Clone)]
 pub struct Options {
@@ -37,9 +40,45 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Model::EventLoop)]
     pub model: Model,
 
-    /// Threads of the thread-pool model
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: u16,
+    /// Threads of the models pool and multi, children of prefork [default: 8 of pool and prefork, the cores of multi]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// Connections that wait for a thread of the model pool; who comes beyond is answered 503 [default: 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pub queue: Option<u32>,
+
+    /// Connections that wait in the kernel until they are accepted [default: 1024]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub backlog: Option<u16>,
+
+    /// Listen beside others on the same port (SO_REUSEPORT)
+    #[arg(long)]
+    pub reuse_port: bool,
+
+    /// A client that sends nothing for so long before its request is whole is answered 408 [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+
+    /// What each request costs: cpu=5ms, sleep=10s, or both with a comma
+    #[arg(long, value_name = "WORK", value_parser = crate::work::parse)]
+    pub work: Option<Work>,
+
+    /// Requests that are worked on at once, at most; others wait
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub slots: Option<u16>,
+
+    /// Whether a connection stays for the next request [default: on, but for the model sequential]
+    #[arg(long, value_name = "on|off", value_parser = parse_switch)]
+    pub keep_alive: Option<bool>,
+
+    /// Become this user once it listens, as root can; its supplementary groups are its own
+    #[arg(long, value_name = "USER")]
+    pub drop_to: Option<String>,
+
+    /// A child of the model prefork, whose standard input is the listener
+    #[arg(long, hide = true)]
+    pub prefork_child: bool,
 
     /// Close a connection that is idle for this long, "250ms", "5s", plain numbers are ms [default: never]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -50,12 +89,12 @@ pub struct Options {
     pub start_delay: Duration,
 
     /// CPU time each request burns, in microseconds
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000_000))]
-    pub work_us: u64,
+    #[arg(long, value_name = "N", conflicts_with = "work", value_parser = clap::value_parser!(u64).range(..=60_000_000))]
+    pub work_us: Option<u64>,
 
     /// Wait before each answer, in milliseconds
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=600_000))]
-    pub delay_ms: u64,
+    #[arg(long, value_name = "N", conflicts_with = "work", value_parser = clap::value_parser!(u64).range(..=600_000))]
+    pub delay_ms: Option<u64>,
 
     /// Fail at once, without listening (exit code 1)
     #[arg(long)]
@@ -91,6 +130,71 @@ impl Options {
             (None, None) => Some(self.port.unwrap_or(8000)),
         }
     }
+
+    /// Whether the options go with the model.
+    ///
+    /// # Errors
+    /// The reason why one does not, in a sentence.
+    pub fn check(&self) -> Result<(), String> {
+        let model = self.model;
+        if self.queue.is_some() && model != Model::Pool {
+            return Err("--queue is for --model pool: no other model has a queue of its own".into());
+        }
+        match model {
+            Model::Sequential if self.keep_alive == Some(true) => Err(
+                "--model sequential closes after each answer: a connection that stays would keep all others waiting"
+                    .into(),
+            ),
+            Model::Sequential | Model::Prefork if self.slots.is_some_and(|slots| slots > 1) => Err(format!(
+                "--model {} works on one request at a time in a process: --slots {} would never be used",
+                model.name(),
+                self.slots.unwrap_or_default()
+            )),
+            Model::Pool if self.slots.is_some() => {
+                Err("--model pool works on as many requests as it has threads: say --threads".into())
+            }
+            Model::Sequential | Model::Threads | Model::EventLoop if self.threads.is_some() => Err(format!(
+                "--threads is for the models pool, multi and prefork: --model {} has {}",
+                model.name(),
+                if model == Model::Threads { "a thread for each connection" } else { "one thread" }
+            )),
+            _ if self.keep_alive == Some(false) && self.keep_alive_timeout.is_some() => {
+                Err("--keep-alive-timeout has no effect with --keep-alive off".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What each request costs.
+    pub(crate) fn work(&self) -> Work {
+        self.work.unwrap_or(Work {
+            cpu: Duration::from_micros(self.work_us.unwrap_or(0)),
+            sleep: Duration::from_millis(self.delay_ms.unwrap_or(0)),
+        })
+    }
+
+    pub(crate) fn backlog(&self) -> i32 {
+        self.backlog.map_or(BACKLOG, i32::from)
+    }
+
+    /// Threads, or children, of the models that have a number of them.
+    pub(crate) fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        match (self.threads, self.model) {
+            (Some(threads), _) => threads.into(),
+            (None, Model::Multi) => cores(),
+            (None, _) => THREADS,
+        }
+    }
+
+    pub(crate) fn queue(&self) -> usize {
+        self.queue.and_then(|queue| usize::try_from(queue).ok()).unwrap_or(QUEUE)
+    }
+
+    /// Whether connections stay for the next request.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        self.keep_alive.unwrap_or(self.model != Model::Sequential)
+    }
 }
 
 /// How a worker serves its connections.
@@ -101,38 +205,83 @@ pub enum Model {
     /// One connection at a time, one request, answer, close
     Sequential,
     /// A thread for each connection
-    ThreadPerConnection,
-    /// A fixed number of threads, a connection each
-    ThreadPool,
+    #[value(alias = "thread-per-connection")]
+    Threads,
+    /// A fixed number of threads, a connection each, and a bounded queue in front of them
+    #[value(alias = "thread-pool")]
+    Pool,
+    /// An event loop on each core
+    Multi,
+    /// Processes that share the listener, a connection each
+    Prefork,
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit_ms = match &text[digits.len()..] {
-        "" | "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        unit => return Err(format!("unknown unit \"{unit}\": say \"250ms\", \"5s\", \"1m\" or milliseconds")),
-    };
-    let number: u32 = digits.parse().map_err(|_| format!("\"{digits}\" is not a whole number up to {}", u32::MAX))?;
-    Ok(Duration::from_millis(u64::from(number) * unit_ms))
+impl Model {
+    fn name(self) -> &'static str {
+        match self {
+            Model::EventLoop => "event-loop",
+            Model::Sequential => "sequential",
+            Model::Threads => "threads",
+            Model::Pool => "pool",
+            Model::Multi => "multi",
+            Model::Prefork => "prefork",
+        }
+    }
 }
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("\"{text}\" is neither on nor off")),
+    }
+}
+
+/// Where nothing is said.
+const BACKLOG: i32 = 1024;
+const THREADS: usize = 8;
+const QUEUE: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_duration_is_milliseconds_unless_it_has_a_unit() {
-        for (text, ms) in [("0", 0), ("1500", 1500), ("250ms", 250), ("5s", 5000), ("2m", 120_000)] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
+    fn check(arguments: &[&str]) -> Result<(), String> {
+        #[derive(clap::Parser)]
+        struct Arguments {
+            #[command(flatten)]
+            options: Options,
         }
+        let all = std::iter::once("backend").chain(arguments.iter().copied());
+        <Arguments as clap::Parser>::try_parse_from(all).map_err(|error| error.to_string())?.options.check()
     }
 
     #[test]
-    fn a_duration_that_is_none_is_refused() {
-        for text in ["", "s", "5 s", "-1", "1.5s", "5h", "99999999999", "é"] {
-            assert!(parse_duration(text).is_err(), "{text}");
+    fn an_option_that_a_model_contradicts_is_refused_with_the_reason() {
+        for (arguments, reason) in [
+            (&["--model", "sequential", "--keep-alive", "on"][..], "would keep all others waiting"),
+            (&["--model", "sequential", "--slots", "2"], "--slots 2 would never be used"),
+            (&["--model", "prefork", "--slots", "2"], "one request at a time in a process"),
+            (&["--model", "sequential", "--threads", "2"], "--model sequential has one thread"),
+            (&["--model", "threads", "--threads", "2"], "a thread for each connection"),
+            (&["--model", "event-loop", "--threads", "2"], "has one thread"),
+            (&["--model", "pool", "--slots", "2"], "say --threads"),
+            (&["--model", "threads", "--queue", "5"], "no other model has a queue"),
+            (&["--keep-alive", "off", "--keep-alive-timeout", "5s"], "has no effect with --keep-alive off"),
+            (&["--work", "cpu=1ms", "--work-us", "5"], "cannot be used with"),
+            (&["--keep-alive", "perhaps"], "neither on nor off"),
+        ] {
+            let said = check(arguments).unwrap_err();
+            assert!(said.contains(reason), "{arguments:?}: {said}");
+        }
+        for arguments in [
+            &["--model", "sequential", "--keep-alive", "off", "--slots", "1"][..],
+            &["--model", "thread-pool", "--threads", "2", "--queue", "0"],
+            &["--model", "thread-per-connection", "--slots", "9", "--timeout", "3s", "--backlog", "10"],
+            &["--model", "multi", "--threads", "2", "--work", "sleep=1s"],
+            &["--model", "prefork", "--threads", "2", "--keep-alive", "on"],
+        ] {
+            assert_eq!(check(arguments), Ok(()), "{arguments:?}");
         }
     }
 }

@@ -8,9 +8,11 @@ use std::fmt::Write;
 use http::{Request, Response, Uri, Version};
 use nix::unistd::{getgid, getuid};
 
+use crate::Model;
 use crate::answers::text;
 use crate::body::Body;
 use crate::query::Query;
+use crate::queue::Load;
 use crate::worker::Worker;
 
 /// The answer of a route that only looks; `None` for every other.
@@ -22,12 +24,18 @@ pub(crate) fn observe<B>(worker: &Worker, request: &Request<B>) -> Option<Respon
 pub(crate) fn observed(worker: &Worker, target: &Uri) -> Option<String> {
     match target.path() {
         "/info" => Some(info(worker, Query::of(target))),
+        "/stats" if !has_queue(worker) => Some(stats(worker, None)),
         "/seen" => {
             let id = Query::of(target).get("id").unwrap_or_default();
             Some(format!("{}\n", worker.times_seen(&id)))
         }
         _ => None,
     }
+}
+
+/// Whether the numbers are known where the queue is only.
+fn has_queue(worker: &Worker) -> bool {
+    worker.options.model == Model::Pool
 }
 
 /// The request line, each field line, an empty line.
@@ -46,6 +54,17 @@ fn version(version: Version) -> &'static str {
         Version::HTTP_10 => "HTTP/1.0",
         _ => "HTTP/1.1",
     }
+}
+
+/// What there is to measure of a server under load (`key: value`, one a line); `load` of one with a queue of its own.
+pub(crate) fn stats(worker: &Worker, load: Option<Load>) -> String {
+    let counts = worker.counts();
+    let mut lines =
+        format!("connections: {}\nin_flight: {}\nserved: {}\n", counts.connections, counts.in_flight, counts.served);
+    if let Some(Load { active, threads, waiting, places, refused }) = load {
+        let _ = write!(lines, "active: {active}/{threads}\nqueue: {waiting}/{places}\nrefused: {refused}\n");
+    }
+    lines
 }
 
 fn info(worker: &Worker, query: Query<'_>) -> String {

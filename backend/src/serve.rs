@@ -3,132 +3,131 @@
 //! Decides when the worker listens, accepts and ends. Called by the program's `main`. Never looks into a connection.
 
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
-use tokio::task::unconstrained;
-use tokio::time::{sleep, timeout};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::{User, getppid, getuid, initgroups, setgid, setuid};
+use tokio::signal::unix::{self, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
-use crate::listen::{Address, Listener};
+use crate::event_loop::event_loop;
+use crate::listen::Address;
 use crate::models::Server;
-use crate::socket::Socket;
+use crate::multi::Loops;
+use crate::prefork::Children;
+use crate::source::Source;
 use crate::worker::Worker;
-use crate::{Model, Options, connection};
+use crate::{Model, Options};
 
-/// Serves until TERM or INT, then drains for at most 10 s (a second signal ends that). Blocks.
+/// Serves until TERM or INT, then drains for at most 10 s (a second signal ends that). Blocks. `passed` is what whoever started the
+/// process has passed as descriptor 3: a listener, or a channel over which connections are handed over.
 ///
 /// Prints `NAME listening on ADDRESS` on stdout when it listens: the first line it prints, and, but for the route
 /// `/log`, the only one.
 ///
 /// # Errors
 /// It cannot listen (the message says where, and why), was told to fail, or the system lacks what it needs to run at all.
-pub fn run(options: &Options) -> io::Result<()> {
+pub fn run(options: &Options, passed: Option<OwnedFd>) -> io::Result<()> {
     if options.fail_start {
         return Err(io::Error::other("told to fail at start"));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(live(options))
+    runtime.block_on(live(options, passed))
 }
 
-async fn live(options: &Options) -> io::Result<()> {
+async fn live(options: &Options, passed: Option<OwnedFd>) -> io::Result<()> {
     let mut stop = Stop::new(options)?;
     tokio::select! {
         () = sleep(options.start_delay) => {}
         () = stop.asked() => return Ok(()),
     }
-    let listener = Listener::bind(options)?;
-    let worker = Worker::new(options, &listener.address)?;
-    if options.model == Model::EventLoop {
-        event_loop(&worker, listener, &mut stop).await
-    } else {
-        let address = listener.address.clone();
-        let server = Server::start(worker.clone(), listener)?;
-        announce(&worker, &address);
-        stop.asked().await;
-        stop.limit(server.drain()).await;
-        Ok(())
+    if passed.is_some() && !options.prefork_child && (options.backlog.is_some() || options.reuse_port) {
+        return Err(io::Error::other(
+            "--backlog and --reuse-port are for a listener of its own, and one was passed as descriptor 3",
+        ));
     }
-}
-
-async fn event_loop(worker: &Arc<Worker>, listener: Listener, stop: &mut Stop) -> io::Result<()> {
-    let acceptor = Acceptor::new(&listener)?;
-    let (drain, draining) = watch::channel(false);
-    let (alive, mut ended) = mpsc::channel(1);
-    announce(worker, &listener.address);
-    let connections = Connections { worker: worker.clone(), draining, alive };
-    tokio::select! {
-        () = accept(&acceptor, &connections) => {}
-        () = stop.asked() => {}
+    let passed = match options.prefork_child {
+        true => {
+            die_with_parent()?;
+            Some(io::stdin().as_fd().try_clone_to_owned()?)
+        }
+        false => passed,
+    };
+    let source = Arc::new(Source::open(options, passed)?);
+    if let Some(user) = &options.drop_to {
+        become_user(user)?;
     }
-    // Whoever is in the backlog connected before the listener closes, and would be reset.
-    let _ = timeout(LAST_ACCEPT_TIME, unconstrained(accept(&acceptor, &connections))).await;
-    drop((acceptor, listener, connections));
-    // Without a connection left there is nobody to tell.
-    let _ = drain.send(true);
-    // Every connection holds a sender; the last one to end ends this.
-    stop.limit(async { ended.recv().await.unwrap_or(()) }).await;
-    Ok(())
-}
-
-/// Accepts for ever.
-async fn accept(acceptor: &Acceptor, connections: &Connections) {
-    loop {
-        let accepted = match acceptor {
-            Acceptor::Tcp(listener) => listener.accept().await.map(|(socket, _)| {
-                // Fails for a connection that is gone already.
-                let _ = socket.set_nodelay(true);
-                connections.spawn(socket);
-            }),
-            Acceptor::Unix(listener) => listener.accept().await.map(|(socket, _)| connections.spawn(socket)),
-        };
-        if accepted.is_err() {
-            // Out of descriptors or memory; connections that end give some back.
-            sleep(ACCEPT_PAUSE).await;
+    let worker = Worker::new(options, &source.address)?;
+    match options.model {
+        Model::EventLoop => {
+            let address = source.address.clone();
+            let (drain, draining) = watch::channel(false);
+            let served = tokio::spawn(event_loop(worker.clone(), source, draining));
+            announce(&worker, &address);
+            stop.asked().await;
+            let _ = drain.send(true);
+            stop.limit(async { served.await.map_or((), drop) }).await;
+            Ok(())
+        }
+        Model::Multi => {
+            let address = source.address.clone();
+            let loops = Loops::start(&worker, source)?;
+            announce(&worker, &address);
+            stop.asked().await;
+            stop.limit(loops.drain()).await;
+            Ok(())
+        }
+        Model::Prefork if !options.prefork_child => {
+            let children = Children::start(&source, options.threads())?;
+            announce(&worker, &source.address);
+            stop.asked().await;
+            stop.limit(children.drain()).await;
+            Ok(())
+        }
+        Model::Sequential | Model::Threads | Model::Pool | Model::Prefork => {
+            let address = source.address.clone();
+            let server = Server::start(worker.clone(), source)?;
+            if !options.prefork_child {
+                announce(&worker, &address);
+            }
+            stop.asked().await;
+            stop.limit(server.drain()).await;
+            Ok(())
         }
     }
 }
 
-/// What each connection is given.
-struct Connections {
-    worker: Arc<Worker>,
-    draining: watch::Receiver<bool>,
-    alive: mpsc::Sender<()>,
+/// A child whose parent was killed would serve on, and nobody would know.
+fn die_with_parent() -> io::Result<()> {
+    let parent = getppid();
+    set_pdeathsig(Signal::SIGTERM)?;
+    // It may have ended before we asked.
+    if getppid() == parent { Ok(()) } else { Err(io::Error::other("the parent has ended")) }
 }
 
-impl Connections {
-    fn spawn<S: Socket>(&self, socket: S) {
-        let (worker, draining, alive) = (self.worker.clone(), self.draining.clone(), self.alive.clone());
-        tokio::spawn(async move {
-            connection::serve(socket, worker, draining).await;
-            drop(alive);
-        });
+/// Groups first, user last: afterwards the right to change is gone.
+fn become_user(name: &str) -> io::Result<()> {
+    let explain = |why: String| io::Error::other(format!("cannot become {name}: {why}"));
+    let found = User::from_name(name).map_err(|error| explain(error.to_string()))?;
+    let user = found.ok_or_else(|| explain("there is no such user".to_owned()))?;
+    if getuid() == user.uid {
+        return Ok(());
     }
-}
-
-enum Acceptor {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Acceptor {
-    fn new(listener: &Listener) -> io::Result<Acceptor> {
-        let socket = OwnedFd::from(listener.socket.try_clone()?);
-        listener.socket.set_nonblocking(true)?;
-        Ok(match listener.address {
-            Address::Tcp(_) => Acceptor::Tcp(TcpListener::from_std(socket.into())?),
-            Address::Unix(_) => Acceptor::Unix(UnixListener::from_std(socket.into())?),
-        })
-    }
+    let own = std::ffi::CString::new(name).map_err(|error| explain(error.to_string()))?;
+    initgroups(&own, user.gid)
+        .and_then(|()| setgid(user.gid))
+        .and_then(|()| setuid(user.uid))
+        .map_err(|error| explain(format!("{error}; only root may")))
 }
 
 /// TERM and INT.
 struct Stop {
-    term: Signal,
-    interrupt: Signal,
+    term: unix::Signal,
+    interrupt: unix::Signal,
     ignore_term: bool,
 }
 
@@ -167,6 +166,3 @@ fn announce(worker: &Worker, address: &Address) {
 }
 
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
-/// One look at the socket needs a turn of the event loop.
-const LAST_ACCEPT_TIME: Duration = Duration::from_millis(5);
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);

@@ -12,6 +12,8 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
+use tokio::sync::Semaphore;
+
 use crate::body::Body;
 use crate::routes::{self, Reply};
 use crate::takeover::{Busy, ConnectionState, Takeover};
@@ -45,7 +47,17 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         if let Some(id) = request.headers().get("x-test-id") {
             self.worker.saw(id.as_bytes());
         }
-        cpu::burn(Duration::from_micros(options.work_us));
+        if let Some(slots) = self.worker.slots.clone() {
+            return Answering::Later(Box::pin(in_turn(
+                slots,
+                self.worker.clone(),
+                self.shared.clone(),
+                request,
+                in_flight,
+                busy,
+            )));
+        }
+        cpu::burn(options.work().cpu);
         let delay = self.worker.delay();
         if delay.is_zero()
             && request.body().is_end_stream()
@@ -55,6 +67,22 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         }
         Answering::Later(Box::pin(answer(self.worker.clone(), self.shared.clone(), request, delay, in_flight, busy)))
     }
+}
+
+/// The same once it is its turn: a slot is free again when the answer has begun.
+async fn in_turn(
+    slots: Arc<Semaphore>,
+    worker: Arc<Worker>,
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+    in_flight: InFlight,
+    busy: Busy,
+) -> hyper::Result<Response<Body>> {
+    // Nobody closes it.
+    let _slot = slots.acquire_owned().await.ok();
+    cpu::burn(worker.options.work().cpu);
+    let delay = worker.delay();
+    answer(worker, shared, request, delay, in_flight, busy).await
 }
 
 async fn answer(

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::faults::Raw;
@@ -17,6 +18,8 @@ pub(crate) enum Takeover {
     Reset,
     /// At once: these bytes, ours to the last.
     Raw(Raw, InFlight),
+    /// The request did not come in time: 408.
+    TimedOut,
     /// After the answer: close, but let the client finish sending first, lest an RST destroys the answer on its way.
     Linger,
     /// After the 101: every byte back.
@@ -35,20 +38,23 @@ impl Takeover {
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
     state: Mutex<Inside>,
+    /// A request has begun.
+    begun: Notify,
 }
 
 #[derive(Debug)]
 struct Inside {
     takeover: Option<Takeover>,
     requests: usize,
+    /// Up to now.
+    served: u64,
     idle_since: Instant,
 }
 
 impl ConnectionState {
     pub(crate) fn new() -> Arc<ConnectionState> {
-        Arc::new(ConnectionState {
-            state: Mutex::new(Inside { takeover: None, requests: 0, idle_since: Instant::now() }),
-        })
+        let inside = Inside { takeover: None, requests: 0, served: 0, idle_since: Instant::now() };
+        Arc::new(ConnectionState { state: Mutex::new(inside), begun: Notify::new() })
     }
 
     /// What takes the connection, once.
@@ -63,7 +69,24 @@ impl ConnectionState {
     /// Keeps the connection from being idle until the guard is dropped.
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
         self.lock().requests += 1;
+        self.begun.notify_one();
         Busy(self.clone())
+    }
+
+    /// Whether it has brought no request yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        let state = self.lock();
+        state.served == 0 && state.requests == 0
+    }
+
+    /// Returns when a request has begun.
+    pub(crate) async fn first_request(&self) {
+        self.begun.notified().await;
+    }
+
+    /// Requests up to now, those that are being served aside.
+    pub(crate) fn served(&self) -> u64 {
+        self.lock().served
     }
 
     /// When the connection has been idle for `limit`; in the past if that was reached.
@@ -90,6 +113,7 @@ pub(crate) struct Busy(Arc<ConnectionState>);
 impl Drop for Busy {
     fn drop(&mut self) {
         let mut state = self.0.lock();
+        state.served += 1;
         state.requests -= 1;
         state.idle_since = Instant::now();
     }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::Options;
 use crate::listen::Address;
@@ -31,6 +32,8 @@ pub(crate) struct Worker {
     open_max: AtomicUsize,
     seen: Mutex<Seen>,
     record: Option<File>,
+    /// Of `--slots`, where an event loop serves.
+    pub(crate) slots: Option<Arc<Semaphore>>,
 }
 
 /// What a worker has counted up to now.
@@ -57,6 +60,7 @@ impl Worker {
             (None, None) => match address {
                 Address::Tcp(address) => format!("server {}", address.port()),
                 Address::Unix(path) => format!("server {}", path.display()),
+                Address::Handed => format!("server {}", std::process::id()),
             },
         };
         let open = |folder: &PathBuf| {
@@ -75,6 +79,7 @@ impl Worker {
             open: AtomicUsize::new(0),
             open_max: AtomicUsize::new(0),
             seen: Mutex::default(),
+            slots: options.slots.map(|slots| Arc::new(Semaphore::new(slots.into()))),
         }))
     }
 
@@ -98,7 +103,7 @@ impl Worker {
     /// How long the request that has just begun waits before its answer.
     pub(crate) fn delay(&self) -> Duration {
         let cold = self.begun.load(Ordering::Relaxed) <= self.options.cold_requests;
-        Duration::from_millis(self.options.delay_ms + if cold { self.options.cold_ms } else { 0 })
+        self.options.work().sleep + Duration::from_millis(if cold { self.options.cold_ms } else { 0 })
     }
 
     /// Counts that another connection waited while one was served, in a model that serves one at a time.

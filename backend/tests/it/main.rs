@@ -3,6 +3,7 @@
 // The lints spare test functions, but not what they share.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod classics;
 mod connections;
 mod drain;
 mod faults;

@@ -47,6 +47,10 @@ impl Worker {
         Worker { child, name: name.into(), address: address.into(), stdout, stderr }
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
     pub(crate) fn socket_address(&self) -> SocketAddr {
         self.address.parse().unwrap()
     }
@@ -138,7 +142,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn new(stream: TcpStream) -> Client {
+    pub(crate) fn new(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
         Client { stream: BufReader::new(stream) }

@@ -135,7 +135,11 @@ pub fn main() -> ExitCode {
         Some(Command::Advise(options)) => advise::run(options, arguments.config),
         #[cfg(feature = "top")]
         Some(Command::Top(options)) => top::run(options, arguments.config),
-        Some(Command::Backend(options)) => match backend::run(&options) {
+        Some(Command::Backend(options)) if options.check().is_err() => {
+            say(&format!("balancer backend: {}", options.check().err().unwrap_or_default()));
+            ExitCode::from(serve::WRONG_ARGUMENTS)
+        }
+        Some(Command::Backend(options)) => match backend::run(&options, passed.into_first()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("balancer backend: {error}")),
         },

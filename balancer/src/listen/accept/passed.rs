@@ -39,6 +39,11 @@ impl Passed {
         }
     }
 
+    /// The first of what was passed, for a program that is passed one thing only.
+    pub fn into_first(self) -> Option<OwnedFd> {
+        self.descriptors.into_iter().next().map(|(_, descriptor)| descriptor)
+    }
+
     fn unusable(error: &str) -> Self {
         let problem = format!("what $LISTEN_FDS and $LISTEN_FDNAMES say was passed is not there: {error}");
         Self { descriptors: Vec::new(), problem: Some(problem) }
