@@ -73,7 +73,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 async fn in_turn(
     slots: Arc<Semaphore>,
     worker: Arc<Worker>,
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionState>,
     request: Request<Incoming>,
     in_flight: InFlight,
     busy: Busy,

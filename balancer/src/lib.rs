@@ -16,6 +16,7 @@
 //! - [`endpoint`]: one address, what is in flight there, and the verdict on its health
 //! - [`pick`]: the policies
 //! - [`pool`]: members, and the claim of a place
+//! - [`share`]: connections that workers take without us in between
 //! - [`route`]: host and path → pool
 //! - [`probe`]: questions to endpoints besides their requests
 //! - [`discover`]: names → addresses, kept fresh
@@ -44,6 +45,7 @@ pub mod probe;
 pub mod proxy;
 pub mod proxy_protocol;
 pub mod route;
+pub mod share;
 pub mod shown;
 pub mod spool;
 pub mod supervise;

@@ -11,6 +11,7 @@ use super::certificates::Keyring;
 use super::listening::Listening;
 use super::memory::Memory;
 use super::privileges::may_gain;
+use super::sharing::Shares;
 use super::trial::Trial;
 use crate::admin::{AdminServer, Instance, Served, ServedPool, note};
 use crate::config::{self, Config, ListenAddress};
@@ -67,6 +68,8 @@ pub(super) struct Live {
     pub(super) ports: Ports,
     /// Dropped behind the workers.
     pub(super) sockets: Option<Sockets>,
+    /// Addresses where workers take connections without us in between.
+    pub(super) shares: Shares,
     /// Dropped last: it is what ends the workers when this process is killed.
     pub(super) guard: Option<Guard>,
     /// Of an instance that gives up when its workers never come to be ready.
@@ -92,7 +95,7 @@ impl Live {
                 );
             }
             self.guard.get_or_insert_with(|| Guard::start(own_program()));
-            let surroundings = self.surroundings(Arc::clone(&log));
+            let surroundings = self.surroundings(&config.name, Arc::clone(&log));
             Arc::new(Supervisor::start(Arc::clone(&pool), workers.clone(), surroundings))
         });
         ServedPool { pool, supervisor, log }
@@ -137,7 +140,7 @@ impl Live {
         note(&self.instance.events, kind, pool, None, text);
     }
 
-    fn surroundings(&self, log: Arc<Journal>) -> Surroundings {
+    fn surroundings(&self, pool: &str, log: Arc<Journal>) -> Surroundings {
         let (events, trial) = (Arc::clone(&self.instance.events), self.trial.clone());
         Surroundings {
             output: output_to(&self.writer, log),
@@ -151,6 +154,7 @@ impl Live {
             standings: self.standings.clone(),
             ports: self.ports.clone(),
             sockets: self.sockets.clone(),
+            share: self.shares.get(pool).cloned(),
             shim: own_program(),
             here: self.here.clone(),
             trial: TRIAL,

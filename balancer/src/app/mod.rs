@@ -24,6 +24,7 @@ mod privileges;
 mod reload;
 mod replacing;
 mod serial;
+mod sharing;
 mod signals;
 mod start;
 mod stop;
@@ -135,7 +136,7 @@ fn set_up(
     (writer, asking): (&Writer, mpsc::Sender<AdminOrder>),
     draining: &Draining,
 ) -> Result<(Live, Vec<Server>), Failure> {
-    let Opened { here, descriptors_before, descriptors, listeners, keyring, admin, sockets } = opened;
+    let Opened { here, descriptors_before, descriptors, listeners, keyring, admin, sockets, shares } = opened;
     let shared = Arc::new(Shared {
         table: ArcSwap::from_pointee(Table::new(&[], &[])),
         settings: watch::Sender::new(Settings::of(config, start::spool(&config.spool)?)),
@@ -189,6 +190,7 @@ fn set_up(
         standings: Standings::default(),
         ports: Ports::default(),
         sockets,
+        shares,
         guard: None,
         trial: origin.path.is_none().then(Arc::default),
     };

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::certificates::Keyring;
 use super::failure::Failure;
+use super::sharing::{self, Shares};
 use super::{limits, privileges};
 use crate::admin::{self, Account};
 use crate::config::{Config, ListenAddress};
@@ -23,6 +24,7 @@ pub(super) struct Opened {
     pub(super) keyring: Keyring,
     pub(super) admin: admin::Opened,
     pub(super) sockets: Option<Sockets>,
+    pub(super) shares: Shares,
 }
 
 impl Opened {
@@ -36,12 +38,14 @@ impl Opened {
         // Before the account changes: it may be root who may read the keys.
         let shown = keyring.prepare(&config.tls).and_then(|prepared| keyring.show(prepared));
         shown.map_err(Failure::Certificates)?;
+        let shared_by_workers = sharing::open(config.pools.iter())?;
         let admin = admin::Opened::new(name, path, &config.admin, account.as_ref()).map_err(Failure::Admin)?;
         privileges::take_on(&config.identity).map_err(Failure::Identity)?;
         privileges::give_up(config);
         // Of the account that uses it.
         let sockets = Sockets::make(&config.pools).map_err(Failure::Sockets)?;
-        Ok(Self { here, descriptors_before, descriptors, listeners, keyring, admin, sockets })
+        let shares = sharing::start(shared_by_workers)?;
+        Ok(Self { here, descriptors_before, descriptors, listeners, keyring, admin, sockets, shares })
     }
 }
 

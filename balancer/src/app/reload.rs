@@ -15,7 +15,7 @@ use super::live::Live;
 use super::plan::Plan;
 use super::pool_change::WorkersChange;
 use super::replacing::{after, ends, is_gone};
-use super::start;
+use super::{sharing, start};
 use crate::admin::{Outcome, Reopened, Reporter, ServedPool};
 use crate::config::{self, Config};
 use crate::observe::LogFile;
@@ -71,6 +71,9 @@ impl Live {
             return Outcome::done("nothing to do");
         }
         if let Some(why) = in_the_way(&self.config.listen, &plan.listen_added, &new.listen) {
+            return Outcome::failed(format!("{why}; nothing has changed"));
+        }
+        if let Some(why) = sharing::in_the_way(&self.config, &new) {
             return Outcome::failed(format!("{why}; nothing has changed"));
         }
         if dry_run {
@@ -129,7 +132,10 @@ impl Live {
             Some(server) => server.open(&self.config.admin, &new.admin).map_err(|error| error.to_string())?,
             None => Reopened::default(),
         };
-        let begun = self.begin_new(plan, &new, reporter).await?;
+        self.shares.extend(sharing::of_added(plan, &new)?);
+        let begun = self.begin_new(plan, &new, reporter).await;
+        self.shares.retain(|pool, _| !if begun.is_ok() { &plan.removed } else { &plan.added }.contains(pool));
+        let begun = begun?;
 
         // From here on everything is there that requests will be sent to.
         let before = std::mem::take(&mut self.pools);

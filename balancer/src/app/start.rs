@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::unistd::geteuid;
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
@@ -49,6 +50,9 @@ pub(super) fn announce(
     }
     for pool in &config.pools {
         tracing::info!("pool {}: {}", pool.name, describe(pool));
+        if geteuid().is_root() && pool.runs_as_root(&config.identity) {
+            tracing::warn!("pool {}: {}", pool.name, config::Pool::AS_ROOT);
+        }
     }
     for (configured, listener) in config.listen.iter().zip(listeners) {
         let whose = match configured.place() {

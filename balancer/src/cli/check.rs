@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use nix::unistd::{User, geteuid};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::file::load;
+use super::notes::{of_modes, who_may_connect};
 use super::say::{print, say};
 use crate::admin::Account;
-use crate::config::{self, Address, Config, DnsName, Host, Identity, ListenAddress, Pool, UnixSocket, token_is_open};
+use crate::config::{self, Address, Config, DnsName, Host, ListenAddress, Mode, Pool, UnixSocket, token_is_open};
 use crate::discover::{Resolve, Resolver};
 use crate::listen::{self, Passed};
 use crate::supervise::{Holders, Sockets, find_program};
@@ -42,6 +42,9 @@ pub(super) fn run(file: Option<PathBuf>, mut passed: Passed) -> ExitCode {
     let warnings = warnings(&config, &path, opened_elsewhere);
     for socket in config.listen.iter().filter_map(unix_socket) {
         say(&format!("note: {}", who_may_connect(socket, &config.identity)));
+    }
+    for note in of_modes(&config) {
+        say(&format!("note: {note}"));
     }
     for warning in &warnings {
         say(&format!("warning: {warning}"));
@@ -90,25 +93,6 @@ fn of_passed(config: &Config, passed: &mut Passed) -> Vec<String> {
         .collect();
     warnings.extend(passed.left());
     warnings
-}
-
-/// Whom the file of a socket lets in: those that may write to it (unix(7)).
-fn who_may_connect(socket: &UnixSocket, identity: &Identity) -> String {
-    let name = |uid| User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
-    let user = identity.user.clone().unwrap_or_else(|| name(geteuid()));
-    let group = socket.group.clone().or_else(|| identity.group.clone());
-    let own = match user.as_str() {
-        "root" | "0" => "root".to_owned(),
-        user => format!("user {user} and root"),
-    };
-    let who = match (socket.mode & 0o020 != 0, socket.mode & 0o002 != 0, group) {
-        (_, true, _) => "every account of this machine that reaches its directory".to_owned(),
-        (true, false, Some(group)) => format!("group {group}, {own}"),
-        (true, false, None) => format!("the group of balancer's account, {own}"),
-        (false, false, _) => own,
-    };
-    let path = socket.path.display();
-    format!("clients of unix:{path}: {who}; their X-Forwarded-* fields are believed")
 }
 
 /// What is right in the file and still would not work here and now; of `listeners` some is known.
@@ -261,6 +245,13 @@ fn of_pool(pool: &Pool, taken: &mut Ports) -> Vec<String> {
         && let Err(error) = find_program(program, workers.directory.as_deref(), search_path.as_deref())
     {
         warnings.push(format!("pool {}: {error}", pool.name));
+    }
+    // Others may have the port by the same option.
+    let own = workers.sharing.filter(|sharing| sharing.mode != Mode::ReusePort);
+    if let Some(sharing) = own
+        && let Some(holder) = taken.taken(sharing.address)
+    {
+        warnings.push(format!("pool {}: cannot listen on {}: {holder}", pool.name, sharing.address));
     }
     let ports = workers.first_port.into_iter().flat_map(|first| (first..).take(workers.count));
     for port in ports {

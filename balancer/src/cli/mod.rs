@@ -15,6 +15,7 @@ mod file;
 mod list;
 mod log;
 mod man;
+mod notes;
 mod rows;
 mod run;
 mod say;
@@ -136,8 +137,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "top")]
         Some(Command::Top(options)) => top::run(options, arguments.config),
         Some(Command::Backend(options)) if options.check().is_err() => {
-            say(&format!("balancer backend: {}", options.check().err().unwrap_or_default()));
-            ExitCode::from(serve::WRONG_ARGUMENTS)
+            say::say(&format!("balancer backend: {}", options.check().err().unwrap_or_default()));
+            ExitCode::from(say::WRONG_ARGUMENTS)
         }
         Some(Command::Backend(options)) => match backend::run(&options, passed.into_first()) {
             Ok(()) => ExitCode::SUCCESS,

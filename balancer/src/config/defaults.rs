@@ -167,6 +167,7 @@ impl Workers {
             count: 1,
             first_port: None,
             socket: false,
+            sharing: None,
             directory: None,
             env: BTreeMap::new(),
             env_file: None,

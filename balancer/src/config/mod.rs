@@ -36,6 +36,7 @@ pub use tables::ready::Ready;
 pub use tables::recycle::{Recycle, WarmUp};
 pub use tables::restart::{Backoff, Restart};
 pub use tables::route::{HostPattern, Route};
+pub use tables::sharing::{Mode, Sharing};
 pub use tables::spool::Spool;
 pub use tables::stop_signal::StopSignal;
 pub use tables::tls::{CertificateFiles, ClientAuth, Tls};

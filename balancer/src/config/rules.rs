@@ -13,6 +13,7 @@ use super::tables::pool::PlacedPool;
 pub(super) fn across(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedPool]) {
     loops(findings, listen, pools);
     ports(findings, listen, pools);
+    addresses(findings, listen, pools);
     order(findings, pools);
     programs(findings, pools);
 }
@@ -53,11 +54,31 @@ fn order(findings: &Findings, pools: &[PlacedPool]) {
 
 /// Programs without HTTP are no endpoints.
 fn programs(findings: &Findings, pools: &[PlacedPool]) {
-    for pool in pools.iter().filter(|pool| !pool.pool.serves()) {
+    for pool in pools.iter().filter(|pool| pool.pool.is_proxied() && !pool.pool.serves()) {
         if !pool.pool.endpoints.is_empty() {
             let message = format!("pool `{}` has endpoints, and workers that take no requests", pool.pool.name);
             let help = "`ready = { alive = … }` is for programs without HTTP: give them a pool of their own".to_owned();
             findings.whole(pool.span.clone(), message, help);
+        }
+    }
+}
+
+/// Addresses that workers have for themselves are nobody else's, and no endpoint: a request to one would pass by us.
+fn addresses(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedPool]) {
+    let own = |pool: &PlacedPool| Some(ListenAddress::Tcp(pool.pool.workers.as_ref()?.sharing?.address));
+    let covers = |one: &ListenAddress, other: &ListenAddress| {
+        one.covers(other, std::slice::from_ref(other)) || other.covers(one, std::slice::from_ref(one))
+    };
+    for (index, pool) in pools.iter().enumerate() {
+        let (Some(address), Some(span)) = (own(pool), &pool.address) else { continue };
+        let help = "give each an address or a port of its own".to_owned();
+        if let Some(other) = listen.iter().find(|other| covers(&other.value, &address)) {
+            let message = format!("balancer itself listens on `{}`", other.value);
+            findings.whole(span.clone(), message, help.clone());
+        }
+        let earlier = pools[..index].iter().find(|other| own(other).is_some_and(|other| covers(&other, &address)));
+        if let Some(other) = earlier {
+            findings.whole(span.clone(), format!("pool `{}` has that address already", other.pool.name), help);
         }
     }
 }
@@ -101,6 +122,11 @@ fn ports(findings: &Findings, listen: &[Placed<ListenAddress>], pools: &[PlacedP
         let taken = listen.iter().find_map(|own| match own.value.place() {
             ListenAddress::Tcp(address) if block.ports.contains(&address.port()) => Some(own.value.to_string()),
             _ => None,
+        });
+        let others = pools.iter().filter_map(|pool| pool.pool.workers.as_ref()?.sharing);
+        let taken = taken.or_else(|| {
+            let mut others = others.filter(|other| block.ports.contains(&other.address.port()));
+            others.next().map(|other| other.address.to_string())
         });
         if let Some(own) = taken {
             let message = format!("{reserved}, and balancer listens on `{own}`");

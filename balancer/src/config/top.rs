@@ -29,7 +29,7 @@ use super::tables::{access_log, admin, client, identity, listen, network, pool, 
 /// The whole of a checked file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Where clients connect; at least one.
+    /// Where clients connect; at least one, unless all workers have addresses of their own.
     pub listen: Vec<ListenAddress>,
     /// Number of proxy threads; at least 1.
     pub threads: usize,
@@ -77,6 +77,10 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
     let state_dir = section.take("state_dir").and_then(state_dir);
     let identity = identity::read(&mut section);
     let pools = pool::read_all(&mut section);
+    if section.take("listen").is_none() && (pools.is_empty() || pools.iter().any(|pool| pool.pool.is_proxied())) {
+        let help = "write where clients connect, as in listen = \"127.0.0.1:8080\"";
+        section.missing(&["listen"], "`listen` is missing".to_owned(), help);
+    }
     let access_log = access_log::read(&mut section);
     let admin = admin::read(&mut section, &listen, secrets);
     let routes = route::read_all(&mut section, &pools);

@@ -118,6 +118,7 @@ impl Changes {
             ("command", old.command != new.command),
             ("first_port", old.first_port != new.first_port),
             ("socket", old.socket != new.socket),
+            ("mode", old.sharing != new.sharing),
             ("directory", old.directory != new.directory),
             ("env", old.env != new.env),
             ("env_file", old.env_file != new.env_file),

@@ -19,6 +19,7 @@ mod state;
 mod status;
 mod supervisor;
 mod surroundings;
+mod taking;
 mod warm_up;
 
 pub use command::{Changes, ReconfigureError, Reconfigured, RollError, RollReport, ScaleReport};

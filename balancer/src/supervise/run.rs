@@ -17,6 +17,7 @@ use super::process::guard::Guarded;
 use super::process::kin::Kin;
 use super::process::reap::Registered;
 use crate::config::Address;
+use crate::share::Taker;
 
 /// A running worker. Dropping it kills its whole process group, unless [`Self::sweep`] did already.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(super) struct Process {
     pub(super) started: Instant,
     pub(super) capture: Option<Capture>,
     pub(super) line_seen: Arc<Notify>,
+    pub(super) taker: Option<Arc<Taker>>,
     pub(super) swept: bool,
     pub(super) _guarded: Guarded,
 }
@@ -62,6 +64,11 @@ impl Process {
     /// Notified when its output has the awaited text.
     pub(super) fn line_seen(&self) -> Arc<Notify> {
         Arc::clone(&self.line_seen)
+    }
+
+    /// How it takes connections, where these do not pass through us.
+    pub(super) fn taker(&self) -> Option<&Arc<Taker>> {
+        self.taker.as_ref()
     }
 
     /// Sends a signal to its process group, and to whoever has left that.

@@ -7,6 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -32,7 +33,8 @@ use super::process::reap::Registered;
 use super::process::shim::ShimOrder;
 use super::run::{Offspring, Process};
 use super::surroundings::Surroundings;
-use crate::config::{Output, Ready, StopSignal, Workers};
+use crate::config::{Mode, Output, Ready, StopSignal, Workers};
+use crate::share::Taker;
 
 /// What all starts of one pool's workers share.
 pub(super) struct Blueprint {
@@ -77,7 +79,9 @@ impl Blueprint {
             .map_err(SpawnError::EnvFile)?;
         let mark = Mark::new(&format!("{}.{index}", self.pool));
         variables.insert(kin::VARIABLE.into(), mark.value().into());
-        let order = self.order(workers, place, variables.get(OsStr::new("PATH")))?;
+        let (taker, passed) = self.taker(index)?.unzip();
+        let passed = passed.flatten();
+        let order = self.order(workers, place, (variables.get(OsStr::new("PATH")), passed.is_some()))?;
 
         let line_seen = Arc::new(Notify::new());
         let lines = self.lines(workers, index, &line_seen);
@@ -87,7 +91,8 @@ impl Blueprint {
             .args(order.to_args())
             .env_clear()
             .envs(variables)
-            .stdin(Stdio::null())
+            // What is passed is the only descriptor that gets through to the shim without `unsafe`; there it becomes descriptor 3.
+            .stdin(passed.map_or_else(Stdio::null, Stdio::from))
             .stdout(pipe())
             .stderr(pipe())
             .process_group(0)
@@ -106,6 +111,7 @@ impl Blueprint {
             started: Instant::now(),
             capture: Some(capture),
             line_seen,
+            taker: taker.map(Arc::new),
             swept: false,
             _guarded: Guarded::new(group),
         };
@@ -119,6 +125,9 @@ impl Blueprint {
         account: &Account,
         rng: &mut impl Rng,
     ) -> Result<Reservation, SpawnError> {
+        if let Some(share) = &self.surroundings.share {
+            return Ok(Reservation::Shared(share.address()));
+        }
         match &self.surroundings.sockets {
             Some(sockets) if workers.socket => {
                 let socket = sockets.choose(&self.pool, index, workers, account);
@@ -129,6 +138,13 @@ impl Blueprint {
                 port.map(Reservation::Port).map_err(|error| SpawnError::Port(error.with_holder()))
             }
         }
+    }
+
+    /// What the worker is passed as its descriptor 3, and our part in that.
+    fn taker(&self, index: usize) -> Result<Option<(Taker, Option<OwnedFd>)>, SpawnError> {
+        let share = self.surroundings.share.as_ref();
+        let name = || format!("{}.{index}", self.pool).into();
+        share.map(|share| share.taker(name())).transpose().map_err(SpawnError::System)
     }
 
     fn lines(&self, workers: &Workers, index: usize, line_seen: &Arc<Notify>) -> Lines {
@@ -151,7 +167,7 @@ impl Blueprint {
         &self,
         workers: &Workers,
         place: Place<'_>,
-        search_path: Option<&OsString>,
+        (search_path, passes): (Option<&OsString>, bool),
     ) -> Result<ShimOrder, SpawnError> {
         let mut command = workers.command.iter().map(|argument| environment::fill_in(argument, place));
         let program = command.next().unwrap_or_default();
@@ -162,6 +178,10 @@ impl Blueprint {
             identity: workers.identity.clone(),
             descriptors: self.surroundings.descriptors,
             directory: workers.directory.clone(),
+            passed: self.surroundings.share.as_ref().filter(|_| passes).map(|share| match share.mode() {
+                Mode::Shared | Mode::ReusePort => "listener".to_owned(),
+                Mode::Handoff => "handoff".to_owned(),
+            }),
             command: std::iter::once(program.into_os_string()).chain(command.map(OsString::from)).collect(),
         })
     }

@@ -112,7 +112,7 @@ impl Supervisor {
 
     /// Whether its workers take requests once they are ready.
     pub fn serves(&self) -> bool {
-        self.settings.borrow().ready.serves()
+        self.settings.borrow().serves()
     }
 
     /// Stops all workers at once, each by its own steps, and returns when the last has ended and been collected.

@@ -13,6 +13,7 @@ use super::place::port::Ports;
 use super::place::socket::Sockets;
 use super::process::Here;
 use super::standing::Standings;
+use crate::share::Share;
 
 /// What the supervisors of all pools share.
 #[derive(Clone)]
@@ -29,6 +30,8 @@ pub struct Surroundings {
     pub ports: Ports,
     /// What [`Sockets::make`] made for all pools.
     pub sockets: Option<Sockets>,
+    /// The address of this pool's workers, where connections do not pass through us.
+    pub share: Option<Share>,
     /// A program that hands its arguments to [`exec_shim`] when the first is [`SHIM_COMMAND`]: [`own_program`], except in
     /// tests.
     pub shim: PathBuf,

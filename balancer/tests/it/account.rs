@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use balancer::admin::name_of;
 use nix::unistd::User;
@@ -74,6 +74,65 @@ fn a_number_that_is_in_no_user_database_will_do() {
     }
     assert_eq!(place.command("status", &file).status.code(), Some(0));
     assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+#[cfg_attr(not(has = "root"), ignore = "needs root")]
+fn port_80_is_roots_and_all_that_runs_behind_it_is_nobodys() {
+    let place = Place::new();
+    let worker = format!("command = [{:?}, \"backend\"]\ncount = 2\n", super::program::PROGRAM);
+    let file = place.config(&format!(
+        "listen = \"127.0.0.1:80\"\nuser = \"nobody\"\n[pool.app.workers]\n{worker}\
+         [pool.own.workers]\n{worker}mode = \"handoff\"\naddress = \"127.0.0.1:81\"\n"
+    ));
+    // In a network of its own, so that the ports are free; with more groups than root has by itself.
+    let mut command = Command::new("unshare");
+    let script = "ip link set lo up && exec setpriv --groups 0,4,24 \"$0\" \"$@\"";
+    command.args(["--net", "sh", "-c", script, super::program::PROGRAM, "--config"]).arg(&file);
+    let mut program = Program::start(command.env_remove("XDG_RUNTIME_DIR").env_remove("RUST_LOG"));
+    program.stderr.until_count(" is ready at ", 2);
+    let said = program.stderr.until_count(" takes connections of ", 2);
+    assert!(!said.contains("run as root"), "{said}");
+    let net = fs::File::open(format!("/proc/{}/ns/net", program.pid())).unwrap();
+    let ask = || {
+        nix::sched::setns(net, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        ["127.0.0.1:80", "127.0.0.1:81"].map(|address| super::program::get(address.parse().unwrap(), "/info").unwrap())
+    };
+    let answers = std::thread::scope(|scope| scope.spawn(ask).join().unwrap());
+    let nobody = User::from_name("nobody").unwrap().unwrap();
+    let (uid, gid) = (nobody.uid, nobody.gid);
+    for (status, info) in answers {
+        assert!(status == 200 && info.contains(&format!("uid: {uid}\ngid: {gid}\n")), "{info}");
+    }
+    let pids = said.split("(pid ").skip(1).filter_map(|rest| rest.split(')').next()?.parse::<i32>().ok());
+    let pids: std::collections::BTreeSet<i32> = pids.chain([program.pid()]).collect();
+    assert_eq!(pids.len(), 5, "{said}");
+    for pid in pids {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        for line in [
+            format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n"),
+            format!("Gid:\t{gid}\t{gid}\t{gid}\t{gid}\n"),
+            format!("Groups:\t{gid} \n"),
+        ] {
+            assert!(status.contains(&line), "{pid}: {status}");
+        }
+    }
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+#[cfg_attr(not(has = "root"), ignore = "needs root")]
+fn workers_that_run_as_root_are_told_of_and_started() {
+    let place = Place::new();
+    let worker = format!("command = [{:?}, \"backend\"]\n", super::program::PROGRAM);
+    let warning = "pool app: its workers run as root; write user = ";
+    for (user, told) in [("", true), ("user = \"nobody\"\n", false)] {
+        let file = place.config(&format!("listen = \"127.0.0.1:0\"\n[pool.app.workers]\n{worker}{user}"));
+        let mut program = Program::start(balancer(&["--config", file.to_str().unwrap()]).env_remove("XDG_RUNTIME_DIR"));
+        program.until_ready(1);
+        assert_eq!(program.stderr.now().contains(warning), told, "{}", program.stderr.now());
+        assert_eq!(program.stop(), Some(0));
+    }
 }
 
 #[test]

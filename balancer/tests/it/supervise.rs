@@ -417,6 +417,7 @@ impl Room {
             ports: PORTS.clone(),
             standings: Standings::default(),
             sockets: None,
+            share: None,
             shim,
             here: Here::default(),
             trial: Duration::from_millis(500),

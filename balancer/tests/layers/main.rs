@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 10] = [
     &["listen", "observe", "endpoint", "spool"],
     &["pick"],
     &["pool"],
-    &["route", "probe"],
+    &["route", "probe", "share"],
     &["forward", "supervise", "discover"],
     &["proxy", "admin"],
     &["app"],

@@ -120,9 +120,7 @@ impl ListenAddress {
 
 /// One address or a list of them, each once.
 pub(in crate::config) fn read(section: &mut Section<'_>) -> Vec<Placed<ListenAddress>> {
-    let Some(item) = section.require("listen", "write where clients connect, as in listen = \"127.0.0.1:8080\"") else {
-        return Vec::new();
-    };
+    let Some(item) = section.take("listen") else { return Vec::new() };
     let items = item.one_or_list();
     if items.is_empty() {
         item.wrong("`listen` is empty", "write where clients connect, as in \"127.0.0.1:8080\"");
@@ -147,6 +145,17 @@ pub(in crate::config) fn read(section: &mut Section<'_>) -> Vec<Placed<ListenAdd
         }
     }
     all
+}
+
+/// An address and port, for what cannot be a Unix socket.
+pub(super) fn tcp(item: &Item<'_>) -> Option<SocketAddr> {
+    match address(item)? {
+        ListenAddress::Tcp(address) => Some(address),
+        ListenAddress::Unix(_) | ListenAddress::Passed(_) => {
+            item.wrong("this must be an address and a port", "write one, as in \"0.0.0.0:8080\"");
+            None
+        }
+    }
 }
 
 /// An address alone, or a table that says who may connect to its Unix socket.

@@ -26,6 +26,7 @@ pub(super) mod ready;
 pub(super) mod recycle;
 pub(super) mod restart;
 pub(super) mod route;
+pub(super) mod sharing;
 pub(super) mod spool;
 pub(super) mod stop_signal;
 pub(super) mod tls;

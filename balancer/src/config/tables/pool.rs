@@ -5,13 +5,14 @@ use std::time::Duration;
 use super::dns::Dns;
 use super::endpoint::Endpoint;
 use super::health::Health;
+use super::identity::Identity;
 use super::policy::{Affinity, Policy};
 use super::proxy_protocol::ProxyProtocol;
 use super::question::Question;
 use super::queue::{Buffers, Slots};
 use super::ready::Ready;
 use super::workers::Workers;
-use super::{dns, endpoint, health, http2, policy, proxy_protocol, queue, workers};
+use super::{dns, endpoint, health, http2, policy, proxy_protocol, queue, sharing, workers};
 use crate::config::syntax::diagnostics::quote;
 use crate::config::syntax::item::Item;
 use crate::config::syntax::section::Section;
@@ -84,9 +85,23 @@ impl Pool {
         self.ready_wait.unwrap_or(if come_and_go { READY_WAIT } else { Duration::ZERO })
     }
 
-    /// Whether it takes requests; if not, its workers are programs without HTTP.
+    /// Whether it takes requests from us; if not, its workers are programs without HTTP, or have an address of their own.
     pub fn serves(&self) -> bool {
-        self.workers.as_ref().is_none_or(|workers| workers.ready.serves())
+        self.workers.as_ref().is_none_or(Workers::serves)
+    }
+
+    /// Whether its workers would be root's, where we are root: neither they nor `ours` become another account.
+    pub fn runs_as_root(&self, ours: &Identity) -> bool {
+        let is_root = |identity: &Identity| identity.user.as_deref().is_none_or(|user| matches!(user, "root" | "0"));
+        self.workers.as_ref().is_some_and(|workers| is_root(ours) && is_root(&workers.identity))
+    }
+
+    /// What is to be said of that.
+    pub const AS_ROOT: &'static str = "its workers run as root; write user = \"…\" at the top of the file, for balancer and workers, or below its workers, for these alone";
+
+    /// Whether requests for it would come through us.
+    pub fn is_proxied(&self) -> bool {
+        self.workers.as_ref().is_none_or(|workers| workers.sharing.is_none())
     }
 }
 
@@ -99,6 +114,8 @@ pub(in crate::config) struct PlacedPool {
     pub(in crate::config) endpoints: Vec<Span>,
     /// The value of `first_port`.
     pub(in crate::config) first_port: Option<Span>,
+    /// The value of its workers' `address`.
+    pub(in crate::config) address: Option<Span>,
 }
 
 /// Every `[pool.NAME]`, in the order of the file.
@@ -134,7 +151,7 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
     let Some(mut section) = item.section("pool.NAME", "[pool.app], with single brackets") else {
         // The name is good for routes all the same.
         let (pool, span) = (default, item.key_span.clone());
-        return Some(PlacedPool { pool, span, endpoints: Vec::new(), first_port: None });
+        return Some(PlacedPool { pool, span, endpoints: Vec::new(), first_port: None, address: None });
     };
 
     let policy = policy::read(&mut section, default.policy);
@@ -147,13 +164,14 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         need_endpoints(&mut section, name);
     }
     let workers = workers_item.as_ref().and_then(workers::read);
+    sharing::of_pool(&mut section, workers.as_ref().and_then(|read| read.workers.sharing), &policy);
     let ready_wait = section.take("ready_wait").and_then(|item| item.duration(Duration::ZERO..=READY_WAIT_MAX));
     let waits = ready_wait.is_some() || workers_item.is_some() || dns.name.is_some();
     let (slots, waiting_max, buffers) = queue::read(&mut section, waits);
     let timeouts = timeouts(&mut section, default.timeouts);
     let (proxy_protocol, http2) = spoken(&mut section, item);
-    if let (Some(item), Some((workers, _))) = (&workers_item, &workers) {
-        hang_within(item, workers, timeouts.response);
+    if let (Some(item), Some(read)) = (&workers_item, &workers) {
+        hang_within(item, &read.workers, timeouts.response);
     }
     let attempts_max = section.take("attempts_max").and_then(|item| item.integer(1..=ATTEMPTS_MAX));
     let retry_budget = section.take("retry_budget").and_then(|item| item.percent(RETRY_BUDGET_MAX));
@@ -162,7 +180,9 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
     let health = health::read(&mut section, default.health);
     section.finish();
 
-    let (workers, first_port) = workers.map_or((None, None), |(workers, first_port)| (Some(workers), first_port));
+    let (first_port, address) =
+        workers.as_ref().map_or((None, None), |read| (read.first_port.clone(), read.address.clone()));
+    let workers = workers.map(|read| read.workers);
     let (spans, endpoints) = endpoints.into_iter().map(|endpoint| (endpoint.span, endpoint.value)).unzip();
     let mut pool = Pool {
         name: name.to_owned(),
@@ -187,7 +207,7 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
     if questions(&mut pool).any(|question| question.grpc.is_some()) && !http2 {
         item.key_wrong(format!("the probe of pool {} asks in gRPC", quote(name)), "add `http2 = true` to the pool");
     }
-    Some(PlacedPool { pool, span: item.key_span.clone(), endpoints: spans, first_port })
+    Some(PlacedPool { pool, span: item.key_span.clone(), endpoints: spans, first_port, address })
 }
 
 /// Whether endpoints are told the client of a connection, and whether they are spoken to in HTTP/2.

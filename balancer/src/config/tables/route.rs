@@ -53,8 +53,21 @@ pub(in crate::config) fn read_all(section: &mut Section<'_>, pools: &[PlacedPool
     for item in item.list("[[route]]").unwrap_or_default() {
         let Some(route) = read(&item, &names) else { continue };
         if !serving.iter().any(|pool| pool.pool.name == route.pool) && names.contains(&&*route.pool) {
-            let message = format!("pool {} takes no requests", quote(&route.pool));
-            item.wrong(message, "its workers say `ready = { alive = … }`, which is for programs without HTTP");
+            let sharing = pools.iter().find(|pool| pool.pool.name == route.pool);
+            let sharing = sharing.and_then(|pool| pool.pool.workers.as_ref()?.sharing);
+            match sharing {
+                Some(sharing) => item.wrong(
+                    format!("pool {} takes no requests from balancer", quote(&route.pool)),
+                    format!(
+                        "with mode = \"{}\" clients connect to its workers at {}: leave the route out, or `mode` and `address`",
+                        sharing.mode, sharing.address
+                    ),
+                ),
+                None => item.wrong(
+                    format!("pool {} takes no requests", quote(&route.pool)),
+                    "its workers say `ready = { alive = … }`, which is for programs without HTTP",
+                ),
+            }
         }
         if routes.iter().any(|known| (&known.host, &known.path) == (&route.host, &route.path)) {
             item.wrong(

@@ -10,8 +10,9 @@ use super::output::Output;
 use super::ready::Ready;
 use super::recycle::{Recycle, WarmUp};
 use super::restart::{Backoff, RESTARTS, Restart, backoff};
+use super::sharing::Sharing;
 use super::stop_signal::{StopSignal, stop_signal};
-use super::{command, identity, output, ready, recycle};
+use super::{command, identity, output, ready, recycle, sharing};
 use crate::config::env_file;
 use crate::config::syntax::diagnostics::quote;
 use crate::config::syntax::item::Item;
@@ -29,6 +30,8 @@ pub struct Workers {
     pub first_port: Option<u16>,
     /// They listen on Unix sockets of ours instead of ports, a new path at each start; then there is no `first_port`.
     pub socket: bool,
+    /// Their connections come to an address of theirs and do not pass through us.
+    pub sharing: Option<Sharing>,
     /// Working directory.
     pub directory: Option<PathBuf>,
     /// Variables set for each.
@@ -71,6 +74,22 @@ pub struct Workers {
     pub output: Output,
 }
 
+impl Workers {
+    /// Whether they take requests from us once they are ready.
+    pub fn serves(&self) -> bool {
+        self.sharing.is_none() && self.ready.serves()
+    }
+}
+
+/// What was read of workers, and where.
+pub(super) struct Read {
+    pub(super) workers: Workers,
+    /// The place of `first_port`.
+    pub(super) first_port: Option<Span>,
+    /// The place of `address`.
+    pub(super) address: Option<Span>,
+}
+
 /// Which of a worker and its replacement goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Roll {
@@ -89,8 +108,8 @@ pub enum MayListen {
     Any,
 }
 
-/// The workers of a pool and the place of `first_port`; nothing without a command.
-pub(in crate::config) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)> {
+/// The workers of a pool; nothing without a command.
+pub(super) fn read(item: &Item<'_>) -> Option<Read> {
     let mut section = item.section("pool.NAME.workers", "[pool.app.workers], with single brackets")?;
     let command =
         section.require("command", "write the program and its arguments, as in [\"julia\", \"server.jl\", \"{port}\"]");
@@ -129,12 +148,14 @@ pub(in crate::config) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)
     let recycle = recycle::read(&mut section);
     let query_of_death = section.take("query_of_death").and_then(|item| item.integer(0..=DEATHS_MAX));
     let output = output::read(&mut section, directory_there, default.output);
+    let sharing = sharing::read(&mut section, ready.as_ref());
     section.finish();
 
     let workers = Workers {
         count,
         first_port,
         socket: socket.unwrap_or(default.socket),
+        sharing: sharing.as_ref().map(|sharing| sharing.value),
         directory,
         env: env.unwrap_or_default(),
         env_file,
@@ -157,7 +178,7 @@ pub(in crate::config) fn read(item: &Item<'_>) -> Option<(Workers, Option<Span>)
         output,
         command: default.command,
     };
-    Some((workers, span))
+    Some(Read { workers, first_port: span, address: sharing.map(|sharing| sharing.span) })
 }
 
 fn listener(item: &Item<'_>, has_socket: bool) -> Option<MayListen> {

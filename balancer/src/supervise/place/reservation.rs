@@ -1,6 +1,6 @@
 //! What is kept for one run of a worker to listen on: a port or a Unix socket. Decides nothing; called by `spawn`.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::port::Port;
 use super::socket::Socket;
@@ -13,6 +13,8 @@ pub(in crate::supervise) enum Reservation {
     Port(Port),
     /// In our directory.
     Socket(Socket),
+    /// The address that all workers of the pool have.
+    Shared(SocketAddr),
 }
 
 impl Reservation {
@@ -21,6 +23,7 @@ impl Reservation {
         match self {
             Self::Port(port) => Address::Tcp { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port: port.number() },
             Self::Socket(socket) => Address::Unix(socket.path().to_owned()),
+            Self::Shared(address) => Address::Tcp { host: Host::Ip(address.ip()), port: address.port() },
         }
     }
 }

@@ -99,6 +99,11 @@ pub(in crate::supervise) async fn until_own(
     false
 }
 
+/// Whether the run has a listener at `place`, perhaps beside others (SO_REUSEPORT); also `true` where that cannot be told.
+pub(in crate::supervise) async fn has_listener(place: SocketAddr, kin: &Kin) -> bool {
+    matches!(look_at(place, kin).await.0, Whose::Run | Whose::Unknown)
+}
+
 /// Returns once the listener at `address` is none of the run's, though the worker was ready: with who it is. Where nobody listens, or that
 /// cannot be told, it goes on.
 pub(in crate::supervise) async fn until_taken(title: &str, address: &Address, kin: &Kin) -> String {

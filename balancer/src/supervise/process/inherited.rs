@@ -4,12 +4,15 @@
 //! Decides that a worker finds none of it. Called by `shim` in the process that becomes a worker, and by `main` for ours. Never
 //! touches descriptors 0 to 2.
 
-use std::fs;
-use std::os::fd::RawFd;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::close;
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::stdio::dup2_stdin;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Takes every signal again that whoever started this process has blocked. For the first thread, before there are others, which
@@ -27,6 +30,22 @@ pub(super) fn close_strays() {
         // That of the directory just read is among them, and closed already.
         let _ = close(stray);
     }
+}
+
+/// Makes standard input descriptor 3, which the next program inherits, and empty. For a process that has closed its strays.
+///
+/// # Errors
+/// Those of the system calls; and descriptor 3 is not free.
+pub(super) fn take_passed() -> io::Result<()> {
+    let passed = fcntl_dupfd_cloexec(io::stdin(), FIRST_PASSED)?;
+    if passed.as_raw_fd() != FIRST_PASSED {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fcntl_setfd(&passed, FdFlags::empty())?;
+    // It stays open for whoever comes next in this process.
+    let _ = passed.into_raw_fd();
+    dup2_stdin(File::open("/dev/null")?)?;
+    Ok(())
 }
 
 /// Gives ignored signals their default effect in the program that this process becomes: what is caught is reset by exec(2), what
@@ -58,3 +77,6 @@ pub(super) fn limit_descriptors(soft: rlim_t) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard);
     }
 }
+
+/// SD_LISTEN_FDS_START (sd_listen_fds(3)).
+const FIRST_PASSED: RawFd = 3;

@@ -17,7 +17,7 @@ use rustix::thread::clear_ambient_capability_set;
 
 use super::account::Account;
 use super::guard::stand_guard;
-use super::inherited::{close_strays, limit_descriptors, stop_ignoring};
+use super::inherited::{close_strays, limit_descriptors, stop_ignoring, take_passed};
 use super::{GUARD_OPTION, SHIM_COMMAND};
 use crate::config::Identity;
 
@@ -32,6 +32,8 @@ pub(in crate::supervise) struct ShimOrder {
     pub(in crate::supervise) descriptors: Option<u64>,
     /// The directory to go to, as that account.
     pub(in crate::supervise) directory: Option<PathBuf>,
+    /// What our standard input is, by the name it gets: it becomes descriptor 3 (sd_listen_fds(3)).
+    pub(in crate::supervise) passed: Option<String>,
     /// Program and its arguments.
     pub(in crate::supervise) command: Vec<OsString>,
 }
@@ -58,8 +60,14 @@ pub fn exec_shim(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl ShimOrder {
     /// Reads the arguments that [`Self::to_args`] writes.
     fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let mut order =
-            Self { parent: 0, identity: Identity::default(), descriptors: None, directory: None, command: Vec::new() };
+        let mut order = Self {
+            parent: 0,
+            identity: Identity::default(),
+            descriptors: None,
+            directory: None,
+            passed: None,
+            command: Vec::new(),
+        };
         while let Some(option) = args.next().filter(|option| option != "--") {
             let value = args.next().ok_or_else(|| format!("{}: value missing", option.display()))?;
             let text = || value.clone().into_string().map_err(|value| format!("{}: not UTF-8", value.display()));
@@ -70,6 +78,7 @@ impl ShimOrder {
                 }
                 Some("--user") => order.identity.user = Some(text()?),
                 Some("--group") => order.identity.group = Some(text()?),
+                Some("--passed") => order.passed = Some(text()?),
                 Some("--directory") => order.directory = Some(value.into()),
                 _ => return Err(format!("{}: not an option of {SHIM_COMMAND}", option.display())),
             }
@@ -85,6 +94,7 @@ impl ShimOrder {
             ("--user", self.identity.user.as_ref().map(OsString::from)),
             ("--group", self.identity.group.as_ref().map(OsString::from)),
             ("--descriptors", self.descriptors.map(|number| number.to_string().into())),
+            ("--passed", self.passed.as_ref().map(OsString::from)),
             ("--directory", self.directory.as_ref().map(OsString::from)),
         ];
         for (option, value) in options {
@@ -100,6 +110,9 @@ impl ShimOrder {
         close_strays();
         if let Some(soft) = self.descriptors {
             limit_descriptors(soft);
+        }
+        if let Some(error) = self.passed.as_ref().and_then(|_| take_passed().err()) {
+            return (CANNOT_EXECUTE, format!("cannot take the socket that it is passed: {error}"));
         }
         let prepared = self
             .die_with_parent()
@@ -118,7 +131,13 @@ impl ShimOrder {
         let _ = clear_ambient_capability_set();
         // The mask is empty since the beginning of `main`.
         stop_ignoring();
-        let error = Command::new(program).args(args).exec();
+        let mut program_to_be = Command::new(program);
+        if let Some(name) = &self.passed {
+            // The process stays the same.
+            let ours = std::process::id().to_string();
+            program_to_be.envs([("LISTEN_FDS", "1"), ("LISTEN_PID", ours.as_str()), ("LISTEN_FDNAMES", name.as_str())]);
+        }
+        let error = program_to_be.args(args).exec();
         let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_EXECUTE };
         (code, format!("cannot execute {}: {error}", program.display()))
     }
@@ -156,6 +175,7 @@ mod tests {
             identity: Identity { user: Some("www".into()), group: Some("33".into()) },
             descriptors: Some(1_024),
             directory: Some("/srv/app".into()),
+            passed: Some("listener".to_owned()),
             command: args(&["/bin/sh", "--user", "--", "x"]).collect(),
         };
         let plain = ShimOrder {
@@ -163,6 +183,7 @@ mod tests {
             identity: Identity::default(),
             descriptors: None,
             directory: None,
+            passed: None,
             command: vec!["/a".into()],
         };
         for order in [full, plain] {

@@ -175,9 +175,13 @@ impl WorkerHandle {
     /// request.
     pub(super) fn join(&mut self, pool: &Pool, trial: Duration) -> Option<String> {
         let process = self.process.as_ref()?;
-        let address = process.address();
+        let (address, taker) = (process.address(), process.taker().cloned());
         let (name, pid, lived) = (Arc::clone(&self.name), process.pid(), shown::time(process.started().elapsed()));
         self.set_timer(sleep(trial), Event::Proven);
+        if let Some(taker) = taker {
+            taker.join();
+            return Some(format!("{name} (pid {pid}) takes connections of {address}, ready after {lived}"));
+        }
         if !self.settings.ready.serves() {
             return Some(format!("{name} (pid {pid}) has run for {lived}; it is taken as ready"));
         }
@@ -200,6 +204,7 @@ impl WorkerHandle {
     pub(super) fn drain(&mut self, until: Instant, tunnels: Duration) {
         let tunnels_until = until.min(Instant::now() + tunnels);
         self.drained_by = Some((until, tunnels_until));
+        self.take_no_more();
         let endpoint = self.endpoint.clone();
         if let Some(endpoint) = &endpoint {
             endpoint.drain();
@@ -216,9 +221,17 @@ impl WorkerHandle {
 
     /// Its endpoint, if it has one, is no member any more.
     pub(super) fn leave(&self, pool: &Pool) {
+        self.take_no_more();
         if let Some(endpoint) = &self.endpoint {
             endpoint.drain();
             pool.remove(endpoint.id());
+        }
+    }
+
+    /// It is handed no connection any more, where it is us who hand them over.
+    fn take_no_more(&self) {
+        if let Some(taker) = self.process.as_ref().and_then(Process::taker) {
+            taker.leave();
         }
     }
 

@@ -12,12 +12,14 @@ use tokio::time::timeout;
 use super::life::Event;
 use super::message::Message;
 use crate::config::{Address, MayListen, Ready, Workers};
+use crate::share::Taker;
 use crate::shown;
 use crate::supervise::place::unready::{explain, tell_misplaced};
 use crate::supervise::place::whose::{until_own, until_taken};
 use crate::supervise::process::kin::Kin;
 use crate::supervise::ready::{LastAnswer, Shown, until_gone, until_ready};
 use crate::supervise::run::Process;
+use crate::supervise::taking::until_taking;
 use crate::supervise::warm_up::warm_up;
 
 /// One run of a worker.
@@ -32,6 +34,8 @@ pub(super) struct Minding {
     group: Pid,
     kin: Kin,
     line_seen: Arc<Notify>,
+    /// Where connections do not pass through us.
+    taker: Option<Arc<Taker>>,
     settings: Arc<Workers>,
     outbox: mpsc::Sender<Message>,
 }
@@ -53,6 +57,7 @@ impl Minding {
             group: process.group(),
             kin: process.kin().clone(),
             line_seen: process.line_seen(),
+            taker: process.taker().cloned(),
             settings,
             outbox,
         }
@@ -97,6 +102,10 @@ impl Minding {
     /// Why it is not warm.
     async fn becomes_ready(&self, last: &LastAnswer) -> Result<(), String> {
         let (settings, title, address) = (&self.settings, &self.title, &self.address);
+        if let Some(taker) = &self.taker {
+            until_taking(taker, settings, address, (&self.kin, &self.line_seen, last)).await;
+            return Ok(());
+        }
         let by_line = matches!(settings.ready, Ready::Line(_));
         let shown = loop {
             let shown = until_ready(&settings.ready, address, &self.line_seen, self.patience(), last).await;
@@ -136,7 +145,7 @@ impl Minding {
 
     /// Whether the listener at its port has to be its own.
     fn asks_whose(&self) -> bool {
-        self.settings.ready.serves() && self.settings.listener == MayListen::Own
+        self.settings.serves() && self.settings.listener == MayListen::Own
     }
 
     /// For how long a worker that only accepts connections is asked for an answer.

@@ -186,6 +186,9 @@ impl Reconciler {
             Message::Command(command) => self.jobs.waiting.push_back(command),
             Message::Stop(stop) => {
                 self.stopping = true;
+                if let Some(share) = &self.blueprint.surroundings.share {
+                    share.close();
+                }
                 self.jobs.stop();
                 for at in 0..self.workers.len() {
                     self.step(at, Event::Stop(stop));
