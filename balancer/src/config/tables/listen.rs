@@ -151,7 +151,7 @@ pub(in crate::config) fn read(section: &mut Section<'_>) -> Vec<Placed<ListenAdd
 pub(super) fn tcp(item: &Item<'_>) -> Option<SocketAddr> {
     match address(item)? {
         ListenAddress::Tcp(address) => Some(address),
-        ListenAddress::Unix(_) | ListenAddress::Passed(_) => {
+        ListenAddress::Unix(_) | ListenAddress::Passed(_) | ListenAddress::Tls(_) => {
             item.wrong("this must be an address and a port", "write one, as in \"0.0.0.0:8080\"");
             None
         }
