@@ -32,6 +32,8 @@ struct Kept {
     clients: Option<Clients>,
     /// As long as the same clients are let in, so that tickets outlive a change of certificates.
     handshakes: Option<Handshakes>,
+    /// Whether clients are offered HTTP/2.
+    http2: bool,
 }
 
 /// Who vouches for clients.
@@ -60,6 +62,7 @@ pub(super) struct Prepared {
     pairs: BTreeMap<CertificateFiles, Entry>,
     clients: Option<Clients>,
     handshakes: Option<Handshakes>,
+    http2: bool,
     troubles: Vec<String>,
 }
 
@@ -112,7 +115,8 @@ impl Keyring {
             }
             (Some(Err(error)), _) => return Err(error),
         };
-        Ok(Prepared { files: config.certificates.clone(), pairs, clients, handshakes, troubles })
+        let (files, http2) = (config.certificates.clone(), config.http2);
+        Ok(Prepared { files, pairs, clients, handshakes, http2, troubles })
     }
 
     /// Shows what was prepared.
@@ -123,6 +127,7 @@ impl Keyring {
             kept.handshakes = prepared.handshakes;
         }
         (kept.files, kept.pairs, kept.clients) = (prepared.files, prepared.pairs, prepared.clients);
+        kept.http2 = prepared.http2;
         kept.show(&self.certificates)?;
         let is_watched = !kept.files.is_empty();
         drop(kept);
@@ -153,6 +158,7 @@ impl Kept {
             Some(handshakes) => handshakes.clone(),
             None => Handshakes::new(None)?,
         };
+        let handshakes = handshakes.offering(self.http2);
         let pairs = self.files.iter().filter_map(|files| Some(&self.pairs.get(files)?.pair));
         let book = Book::of(pairs, &handshakes).map_err(|error| format!("TLS cannot show a certificate: {error}"))?;
         self.handshakes = Some(handshakes);

@@ -39,6 +39,7 @@ impl Default for Tls {
             client_ca: None,
             client_auth: ClientAuth::Require,
             redirect_https: true,
+            http2: cfg!(feature = "http2"),
             hsts: None,
         }
     }

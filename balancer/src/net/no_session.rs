@@ -13,6 +13,10 @@ pub struct Session(Infallible);
 
 #[allow(clippy::unused_self, reason = "the same methods as those of a session that can be")]
 impl Session {
+    pub fn speaks_http2(&self) -> bool {
+        match self.0 {}
+    }
+
     pub fn is_quiet(&self) -> bool {
         match self.0 {}
     }

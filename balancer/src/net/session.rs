@@ -60,6 +60,11 @@ impl Session {
         self.tls.alpn_protocol()
     }
 
+    /// Whether that is HTTP/2 (RFC 9113 §3.2).
+    pub fn speaks_http2(&self) -> bool {
+        self.protocol() == Some(b"h2")
+    }
+
     /// Whether nothing is under way: the connection can rest.
     pub fn is_quiet(&self) -> bool {
         self.has_read_all() && !self.tls.wants_write()

@@ -19,6 +19,8 @@ pub struct Handshakes {
     /// One for all threads: a client comes back to whichever. Its keys change every six hours.
     ticketer: Arc<dyn ProducesTickets>,
     clients: Arc<dyn ClientCertVerifier>,
+    /// Whether HTTP/2 may be agreed on.
+    http2: bool,
 }
 
 /// Shows one certificate, whoever asks.
@@ -39,7 +41,13 @@ impl Handshakes {
         let ticketer =
             aws_lc_rs::Ticketer::new().map_err(|error| format!("TLS has no keys for its tickets: {error}"))?;
         let clients = clients.map_or_else(|| Ok(WebPkiClientVerifier::no_client_auth()), verifier);
-        Ok(Self { ticketer, clients: clients? })
+        Ok(Self { ticketer, clients: clients?, http2: false })
+    }
+
+    /// The same, with HTTP/2 offered to clients, or not.
+    #[must_use]
+    pub fn offering(self, http2: bool) -> Self {
+        Self { http2, ..self }
     }
 
     /// Those that show `key`.
@@ -49,7 +57,8 @@ impl Handshakes {
         config.ticketer = Arc::clone(&self.ticketer);
         // A cache would be one lock for all threads.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
+        let offered = &PROTOCOLS[usize::from(!self.http2)..];
+        config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(config))
     }
 }
@@ -118,4 +127,4 @@ impl ResolvesServerCert for Nobody {
 /// What a CA speaks that asks (RFC 8737 §6.2).
 pub const QUESTION: &[u8] = b"acme-tls/1";
 /// What can be spoken, what we like best first (RFC 7301).
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];

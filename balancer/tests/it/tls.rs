@@ -295,6 +295,37 @@ fn curl_asks_over_tls() {
 }
 
 #[test]
+fn curl_speaks_http2_over_tls_where_it_is_offered() {
+    if !has("curl") {
+        return;
+    }
+    let origin = Origin::answering(ok(&"x".repeat(3 << 20)));
+    for (top, version) in [("", "2"), ("http2 = false", "1.1")] {
+        let one = Encrypted::with(&origin, &["app.test"], top, "");
+        let ca = one.balancer.directory().join("ca.pem");
+        std::fs::write(&ca, one.authority.pem()).unwrap();
+        let port = one.balancer.encrypted().port();
+        let (resolve, url) = (format!("app.test:{port}:127.0.0.1"), format!("https://app.test:{port}/"));
+        let shown = "%{http_version} %{response_code} %{size_download}\n";
+        let said = curl(&["--resolve", &resolve, "--cacert", ca.to_str().unwrap(), "-o/dev/null", "-w", shown, &url]);
+        assert_eq!(said, format!("{version} 200 3145728\n"), "{top}");
+        let request = origin.requests().pop().unwrap();
+        assert_eq!(request.field("x-forwarded-proto"), Some("https"));
+        one.balancer.logged(&[if version == "2" { "HTTP/2.0" } else { "HTTP/1.1" }]);
+    }
+}
+
+#[test]
+fn a_client_that_has_not_agreed_on_http2_may_not_speak_it_over_tls() {
+    let origin = Origin::named("hello");
+    let one = Encrypted::with(&origin, &["app.test"], "h2c = true", "");
+    let mut client = one.client();
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    let said = client.response();
+    assert!(said.starts_with("HTTP/1.1 400 ") || said.starts_with("HTTP/1.1 505 "), "{said}");
+}
+
+#[test]
 fn what_a_client_sends_behind_its_handshake_at_once_is_read() {
     let origin = Origin::named("hello");
     let one = Encrypted::before(&origin, &["app.test"]);

@@ -3,7 +3,7 @@
 
 /// Keys by table; a key leaves this list in the change that makes it work.
 const KEYS: &[(&str, &[&str])] = &[
-    ("", &["listener", "acme", "http2", "compress"]),
+    ("", &["listener", "acme", "compress"]),
     ("tls", &["names", "email", "directory", "directory_ca", "eab"]),
     ("pool.NAME", &["tls"]),
     (

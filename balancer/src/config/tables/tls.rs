@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::http2;
 use super::listen::ListenAddress;
 use crate::config::syntax::item::Item;
 use crate::config::syntax::section::Section;
@@ -19,6 +20,8 @@ pub struct Tls {
     pub client_auth: ClientAuth,
     /// Whether a request without TLS, for a host that has a certificate, is answered with where to ask instead.
     pub redirect_https: bool,
+    /// Whether clients are offered HTTP/2 in the handshake: the key `http2` at the top of the file.
+    pub http2: bool,
     /// For how long browsers ask this host over TLS alone.
     pub hsts: Option<Duration>,
 }
@@ -44,6 +47,7 @@ pub struct CertificateFiles {
 /// The table, or nothing.
 pub(in crate::config) fn read(section: &mut Section<'_>, listen: &[Placed<ListenAddress>]) -> Tls {
     let encrypted = listen.iter().find(|address| address.value.encrypts());
+    let http2 = http2::read(section, "http2").unwrap_or(Tls::default().http2);
     let table = section.take("tls").and_then(|item| Some((item.clone(), item.section("tls", "[tls]")?)));
     let Some((item, mut table)) = table else {
         if let Some(address) = encrypted {
@@ -81,6 +85,7 @@ pub(in crate::config) fn read(section: &mut Section<'_>, listen: &[Placed<Listen
     }
     let default = Tls::default();
     Tls {
+        http2,
         certificates: certificates.unwrap_or_default(),
         client_ca,
         client_auth: client_auth.unwrap_or(default.client_auth),

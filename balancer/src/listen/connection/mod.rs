@@ -34,6 +34,8 @@ use super::idle::registry::{Registered, Registry};
 use super::refusal::Refusal;
 use crate::config::ClientLimits;
 use crate::http1::{Bounds, RequestHead, Search};
+#[cfg(feature = "http2")]
+use crate::net::Socket;
 use crate::net::{Client, take_fields};
 use service::Service;
 use stream::{After, Stream};
@@ -211,7 +213,11 @@ impl<S: Service> Connection<S> {
                     }
                     // Asked for here only, where it costs those nothing that speak HTTP/1.
                     #[cfg(feature = "http2")]
-                    Err(_) if is_new && self.limits.borrow().h2c && begins_http2(stream.inbox.unread()) => {
+                    Err(_)
+                        if is_new
+                            && begins_http2(stream.inbox.unread())
+                            && may_speak_http2(&stream.socket, self.limits.borrow().h2c) =>
+                    {
                         if stream.inbox.len() >= PREFACE.len() {
                             return Poll::Ready(Next::Http2);
                         }
@@ -256,6 +262,12 @@ impl<S: Service> Connection<S> {
         stream.alarm.set(Some(idle(PARK_AFTER.min(self.limits.borrow().keep_alive_timeout))));
         Poll::Pending
     }
+}
+
+/// Whether HTTP/2 may be spoken there: agreed on in the handshake where it is encrypted, elsewhere by `h2c`.
+#[cfg(feature = "http2")]
+fn may_speak_http2(socket: &Socket, h2c: bool) -> bool {
+    socket.session().map_or(h2c, |session| session.speaks_http2())
 }
 
 /// Whether what has come is the beginning of the preface, or begins with it.
