@@ -9,7 +9,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::harness::secure::{Authority, Secure, Speaks};
 use super::harness::{Balancer, Client, Gate, Origin, PATIENCE, directory, ok, pool_of};
-use super::program::{curl, has};
+use super::program::{curl, needs};
 
 /// A balancer with one encrypted listener, and clients that believe its certificates.
 pub(crate) struct Encrypted {
@@ -281,10 +281,9 @@ fn a_certificate_that_is_replaced_is_shown_and_half_a_pair_changes_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(has = "curl"), ignore = "needs curl")]
 fn curl_asks_over_tls() {
-    if !has("curl") {
-        return;
-    }
+    needs("curl");
     let origin = Origin::named("hello");
     let one = Encrypted::before(&origin, &["app.test"]);
     let ca = one.balancer.directory().join("ca.pem");
@@ -295,10 +294,9 @@ fn curl_asks_over_tls() {
 }
 
 #[test]
+#[cfg_attr(not(has = "curl"), ignore = "needs curl")]
 fn curl_speaks_http2_over_tls_where_it_is_offered() {
-    if !has("curl") {
-        return;
-    }
+    needs("curl");
     let origin = Origin::answering(ok(&"x".repeat(3 << 20)));
     for (top, version) in [("", "2"), ("http2 = false", "1.1")] {
         let one = Encrypted::with(&origin, &["app.test"], top, "");

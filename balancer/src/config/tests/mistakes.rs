@@ -136,7 +136,7 @@ fn every_documented_key_that_is_to_come_is_refused_as_such() {
         let pool = format!("[pool.a]\nendpoints = [\"a:1\"]\n{pool}\n");
         format!("listen = \"127.0.0.1:8080\"\n{top}\n{pool}[[route]]\npool = \"a\"\n{route}\n")
     };
-    let top = ["listener", "acme", "http2", "compress"];
+    let top = ["listener", "acme", "compress"];
     let route =
         ["files", "fallback", "redirect", "respond", "strip_prefix", "request_fields", "response_fields", "basic_auth"];
     let more = ["allow", "rate", "canary", "mirror", "compress"];
@@ -690,7 +690,7 @@ const TOP_LEVEL: &[Row] = &[
             1,
             "zzz",
             "unknown key `zzz`",
-            "the nearest keys are `listen`, `tls`, `threads`; deploy/lb.example.toml has every key",
+            "the nearest keys are `listen`, `http2`, `tls`; deploy/lb.example.toml has every key",
         )],
     ),
     (
