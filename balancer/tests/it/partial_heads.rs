@@ -21,8 +21,8 @@ fn what_can_never_become_a_request_is_refused_long_before_the_header_timeout() {
         (b"GET / HTTP/1.1\r\nHost: a\rX", 400, "bad_request"),
         (b"GET / HTTP/1.1\r\nHost: a\r\n\rX", 400, "bad_request"),
         // A TLS hello.
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "bad_request"),
-        (b"\x16", 400, "bad_request"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "tls_on_plain_port"),
+        (b"\x16", 400, "tls_on_plain_port"),
         (b"SSH-2.0-OpenSSH_9.9\r\n", 400, "bad_request"),
         (b"GET /\r\n", 400, "bad_request"),
         (b"PRI * HTTP/2.0\r\n", 505, "bad_version"),

@@ -282,8 +282,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// However large header sections may be: nobody reads a longer target.
 const REQUEST_LINE_MAX: usize = 64 * 1024;
-/// How who speaks TLS begins: a record of a handshake, of whichever version (RFC 8446 §5.1).
-const TLS_HANDSHAKE: &[u8] = b"\x16\x03";
+/// How who speaks TLS begins: a record of a handshake (RFC 8446 §5.1). What follows says no more, and may come later.
+const TLS_HANDSHAKE: &[u8] = b"\x16";
 /// Who is silent for that long is hardly in the middle of a burst: taking a connection apart and building it again costs
 /// as much as one more request.
 const PARK_AFTER: Duration = Duration::from_millis(500);
