@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::listen::{add_port, interface, unix_path, zoned};
+use super::listen::{interface, unix_path, zoned};
+use super::meant::add_port;
 use crate::config::syntax::diagnostics::quote;
 use crate::config::syntax::item::Item;
 use crate::config::syntax::section::Section;

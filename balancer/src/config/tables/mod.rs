@@ -13,6 +13,7 @@ pub(super) mod health;
 pub(super) mod http2;
 pub(super) mod identity;
 pub(super) mod listen;
+mod meant;
 pub(super) mod network;
 pub(super) mod output;
 pub(super) mod passed;
