@@ -48,12 +48,17 @@ fn a_pool_that_is_full_refuses_at_once_and_says_when_to_come_again() {
 #[test]
 fn the_threads_of_a_pool_have_names_and_its_numbers_are_seen() {
     let worker = Worker::start(&["--model", "pool", "--threads", "3"]);
-    let names: Vec<String> = std::fs::read_dir(format!("/proc/{}/task", worker.pid()))
-        .unwrap()
-        .map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap().trim().to_owned())
-        .collect();
-    for name in ["worker-1", "worker-2", "worker-3"] {
-        assert!(names.iter().any(|known| known == name), "{names:?}");
+    // A thread has its parent's name until it has run.
+    let names = || -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", worker.pid())).unwrap();
+        let name =
+            |task: std::io::Result<std::fs::DirEntry>| std::fs::read_to_string(task.unwrap().path().join("comm"));
+        tasks.map(|task| name(task).unwrap().trim().to_owned()).collect()
+    };
+    let (begun, expected) = (Instant::now(), ["worker-1", "worker-2", "worker-3"]);
+    while !expected.iter().all(|name| names().iter().any(|known| known == name)) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", names());
+        std::thread::sleep(Duration::from_millis(10));
     }
     assert!(worker.get("/stats").text().contains("active: 1/3\nqueue: 0/64\nrefused: 0\n"));
     worker.stop();
