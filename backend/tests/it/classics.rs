@@ -58,7 +58,7 @@ fn the_threads_of_a_pool_have_names_and_its_numbers_are_seen() {
     let (begun, expected) = (Instant::now(), ["worker-1", "worker-2", "worker-3"]);
     while !expected.iter().all(|name| names().iter().any(|known| known == name)) {
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", names());
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::yield_now();
     }
     assert!(worker.get("/stats").text().contains("active: 1/3\nqueue: 0/64\nrefused: 0\n"));
     worker.stop();
