@@ -13,10 +13,12 @@ pub struct Session(Infallible);
 
 #[allow(clippy::unused_self, reason = "the same methods as those of a session that can be")]
 impl Session {
+    /// Whether that is HTTP/2 (RFC 9113 §3.2).
     pub fn speaks_http2(&self) -> bool {
         match self.0 {}
     }
 
+    /// Whether nothing is under way: the connection can rest.
     pub fn is_quiet(&self) -> bool {
         match self.0 {}
     }
