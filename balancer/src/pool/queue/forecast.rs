@@ -122,14 +122,14 @@ impl Forecast {
     pub(super) fn begin(&mut self, running: Running) {
         let at = self.running.partition_point(|other| other.begun <= running.begun);
         self.running.insert(at, running);
-        self.slow_running += usize::from(running.lane == Lane::Slow);
+        self.slow_running += usize::from(running.lane != Lane::Fast);
     }
 
     /// It has left its place. That says nothing yet of how long it took.
     pub(in crate::pool) fn end(&mut self, running: Running) {
         if let Some(at) = self.position(running) {
             self.running.remove(at);
-            self.slow_running -= usize::from(running.lane == Lane::Slow);
+            self.slow_running -= usize::from(running.lane != Lane::Fast);
         }
     }
 
@@ -156,6 +156,12 @@ impl Forecast {
         };
         let unknown = self.running.iter().filter(|running| running.lane == Lane::Fast);
         self.slow_running + unknown.filter(|running| is_slow(running)).count()
+    }
+
+    /// Places that requests have whose clients have kept places, where `kind` is what one of them asks for: those among them that got
+    /// theirs before that was known.
+    pub(super) fn kept_running(&self, kind: Kind) -> usize {
+        self.running.iter().filter(|running| running.lane == Lane::Kept || running.kind == kind).count()
     }
 
     /// Such a request has taken `service`, what its client held it up not counted; with `whole` false it was given up, so that it is known only to take

@@ -10,11 +10,12 @@ use crate::endpoint::EndpointId;
 use crate::net::Client;
 use crate::pool::key::RoutingKey;
 
-/// Two lanes of waiters, each in the order of turns: who comes back for another attempt stands where it stood.
+/// Three lanes of waiters, each in the order of turns: who comes back for another attempt stands where it stood.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     fast: BTreeMap<u64, Waiter>,
     slow: BTreeMap<u64, Waiter>,
+    kept: BTreeMap<u64, Waiter>,
     clients: HashMap<Client, usize>,
 }
 
@@ -37,11 +38,11 @@ pub(super) struct Waiter {
 
 impl Line {
     pub(in crate::pool) fn len(&self) -> usize {
-        self.fast.len() + self.slow.len()
+        self.lanes().into_iter().map(BTreeMap::len).sum()
     }
 
     pub(in crate::pool) fn is_empty(&self) -> bool {
-        self.fast.is_empty() && self.slow.is_empty()
+        self.lanes().into_iter().all(BTreeMap::is_empty)
     }
 
     /// How many requests of a client wait.
@@ -57,7 +58,7 @@ impl Line {
     }
 
     pub(in crate::pool) fn leave(&mut self, turn: u64) -> Option<Waiter> {
-        let waiter = self.fast.remove(&turn).or_else(|| self.slow.remove(&turn))?;
+        let waiter = self.lanes_mut().into_iter().find_map(|lane| lane.remove(&turn))?;
         if let Some(client) = waiter.client
             && let Some(count) = self.clients.get_mut(&client)
         {
@@ -69,24 +70,26 @@ impl Line {
         Some(waiter)
     }
 
-    /// What a client has waiting of a kind, and of bodies that stream, waits in the slow lane from now on.
-    pub(super) fn slow_down(&mut self, client: Client, kind: Kind) {
+    /// What a client has waiting of a kind, and of bodies that stream, waits in the lane of slow clients from now on.
+    pub(super) fn hold_back(&mut self, client: Client, kind: Kind) {
         let alike =
             |_: &u64, waiter: &mut Waiter| waiter.client == Some(client) && (waiter.streams || waiter.kind == kind);
-        for (turn, mut waiter) in self.fast.extract_if(.., alike) {
-            waiter.lane = Lane::Slow;
-            self.slow.insert(turn, waiter);
+        for lane in [&mut self.fast, &mut self.slow] {
+            for (turn, mut waiter) in lane.extract_if(.., alike) {
+                waiter.lane = Lane::Kept;
+                self.kept.insert(turn, waiter);
+            }
         }
     }
 
     /// Takes out the one with the oldest turn.
     pub(super) fn leave_oldest(&mut self) -> Option<(u64, Waiter)> {
-        let turn = [&self.fast, &self.slow].into_iter().filter_map(|lane| lane.keys().next()).min().copied()?;
+        let turn = self.lanes().into_iter().filter_map(|lane| lane.keys().next()).min().copied()?;
         Some((turn, self.leave(turn)?))
     }
 
     pub(super) fn set_waker(&mut self, turn: u64, waker: &Waker) {
-        let waiter = self.fast.get_mut(&turn).or_else(|| self.slow.get_mut(&turn));
+        let waiter = self.lanes_mut().into_iter().find_map(|lane| lane.get_mut(&turn));
         if let Some(waiter) = waiter {
             match &mut waiter.waker {
                 Some(kept) => kept.clone_from(waker),
@@ -108,7 +111,7 @@ impl Line {
     /// Since when the one waits longest whom `fits` describes.
     pub(super) fn oldest_of(&self, fits: impl Fn(&Waiter) -> bool) -> Option<Instant> {
         let first = |lane: &BTreeMap<u64, Waiter>| lane.values().find(|waiter| fits(waiter)).map(|waiter| waiter.since);
-        [&self.fast, &self.slow].into_iter().filter_map(first).min()
+        self.lanes().into_iter().filter_map(first).min()
     }
 
     /// The first of a lane whom `serve` serves leaves the line with what it got.
@@ -130,6 +133,7 @@ impl Line {
         match lane {
             Lane::Fast => &self.fast,
             Lane::Slow => &self.slow,
+            Lane::Kept => &self.kept,
         }
     }
 
@@ -137,6 +141,15 @@ impl Line {
         match lane {
             Lane::Fast => &mut self.fast,
             Lane::Slow => &mut self.slow,
+            Lane::Kept => &mut self.kept,
         }
+    }
+
+    fn lanes(&self) -> [&BTreeMap<u64, Waiter>; 3] {
+        [&self.fast, &self.slow, &self.kept]
+    }
+
+    fn lanes_mut(&mut self) -> [&mut BTreeMap<u64, Waiter>; 3] {
+        [&mut self.fast, &mut self.slow, &mut self.kept]
     }
 }

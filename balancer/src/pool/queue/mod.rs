@@ -48,10 +48,10 @@ pub(super) struct Queue {
     pub(super) lasting: Lasting,
     /// Answers to those who waited, until they come for them.
     answers: HashMap<u64, Result<Grant, Refused>>,
-    /// Of the fast lane and of the slow one.
-    overload: [Overload; 2],
-    /// When the last request of the fast lane came.
-    fast_at: Option<Instant>,
+    /// Of each lane.
+    overload: [Overload; 3],
+    /// When the last request came that is of no client which has kept places.
+    others_at: Option<Instant>,
     next_turn: u64,
 }
 
@@ -65,7 +65,7 @@ impl Queue {
             lasting: Lasting::default(),
             answers: HashMap::new(),
             overload: Default::default(),
-            fast_at: None,
+            others_at: None,
             next_turn: 1,
             slots,
         }
@@ -91,10 +91,10 @@ impl Queue {
         now: Instant,
         wake: &mut Vec<Waker>,
     ) -> Claimed {
-        let (streams, patience) = (ask.streams, self.patience((ask.kind, ask.streams, ask.client), members, now));
-        let lane = if patience.is_some() { Lane::Slow } else { Lane::Fast };
-        if lane == Lane::Fast {
-            self.fast_at = Some(now);
+        let streams = ask.streams;
+        let (lane, patience) = self.lane_of((ask.kind, streams, ask.client), members, now);
+        if lane != Lane::Kept {
+            self.others_at = Some(now);
         }
         let (since, routing, client, tried) = (now, ask.routing, ask.client, Vec::new());
         let mut waiter = Waiter { since, routing, only, tried, client, kind: ask.kind, streams, lane, waker: None };
@@ -104,7 +104,7 @@ impl Queue {
             self.dispatch(members, cursors, now, wake);
         }
         if (ask.turn == 0 || self.line.is_empty())
-            && self.may_go(members, (ask.kind, patience), now)
+            && self.may_go(members, (ask.kind, lane, patience), now)
             && let Some(grant) = self.places.take(members, cursors, &waiter, ask.tried, now)
         {
             self.begin(&grant);
@@ -124,7 +124,8 @@ impl Queue {
             Some(Err(refused)) => Claimed::Refused(refused),
             None => {
                 let again = (!ask.tried.is_empty()).then_some(AGAIN);
-                let look = [again, patience.map(|patience| patience.reserve)].into_iter().flatten().min();
+                let reserve = (lane != Lane::Fast).then_some(patience.reserve);
+                let look = [again, reserve].into_iter().flatten().min();
                 Claimed::Turn(turn, self.slots.queue_timeout, look)
             }
         }
@@ -133,17 +134,14 @@ impl Queue {
     /// Hands out places as long as there is one free for somebody who may have it.
     pub(super) fn dispatch(&mut self, members: &Members, cursors: &Cursors, now: Instant, wake: &mut Vec<Waker>) {
         while !self.line.is_empty() && members.any_free(self.slots.count, self.places.despite) {
-            let lanes = self.lanes(members, now);
-            let Some(lane) = next(&lanes) else { return };
-            // Those of that lane may all have tried what is free; then it is the other's turn, if it has one by itself.
-            let other = match lane {
-                Lane::Fast => Lanes { fast: None, ..lanes },
-                Lane::Slow => Lanes { slow: None, ..lanes },
-            };
-            let handed = self.hand_over(lane, (members, cursors), now, wake)
-                || next(&other).is_some_and(|other| self.hand_over(other, (members, cursors), now, wake));
-            if !handed {
-                return;
+            let mut lanes = self.lanes(members, now);
+            // Those of a lane may all have tried what is free; then it is another's turn, if it has one by itself.
+            loop {
+                let Some(lane) = next(&lanes) else { return };
+                if self.hand_over(lane, (members, cursors), now, wake) {
+                    break;
+                }
+                lanes = lanes.without(lane);
             }
         }
         self.calm_down();
@@ -202,55 +200,57 @@ impl Queue {
         self.places.put_back(grant);
     }
 
-    /// Of a kind that is expected to be slow, as far as is known by now, or of a request that waits for its client.
-    fn patience(
+    /// Where such a request waits, as far as is known by now of its kind and of its client, and with what patience.
+    fn lane_of(
         &self,
         (kind, streams, client): (Kind, bool, Option<Client>),
         members: &Members,
         now: Instant,
-    ) -> Option<Patience> {
+    ) -> (Lane, Patience) {
         if !self.slots.slow_lane {
-            return None;
+            return (Lane::Fast, Patience::NONE);
         }
         // Nobody is told to wait for what is not known to be slow where nobody may wait.
         let (may_wait, timeout) = (self.slots.queue_max > 0, self.slots.queue_timeout);
         let places = || if may_wait { self.all_places(members) } else { usize::MAX };
         if may_wait && self.keepers.may_be(client, (kind, streams), now) {
-            return Some(Patience::of_slow_clients(timeout));
+            return (Lane::Kept, Patience::of_slow_clients(timeout));
         }
         let patience = self.forecast.slow(kind, places, now).map(|expected| Patience::new(expected, timeout));
-        patience.or_else(|| streams.then(|| Patience::streaming(timeout)))
+        let patience = patience.or_else(|| streams.then(|| Patience::streaming(timeout)));
+        patience.map_or((Lane::Fast, Patience::NONE), |patience| (Lane::Slow, patience))
     }
 
     /// Whether a request that has just come leaves enough to others.
-    fn may_go(&self, members: &Members, (kind, patience): (Kind, Option<Patience>), now: Instant) -> bool {
-        let Some(patience) = patience else { return true };
+    fn may_go(&self, members: &Members, (kind, lane, patience): (Kind, Lane, Patience), now: Instant) -> bool {
+        if lane == Lane::Fast {
+            return true;
+        }
         let (places, slow_in_flight) = (self.all_places(members), self.forecast.slow_running(kind, now));
-        let (slow, is_calm) = (Some((Duration::ZERO, patience)), self.is_calm(now));
-        next(&Lanes { places, slow_in_flight, fast: None, slow, is_calm }).is_some()
+        let slow = (lane == Lane::Slow).then_some((Duration::ZERO, patience));
+        let kept = (lane == Lane::Kept).then(|| (Duration::ZERO, patience, self.forecast.kept_running(kind)));
+        next(&Lanes { places, slow_in_flight, fast: None, slow, kept, is_calm: self.is_calm(now) }).is_some()
     }
 
     /// Whether those who have kept places would keep nobody waiting, as far as one can know.
     fn is_calm(&self, now: Instant) -> bool {
-        self.fast_at.is_none_or(|at| now.saturating_duration_since(at) >= CALM)
+        self.others_at.is_none_or(|at| now.saturating_duration_since(at) >= CALM)
     }
 
     fn lanes(&self, members: &Members, now: Instant) -> Lanes {
         let waited = |since: Instant| now.saturating_duration_since(since);
-        let slow = self.line.first(Lane::Slow);
+        let [fast, slow, kept] = [Lane::Fast, Lane::Slow, Lane::Kept].map(|lane| self.line.first(lane));
+        // More is known than when they came; perhaps that one is fast after all.
+        let patience = |first: &Waiter| self.lane_of((first.kind, first.streams, first.client), members, now).1;
+        // Counting the members is only worth it where somebody may have to leave a place.
+        let held_back = slow.or(kept);
         Lanes {
-            // Counting the members is only worth it where somebody may have to leave a place.
-            places: slow.map_or(0, |_| self.all_places(members)),
-            slow_in_flight: slow.map_or(0, |first| self.forecast.slow_running(first.kind, now)),
-            fast: self.line.first(Lane::Fast).map(|first| waited(first.since)),
+            places: held_back.map_or(0, |_| self.all_places(members)),
+            slow_in_flight: held_back.map_or(0, |first| self.forecast.slow_running(first.kind, now)),
+            fast: fast.map(|first| waited(first.since)),
+            slow: slow.map(|first| (waited(first.since), patience(first))),
+            kept: kept.map(|first| (waited(first.since), patience(first), self.forecast.kept_running(first.kind))),
             is_calm: self.is_calm(now),
-            // More is known than when it came; perhaps that it is fast after all.
-            slow: slow.map(|first| {
-                (
-                    waited(first.since),
-                    self.patience((first.kind, first.streams, first.client), members, now).unwrap_or(Patience::NONE),
-                )
-            }),
         }
     }
 

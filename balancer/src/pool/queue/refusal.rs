@@ -44,6 +44,7 @@ impl Queue {
             Lane::Fast => (&mut self.overload[0], timeout / 2),
             // Of slow ones patience is asked already.
             Lane::Slow => (&mut self.overload[1], timeout.mul_f64(0.9)),
+            Lane::Kept => (&mut self.overload[2], timeout.mul_f64(0.9)),
         };
         let stands = overload.look(waited, target, timeout, now);
         match (self.slots.shed, self.line.len() >= max) {

@@ -152,11 +152,12 @@ fn simulate(case: Case, seed: u64) -> Times {
                 slow: slow
                     .front()
                     .map(|request| (waited(request), patience(&forecast, request.kind, now).unwrap_or(Patience::NONE))),
+                kept: None,
                 is_calm: false,
             };
             let request = match next(&lanes) {
                 Some(Lane::Fast) => fast.pop_front(),
-                Some(Lane::Slow) => slow.pop_front(),
+                Some(Lane::Slow | Lane::Kept) => slow.pop_front(),
                 None => None,
             };
             let Some(request) = request else { break };

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Queue;
 use super::forecast::Kind;
+use super::lane::Lane;
 use super::lasting::Crowding;
 use super::line::Waiter;
 use super::pressure::Pressure;
@@ -16,7 +17,7 @@ impl Queue {
     pub(in crate::pool) fn kept_by_client(&mut self, client: Client, kind: Kind, now: Instant) {
         self.keepers.note(client, kind, now);
         if self.slots.slow_lane {
-            self.line.slow_down(client, kind);
+            self.line.hold_back(client, kind);
         }
     }
 
@@ -48,7 +49,9 @@ impl Queue {
         // Who waits while a place is free that it may have waits for another reason.
         let is_any_free = |tried: &[EndpointId]| members.is_any_free_for(tried, self.slots.count, self.places.despite);
         let full = !is_any_free(&[]);
+        // Those whose clients have kept places would hardly get this one, and might keep it again.
         let would_have_it = |waiter: &Waiter| match waiter.only {
+            _ if waiter.lane == Lane::Kept => false,
             Some(only) => only == at,
             None if waiter.tried.is_empty() => full,
             None => !waiter.tried.contains(&at) && !is_any_free(&waiter.tried),
