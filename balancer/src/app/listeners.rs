@@ -30,6 +30,17 @@ impl Live {
         Ok(opened)
     }
 
+    /// Lets the proxy threads accept from listeners that are open.
+    pub(super) fn accept_from(&mut self, opened: Vec<(ListenAddress, Listener)>) {
+        for (configured, listener) in opened {
+            if let Err(error) = self.control.open(&listener) {
+                tracing::error!(%error, "cannot listen on {configured}");
+            }
+            tracing::info!("listening on {}", listener.address);
+            self.listening.push(Listening::new(configured, listener, &self.control));
+        }
+    }
+
     /// Lets others connect to a Unix socket that stays.
     ///
     /// # Errors

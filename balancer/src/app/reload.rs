@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::act::told;
 use super::limits;
 use super::listeners::in_the_way;
-use super::listening::Listening;
 use super::live::Live;
 use super::plan::Plan;
 use super::pool_change::WorkersChange;
@@ -19,11 +18,11 @@ use super::{sharing, start};
 use crate::admin::{Outcome, Reopened, Reporter, ServedPool};
 use crate::config::{self, Config};
 use crate::observe::LogFile;
-
 use crate::pool::Pool;
 use crate::proxy::Settings;
 use crate::route::Table;
 use crate::shown;
+use crate::spool::Spool;
 
 impl Live {
     /// Reads the file again and does what it says.
@@ -124,14 +123,8 @@ impl Live {
         let certificates = self.keyring.prepare(&new.tls)?;
         let opened = self.open(&plan.listen_added, &new.listen)?;
         let log = self.open_log(&new)?;
-        let spool = match new.spool == self.config.spool {
-            true => self.shared.settings.borrow().spool.clone(),
-            false => start::spool(&new.spool).map_err(|failure| failure.to_string())?,
-        };
-        let admin = match &self.admin {
-            Some(server) => server.open(&self.config.admin, &new.admin).map_err(|error| error.to_string())?,
-            None => Reopened::default(),
-        };
+        let spool = self.open_spool(&new)?;
+        let admin = self.open_admin(&new)?;
         self.shares.extend(sharing::of_added(plan, &new)?);
         let begun = self.begin_new(plan, &new, reporter).await;
         self.shares.retain(|pool, _| !if begun.is_ok() { &plan.removed } else { &plan.added }.contains(pool));
@@ -154,13 +147,7 @@ impl Live {
         // Before there is a listener that needs them.
         self.keyring.change(certificates);
         self.control.set_connections_max(limits::connections_max(&new, self.descriptors));
-        for (configured, listener) in opened {
-            if let Err(error) = self.control.open(&listener) {
-                tracing::error!(%error, "cannot listen on {configured}");
-            }
-            tracing::info!("listening on {}", listener.address);
-            self.listening.push(Listening::new(configured, listener, &self.control));
-        }
+        self.accept_from(opened);
         for address in &plan.listen_removed {
             self.close_listener(address);
         }
@@ -215,6 +202,20 @@ impl Live {
             LogFile::open(path).map_err(|error| format!("cannot open the access log {}: {error}", path.display()))
         });
         opened.transpose().map(Some)
+    }
+
+    /// Where bodies wait as `new` says: the same disk as before, unless that is another.
+    fn open_spool(&self, new: &Config) -> Result<Option<Spool>, String> {
+        if new.spool == self.config.spool {
+            return Ok(self.shared.settings.borrow().spool.clone());
+        }
+        start::spool(&new.spool).map_err(|failure| failure.to_string())
+    }
+
+    /// Where commands are taken as `new` says, as far as that is not open already.
+    fn open_admin(&self, new: &Config) -> Result<Reopened, String> {
+        let opened = self.admin.as_ref().map(|server| server.open(&self.config.admin, &new.admin));
+        opened.transpose().map(Option::unwrap_or_default).map_err(|error| error.to_string())
     }
 
     /// Gives supervisors their other settings, one pool after another; returns what failed. `said` is the file before.

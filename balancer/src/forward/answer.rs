@@ -71,15 +71,7 @@ pub(super) async fn pass_on(
     });
     let idle_max = pool.idle_connections_max();
     let lease = Lease { place, upstream, upstreams: Rc::clone(upstreams), idle_max, keep_alive };
-    let lease = if matches!(length, BodyLength::None | BodyLength::Known(0)) {
-        let now = exchange.waits.now();
-        lease.give_back(upload.ended(), now);
-        exchange.record.worker_done(now);
-        exchange.stream.finish(&Fields::default());
-        None
-    } else {
-        Some(lease)
-    };
+    let lease = until_last_byte(lease, length, exchange, upload);
     let (patience, rate_min) = patience(outbound, is_event_stream);
     let relay = Relay {
         exchange,
@@ -97,6 +89,19 @@ pub(super) async fn pass_on(
     pool.saw(routing.client, exchange.waits.now());
     drop(stays);
     Ok(())
+}
+
+/// Place and connection, for as long as a body follows; where none does, they go back at once and the answer is finished.
+#[inline]
+fn until_last_byte(lease: Lease, length: BodyLength, exchange: &mut Exchange<'_>, upload: &Upload) -> Option<Lease> {
+    if !matches!(length, BodyLength::None | BodyLength::Known(0)) {
+        return Some(lease);
+    }
+    let now = exchange.waits.now();
+    lease.give_back(upload.ended(), now);
+    exchange.record.worker_done(now);
+    exchange.stream.finish(&Fields::default());
+    None
 }
 
 /// How long a silence of the worker or of the client may last, and how much the client has to take a second. A stream of gRPC may be silent

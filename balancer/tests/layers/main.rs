@@ -169,6 +169,6 @@ fn source() -> PathBuf {
 }
 
 /// A function is read at one look.
-const FUNCTION_LINES_MAX: usize = 80;
-const FILE_LINES_MAX: usize = 330;
+const FUNCTION_LINES_MAX: usize = 70;
+const FILE_LINES_MAX: usize = 300;
 const MEDIAN_LINES_MAX: usize = 120;

@@ -134,19 +134,7 @@ pub(in crate::config) fn read_all(section: &mut Section<'_>) -> Vec<PlacedPool> 
 }
 
 fn read(item: &Item<'_>) -> Option<PlacedPool> {
-    let name = item.key;
-    if !item.holds_tables() {
-        item.key_wrong(
-            format!("`pool` holds pools by name, {} is none", quote(name)),
-            "write it below a header [pool.app]",
-        );
-        return None;
-    }
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(fits) {
-        let help = format!("write 1 to {NAME_MAX} letters, digits, `-` and `_`, as in [pool.app]");
-        item.key_wrong(format!("{} cannot be the name of a pool", quote(name)), help);
-    }
+    let name = name_of(item)?;
     let default = Pool::new(name);
     let Some(mut section) = item.section("pool.NAME", "[pool.app], with single brackets") else {
         // The name is good for routes all the same.
@@ -208,6 +196,24 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         item.key_wrong(format!("the probe of pool {} asks in gRPC", quote(name)), "add `http2 = true` to the pool");
     }
     Some(PlacedPool { pool, span: item.key_span.clone(), endpoints: spans, first_port, address })
+}
+
+/// The name of a pool. One that is badly written is a mistake, and a name for routes all the same.
+fn name_of<'a>(item: &Item<'a>) -> Option<&'a str> {
+    let name = item.key;
+    if !item.holds_tables() {
+        item.key_wrong(
+            format!("`pool` holds pools by name, {} is none", quote(name)),
+            "write it below a header [pool.app]",
+        );
+        return None;
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(fits) {
+        let help = format!("write 1 to {NAME_MAX} letters, digits, `-` and `_`, as in [pool.app]");
+        item.key_wrong(format!("{} cannot be the name of a pool", quote(name)), help);
+    }
+    Some(name)
 }
 
 /// Whether endpoints are told the client of a connection, and whether they are spoken to in HTTP/2.

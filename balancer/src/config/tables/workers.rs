@@ -119,13 +119,8 @@ pub(super) fn read(item: &Item<'_>) -> Option<Read> {
     let default = Workers::new(command.and_then(|item| command::read(&item, socket)).unwrap_or_default());
 
     let count = section.take("count").and_then(|item| count(&item)).unwrap_or(default.count);
-    let first_port = section.take("first_port").and_then(|item| {
-        if socket == Some(true) {
-            item.key_wrong("workers on Unix sockets have no ports", "leave out `first_port`, or `socket = true`");
-        }
-        Some((first_port(&item, count)?, item.span))
-    });
-    let (first_port, span) = first_port.filter(|_| socket != Some(true)).unzip();
+    let first_port = section.take("first_port").and_then(|item| first_port(item, count, socket == Some(true)));
+    let (first_port, span) = first_port.unzip();
     let directory = section.take("directory").and_then(|item| directory_there(&item));
     let env = section.take("env").and_then(|item| env(item, socket == Some(true)));
     let env_file = section.take("env_file").and_then(|item| env_file_there(&item));
@@ -202,7 +197,10 @@ fn count(item: &Item<'_>) -> Option<usize> {
 }
 
 /// A port with room for two blocks: a replacement runs beside its predecessor, so ports alternate between them.
-fn first_port(item: &Item<'_>, count: usize) -> Option<u16> {
+fn first_port(item: Item<'_>, count: usize, has_socket: bool) -> Option<(u16, Span)> {
+    if has_socket {
+        item.key_wrong("workers on Unix sockets have no ports", "leave out `first_port`, or `socket = true`");
+    }
     let port: u16 = item.integer(1..=u16::MAX)?;
     let last = usize::from(port) + 2 * count - 1;
     if last > usize::from(u16::MAX) {
@@ -216,7 +214,7 @@ fn first_port(item: &Item<'_>, count: usize) -> Option<u16> {
         item.wrong(message, help);
         return None;
     }
-    Some(port)
+    (!has_socket).then_some((port, item.span))
 }
 
 pub(super) fn directory_there(item: &Item<'_>) -> Option<PathBuf> {

@@ -1,8 +1,12 @@
 //! `docs/configuration.md` against the code: its keys are those that the readers ask for, and its defaults those that hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::example::EXAMPLE;
 use super::*;
+use crate::config::syntax::document;
+use crate::config::syntax::findings::Findings;
+use crate::config::tables::admin;
 
 /// The page with every key.
 const PAGE: &str = include_str!("../../../../docs/configuration.md");

@@ -231,9 +231,15 @@ impl<S: Service> Connection<S> {
             match stream.socket.poll_read(cx, &mut stream.inbox) {
                 Poll::Ready(Ok(length)) if length > 0 => {}
                 Poll::Ready(_) => return Poll::Ready(Next::End(After::Close)),
-                Poll::Pending => break,
+                Poll::Pending => return self.poll_silent(is_new),
             }
         }
+    }
+
+    /// What becomes of a connection whose client has sent no whole head, and nothing more for now.
+    #[inline]
+    fn poll_silent(&mut self, is_new: bool) -> Poll<Next> {
+        let stream = &mut self.stream;
         // Asked for behind what the client has sent, so that a request that is already here is served.
         if stream.alarm.is_dismissed() {
             let is_idle = self.arriving.is_none() && !is_new;

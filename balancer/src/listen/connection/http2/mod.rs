@@ -6,6 +6,7 @@
 
 mod requests;
 mod shared;
+mod stream;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
