@@ -67,6 +67,7 @@ mod routing;
 mod rules;
 mod sandbox;
 mod sharing;
+mod sharing_descriptors;
 mod slots;
 mod slots_faults;
 mod slow;
