@@ -25,7 +25,10 @@ mod process;
 mod prometheus;
 mod route;
 mod row;
+mod row_json;
 mod row_state;
+#[cfg(test)]
+mod row_tests;
 mod samples;
 mod server;
 mod socket;

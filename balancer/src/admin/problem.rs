@@ -34,12 +34,12 @@ pub(super) fn of(
     let mut level = if is_bad { Level::Bad } else { Level::Ok };
     // What endpoints that fail have told already is not said twice.
     let (failed, ended) = (figures.failed(), figures.requests.max(1));
-    if failed * ERRORS_FEW >= ended && failed > 0 && !rows.iter().any(|row| row.state == RowState::Failing) {
+    if failed * ERRORS_ONE_IN >= ended && failed > 0 && !rows.iter().any(|row| row.state == RowState::Failing) {
         let told = figures.errors.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>();
         parts.push(format!("{failed} of {} requests failed: {}", figures.requests, told.join(", ")));
         level = Level::Bad;
     }
-    if let Some(queue) = queue.filter(|queue| queue.queued > 0 && QUEUE_FULL * queue.queued >= queue.queue_max) {
+    if let Some(queue) = queue.filter(|queue| queue.queued > 0 && QUEUE_ONE_IN * queue.queued >= queue.queue_max) {
         parts.push(format!(
             "{} of {} places in the queue are taken, and {} of {} slots in use",
             queue.queued, queue.queue_max, queue.slots_used, queue.slots
@@ -111,7 +111,7 @@ fn ended(row: &Row) -> Option<&WorkerStatus> {
 fn slow(rows: &[Row]) -> Option<String> {
     let median = |row: &Row| {
         let times = &row.figures.as_ref()?.recent.seconds;
-        (times.count() >= ENOUGH).then(|| times.quantile(0.5)).flatten()
+        (times.count() >= REQUESTS_ENOUGH).then(|| times.quantile(0.5)).flatten()
     };
     let mut all: Vec<(f64, &Row)> = rows.iter().filter_map(|row| Some((median(row)?, row))).collect();
     all.sort_by(|(one, _), (other, _)| one.total_cmp(other));
@@ -143,21 +143,21 @@ const ILL: [RowState; 9] = [
     RowState::Drained,
     RowState::Draining,
 ];
-/// One in so many failed requests is worth a sentence.
-const ERRORS_FEW: u64 = 20;
-/// A half of the queue is.
-const QUEUE_FULL: usize = 2;
+/// One in so many requests that failed is worth a sentence.
+const ERRORS_ONE_IN: u64 = 20;
+/// One in so many places of the queue that is taken, likewise.
+const QUEUE_ONE_IN: usize = 2;
 /// So much slower than the others, and so slow, is slow; of fewer requests nothing is said.
 const SLOW_TIMES: f64 = 4.0;
 const SLOW_SECONDS: f64 = 0.025;
-const ENOUGH: u64 = 10;
+const REQUESTS_ENOUGH: u64 = 10;
 const LINE_CHARS_MAX: usize = 120;
 
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::super::row::tests::{row, worker};
+    use super::super::row_tests::{row, worker};
     use super::*;
     use crate::admin::samples::EndpointFigures;
     use crate::supervise::{LastEnd, State};

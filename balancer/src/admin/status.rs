@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+use super::row_json::row_json;
 use super::row_state::Level;
 use super::samples::{PoolFigures, Recent, WINDOW_SECONDS};
 use super::view::{PoolView, named};
@@ -93,7 +94,7 @@ fn pool(view: &PoolView<'_>, recent: &Recent, names: &Shown, (now, whole): (Inst
         "tunnels": open(Lasting::Tunnel),
         "event_streams": open(Lasting::EventStream),
         "dns": names.names.iter().map(|(name, shown)| self::name(name, shown, &members)).collect::<Vec<_>>(),
-        "rows": view.rows.iter().map(|row| row.json(slots, recent, now)).collect::<Vec<_>>(),
+        "rows": view.rows.iter().map(|row| row_json(row, slots, recent, now)).collect::<Vec<_>>(),
         "workers": view.workers.as_ref().map(|status| json!({ "count": status.count, "mixed": status.mixed.as_deref() })),
     });
     if whole {
