@@ -31,15 +31,20 @@ pub fn age(seconds: u64) -> String {
     }
 }
 
-/// `2.0 MiB`.
+/// `2.0 MiB`, `22.4 GiB`.
 pub fn size(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
+    match bytes {
+        0..GIBIBYTES => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
+    }
 }
 
 /// In seconds, from where on the next unit says more: there are two of it.
 const MINUTES: u64 = 120;
 const HOURS: u64 = 7_200;
 const DAYS: u64 = 172_800;
+/// In bytes, likewise.
+const GIBIBYTES: u64 = 2 << 30;
 
 #[cfg(test)]
 mod tests {
@@ -56,7 +61,8 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_in_mebibytes() {
-        assert_eq!([2_097_152, 33_500_000].map(size), ["2.0 MiB", "31.9 MiB"]);
+    fn a_size_is_in_mebibytes_and_from_two_gibibytes_on_in_those() {
+        let sizes = [2_097_152, 33_500_000, (2 << 30) - 1, 2 << 30, 24_029_000_000];
+        assert_eq!(sizes.map(size), ["2.0 MiB", "31.9 MiB", "2048.0 MiB", "2.0 GiB", "22.4 GiB"]);
     }
 }

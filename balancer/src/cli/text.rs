@@ -32,18 +32,25 @@ pub(super) fn columns(rows: &[Vec<String>], numbers: &[usize]) -> Vec<String> {
 
 /// A sentence on as many lines as it needs, all but the first indented.
 pub(super) fn wrapped(sentence: &str) -> String {
-    let (mut out, mut width) = (String::new(), 0);
+    wrapped_after("", "  ", sentence)
+}
+
+/// The same where `first` stands before its first line, and `others` before each other one.
+pub(super) fn wrapped_after(first: &str, others: &str, sentence: &str) -> String {
+    let (mut out, mut width, mut begins) = (first.to_owned(), first.chars().count(), true);
     for word in sentence.split_whitespace() {
         // What has no end of a word is broken anywhere.
         for (at, piece) in pieces(word).into_iter().enumerate() {
             let length = piece.chars().count();
-            if width > 0 && width + 1 + length > WIDTH {
-                out.push_str("\n  ");
-                width = 2;
-            } else if width > 0 && at == 0 {
+            if !begins && width + 1 + length > WIDTH {
+                out.push('\n');
+                out.push_str(others);
+                width = others.chars().count();
+            } else if !begins && at == 0 {
                 out.push(' ');
                 width += 1;
             }
+            begins = false;
             out.push_str(&piece);
             width += length;
         }

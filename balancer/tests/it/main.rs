@@ -5,6 +5,7 @@ mod access_log;
 mod account;
 mod admin;
 mod adversary;
+mod advice;
 mod answers;
 mod care;
 mod cli;

@@ -4,6 +4,8 @@
 
 mod law;
 mod sentences;
+#[cfg(test)]
+mod sentences_tests;
 mod watch;
 
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use serde_json::Value;
 use super::say::{fail, say, show};
 use super::target::Target;
 use crate::config::duration;
+use sentences::Wish;
 use watch::Watch;
 
 /// What is wished.
@@ -59,9 +62,10 @@ pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
         }
     }
     let pools = watch.pools();
+    let wish = Wish { wait: options.wait, cpus: std::thread::available_parallelism().map_or(1, usize::from) };
     match options.json {
-        true => show(&format!("{}\n", sentences::json(&pools, options.wait))),
-        false => show(&sentences::text(&pools, options.wait)),
+        true => show(&format!("{}\n", sentences::json(&pools, wish))),
+        false => show(&sentences::text(&pools, wish)),
     }
 }
 

@@ -72,7 +72,8 @@ pub(super) fn descriptors(machine: &Machine, config: Option<&Config>) -> Finding
         return note("descriptors", "the limit cannot be read".to_owned(), Vec::new());
     };
     let whose = if machine.is_of_instance { "the instance" } else { "a process of this shell" };
-    let wanted = config.and_then(|config| config.connections_max).map(|clients| 2 * clients as u64 + RESERVED);
+    let wanted =
+        config.and_then(|config| config.connections_max).map(|clients| 2 * clients as u64 + DESCRIPTORS_RESERVED);
     let type_this = |wanted: u64| {
         vec![format!("LimitNOFILE={wanted} below [Service] of the unit; or, in the shell: ulimit -n {wanted}")]
     };
@@ -81,23 +82,23 @@ pub(super) fn descriptors(machine: &Machine, config: Option<&Config>) -> Finding
             "descriptors",
             format!(
                 "{whose} may open {limit}, and connections_max wants {wanted}: two for each client (one to it, one to its \
-                 endpoint) and {RESERVED} besides. Beyond, clients get 503"
+                 endpoint) and {DESCRIPTORS_RESERVED} besides. Beyond, clients get 503"
             ),
             type_this(wanted),
         ),
-        None if limit < FEW => warning(
+        None if limit < DESCRIPTORS_FEW => warning(
             "descriptors",
             format!(
-                "{whose} may open {limit}: enough for about {} clients at once",
-                limit.saturating_sub(RESERVED) / 2
+                "{whose} may open {limit}: enough for about {} clients with a request each",
+                limit.saturating_sub(DESCRIPTORS_RESERVED) / 2
             ),
-            type_this(MANY),
+            type_this(DESCRIPTORS_MANY),
         ),
         _ => fine(
             "descriptors",
             format!(
-                "{whose} may open {limit}: enough for about {} clients at once",
-                limit.saturating_sub(RESERVED) / 2
+                "{whose} may open {limit}: enough for about {} clients with a request each",
+                limit.saturating_sub(DESCRIPTORS_RESERVED) / 2
             ),
         ),
     }
@@ -116,9 +117,9 @@ pub(super) fn cpus(machine: &Machine, config: Option<&Config>) -> Finding {
             vec![format!("threads = {cpus}")],
         );
     }
-    if workers > CROWD * cpus {
+    if workers > WORKERS_MANY * cpus {
         let why = format!(
-            "{known}: more than {CROWD} for each CPU. That helps only while workers wait for something else (a database)"
+            "{known}: more than {WORKERS_MANY} for each CPU. That helps only while workers wait for something else (a database)"
         );
         return note("CPUs", why, vec!["balancer advise".to_owned()]);
     }
@@ -132,7 +133,7 @@ pub(super) fn cpus(machine: &Machine, config: Option<&Config>) -> Finding {
 /// Whether the clock is right, and quick.
 pub(super) fn clock(machine: &Machine) -> Finding {
     let source = machine.clock_source.as_deref().unwrap_or("unknown");
-    if machine.now.is_some_and(|now| now < LONG_AGO) {
+    if machine.now.is_some_and(|now| now < CLOCK_MIN) {
         let why = "it is years behind: logs, certificates and cookies will be wrong".to_owned();
         return warning("clock", why, vec!["timedatectl set-ntp true".to_owned()]);
     }
@@ -214,14 +215,14 @@ fn is_synchronised() -> Option<bool> {
 }
 
 /// Listeners, runtimes, logs, pipes of workers.
-const RESERVED: u64 = 256;
+const DESCRIPTORS_RESERVED: u64 = 256;
 /// Fewer hold a busy site up.
-const FEW: u64 = 8_192;
-const MANY: u64 = 65_536;
+const DESCRIPTORS_FEW: u64 = 8_192;
+const DESCRIPTORS_MANY: u64 = 65_536;
 /// Workers for each CPU.
-const CROWD: usize = 8;
+const WORKERS_MANY: usize = 8;
 /// 2024-01-01.
-const LONG_AGO: u64 = 1_704_067_200;
+const CLOCK_MIN: u64 = 1_704_067_200;
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::file::{config_path, load};
 use super::say::show;
 use super::target::Target;
+use super::text::wrapped_after;
 use crate::config::Config;
 use finding::{Finding, Level};
 use machine::Machine;
@@ -79,8 +80,9 @@ fn findings(patient: &Patient<'_>) -> Vec<Finding> {
 fn told(patient: &Patient<'_>, findings: &[Finding]) -> String {
     let mut out = String::new();
     for one in findings {
+        let first = format!("{} ", one.level.mark());
+        out.push_str(&wrapped_after(&first, "     ", &format!("{}: {}", one.what, one.why)));
         // Writing to memory does not fail, here and below.
-        let _ = writeln!(out, "{} {}: {}", one.level.mark(), one.what, one.why);
         one.type_this.iter().for_each(|text| _ = writeln!(out, "     type: {text}"));
     }
     let count = |level| findings.iter().filter(|one| one.level == level).count();

@@ -16,17 +16,17 @@ pub(super) fn findings(machine: &Machine, config: Option<&Config>) -> Vec<Findin
 fn queues(machine: &Machine) -> Option<Finding> {
     let (most, half_open) = (machine.somaxconn?, machine.syn_backlog.unwrap_or(u64::MAX));
     Some(match most {
-        0..WANTED => warning(
+        0..QUEUE_WANTED => warning(
             "somaxconn",
             format!(
-                "{most} connections may wait to be accepted, where balancer asks for {WANTED}: in a burst, clients wait a second for the next try"
+                "{most} connections may wait to be accepted, where balancer asks for {QUEUE_WANTED}: in a burst, clients wait a second for the next try"
             ),
-            vec![format!("sysctl -w net.core.somaxconn={WANTED}")],
+            vec![format!("sysctl -w net.core.somaxconn={QUEUE_WANTED}")],
         ),
-        _ if half_open < HALF_OPEN => note(
+        _ if half_open < HALF_OPEN_FEW => note(
             "somaxconn",
             format!("{most}, but only {half_open} connections may be half open (tcp_max_syn_backlog)"),
-            vec![format!("sysctl -w net.ipv4.tcp_max_syn_backlog={WANTED}")],
+            vec![format!("sysctl -w net.ipv4.tcp_max_syn_backlog={QUEUE_WANTED}")],
         ),
         _ => fine("somaxconn", format!("{most} connections may wait to be accepted")),
     })
@@ -74,7 +74,7 @@ fn taken(machine: &Machine, config: &Config) -> Option<Finding> {
     risky.retain(|port| (first..=last).contains(port) && !is_free(port));
     let shown = |port: &u16| port.to_string();
     (!risky.is_empty()).then(|| {
-        let some: Vec<String> = risky.iter().take(SHOWN).map(shown).collect();
+        let some: Vec<String> = risky.iter().take(PORTS_SHOWN).map(shown).collect();
         let (low, high) = (risky.iter().min().copied().unwrap_or(first), risky.iter().max().copied().unwrap_or(last));
         warning(
             "own ports",
@@ -102,12 +102,12 @@ fn conntrack(machine: &Machine) -> Option<Finding> {
 }
 
 /// What balancer asks for at each listener.
-const WANTED: u64 = 4_096;
-const HALF_OPEN: u64 = 256;
+const QUEUE_WANTED: u64 = 4_096;
+const HALF_OPEN_FEW: u64 = 256;
 /// Seconds (Linux's own).
 const TIME_WAIT: u64 = 60;
 const PORTS_FEW: u64 = 16_384;
-const SHOWN: usize = 4;
+const PORTS_SHOWN: usize = 4;
 
 #[cfg(test)]
 mod tests {

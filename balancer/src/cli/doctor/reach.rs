@@ -23,7 +23,7 @@ pub(super) fn findings(config: Option<&Config>, status: Option<&Value>) -> Vec<F
             }
             Address::Tcp { .. } => {
                 remote_count += 1;
-                if remote.len() < SHOWN {
+                if remote.len() < ENDPOINTS_SHOWN {
                     remote.push(endpoint.address.to_string());
                 }
             }
@@ -52,11 +52,17 @@ pub(super) fn findings(config: Option<&Config>, status: Option<&Value>) -> Vec<F
 }
 
 fn of_local(local: &[(String, SocketAddr)], is_everywhere: impl Fn(u16) -> bool) -> Option<Finding> {
-    let open: Vec<String> = local
+    let mut open: Vec<String> = local
         .iter()
         .filter(|(_, address)| is_everywhere(address.port()))
         .map(|(name, address)| format!("{name} (port {})", address.port()))
         .collect();
+    let listen = if open.len() == 1 { "listens" } else { "listen" };
+    let more = open.len().saturating_sub(ENDPOINTS_SHOWN);
+    open.truncate(ENDPOINTS_SHOWN);
+    if more > 0 {
+        open.push(format!("{more} more"));
+    }
     match (open.is_empty(), local.is_empty()) {
         (true, true) => None,
         (true, false) => {
@@ -65,7 +71,7 @@ fn of_local(local: &[(String, SocketAddr)], is_everywhere: impl Fn(u16) -> bool)
         (false, _) => Some(warning(
             "endpoints here",
             format!(
-                "{} listen on every address: whoever reaches this machine reaches them past balancer, its limits and its log",
+                "{} {listen} on every address: whoever reaches this machine reaches them past balancer, its limits and its log",
                 open.join(", ")
             ),
             vec!["have the program listen on 127.0.0.1 ($HOST), or socket = true in [pool.NAME.workers]".to_owned()],
@@ -96,7 +102,7 @@ impl Listening {
     }
 }
 
-const SHOWN: usize = 4;
+const ENDPOINTS_SHOWN: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -116,9 +122,12 @@ mod tests {
         assert_eq!(workers.len(), 2);
         let found = of_local(&workers, |port| port == 8_001).unwrap();
         assert!(
-            found.level == Level::Warning && found.why.starts_with("app.2 (port 8001) listen on every address"),
+            found.level == Level::Warning && found.why.starts_with("app.2 (port 8001) listens on every address"),
             "{found:?}"
         );
+        let many: Vec<_> = (1..=9).map(|index| (format!("app.{index}"), workers[0].1)).collect();
+        let found = of_local(&many, |_| true).unwrap();
+        assert!(found.why.contains("app.4 (port 8000), 5 more listen on every address"), "{found:?}");
         assert_eq!(of_local(&workers, |_| false).unwrap().level, Level::Fine);
         assert!(of_local(&[], |_| true).is_none());
     }
