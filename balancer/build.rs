@@ -66,6 +66,7 @@ const TOOLS: &[&str] = &[
     "promtool",
     "puma",
     "python3",
+    "script",
     "setpriv",
     "systemd-analyze",
     "systemd-socket-activate",

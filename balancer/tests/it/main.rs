@@ -47,6 +47,7 @@ mod neighbours;
 mod nobody_listens;
 mod old_clients;
 mod one_at_a_time;
+mod open_pages;
 mod page;
 mod panics;
 mod partial_heads;

@@ -1,6 +1,8 @@
 //! The live page in a real browser.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -77,16 +79,34 @@ fn the_page_changes_where_it_stands_and_keeps_selection_and_scroll() {
 
 #[test]
 #[cfg_attr(not(has = "chromedriver"), ignore = "needs chromedriver")]
-fn a_killed_worker_and_why_is_seen_and_events_are_filtered() {
+fn a_killed_worker_and_why_is_seen_within_two_seconds_and_events_are_filtered() {
     let browser = browser();
-    let mut balancer = Balancer::start("", &format!("{}{ADMIN}", workers(2)));
-    until_ready(&balancer, 2);
+    let mut balancer = Balancer::start("", &format!("{}{ADMIN}", workers(3)));
+    until_ready(&balancer, 3);
     browser.open(&format!("http://{}/", admin_address(&mut balancer)));
-    browser.until("a row", &format!("{ROW} return Boolean(row('app.2'))"));
+    browser.until("rows", &format!("{ROW} return Boolean(row('app.1') && row('app.3'))"));
+    // The page itself notes when a row first says so: what asks it would come late.
+    browser.run(
+        "window.seen = {};
+         const look = () => document.querySelectorAll('tbody tr').forEach(row => {
+             const name = row.querySelector('th').innerText;
+             if (row.innerText.includes('SIGKILL, ')) window.seen[name] = window.seen[name] || Date.now();
+         });
+         new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });",
+    );
     let rows = status(&balancer)["pools"][0]["rows"].as_array().unwrap().clone();
-    let pid = rows.iter().find(|row| row["name"] == "app.2").unwrap()["worker"]["pid"].as_i64().unwrap();
-    kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL).unwrap();
-    browser.until("the end", &format!("{ROW} return row('app.2').innerText.includes('SIGKILL, ')"));
+    let mut took: Vec<u128> = Vec::new();
+    for name in ["app.1", "app.3", "app.2"] {
+        let row = rows.iter().find(|row| row["name"] == name).unwrap();
+        let pid = Pid::from_raw(row["worker"]["pid"].as_i64().unwrap().try_into().unwrap());
+        let killed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        kill(pid, Signal::SIGKILL).unwrap();
+        let seen = browser.until(name, &format!("return window.seen['{name}'] || false")).as_u64().unwrap();
+        took.push(u128::from(seen).saturating_sub(killed));
+    }
+    // One of three may meet a moment in which the machine does something else.
+    took.sort_unstable();
+    assert!(took[1] < 2_000, "milliseconds from the end of a worker until the page shows it: {took:?}");
     browser.until("its event", "return document.getElementById('events').innerText.includes('app.2 (pid ')");
     browser.until("the next one", &format!("{ROW} return row('app.2').querySelector('.state').innerText === 'up'"));
     browser.run("const filter = document.getElementById('filter'); filter.value = 'KILLED by'; filter.dispatchEvent(new Event('input'));");
@@ -94,7 +114,7 @@ fn a_killed_worker_and_why_is_seen_and_events_are_filtered() {
         "return [...document.querySelectorAll('#events li')].filter(item => !item.hidden).map(item => item.innerText)";
     let shown = browser.run(shown);
     assert!(
-        shown.as_array().unwrap().len() == 1 && shown[0].as_str().unwrap().contains("killed by signal 9"),
+        shown.as_array().unwrap().len() == 3 && shown[0].as_str().unwrap().contains("killed by signal 9"),
         "{shown}"
     );
     no_complaint(&browser);

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use super::admin::{status, until_ready, workers};
 use super::harness::{Balancer, Origin, eventually, pool_of};
-use super::program::{PROGRAM, has, is_alive};
+use super::program::{PROGRAM, is_alive, needs};
 
 /// A terminal of 80 × 24 in which `top` runs, then a shell that says how it ended and how the terminal is.
 struct Terminal {
@@ -80,10 +80,9 @@ impl Drop for Terminal {
 }
 
 #[test]
+#[cfg_attr(not(has = "script"), ignore = "needs script")]
 fn top_shows_workers_takes_orders_after_a_question_and_gives_the_terminal_back() {
-    if !has("script") {
-        return;
-    }
+    needs("script");
     let balancer = Balancer::start("", &workers(2));
     until_ready(&balancer, 2);
     let mut terminal = Terminal::of(&balancer);
@@ -102,10 +101,9 @@ fn top_shows_workers_takes_orders_after_a_question_and_gives_the_terminal_back()
 }
 
 #[test]
+#[cfg_attr(not(has = "script"), ignore = "needs script")]
 fn a_signal_gives_the_terminal_back() {
-    if !has("script") {
-        return;
-    }
+    needs("script");
     let balancer = Balancer::start("", &pool_of(&[&Origin::named("1")]));
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let terminal = Terminal::of(&balancer);
@@ -115,10 +113,9 @@ fn a_signal_gives_the_terminal_back() {
 }
 
 #[test]
+#[cfg_attr(not(has = "script"), ignore = "needs script")]
 fn top_goes_on_without_its_instance_and_ends_with_its_terminal() {
-    if !has("script") {
-        return;
-    }
+    needs("script");
     let balancer = Balancer::start("", &pool_of(&[&Origin::named("1")]));
     let mut terminal = Terminal::of(&balancer);
     let pid = terminal.pid();
