@@ -111,6 +111,8 @@ enum Kind {
     Checks,
     /// It asks one, or tells it what to do.
     Asks,
+    /// It reads the file of another program.
+    Imports,
     /// Nothing.
     Prints,
 }
@@ -121,6 +123,7 @@ impl Kind {
             "balancer" => Self::Serves,
             "demo" | "run" => Self::Tries,
             "check" => Self::Checks,
+            "import" => Self::Imports,
             "backend" | "completions" | "man" => Self::Prints,
             _ => Self::Asks,
         }
@@ -143,14 +146,17 @@ const EXIT_STATUS: &[(&str, &[Kind], &str)] = &[
     ("0", &[Kind::Serves, Kind::Tries], "Stopped as asked."),
     ("0", &[Kind::Checks], "The file is correct; there may be warnings."),
     ("0", &[Kind::Asks, Kind::Prints], "Done."),
+    ("0", &[Kind::Imports], "All of the file was taken, or what was not is nothing that clients see."),
+    ("1", &[Kind::Imports], "Something that clients see has no counterpart; the output and the messages say what."),
     ("1", &[Kind::Serves, Kind::Tries, Kind::Asks, Kind::Prints], "Failed; the message says why."),
     (
         "2",
-        &[Kind::Serves, Kind::Tries, Kind::Checks, Kind::Asks, Kind::Prints],
+        &[Kind::Serves, Kind::Tries, Kind::Checks, Kind::Asks, Kind::Prints, Kind::Imports],
         "Wrong arguments, or an order that makes no sense.",
     ),
     ("3", &[Kind::Asks], "No running instance; of status also: no pool can serve."),
     ("78", &[Kind::Serves, Kind::Checks, Kind::Asks], "The configuration is wrong; every mistake of it was told."),
+    ("78", &[Kind::Imports], "The file cannot be read as what it is."),
     ("126, 127", &[Kind::Tries], "Of run: the program may not be executed, is not there."),
 ];
 

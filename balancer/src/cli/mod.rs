@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod file;
+mod import;
 mod list;
 mod log;
 mod man;
@@ -96,6 +97,8 @@ enum Command {
     /// A running instance, live: endpoints, queues and events, with keys to sort, filter, drain and restart
     #[cfg(feature = "top")]
     Top(top::Options),
+    /// Write another program's file as an lb.toml to stdout, with a comment for each thing that has no counterpart
+    Import(import::Options),
     /// The built-in worker: the small HTTP server the demo starts
     Backend(backend::Options),
     /// Print completions for a shell
@@ -136,6 +139,7 @@ pub fn main() -> ExitCode {
         Some(Command::Advise(options)) => advise::run(options, arguments.config),
         #[cfg(feature = "top")]
         Some(Command::Top(options)) => top::run(options, arguments.config),
+        Some(Command::Import(options)) => import::run(&options),
         Some(Command::Backend(options)) if options.check().is_err() => {
             say::say(&format!("balancer backend: {}", options.check().err().unwrap_or_default()));
             ExitCode::from(say::WRONG_ARGUMENTS)

@@ -36,6 +36,7 @@ mod http2_floods;
 mod http2_upstream;
 mod idle;
 mod idle_connections;
+mod import;
 mod instances;
 mod interim;
 mod leaving;

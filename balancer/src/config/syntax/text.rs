@@ -11,7 +11,7 @@ use crate::config::regular;
 ///
 /// # Errors
 /// It cannot be read, or holds no text.
-pub(in crate::config) fn read(path: &Path) -> io::Result<String> {
+pub fn read(path: &Path) -> io::Result<String> {
     let bytes = regular::read(path, BYTES_MAX)?;
     String::from_utf8(bytes).map_err(|error| {
         let before = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);

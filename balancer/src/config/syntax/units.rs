@@ -76,13 +76,13 @@ pub(super) fn percent_hint(share: f64) -> String {
 }
 
 /// The text [`duration`] reads as `duration`, in its largest whole unit.
-pub(in crate::config) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     show(DURATIONS, milliseconds, "s")
 }
 
 /// The text [`size`] reads as `bytes`, in its largest whole unit.
-pub(super) fn show_size(bytes: u64) -> String {
+pub fn show_size(bytes: u64) -> String {
     show(SIZES, bytes, "B")
 }
 
@@ -199,7 +199,7 @@ const SIZE_ALIASES: &[(&str, &str)] = &[
 ];
 
 /// Longest duration of any key; what is longer was hardly meant.
-pub(in crate::config) const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Shortest duration of a key for which zero would end everything at once.
 pub(in crate::config) const DURATION_MIN: Duration = Duration::from_millis(1);
