@@ -21,13 +21,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::access::{AdminAuth, Asker};
 use super::answer::{ServiceAnswer, plain};
 use super::client::INSTANCE;
-use super::socket::{self, SocketFile};
+use super::socket::{self, AdminSocketFile};
 use super::strangers::{Stranger, Strangers};
 use super::{Instance, route};
 
 /// Serves the clients of the Unix socket, for ever; beyond so many at once, the next waits to be accepted. Where its file was removed under
 /// us, it is made again.
-pub(super) async fn unix(mut listener: UnixListener, mut file: SocketFile, instance: Arc<Instance>) {
+pub(super) async fn unix(mut listener: UnixListener, mut file: AdminSocketFile, instance: Arc<Instance>) {
     let places = Arc::new(Semaphore::new(CLIENTS_MAX));
     let mut said = false;
     loop {
@@ -50,7 +50,7 @@ pub(super) async fn unix(mut listener: UnixListener, mut file: SocketFile, insta
 }
 
 /// The socket once more, in its old place; that it cannot be is said once.
-fn again(file: &SocketFile, said: &mut bool) -> Option<(UnixListener, SocketFile)> {
+fn again(file: &AdminSocketFile, said: &mut bool) -> Option<(UnixListener, AdminSocketFile)> {
     let path = file.path();
     let opened = socket::open(path, None).and_then(|(again, file)| Ok((UnixListener::from_std(again)?, file)));
     match opened {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 
 use super::access::AdminAuth;
-use super::socket::{self, SocketFile};
+use super::socket::{self, AdminSocketFile};
 use super::{Account, candidates, name_of};
 use crate::config::{self, read_token, token_is_open};
 
@@ -28,14 +28,14 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Opened {
     name: String,
-    pub(super) socket: Option<Socket>,
+    pub(super) socket: Option<AdminSocket>,
     pub(super) address: Option<(TcpListener, AdminAuth)>,
 }
 
 /// What a reload has opened anew; the inner nothing closes what there was.
 #[derive(Debug, Default)]
 pub struct Reopened {
-    pub(super) socket: Option<Option<Socket>>,
+    pub(super) socket: Option<Option<AdminSocket>>,
     pub(super) address: Option<Option<(TcpListener, AdminAuth)>>,
 }
 
@@ -134,10 +134,10 @@ fn auth(config: &config::Admin) -> Result<AdminAuth, StartError> {
 }
 
 /// A socket and its file.
-pub(super) type Socket = (UnixListener, SocketFile);
+pub(super) type AdminSocket = (UnixListener, AdminSocketFile);
 
 /// The socket of an instance without a file, under the first name that no other has.
-fn open_numbered(name: &str, account: Option<&Account>) -> (String, Option<Socket>) {
+fn open_numbered(name: &str, account: Option<&Account>) -> (String, Option<AdminSocket>) {
     let names = (1..=NAMES_MAX).map(|number| if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
     for name in names {
         match try_usual(&name, account) {
@@ -149,13 +149,13 @@ fn open_numbered(name: &str, account: Option<&Account>) -> (String, Option<Socke
 }
 
 /// The socket in the first of the usual places that will do.
-fn open_usual(name: &str, account: Option<&Account>) -> Option<Socket> {
+fn open_usual(name: &str, account: Option<&Account>) -> Option<AdminSocket> {
     try_usual(name, account).or_warning()
 }
 
 /// What became of a search for a place.
 enum Tried {
-    Opened(Box<Socket>),
+    Opened(Box<AdminSocket>),
     /// Another instance answers there.
     Taken(PathBuf),
     /// Why none will do.
@@ -176,7 +176,7 @@ fn try_usual(name: &str, account: Option<&Account>) -> Tried {
 }
 
 impl Tried {
-    fn or_warning(self) -> Option<Socket> {
+    fn or_warning(self) -> Option<AdminSocket> {
         match self {
             Self::Opened(socket) => return Some(*socket),
             Self::Taken(path) => tracing::warn!(

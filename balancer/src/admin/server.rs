@@ -12,7 +12,7 @@ use super::access::AdminAuth;
 use super::instance::SAMPLE;
 use super::live;
 use super::opened::{Opened, Reopened, StartError};
-use super::socket::SocketFile;
+use super::socket::AdminSocketFile;
 use crate::config;
 
 /// The running service; dropping it closes everything and removes the socket.
@@ -81,7 +81,7 @@ impl AdminServer {
         }
     }
 
-    fn serve_socket(&mut self, listener: std::os::unix::net::UnixListener, file: SocketFile) -> io::Result<()> {
+    fn serve_socket(&mut self, listener: std::os::unix::net::UnixListener, file: AdminSocketFile) -> io::Result<()> {
         let listener = UnixListener::from_std(listener)?;
         tracing::info!("admin socket at {}", file.path().display());
         self.socket.spawn(accept::unix(listener, file, Arc::clone(&self.instance)));

@@ -12,16 +12,26 @@ use nix::unistd::{Uid, geteuid};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Account;
+use crate::net::SocketFile;
 use crate::trust;
 
-/// A socket file of ours; dropping it removes it.
+/// The file of an admin socket, and its directory where that is there because of us; both are removed when it is dropped.
 #[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    /// Which file it was: another instance may have put its own there.
-    id: (u64, u64),
-    /// Whether its directory is there because of us.
-    made_directory: bool,
+pub(super) struct AdminSocketFile {
+    /// Declared before the directory, so that it is gone when that is to be removed.
+    file: SocketFile,
+    directory: Option<MadeDirectory>,
+}
+
+/// A directory that we have made; dropping it removes it, unless something is in it.
+#[derive(Debug)]
+struct MadeDirectory(PathBuf);
+
+impl Drop for MadeDirectory {
+    fn drop(&mut self) {
+        // Fails where another instance has its socket there.
+        let _ = fs::remove_dir(&self.0);
+    }
 }
 
 /// The usual places for the socket of an instance called `name` that runs as `uid`, the best first.
@@ -69,7 +79,7 @@ fn directories(uid: Uid) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// [`io::ErrorKind::AddrInUse`] when an instance answers there; else why it cannot be.
-pub(super) fn open(path: &Path, account: Option<&Account>) -> io::Result<(UnixListener, SocketFile)> {
+pub(super) fn open(path: &Path, account: Option<&Account>) -> io::Result<(UnixListener, AdminSocketFile)> {
     let Some(account) = account else { return open_as(geteuid(), path, None) };
     match account.acting(|| open_as(account.uid, path, None)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
@@ -79,12 +89,12 @@ pub(super) fn open(path: &Path, account: Option<&Account>) -> io::Result<(UnixLi
     open_as(geteuid(), path, Some(account))
 }
 
-fn open_as(own: Uid, path: &Path, heir: Option<&Account>) -> io::Result<(UnixListener, SocketFile)> {
+fn open_as(own: Uid, path: &Path, heir: Option<&Account>) -> io::Result<(UnixListener, AdminSocketFile)> {
     let made_directory = path.parent().map_or(Ok(false), |directory| make_private(directory, own))?;
     if let (true, Some(heir), Some(directory)) = (made_directory, heir, path.parent()) {
         heir.give(directory)?;
         let (listener, mut file) = heir.acting(|| open_as(heir.uid, path, None))?;
-        file.made_directory = true;
+        file.directory = Some(MadeDirectory(directory.to_owned()));
         return Ok((listener, file));
     }
     match fs::symlink_metadata(path) {
@@ -114,12 +124,13 @@ fn open_as(own: Uid, path: &Path, heir: Option<&Account>) -> io::Result<(UnixLis
         heir.map_or(Ok(()), |heir| heir.give(&beside))?;
         listener.set_nonblocking(true)?;
         listener.listen(BACKLOG)?;
-        let file = fs::symlink_metadata(&beside)?;
-        fs::rename(&beside, path)?;
-        io::Result::Ok((file.dev(), file.ino()))
+        SocketFile::at(&beside)?.moved_to(path)
     };
     match placed() {
-        Ok(id) => Ok((listener.into(), SocketFile { path: path.to_owned(), id, made_directory })),
+        Ok(file) => {
+            let directory = path.parent().filter(|_| made_directory).map(|made| MadeDirectory(made.to_owned()));
+            Ok((listener.into(), AdminSocketFile { file, directory }))
+        }
         Err(error) => {
             let _ = fs::remove_file(&beside);
             Err(error)
@@ -146,26 +157,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Of a file's name in its socket's: the path of a socket has 107 bytes (unix(7)).
 const STEM_MAX: usize = 40;
 
-impl SocketFile {
+impl AdminSocketFile {
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// Whether the file is there still, and the one we have made.
     pub(super) fn is_there(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.id)
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.is_there() {
-            let _ = fs::remove_file(&self.path);
-            if let Some(directory) = self.path.parent().filter(|_| self.made_directory) {
-                // Fails where another instance has its socket there.
-                let _ = fs::remove_dir(directory);
-            }
-        }
+        self.file.is_there()
     }
 }
 

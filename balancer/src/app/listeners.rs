@@ -8,7 +8,7 @@ use super::listening::Listening;
 use super::live::Live;
 use super::open::open_listener;
 use crate::config::ListenAddress;
-use crate::listen::{Listener, Passed};
+use crate::listen::{Listener, Passed, admit};
 
 impl Live {
     /// Opens `added`, of which `all` will consist together with what stays.
@@ -51,7 +51,7 @@ impl Live {
         let Some(listening) = self.listening.iter_mut().find(same) else { return Ok(()) };
         if let Some(watched) = &listening.file {
             let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-            let admitted = watched.file.admit(socket, None);
+            let admitted = admit(&watched.file, socket, None);
             admitted.map_err(|error| format!("the permissions of {address} could not be changed: {error}"))?;
             watched.address = address.clone();
         }

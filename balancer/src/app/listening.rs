@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::ListenAddress;
-use crate::listen::{self, Control, Listener, Passed, SocketFile};
+use crate::listen::{self, Control, Listener, Passed};
+use crate::net::SocketFile;
 
 /// An address that is listened on.
 pub(super) struct Listening {

@@ -75,7 +75,7 @@ pub(super) fn open_listener(
 ) -> Result<Listener, Failure> {
     let opened = listen::open(address, all, threads, passed).and_then(|listener| {
         if let (Some(account), ListenAddress::Unix(socket), Some(file)) = (account, address.place(), &listener.file) {
-            file.admit(socket, Some(account.uid.as_raw()))?;
+            listen::admit(file, socket, Some(account.uid.as_raw()))?;
         }
         Ok(listener)
     });

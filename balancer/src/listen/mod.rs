@@ -20,7 +20,7 @@ mod serving;
 
 pub use accept::open::{Listener, open};
 pub use accept::passed::Passed;
-pub use accept::unix::SocketFile;
+pub use accept::unix::admit;
 pub use close::text;
 pub use connection::service::Service;
 pub use connection::stream::{BodyError, Stream};

@@ -22,6 +22,7 @@ mod session;
 #[path = "no_session.rs"]
 mod session;
 mod socket;
+mod socket_file;
 mod timer;
 mod until;
 
@@ -36,5 +37,6 @@ pub use peer::{Client, ClientKey, Peer};
 pub use plain::Family;
 pub use session::Session;
 pub use socket::Socket;
+pub use socket_file::SocketFile;
 pub use timer::{Sleep, Timer, sleep, timeout};
 pub use until::until;

@@ -73,8 +73,9 @@ fn uniform(number: u64) -> f64 {
     ((number >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
-fn mix(mut x: u64) -> u64 {
+/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a number that depends on every bit of `x`.
+#[inline]
+pub fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     x ^ (x >> 31)

@@ -17,6 +17,7 @@ use rand::{Rng, RngExt};
 
 use crate::config;
 use crate::endpoint::{Endpoint, WHOLE};
+pub use hash::mix;
 use sequence::Sequence;
 
 /// A policy made ready for one list of endpoints.

@@ -5,13 +5,13 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::Method;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::queue::forecast::Kind;
-use super::suspects::{Asked, Dead, Led, Refusal, Whom};
+use super::suspects::{Asked, COUNTED_FOR, Dead, Led, REFUSED_FOR, Refusal, Whom};
 use crate::http1::normalised;
 use crate::net::Client;
 
@@ -135,14 +135,14 @@ fn spelling(asked: &Asked<'_>) -> u64 {
 
 /// As often as of one spelling: what is refused is more.
 const TIMES: u32 = 2;
-const COUNTED_FOR: Duration = Duration::from_secs(60);
-const REFUSED_FOR: Duration = Duration::from_secs(60);
 /// For each of many clients at each of many workers; more explain nothing.
 const DEATHS_MAX: usize = 1_024;
 const REFUSED_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::Address;
     use crate::endpoint::Endpoint;

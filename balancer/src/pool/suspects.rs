@@ -286,8 +286,9 @@ fn have_different_clients(deaths: &[&Death]) -> bool {
     false
 }
 
-const COUNTED_FOR: Duration = Duration::from_secs(60);
-const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// How long a death counts, and how long is refused what it has led to; of paths and of clients alike.
+pub(super) const COUNTED_FOR: Duration = Duration::from_secs(60);
+pub(super) const REFUSED_FOR: Duration = Duration::from_secs(60);
 /// One client, or two that are one person's, refuse nothing to others.
 const CLIENTS_MIN: usize = 3;
 const SUSPECTS_MAX: usize = 256;

@@ -6,6 +6,7 @@
 use rand::{Rng, RngExt};
 
 use crate::config::Policy;
+use crate::pick::mix;
 
 /// What is known of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +54,6 @@ pub(super) fn choose(
         // Rendezvous hashing (Thaler and Ravishankar 1998): a worker that leaves moves its own clients only.
         Policy::Hash(_) => may.iter().copied().max_by_key(|&index| mix(key ^ candidates[index].name_hash)),
     }
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
 }
 
 #[cfg(test)]

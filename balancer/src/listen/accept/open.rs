@@ -8,9 +8,9 @@ use std::os::unix::net::UnixListener;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::passed::Passed;
-use super::unix::{self, SocketFile};
+use super::unix;
 use crate::config::ListenAddress;
-use crate::net::ASK_PEER;
+use crate::net::{ASK_PEER, SocketFile};
 
 /// An address we listen on: one kernel queue per thread for TCP, one for all for Unix and for what was passed.
 #[derive(Debug)]

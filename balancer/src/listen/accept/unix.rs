@@ -3,9 +3,9 @@
 use std::fs::Permissions;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::Group;
@@ -13,15 +13,8 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode as RawMode, OFlags, Uid, chownat, fstat
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::config::UnixSocket;
+use crate::net::SocketFile;
 use crate::trust;
-
-/// The file of a Unix socket; dropping it removes the file, unless another socket has its place.
-#[derive(Debug)]
-pub struct SocketFile {
-    path: PathBuf,
-    /// Device and inode.
-    id: (u64, u64),
-}
 
 /// Listens there, for whom the configuration lets in; `backlog` connections may wait for us.
 ///
@@ -32,54 +25,39 @@ pub(in crate::listen) fn open(socket: &UnixSocket, backlog: i32) -> io::Result<(
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     listener.set_nonblocking(true)?;
     listener.bind(&SockAddr::unix(&socket.path)?)?;
-    let file = SocketFile { path: socket.path.clone(), id: id(&socket.path)? };
+    let file = SocketFile::at(&socket.path)?;
     // Until it listens, nobody can connect: the umask decides nothing.
-    file.admit(socket, None)?;
+    admit(&file, socket, None)?;
     listener.listen(backlog)?;
     Ok((listener.into(), file))
 }
 
-impl SocketFile {
-    /// Whether the file is there still, and the one we have made.
-    pub fn is_there(&self) -> bool {
-        id(&self.path).is_ok_and(|found| found == self.id)
+/// Lets those connect whom `socket` lets in, and nobody else. `owner` is the account that root is about to become: the file will be
+/// its own.
+///
+/// # Errors
+/// When it is not ours to decide: the group is none that we are in, or the file is another's.
+pub fn admit(socket_file: &SocketFile, socket: &UnixSocket, owner: Option<u32>) -> io::Result<()> {
+    // From here on it is that file, whatever comes into its place; the kernel's name for it leads nowhere else (open(2), O_PATH).
+    let file = openat(CWD, socket_file.path(), OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, RawMode::empty())?;
+    let found = fstat(&file)?;
+    if !socket_file.is((found.st_dev, found.st_ino)) {
+        return Err(replaced());
     }
-
-    /// Lets those connect whom `socket` lets in, and nobody else. `owner` is the account that root is about to become: the file will be
-    /// its own.
-    ///
-    /// # Errors
-    /// When it is not ours to decide: the group is none that we are in, or the file is another's.
-    pub fn admit(&self, socket: &UnixSocket, owner: Option<u32>) -> io::Result<()> {
-        // From here on it is that file, whatever comes into its place; the kernel's name for it leads nowhere else (open(2), O_PATH).
-        let file = openat(CWD, &self.path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, RawMode::empty())?;
-        let found = fstat(&file)?;
-        if (found.st_dev, found.st_ino) != self.id {
-            return Err(replaced());
-        }
-        let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let set = |mode: u32| std::fs::set_permissions(&itself, Permissions::from_mode(mode));
-        // In this order: at no moment is a group let in that was not meant.
-        set(socket.mode & 0o600)?;
-        let group = socket.group.as_deref().map(group_number).transpose()?;
-        if owner.is_some() || group.is_some() {
-            let told = |error: io::Error| match &socket.group {
-                Some(group) => io::Error::new(error.kind(), format!("cannot give it to group {group}: {error}")),
-                None => error,
-            };
-            let (owner, group) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
-            chownat(&file, "", owner, group, AtFlags::EMPTY_PATH).map_err(|error| told(error.into()))?;
-        }
-        set(socket.mode)
+    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let set = |mode: u32| std::fs::set_permissions(&itself, Permissions::from_mode(mode));
+    // In this order: at no moment is a group let in that was not meant.
+    set(socket.mode & 0o600)?;
+    let group = socket.group.as_deref().map(group_number).transpose()?;
+    if owner.is_some() || group.is_some() {
+        let told = |error: io::Error| match &socket.group {
+            Some(group) => io::Error::new(error.kind(), format!("cannot give it to group {group}: {error}")),
+            None => error,
+        };
+        let (owner, group) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
+        chownat(&file, "", owner, group, AtFlags::EMPTY_PATH).map_err(|error| told(error.into()))?;
     }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.is_there() {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
+    set(socket.mode)
 }
 
 fn replaced() -> io::Error {
@@ -93,10 +71,6 @@ fn group_number(group: &str) -> io::Result<u32> {
     let found = Group::from_name(group).map_err(io::Error::from)?;
     let missing = || io::Error::new(io::ErrorKind::NotFound, format!("there is no group {group}"));
     found.map(|group| group.gid.as_raw()).ok_or_else(missing)
-}
-
-fn id(path: &Path) -> io::Result<(u64, u64)> {
-    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
 /// Removes a socket file nobody listens on any more; anything else in its place is left alone.
