@@ -26,7 +26,7 @@ use crate::tls::Certificates;
 
 /// What all threads share.
 #[derive(Debug)]
-pub struct Shared {
+pub struct ProxyState {
     /// Routes and pools, swapped whole at a reload.
     pub table: ArcSwap<Table>,
     /// What a reload may change besides.
@@ -98,7 +98,7 @@ type Whose = (Option<IpAddr>, bool);
 /// Answers the requests of one thread.
 #[derive(Debug)]
 pub struct Proxy {
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     forwarder: Forwarder,
     ids: RefCell<Ids>,
     observer: Rc<Observer>,
@@ -114,7 +114,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// The proxy of a thread.
-    pub fn new(shared: Arc<Shared>, writer: &Writer) -> Self {
+    pub fn new(shared: Arc<ProxyState>, writer: &Writer) -> Self {
         let mut settings = shared.settings.subscribe();
         let Settings { limits, trusted, access_log, explain, spool, redirect, hsts } =
             settings.borrow_and_update().clone();

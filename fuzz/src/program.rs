@@ -15,7 +15,7 @@ use balancer::drain::drain;
 use balancer::listen::{self, Server};
 use balancer::observe::Writer;
 use balancer::pool::Pool;
-use balancer::proxy::{Proxy, Settings, Shared};
+use balancer::proxy::{Proxy, ProxyState, Settings};
 use balancer::route::Table;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -145,7 +145,7 @@ impl Program {
 fn serve(text: &str, worker: &std::path::Path, seen: Arc<Mutex<Seen>>, ready: &mpsc::Sender<(SocketAddr, Arc<Pool>)>) {
     let config = parse(text, "fuzz").expect("a configuration");
     let pools: Vec<Arc<Pool>> = config.pools.iter().map(Pool::new).collect();
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(ProxyState {
         table: ArcSwap::from_pointee(Table::new(&config.routes, &pools)),
         settings: watch::Sender::new(Settings::of(&config, None)),
         metrics: Arc::default(),

@@ -12,7 +12,7 @@ use crate::observe::{Journal, JournalLine};
 
 /// Which of its lines, and how.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Wanted {
+pub(super) struct LineSelection {
     /// Also those that come.
     pub(super) follow: bool,
     /// Behind the time at which each came.
@@ -27,7 +27,7 @@ pub(super) struct Wanted {
 /// their own.
 pub(super) fn lines(
     journal: &Arc<Journal>,
-    wanted: Wanted,
+    wanted: LineSelection,
     is_of: impl Fn(&[u8]) -> bool + Send + Sync + 'static,
 ) -> AnswerBody {
     let mut reader = journal.read();

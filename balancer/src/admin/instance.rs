@@ -15,7 +15,7 @@ use super::history::History;
 use super::samples::{Recent, Sample, Samples};
 use super::{AdminOrder, Introduction};
 use crate::config::ListenAddress;
-use crate::discover::Shown;
+use crate::discover::NamesShown;
 use crate::listen::Control;
 use crate::observe::{Journal, Metrics, Stories, Writer, printable};
 use crate::pool::Pool;
@@ -66,7 +66,7 @@ pub struct Served {
     /// In the order of the configuration.
     pub pools: Vec<ServedPool>,
     /// What is known of the names of a pool, by pool, where it has some.
-    pub names: BTreeMap<String, tokio::sync::watch::Receiver<Shown>>,
+    pub names: BTreeMap<String, tokio::sync::watch::Receiver<NamesShown>>,
 }
 
 /// One pool.

@@ -40,6 +40,6 @@ pub use account::Account;
 pub use instance::{Instance, Served, ServedPool, note};
 pub use introduction::Introduction;
 pub use opened::{Opened, Reopened, StartError};
-pub use order::{Action, AdminOrder, Outcome, Report, Reporter};
+pub use order::{AdminAction, AdminOrder, Outcome, Report, Reporter};
 pub use server::AdminServer;
 pub use socket::{all as all_sockets, candidates, name_of};

@@ -10,14 +10,14 @@ use crate::observe::printable;
 #[derive(Debug)]
 pub struct AdminOrder {
     /// What.
-    pub action: Action,
+    pub action: AdminAction,
     /// Who asked; may be gone, which ends nothing.
     pub reporter: Reporter,
 }
 
 /// What can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum AdminAction {
     /// Read the configuration again and do what it says.
     Reload {
         /// Only say what would be done.

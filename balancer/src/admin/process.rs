@@ -4,7 +4,7 @@ use std::fs;
 
 /// Figures of `/proc/self`; 0 where it says none.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Process {
+pub(super) struct OwnProcess {
     pub(super) cpu_seconds: f64,
     pub(super) resident_bytes: u64,
     pub(super) virtual_bytes: u64,
@@ -13,7 +13,7 @@ pub(super) struct Process {
     pub(super) max_fds: u64,
 }
 
-impl Process {
+impl OwnProcess {
     pub(super) fn now() -> Self {
         let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
         let open_fds = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn this_very_process_has_figures() {
-        let process = Process::now();
+        let process = OwnProcess::now();
         assert!(process.resident_bytes > 100_000 && process.virtual_bytes > process.resident_bytes, "{process:?}");
         assert!(process.threads > 0 && process.open_fds > 2 && process.max_fds > 2, "{process:?}");
     }
@@ -58,8 +58,8 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_and_a_missing_file_confuse_nothing() {
         let stat = "1 (a) b) S 0 1 1 0 -1 0 0 0 0 0 250 50 0 0 20 0 7 0 5 4096000 10";
-        let process = Process::of(stat, "Name:\tx\nVmRSS:\t  40 kB\nThreads:\t7\n");
+        let process = OwnProcess::of(stat, "Name:\tx\nVmRSS:\t  40 kB\nThreads:\t7\n");
         assert_eq!((process.cpu_seconds, process.threads, process.resident_bytes), (3.0, 7, 40_960));
-        assert_eq!(Process::of("", ""), Process::default());
+        assert_eq!(OwnProcess::of("", ""), OwnProcess::default());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::exposition::{Labels, Text};
-use super::process::Process;
+use super::process::OwnProcess;
 use super::status::{STATES, seconds, state_name};
 use super::{Instance, Served, view};
 use crate::endpoint::Endpoint;
@@ -240,7 +240,7 @@ impl Text {
         self.sample("config_last_reload_success", &[], f64::from(u8::from(last_ok)));
         self.family("build_info", "gauge", "1, with the version.");
         self.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-        let process = Process::now();
+        let process = OwnProcess::now();
         let started = instance.started.duration_since(UNIX_EPOCH).map_or(0.0, seconds);
         for (name, kind, help, value) in [
             ("cpu_seconds_total", "counter", "CPU time.", process.cpu_seconds),

@@ -12,7 +12,8 @@ use super::access::Asker;
 use super::answer::{AnswerBody, EVENT_STREAM, JSON, JSON_LINES, PLAIN, ServiceAnswer, plain, text, with};
 use super::client::CONFIGURATION;
 use super::{
-    Action, AdminOrder, Instance, Report, Reporter, explain, follow, live, openmetrics, page, prometheus, status, view,
+    AdminAction, AdminOrder, Instance, Report, Reporter, explain, follow, live, openmetrics, page, prometheus, status,
+    view,
 };
 use crate::config::nearest;
 use crate::observe::printable;
@@ -116,26 +117,26 @@ fn unknown_pool(name: &str, names: &[&str]) -> String {
     }
 }
 
-fn action(name: &str, query: &Query<'_>) -> Result<Action, String> {
+fn action(name: &str, query: &Query<'_>) -> Result<AdminAction, String> {
     let want =
         |key: &str| query.get(key).filter(|value| !value.is_empty()).ok_or_else(|| format!("`{key}` is missing"));
     Ok(match name {
-        "reload" => Action::Reload { dry_run: query.flag("dry_run") },
+        "reload" => AdminAction::Reload { dry_run: query.flag("dry_run") },
         "restart" => {
-            Action::Restart { pool: query.get("pool").filter(|pool| !pool.is_empty()), all: query.flag("all") }
+            AdminAction::Restart { pool: query.get("pool").filter(|pool| !pool.is_empty()), all: query.flag("all") }
         }
         "scale" => {
             let count = want("count")?.parse().map_err(|_| "`count` is no number of workers".to_owned())?;
-            Action::Scale { pool: want("pool")?, count }
+            AdminAction::Scale { pool: want("pool")?, count }
         }
-        "drain" => Action::Drain { endpoint: want("endpoint")?, yes: query.flag("yes") },
-        "undrain" => Action::Undrain { endpoint: want("endpoint")? },
-        _ => Action::Stop { now: query.flag("now") },
+        "drain" => AdminAction::Drain { endpoint: want("endpoint")?, yes: query.flag("yes") },
+        "undrain" => AdminAction::Undrain { endpoint: want("endpoint")? },
+        _ => AdminAction::Stop { now: query.flag("now") },
     })
 }
 
 /// Hands an order over. The status tells only what is known at once: what comes later is in the last line.
-async fn order(instance: &Instance, action: Action) -> ServiceAnswer {
+async fn order(instance: &Instance, action: AdminAction) -> ServiceAnswer {
     let (reporter, mut lines) = Reporter::new();
     match instance.orders.try_send(AdminOrder { action, reporter }) {
         Ok(()) => {}
@@ -168,8 +169,8 @@ impl Query<'_> {
     }
 
     /// Which lines of a journal.
-    fn wanted(&self) -> follow::Wanted {
-        follow::Wanted {
+    fn wanted(&self) -> follow::LineSelection {
+        follow::LineSelection {
             follow: self.flag("follow"),
             times: self.flag("times"),
             last: self.get("n").and_then(|number| number.parse().ok()),
@@ -221,7 +222,7 @@ mod tests {
         assert!(query.flag("yes") && query.flag("now") && !query.flag("dry_run") && !query.flag("no"));
         assert_eq!(action("scale", &Query("pool=a&count=x")).unwrap_err(), "`count` is no number of workers");
         assert_eq!(action("scale", &Query("count=1")).unwrap_err(), "`pool` is missing");
-        assert_eq!(action("restart", &Query("pool=")), Ok(Action::Restart { pool: None, all: false }));
+        assert_eq!(action("restart", &Query("pool=")), Ok(AdminAction::Restart { pool: None, all: false }));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::row_state::Level;
 use super::samples::{PoolFigures, Recent, WINDOW_SECONDS};
 use super::view::{PoolView, named};
 use super::{Instance, ServedPool};
-use crate::discover::{NameShown, Shown};
+use crate::discover::{NameShown, NamesShown};
 use crate::endpoint::Endpoint;
 use crate::observe::Lasting;
 use crate::pool::Figures;
@@ -65,7 +65,7 @@ fn of(instance: &Instance, whole: bool) -> Value {
     })
 }
 
-fn pool(view: &PoolView<'_>, recent: &Recent, names: &Shown, (now, whole): (Instant, bool)) -> Value {
+fn pool(view: &PoolView<'_>, recent: &Recent, names: &NamesShown, (now, whole): (Instant, bool)) -> Value {
     let ServedPool { pool, .. } = view.served;
     let endpoints = pool.endpoints();
     let slots = view.queue.map(|queue| queue.slots_each);

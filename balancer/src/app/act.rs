@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::live::Live;
 use super::serial;
-use crate::admin::{Action, AdminOrder, Outcome, Reporter};
+use crate::admin::{AdminAction, AdminOrder, Outcome, Reporter};
 use crate::config::{COUNT_MAX, nearest};
 use crate::shown;
 use crate::supervise::{RollError, State, Supervisor, web_sockets};
@@ -47,7 +47,7 @@ pub(super) async fn act(live: &mut Live, mut orders: Receiver<AdminOrder>, hang_
             biased;
             () = hang_up.came.notified() => {
                 hang_up.settle().await;
-                Some(AdminOrder { action: Action::Reload { dry_run: false }, reporter: Reporter::nobody() })
+                Some(AdminOrder { action: AdminAction::Reload { dry_run: false }, reporter: Reporter::nobody() })
             }
             order = orders.recv() => order,
             () = serial::found(may_be_serial.as_deref()) => {
@@ -57,11 +57,11 @@ pub(super) async fn act(live: &mut Live, mut orders: Receiver<AdminOrder>, hang_
         };
         let Some(AdminOrder { action, reporter }) = order else { return };
         let outcome = match action {
-            Action::Reload { dry_run } => live.reload(dry_run, &reporter).await,
-            Action::Restart { pool, all } => live.restart_of(pool, all, &reporter).await,
-            Action::Scale { pool, count } => live.scale(&pool, count, &reporter).await,
+            AdminAction::Reload { dry_run } => live.reload(dry_run, &reporter).await,
+            AdminAction::Restart { pool, all } => live.restart_of(pool, all, &reporter).await,
+            AdminAction::Scale { pool, count } => live.scale(&pool, count, &reporter).await,
             // Those do not queue here.
-            Action::Drain { .. } | Action::Undrain { .. } | Action::Stop { .. } => continue,
+            AdminAction::Drain { .. } | AdminAction::Undrain { .. } | AdminAction::Stop { .. } => continue,
         };
         if outcome.code != 0 {
             tracing::warn!("{}", outcome.text);

@@ -20,10 +20,10 @@ use crate::listen::Control;
 use crate::observe::{Destination, Journal, Writer};
 use crate::pool::Pool;
 use crate::probe::{Permits, Prober};
-use crate::proxy::Shared;
+use crate::proxy::ProxyState;
 use crate::supervise::{
-    Files, Guard, Here, OutputSink, Ports, Sockets, Standings, Stream, Supervisor, Surroundings, TRIAL, WorkerEvent,
-    own_program,
+    Files, Guard, OutputSink, OutputStream, Ports, Sockets, Standings, StartDirectory, Supervisor, Surroundings, TRIAL,
+    WorkerEvent, own_program,
 };
 
 /// Everything that a reload can change, owned by whoever carries out orders one after another.
@@ -34,7 +34,7 @@ pub(super) struct Live {
     pub(super) file: Config,
     /// The file to read again, if it came from one.
     pub(super) path: Option<PathBuf>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<ProxyState>,
     pub(super) control: Arc<Control>,
     pub(super) instance: Arc<Instance>,
     /// Until the very end.
@@ -50,7 +50,7 @@ pub(super) struct Live {
     /// What it allowed when we were started.
     pub(super) descriptors_before: Option<u64>,
     /// Where we were started.
-    pub(super) here: Here,
+    pub(super) here: StartDirectory,
     /// That of the configuration, for those who begin a drain.
     pub(super) drain_timeout: watch::Sender<Duration>,
     /// By pool.
@@ -169,8 +169,8 @@ fn output_to(writer: &Writer, log: Arc<Journal>) -> OutputSink {
     let writer = writer.clone();
     Arc::new(move |stream, lines: &[u8]| {
         let destination = match stream {
-            Stream::Stdout => Destination::Stdout,
-            Stream::Stderr => Destination::Stderr,
+            OutputStream::Stdout => Destination::Stdout,
+            OutputStream::Stderr => Destination::Stderr,
         };
         log.add(lines);
         writer.write(destination, lines.to_vec());

@@ -40,7 +40,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::admin::{Action, AdminOrder, AdminServer, Instance, Outcome, note};
+use crate::admin::{AdminAction, AdminOrder, AdminServer, Instance, Outcome, note};
 use crate::config::Config;
 use crate::discover::Resolver;
 use crate::drain::{Drain, Draining, drain};
@@ -49,7 +49,7 @@ use crate::net::Timer;
 use crate::observe::Writer;
 use crate::pool::Pool;
 use crate::probe::Permits;
-use crate::proxy::{Settings, Shared};
+use crate::proxy::{ProxyState, Settings};
 use crate::route::Table;
 use crate::shown;
 use crate::supervise::{Files, Ports, Reaper, Standings};
@@ -58,7 +58,7 @@ pub use failure::Failure;
 use listening::Listening;
 use live::Live;
 use memory::Memory;
-use open::Opened;
+use open::OpenedAtStart;
 use signals::{ControlOrder, Signals};
 use trial::Trial;
 
@@ -92,7 +92,7 @@ async fn serve(config: &Config, origin: &Origin, passed: Passed, writer: &Writer
     let (asking, asked) = mpsc::channel(ORDERS_MAX);
     // First of all: from here on a signal is an order and not the end.
     let mut signals = Signals::new(asked).map_err(|error| Failure::System("cannot listen to signals", error))?;
-    let opened = Opened::new(config, (&origin.name, origin.path.as_deref()), passed)?;
+    let opened = OpenedAtStart::new(config, (&origin.name, origin.path.as_deref()), passed)?;
     let page = opened.admin.page();
     let (drain, draining) = drain();
     let (mut live, servers) = set_up(config, origin, opened, (writer, asking), &draining)?;
@@ -132,12 +132,12 @@ async fn serve(config: &Config, origin: &Origin, passed: Passed, writer: &Writer
 fn set_up(
     config: &Config,
     origin: &Origin,
-    opened: Opened,
+    opened: OpenedAtStart,
     (writer, asking): (&Writer, mpsc::Sender<AdminOrder>),
     draining: &Draining,
 ) -> Result<(Live, Vec<Server>), Failure> {
-    let Opened { here, descriptors_before, descriptors, listeners, keyring, admin, sockets, shares } = opened;
-    let shared = Arc::new(Shared {
+    let OpenedAtStart { here, descriptors_before, descriptors, listeners, keyring, admin, sockets, shares } = opened;
+    let shared = Arc::new(ProxyState {
         table: ArcSwap::from_pointee(Table::new(&[], &[])),
         settings: watch::Sender::new(Settings::of(config, start::spool(&config.spool)?)),
         metrics: Arc::default(),
@@ -225,15 +225,15 @@ async fn until_stopped(
                     tracing::info!("{signal}: stopping; requests in flight may finish within {patience}");
                     return (false, Ok(()));
                 }
-                ControlOrder::Asked(AdminOrder { action: Action::Stop { now }, reporter }) => {
+                ControlOrder::Asked(AdminOrder { action: AdminAction::Stop { now }, reporter }) => {
                     tracing::info!("asked to stop{}", if now { " at once" } else { "" });
                     signals.keep(reporter).await;
                     return (now, Ok(()));
                 }
-                ControlOrder::Asked(AdminOrder { action: Action::Drain { endpoint, yes }, reporter }) => {
+                ControlOrder::Asked(AdminOrder { action: AdminAction::Drain { endpoint, yes }, reporter }) => {
                     draining::drain(&instance, &endpoint, yes, *drain_timeout.borrow(), reporter);
                 }
-                ControlOrder::Asked(AdminOrder { action: Action::Undrain { endpoint }, reporter }) => {
+                ControlOrder::Asked(AdminOrder { action: AdminAction::Undrain { endpoint }, reporter }) => {
                     draining::undrain(&instance, &endpoint, &reporter);
                 }
                 ControlOrder::Asked(asked) => enqueue(asked),

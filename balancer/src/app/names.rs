@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::live::Live;
 use crate::admin::{Reporter, ServedPool};
 use crate::config::{self, Config};
-use crate::discover::{Discoverer, Settings, Surroundings};
+use crate::discover::{Discoverer, DiscoverySettings, DiscoverySurroundings};
 use crate::pool::Pool;
 
 impl Live {
@@ -22,7 +22,7 @@ impl Live {
             let (name, pool) = (config.name.clone(), served.pool);
             match (Discoverer::is_wanted(&config), self.discoverers.remove(&name)) {
                 (true, Some(mut discoverer)) => {
-                    discoverer.reconfigure(Settings { pool, config });
+                    discoverer.reconfigure(DiscoverySettings { pool, config });
                     self.discoverers.insert(name, discoverer);
                 }
                 (true, None) => _ = self.discoverers.insert(name, self.discoverer(pool, config)),
@@ -34,12 +34,12 @@ impl Live {
 
     /// One that begins.
     fn discoverer(&self, pool: Arc<Pool>, config: config::Pool) -> Discoverer {
-        let surroundings = Surroundings {
+        let surroundings = DiscoverySurroundings {
             resolver: Arc::clone(&self.resolver),
             listen: self.listens.subscribe(),
             permits: self.permits.clone(),
         };
-        Discoverer::start(Settings { pool, config }, surroundings)
+        Discoverer::start(DiscoverySettings { pool, config }, surroundings)
     }
 
     /// Says where we listen now.
@@ -58,7 +58,7 @@ impl Live {
                 (Some(old), _) if old.dns.name.is_some() => continue,
                 (Some(old), Some(discoverer)) => {
                     let config = config::Pool { dns: config.dns.clone(), ..old.clone() };
-                    discoverer.reconfigure(Settings { pool, config });
+                    discoverer.reconfigure(DiscoverySettings { pool, config });
                 }
                 _ => {
                     let discoverer = self.discoverer(pool, config.clone());

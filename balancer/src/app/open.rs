@@ -11,11 +11,11 @@ use super::{limits, privileges};
 use crate::admin::{self, Account};
 use crate::config::{Config, ListenAddress};
 use crate::listen::{self, Listener, Passed};
-use crate::supervise::{Here, Sockets, who_listens};
+use crate::supervise::{Sockets, StartDirectory, who_listens};
 
 /// What the configuration wants of this machine, opened before anything is started: what it cannot have ends the start.
-pub(super) struct Opened {
-    pub(super) here: Here,
+pub(super) struct OpenedAtStart {
+    pub(super) here: StartDirectory,
     /// What the descriptor limit allowed when we were started.
     pub(super) descriptors_before: Option<u64>,
     /// What it allows now.
@@ -27,10 +27,10 @@ pub(super) struct Opened {
     pub(super) shares: Shares,
 }
 
-impl Opened {
+impl OpenedAtStart {
     /// Opens all of it, and becomes the account of the configuration. `name` and `path` are the instance's.
     pub(super) fn new(config: &Config, (name, path): (&str, Option<&Path>), passed: Passed) -> Result<Self, Failure> {
-        let here = Here::look();
+        let here = StartDirectory::look();
         let (descriptors_before, descriptors) = limits::raise_descriptors();
         let account = Account::of(&config.identity);
         let listeners = open(config, account.as_ref(), passed)?;

@@ -8,17 +8,17 @@ use std::io;
 use super::failure::Failure;
 use super::plan::Plan;
 use crate::config::{Config, ListenAddress, Pool};
-use crate::share::{Opened, Share};
+use crate::share::{OpenedAddress, Share};
 use crate::supervise::who_listens;
 
 /// By pool.
 pub(super) type Shares = BTreeMap<String, Share>;
 
 /// Opens those of `pools`.
-pub(super) fn open<'p>(pools: impl Iterator<Item = &'p Pool>) -> Result<Vec<(&'p Pool, Opened)>, Failure> {
+pub(super) fn open<'p>(pools: impl Iterator<Item = &'p Pool>) -> Result<Vec<(&'p Pool, OpenedAddress)>, Failure> {
     let own = pools.filter_map(|pool| Some((pool, pool.workers.as_ref()?.sharing?)));
     own.map(|(pool, sharing)| {
-        let opened = Opened::open(sharing).map_err(|error| {
+        let opened = OpenedAddress::open(sharing).map_err(|error| {
             let holder = (error.kind() == io::ErrorKind::AddrInUse).then(|| who_listens(sharing.address)).flatten();
             Failure::Listen(ListenAddress::Tcp(sharing.address), error, holder)
         })?;
@@ -28,7 +28,7 @@ pub(super) fn open<'p>(pools: impl Iterator<Item = &'p Pool>) -> Result<Vec<(&'p
 }
 
 /// Begins with those that are open; the workers come later.
-pub(super) fn start(opened: Vec<(&Pool, Opened)>) -> Result<Shares, Failure> {
+pub(super) fn start(opened: Vec<(&Pool, OpenedAddress)>) -> Result<Shares, Failure> {
     let started = opened.into_iter().map(|(pool, opened)| {
         let (mode, address) = (opened.mode, opened.address);
         let share = Share::start(opened, pool);

@@ -5,7 +5,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 
-use crate::admin::{Action, AdminOrder, Outcome, Reporter};
+use crate::admin::{AdminAction, AdminOrder, Outcome, Reporter};
 
 /// What is asked for.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Signals {
                 ControlOrder::Stop(_) => return,
                 ControlOrder::Reload => tracing::warn!("no reload: stopping"),
                 ControlOrder::Reopen => {}
-                ControlOrder::Asked(AdminOrder { action: Action::Stop { now }, reporter }) => {
+                ControlOrder::Asked(AdminOrder { action: AdminAction::Stop { now }, reporter }) => {
                     self.keep(reporter).await;
                     if now {
                         return;

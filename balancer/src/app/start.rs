@@ -22,7 +22,7 @@ use crate::listen::{Listener, Server};
 use crate::net::Timer;
 use crate::observe::Writer;
 use crate::probe::{Permits, Scout};
-use crate::proxy::{Proxy, Shared};
+use crate::proxy::{Proxy, ProxyState};
 use crate::spool::Spool;
 use crate::supervise::Status;
 
@@ -67,7 +67,7 @@ pub(super) fn announce(
 pub(super) fn thread(
     index: usize,
     server: Server,
-    shared: &Arc<Shared>,
+    shared: &Arc<ProxyState>,
     writer: &Writer,
     timer: &Timer,
     ended: mpsc::UnboundedSender<io::Result<()>>,

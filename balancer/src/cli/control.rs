@@ -9,7 +9,7 @@ use crate::admin::client::escaped;
 
 /// How to reload.
 #[derive(Debug, clap::Args)]
-pub(super) struct Reload {
+pub(super) struct ReloadOptions {
     /// Only show what would change
     #[arg(long)]
     dry_run: bool,
@@ -20,7 +20,7 @@ pub(super) struct Reload {
 
 /// What to restart.
 #[derive(Debug, clap::Args)]
-pub(super) struct Restart {
+pub(super) struct RestartOptions {
     /// The pool whose workers are replaced, or one of them as in app.2 [default: the only pool with workers]
     #[arg(value_name = "POOL[.INDEX]")]
     pool: Option<String>,
@@ -35,7 +35,7 @@ pub(super) struct Restart {
 
 /// How many.
 #[derive(Debug, clap::Args)]
-pub(super) struct Scale {
+pub(super) struct ScaleOptions {
     /// The pool
     pool: String,
 
@@ -49,7 +49,7 @@ pub(super) struct Scale {
 
 /// Which endpoint to take out.
 #[derive(Debug, clap::Args)]
-pub(super) struct Drain {
+pub(super) struct DrainOptions {
     /// An address, a worker as in app.2, or either with its pool in front, as in app/127.0.0.1:8000
     endpoint: String,
 
@@ -63,7 +63,7 @@ pub(super) struct Drain {
 
 /// Which endpoint to take back.
 #[derive(Debug, clap::Args)]
-pub(super) struct Undrain {
+pub(super) struct UndrainOptions {
     /// An address or a worker, as for `drain`
     endpoint: String,
 
@@ -73,7 +73,7 @@ pub(super) struct Undrain {
 
 /// How to stop.
 #[derive(Debug, clap::Args)]
-pub(super) struct Stop {
+pub(super) struct StopOptions {
     /// Cut requests in flight and kill workers
     #[arg(long)]
     now: bool,
@@ -82,12 +82,12 @@ pub(super) struct Stop {
     target: Target,
 }
 
-pub(super) fn reload(options: Reload, config: Option<PathBuf>) -> ExitCode {
+pub(super) fn reload(options: ReloadOptions, config: Option<PathBuf>) -> ExitCode {
     let query = if options.dry_run { "?dry_run=1" } else { "" };
     options.target.or(config).order(&format!("/api/reload{query}"))
 }
 
-pub(super) fn restart(options: Restart, config: Option<PathBuf>) -> ExitCode {
+pub(super) fn restart(options: RestartOptions, config: Option<PathBuf>) -> ExitCode {
     options.target.or(config).order(&match (&options.pool, options.all) {
         (Some(pool), _) => format!("/api/restart?pool={}", escaped(pool)),
         (None, true) => "/api/restart?all=1".to_owned(),
@@ -95,22 +95,22 @@ pub(super) fn restart(options: Restart, config: Option<PathBuf>) -> ExitCode {
     })
 }
 
-pub(super) fn scale(options: Scale, config: Option<PathBuf>) -> ExitCode {
+pub(super) fn scale(options: ScaleOptions, config: Option<PathBuf>) -> ExitCode {
     let pool = escaped(&options.pool);
     options.target.or(config).order(&format!("/api/scale?pool={pool}&count={}", options.count))
 }
 
-pub(super) fn drain(options: Drain, config: Option<PathBuf>) -> ExitCode {
+pub(super) fn drain(options: DrainOptions, config: Option<PathBuf>) -> ExitCode {
     let (endpoint, yes) = (escaped(&options.endpoint), if options.yes { "&yes=1" } else { "" });
     options.target.or(config).order(&format!("/api/drain?endpoint={endpoint}{yes}"))
 }
 
-pub(super) fn undrain(options: Undrain, config: Option<PathBuf>) -> ExitCode {
+pub(super) fn undrain(options: UndrainOptions, config: Option<PathBuf>) -> ExitCode {
     options.target.or(config).order(&format!("/api/undrain?endpoint={}", escaped(&options.endpoint)))
 }
 
 /// The end of the connection is the end of the instance.
-pub(super) fn stop(options: Stop, config: Option<PathBuf>) -> ExitCode {
+pub(super) fn stop(options: StopOptions, config: Option<PathBuf>) -> ExitCode {
     let target = options.target.or(config);
     let mut answer = match target.ask("POST", if options.now { "/api/stop?now=1" } else { "/api/stop" }) {
         Ok(answer) => answer,

@@ -70,20 +70,20 @@ enum Command {
     /// Show the pools, endpoints and workers of a running instance
     Status(status::Options),
     /// Read the configuration again: check it, show what changes, do it, wait
-    Reload(control::Reload),
+    Reload(control::ReloadOptions),
     /// Replace every worker of a pool, without losing a request
     #[command(visible_alias = "roll")]
-    Restart(control::Restart),
+    Restart(control::RestartOptions),
     /// Have N workers in a pool
-    Scale(control::Scale),
+    Scale(control::ScaleOptions),
     /// Send an endpoint no new requests, and wait until it has finished those it has
-    Drain(control::Drain),
+    Drain(control::DrainOptions),
     /// Send a drained endpoint requests again
-    Undrain(control::Undrain),
+    Undrain(control::UndrainOptions),
     /// List the running instances
     List,
     /// Stop: requests in flight finish, then the workers end
-    Stop(control::Stop),
+    Stop(control::StopOptions),
     /// Print the output of workers
     Logs(watch::Logs),
     /// Print events: workers, reloads, commands

@@ -34,7 +34,7 @@ pub(super) struct Target {
 
 /// Where an instance is.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct InstancePlace {
     /// The first where it answers.
     pub(super) sockets: Vec<PathBuf>,
     /// What it must serve.
@@ -45,7 +45,7 @@ pub(super) struct Place {
 
 /// An instance that runs, and its socket.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct RunningInstance {
     pub(super) socket: PathBuf,
     pub(super) is: Introduction,
 }
@@ -75,9 +75,9 @@ impl Target {
     ///
     /// # Errors
     /// The exit code, once it is said why there is none, or that there are several.
-    pub(super) fn place(&self, is_order: bool) -> Result<Place, ExitCode> {
+    pub(super) fn place(&self, is_order: bool) -> Result<InstancePlace, ExitCode> {
         if let Some(socket) = &self.socket {
-            return Ok(Place { sockets: vec![socket.clone()], file: None, account: None });
+            return Ok(InstancePlace { sockets: vec![socket.clone()], file: None, account: None });
         }
         // Each is asked once, and only where that decides.
         let all = LazyCell::new(running);
@@ -106,7 +106,7 @@ impl Target {
         let (socket, identity) = config::admin_place(&path);
         let account = Account::uid_of(&identity);
         if let Some(socket) = socket {
-            return Ok(Place { sockets: vec![socket], file: None, account });
+            return Ok(InstancePlace { sockets: vec![socket], file: None, account });
         }
         let name = name_of(&file);
         let mut sockets = candidates(&name, geteuid());
@@ -117,11 +117,11 @@ impl Target {
         }
         // In the usual places there may be one that serves the same file by another name.
         sockets.extend(all.iter().filter(|one| one.serves(&file)).map(|one| one.socket.clone()));
-        Ok(Place { sockets, file: Some(file), account })
+        Ok(InstancePlace { sockets, file: Some(file), account })
     }
 
     /// Says that nobody is there; the exit code.
-    pub(super) fn not_running(&self, place: &Place) -> ExitCode {
+    pub(super) fn not_running(&self, place: &InstancePlace) -> ExitCode {
         if self.quiet {
             return ExitCode::from(NOT_RUNNING);
         }
@@ -156,7 +156,7 @@ impl Target {
     }
 }
 
-impl Running {
+impl RunningInstance {
     /// Whether it was started in the directory we are in, or serves a file of it.
     fn is_of_here(&self) -> bool {
         let Ok(here) = std::env::current_dir() else { return false };
@@ -173,19 +173,19 @@ impl Running {
 }
 
 /// All of this account, in the usual places and where the file that serving would take has its own.
-pub(super) fn running() -> Vec<Running> {
+pub(super) fn running() -> Vec<RunningInstance> {
     let mut sockets = all_sockets();
     let own = config::admin_place(&config_path(None)).0;
     sockets.extend(own.filter(|own| !sockets.contains(own)).into_iter().collect::<Vec<_>>());
-    let found = sockets.into_iter().filter_map(|socket| introduced(&socket).map(|is| Running { socket, is }));
-    let mut found: Vec<Running> = found.collect();
+    let found = sockets.into_iter().filter_map(|socket| introduced(&socket).map(|is| RunningInstance { socket, is }));
+    let mut found: Vec<RunningInstance> = found.collect();
     found.sort_by(|a, b| (&a.is.name, a.is.pid).cmp(&(&b.is.name, b.is.pid)));
     found.dedup_by_key(|one| one.is.pid);
     found
 }
 
 /// The place of the only one.
-fn only(found: &[&Running], none: &str) -> Result<Place, ExitCode> {
+fn only(found: &[&RunningInstance], none: &str) -> Result<InstancePlace, ExitCode> {
     match found {
         [] => {
             say(&format!("balancer: no running instance: {none}"));
@@ -193,13 +193,13 @@ fn only(found: &[&Running], none: &str) -> Result<Place, ExitCode> {
                  the running instances.");
             Err(ExitCode::from(NOT_RUNNING))
         }
-        [one] => Ok(Place { sockets: vec![one.socket.clone()], file: None, account: None }),
+        [one] => Ok(InstancePlace { sockets: vec![one.socket.clone()], file: None, account: None }),
         _ => Err(ask_for_one(found)),
     }
 }
 
 /// Says which there are, and how to say which is meant.
-fn ask_for_one(found: &[&Running]) -> ExitCode {
+fn ask_for_one(found: &[&RunningInstance]) -> ExitCode {
     say("balancer: several instances run, and no file here says which one is meant. Name it with --config FILE, \
          --name NAME or --socket PATH:");
     found.iter().for_each(|one| {

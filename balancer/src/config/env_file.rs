@@ -10,7 +10,7 @@ use super::regular;
 
 /// What is wrong in a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub struct EnvFileMistake {
     /// The line, from 1, in which it begins.
     pub line: usize,
     what: &'static str,
@@ -33,13 +33,13 @@ pub fn read(path: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// The first mistake.
-pub fn parse(text: &str) -> Result<Vec<(&str, Cow<'_, str>)>, Mistake> {
+pub fn parse(text: &str) -> Result<Vec<(&str, Cow<'_, str>)>, EnvFileMistake> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut variables: Vec<(&str, Cow<'_, str>)> = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
         let line = 1 + text[..text.len() - rest.len()].matches('\n').count();
-        let wrong = |what| Mistake { line, what };
+        let wrong = |what| EnvFileMistake { line, what };
         let (first, behind) = rest.split_once('\n').unwrap_or((rest, ""));
         let trimmed = first.trim();
         if trimmed.is_empty() || trimmed.starts_with('#') {
@@ -120,13 +120,13 @@ fn unescaped(value: &str) -> String {
     plain
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for EnvFileMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.what)
     }
 }
 
-impl std::error::Error for Mistake {}
+impl std::error::Error for EnvFileMistake {}
 
 /// The kernel takes no more for all arguments and variables together (execve(2)).
 const BYTES_MAX: u64 = 6 << 20;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Where a name has led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct FoundPlace {
     /// Address and port.
     pub address: SocketAddr,
     /// Share of picks, 1 to 256.
@@ -20,7 +20,7 @@ pub struct Part<T> {
     /// What there is, in no order.
     pub found: Vec<T>,
     /// Why there may be more; `None` for a complete answer.
-    pub failed: Option<Failure>,
+    pub failed: Option<DnsFailure>,
 }
 
 /// An answer to one question.
@@ -36,7 +36,7 @@ pub struct DnsAnswer<T> {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub enum DnsFailure {
     /// Nobody has answered.
     Silent,
     /// A server has answered with this code, or what it answered cannot be used.
@@ -50,14 +50,14 @@ impl<T> Part<T> {
     }
 
     /// No answer.
-    pub fn failed(failure: Failure) -> Self {
+    pub fn failed(failure: DnsFailure) -> Self {
         Self { found: Vec::new(), failed: Some(failure) }
     }
 }
 
 impl<T> DnsAnswer<T> {
     /// No answer.
-    pub fn failed(failure: &Failure) -> Self {
+    pub fn failed(failure: &DnsFailure) -> Self {
         Self { v4: Part::failed(failure.clone()), v6: Part::failed(failure.clone()), unknown: false }
     }
 
@@ -87,12 +87,12 @@ impl<T> DnsAnswer<T> {
 
 impl DnsAnswer<IpAddr> {
     /// The same with a port.
-    pub fn at(self, port: u16) -> DnsAnswer<Place> {
+    pub fn at(self, port: u16) -> DnsAnswer<FoundPlace> {
         let part = |part: Part<IpAddr>| Part {
             found: part
                 .found
                 .into_iter()
-                .map(|ip| Place { address: (ip, port).into(), weight: 1, backup: false })
+                .map(|ip| FoundPlace { address: (ip, port).into(), weight: 1, backup: false })
                 .collect(),
             failed: part.failed,
         };
@@ -100,7 +100,7 @@ impl DnsAnswer<IpAddr> {
     }
 }
 
-impl DnsAnswer<Place> {
+impl DnsAnswer<FoundPlace> {
     /// Without what `wanted` does not take.
     pub fn only(mut self, mut wanted: impl FnMut(SocketAddr) -> bool) -> Self {
         self.v4.found.retain(|place| wanted(place.address));
@@ -109,7 +109,7 @@ impl DnsAnswer<Place> {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for DnsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Silent => f.write_str("no DNS server has answered"),

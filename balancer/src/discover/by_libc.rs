@@ -8,7 +8,7 @@ use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
 
-use super::answer::{DnsAnswer, Failure, Part, Place};
+use super::answer::{DnsAnswer, DnsFailure, FoundPlace, Part};
 use super::resolve::Resolve;
 use crate::config::DnsName;
 
@@ -29,14 +29,14 @@ impl Resolve for Resolver {
                 let (v4, v6) = found.into_iter().partition(IpAddr::is_ipv4);
                 DnsAnswer { v4: Part::of(v4), v6: Part::of(v6), unknown: false }
             }
-            Err(error) => DnsAnswer::failed(&Failure::Refused(error.to_string())),
+            Err(error) => DnsAnswer::failed(&DnsFailure::Refused(error.to_string())),
         }
     }
 
-    async fn places(&self, name: &DnsName) -> DnsAnswer<Place> {
+    async fn places(&self, name: &DnsName) -> DnsAnswer<FoundPlace> {
         match name.port {
             Some(port) => self.host(&name.name).await.at(port),
-            None => DnsAnswer::failed(&Failure::Refused("this balancer was built without SRV records".to_owned())),
+            None => DnsAnswer::failed(&DnsFailure::Refused("this balancer was built without SRV records".to_owned())),
         }
     }
 }

@@ -4,34 +4,34 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::answer::Place;
+use super::answer::FoundPlace;
 use super::join::Joining;
-use super::task::Task;
+use super::task::OwnedTask;
 use crate::config::{Address, Host};
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 
 /// By address. Shared by whoever hears the answers and whoever ends all of it.
 #[derive(Debug, Default)]
-pub(super) struct Candidates(Mutex<BTreeMap<SocketAddr, Candidate>>);
+pub(super) struct JoiningPlaces(Mutex<BTreeMap<SocketAddr, JoiningPlace>>);
 
 #[derive(Debug)]
-struct Candidate {
+struct JoiningPlace {
     endpoint: Arc<Endpoint>,
-    _joining: Task,
+    _joining: OwnedTask,
 }
 
-impl Candidates {
+impl JoiningPlaces {
     /// A place that `name` has: it becomes a member once it takes connections.
-    pub(super) fn come(&self, place: Place, name: &Arc<str>, joining: &Joining) {
+    pub(super) fn come(&self, place: FoundPlace, name: &Arc<str>, joining: &Joining) {
         let at = Address::Tcp { host: Host::Ip(place.address.ip()), port: place.address.port() };
         let endpoint = Endpoint::found(Arc::clone(name), at, place.weight, place.backup);
-        let task = Task::spawn(joining.clone().keep(Arc::clone(&endpoint)));
-        self.locked().insert(place.address, Candidate { endpoint, _joining: task });
+        let task = OwnedTask::spawn(joining.clone().keep(Arc::clone(&endpoint)));
+        self.locked().insert(place.address, JoiningPlace { endpoint, _joining: task });
     }
 
     /// Places have other weights or roles.
-    pub(super) fn reweigh(&self, places: &[Place], pool: &Pool) {
+    pub(super) fn reweigh(&self, places: &[FoundPlace], pool: &Pool) {
         let all = self.locked();
         for place in places {
             if let Some(candidate) = all.get(&place.address) {
@@ -57,12 +57,12 @@ impl Candidates {
         all.into_values().for_each(|candidate| candidate.leave(pool));
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<SocketAddr, Candidate>> {
+    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<SocketAddr, JoiningPlace>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Candidate {
+impl JoiningPlace {
     fn leave(self, pool: &Pool) {
         // First out of the list, then closed: who has seen the old list finds the new one.
         pool.remove(self.endpoint.id());

@@ -9,8 +9,8 @@ use tokio::time::sleep;
 use super::hear::Heard;
 use super::pace::pause;
 use super::resolve::Resolve;
-use super::settings::Settings;
-use super::shown::Shown;
+use super::settings::DiscoverySettings;
+use super::shown::NamesShown;
 use crate::config::{Address, Host, ListenAddress};
 use crate::endpoint::Endpoint;
 
@@ -18,9 +18,9 @@ use crate::endpoint::Endpoint;
 pub(super) struct Follower<R> {
     pub(super) resolver: Arc<R>,
     pub(super) listen: watch::Receiver<Vec<ListenAddress>>,
-    pub(super) settings: watch::Receiver<Arc<Settings>>,
+    pub(super) settings: watch::Receiver<Arc<DiscoverySettings>>,
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) shown: watch::Sender<Shown>,
+    pub(super) shown: watch::Sender<NamesShown>,
 }
 
 /// Whether there is a name to ask for.

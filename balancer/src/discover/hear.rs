@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::{DnsAnswer, Place};
-use super::known::{Changes, Known};
+use super::answer::{DnsAnswer, FoundPlace};
+use super::known::{Known, PlaceChanges};
 use super::own::Own;
 use super::shown::NameShown;
-use super::tell::Announced;
+use super::tell::NameNews;
 use crate::config::ListenAddress;
 
 /// What was heard of one name.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     known: Known,
-    told: Announced,
+    told: NameNews,
     problem: Option<String>,
 }
 
@@ -25,11 +25,11 @@ impl Heard {
     pub(super) fn hear(
         &mut self,
         who: &str,
-        answer: DnsAnswer<Place>,
+        answer: DnsAnswer<FoundPlace>,
         listen: &[ListenAddress],
         wanted: impl Fn(SocketAddr) -> bool,
         hold: Duration,
-    ) -> Changes {
+    ) -> PlaceChanges {
         self.problem = answer.problem();
         let own = Own::new(listen);
         let answer = answer.only(|address| {
@@ -47,7 +47,7 @@ impl Heard {
     /// From now on it is another name's.
     pub(super) fn renamed(&mut self) {
         self.known.renamed();
-        (self.told, self.problem) = (Announced::default(), None);
+        (self.told, self.problem) = (NameNews::default(), None);
     }
 
     /// All addresses that the name is taken to have.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::settings::Settings;
-use super::shown::Shown;
+use super::settings::DiscoverySettings;
+use super::shown::NamesShown;
 use crate::config::Probe;
 use crate::endpoint::Endpoint;
 use crate::probe::{Permits, ask_once};
@@ -15,9 +15,9 @@ use crate::probe::{Permits, ask_once};
 /// What it takes to make members of endpoints.
 #[derive(Debug, Clone)]
 pub(super) struct Joining {
-    pub(super) settings: watch::Receiver<Arc<Settings>>,
+    pub(super) settings: watch::Receiver<Arc<DiscoverySettings>>,
     pub(super) permits: Permits,
-    pub(super) shown: watch::Sender<Shown>,
+    pub(super) shown: watch::Sender<NamesShown>,
 }
 
 impl Joining {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::answer::{DnsAnswer, Part, Place};
+use super::answer::{DnsAnswer, FoundPlace, Part};
 
 /// What is known of a name.
 #[derive(Debug, Default)]
@@ -30,10 +30,10 @@ struct Entry {
 
 /// What an answer has changed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes {
-    pub(super) come: Vec<Place>,
+pub(super) struct PlaceChanges {
+    pub(super) come: Vec<FoundPlace>,
     /// Of another weight or role.
-    pub(super) changed: Vec<Place>,
+    pub(super) changed: Vec<FoundPlace>,
     pub(super) gone: Vec<SocketAddr>,
     /// Places for which there was no room.
     pub(super) refused: usize,
@@ -42,8 +42,8 @@ pub(super) struct Changes {
 impl Known {
     /// Takes an answer. What it does not have stays until it was missing in [`MISSED_MAX`] complete answers in a row; and when
     /// there is nothing at all, for `hold`.
-    pub(super) fn answered(&mut self, answer: &DnsAnswer<Place>, hold: Duration, now: Instant) -> Changes {
-        let mut changes = Changes::default();
+    pub(super) fn answered(&mut self, answer: &DnsAnswer<FoundPlace>, hold: Duration, now: Instant) -> PlaceChanges {
+        let mut changes = PlaceChanges::default();
         if answer.parts().iter().all(|part| part.failed.is_some() && part.found.is_empty()) {
             return changes;
         }
@@ -86,8 +86,8 @@ impl Known {
         self.answered
     }
 
-    fn found(&mut self, place: Place, changes: &mut Changes) {
-        let Place { address, weight, backup } = place;
+    fn found(&mut self, place: FoundPlace, changes: &mut PlaceChanges) {
+        let FoundPlace { address, weight, backup } = place;
         let is_full = self.places.len() >= PLACES_MAX;
         match self.places.get_mut(&address) {
             Some(entry) => {
@@ -106,7 +106,7 @@ impl Known {
 }
 
 /// What was answered of the family of `address`.
-fn part_of<'a>(answer: &'a DnsAnswer<Place>, address: &SocketAddr) -> &'a Part<Place> {
+fn part_of<'a>(answer: &'a DnsAnswer<FoundPlace>, address: &SocketAddr) -> &'a Part<FoundPlace> {
     if address.is_ipv4() { &answer.v4 } else { &answer.v6 }
 }
 

@@ -1,4 +1,4 @@
-use super::super::answer::Failure;
+use super::super::answer::DnsFailure;
 use super::*;
 
 const HOLD: Duration = Duration::from_secs(30);
@@ -15,7 +15,7 @@ impl Name {
     }
 
     /// Two seconds later; who has come and who is gone.
-    fn answered(&mut self, v4: Part<Place>, v6: Part<Place>) -> (String, String) {
+    fn answered(&mut self, v4: Part<FoundPlace>, v6: Part<FoundPlace>) -> (String, String) {
         self.now += Duration::from_secs(2);
         let changes = self.known.answered(&DnsAnswer { v4, v6, unknown: false }, HOLD, self.now);
         (text(changes.come.iter().map(|place| place.address)), text(changes.gone.into_iter()))
@@ -39,20 +39,20 @@ fn text(addresses: impl Iterator<Item = SocketAddr>) -> String {
     addresses.map(short).collect::<Vec<_>>().join(" ")
 }
 
-fn place(address: &str) -> Place {
-    Place { address: address.parse().unwrap(), weight: 1, backup: false }
+fn place(address: &str) -> FoundPlace {
+    FoundPlace { address: address.parse().unwrap(), weight: 1, backup: false }
 }
 
-fn v4(last: &[u8]) -> Part<Place> {
+fn v4(last: &[u8]) -> Part<FoundPlace> {
     Part::of(last.iter().map(|last| place(&format!("10.0.0.{last}:80"))).collect())
 }
 
-fn v6(last: &[u8]) -> Part<Place> {
+fn v6(last: &[u8]) -> Part<FoundPlace> {
     Part::of(last.iter().map(|last| place(&format!("[fd00::{last}]:80"))).collect())
 }
 
-fn failed() -> Part<Place> {
-    Part::failed(Failure::Refused("SERVFAIL".into()))
+fn failed() -> Part<FoundPlace> {
+    Part::failed(DnsFailure::Refused("SERVFAIL".into()))
 }
 
 fn pair(come: &str, gone: &str) -> (String, String) {
@@ -93,7 +93,7 @@ fn a_family_that_fails_keeps_its_addresses_while_the_other_changes() {
     }
     assert_eq!(name.there(), "2 :2");
     // What a failed family has brought all the same counts.
-    let partial = Part { failed: Some(Failure::Silent), ..v4(&[3]) };
+    let partial = Part { failed: Some(DnsFailure::Silent), ..v4(&[3]) };
     assert_eq!(name.answered(partial, failed()), pair("3", ""));
 }
 
@@ -153,11 +153,11 @@ fn a_family_that_always_fails_does_not_keep_the_other_alive() {
 #[test]
 fn another_weight_or_role_is_told_once() {
     let mut name = Name::new();
-    let heavy = Place { weight: 5, ..place("10.0.0.1:80") };
+    let heavy = FoundPlace { weight: 5, ..place("10.0.0.1:80") };
     let answer = |place| DnsAnswer { v4: Part::of(vec![place]), v6: Part::of(Vec::new()), unknown: false };
     name.known.answered(&answer(place("10.0.0.1:80")), HOLD, name.now);
     assert_eq!(name.known.answered(&answer(heavy), HOLD, name.now).changed, [heavy]);
-    assert_eq!(name.known.answered(&answer(heavy), HOLD, name.now), Changes::default());
+    assert_eq!(name.known.answered(&answer(heavy), HOLD, name.now), PlaceChanges::default());
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn another_name_replaces_the_addresses_with_its_second_complete_answer() {
 #[test]
 fn there_is_an_end_to_what_is_taken() {
     let mut name = Name::new();
-    let places = (0..5_000_u32).map(|n| Place {
+    let places = (0..5_000_u32).map(|n| FoundPlace {
         address: (std::net::Ipv4Addr::from_bits(0x0a00_0000 + n), 80).into(),
         weight: 1,
         backup: false,
@@ -188,7 +188,7 @@ fn there_is_an_end_to_what_is_taken() {
 fn two_hundred_addresses_of_which_one_changes_each_time_stay_two_hundred_and_two() {
     let mut name = Name::new();
     for turn in 0..2_000_u32 {
-        let places = (turn..turn + 200).map(|n| Place {
+        let places = (turn..turn + 200).map(|n| FoundPlace {
             address: (std::net::Ipv4Addr::from_bits(0x0a00_0000 + n), 80).into(),
             weight: 1,
             backup: false,

@@ -42,30 +42,30 @@ use crate::probe::Permits;
 pub use answer::DnsAnswer;
 #[cfg(not(feature = "dns"))]
 pub use by_libc::Resolver;
-use candidates::Candidates;
+use candidates::JoiningPlaces;
 pub use resolve::Resolve;
 #[cfg(feature = "dns")]
 pub use resolver::Resolver;
-pub use settings::Settings;
-pub use shown::{NameShown, Shown};
-use task::Task;
+pub use settings::DiscoverySettings;
+pub use shown::{NameShown, NamesShown};
+use task::OwnedTask;
 
 /// Follows the names of one pool until it is dropped: its `dns`, and those in its `endpoints`.
 #[derive(Debug)]
 pub struct Discoverer {
-    settings: watch::Sender<Arc<Settings>>,
-    surroundings: Surroundings,
-    shown: watch::Sender<Shown>,
-    candidates: Arc<Candidates>,
+    settings: watch::Sender<Arc<DiscoverySettings>>,
+    surroundings: DiscoverySurroundings,
+    shown: watch::Sender<NamesShown>,
+    candidates: Arc<JoiningPlaces>,
     /// Looks for the addresses of `dns`.
-    seeking: Option<Task>,
+    seeking: Option<OwnedTask>,
     /// Follow names in `endpoints`.
-    following: BTreeMap<EndpointId, Task>,
+    following: BTreeMap<EndpointId, OwnedTask>,
 }
 
 /// What all discoverers share.
 #[derive(Debug, Clone)]
-pub struct Surroundings {
+pub struct DiscoverySurroundings {
     /// Whom to ask.
     pub resolver: Arc<Resolver>,
     /// Where we listen ourselves.
@@ -81,7 +81,7 @@ impl Discoverer {
     }
 
     /// Begins at once, and waits for no answer.
-    pub fn start(settings: Settings, surroundings: Surroundings) -> Self {
+    pub fn start(settings: DiscoverySettings, surroundings: DiscoverySurroundings) -> Self {
         let mut discoverer = Self {
             settings: watch::Sender::new(Arc::new(settings)),
             surroundings,
@@ -95,13 +95,13 @@ impl Discoverer {
     }
 
     /// Goes on with other settings. Addresses that another `dns` has as well stay members.
-    pub fn reconfigure(&mut self, settings: Settings) {
+    pub fn reconfigure(&mut self, settings: DiscoverySettings) {
         self.settings.send_replace(Arc::new(settings));
         self.set_out();
     }
 
     /// What is known of the names.
-    pub fn watch(&self) -> watch::Receiver<Shown> {
+    pub fn watch(&self) -> watch::Receiver<NamesShown> {
         self.shown.subscribe()
     }
 
@@ -138,7 +138,7 @@ impl Discoverer {
                 candidates: Arc::clone(&self.candidates),
                 shown: self.shown.clone(),
             };
-            self.seeking = Some(Task::spawn(seeker.run()));
+            self.seeking = Some(OwnedTask::spawn(seeker.run()));
         }
         let endpoints = settings.pool.endpoints();
         self.following.retain(|id, _| endpoints.iter().any(|endpoint| endpoint.id() == *id));
@@ -151,7 +151,7 @@ impl Discoverer {
                     endpoint,
                     shown: self.shown.clone(),
                 };
-                Task::spawn(follower.run())
+                OwnedTask::spawn(follower.run())
             });
         }
         let names = shown::names(&settings.config);

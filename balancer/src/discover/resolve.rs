@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::answer::{DnsAnswer, Place};
+use super::answer::{DnsAnswer, FoundPlace};
 use crate::config::DnsName;
 
 /// Whoever can be asked where a name leads to.
@@ -11,5 +11,5 @@ pub trait Resolve: Send + Sync + 'static {
     fn host(&self, name: &str) -> impl Future<Output = DnsAnswer<IpAddr>> + Send;
 
     /// Every place of a name.
-    fn places(&self, name: &DnsName) -> impl Future<Output = DnsAnswer<Place>> + Send;
+    fn places(&self, name: &DnsName) -> impl Future<Output = DnsAnswer<FoundPlace>> + Send;
 }

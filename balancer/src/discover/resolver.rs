@@ -9,7 +9,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use tokio::task::JoinSet;
 
-use super::answer::{DnsAnswer, Failure, Part, Place};
+use super::answer::{DnsAnswer, DnsFailure, FoundPlace, Part};
 use super::resolve::Resolve;
 use super::search;
 use super::shares::shares;
@@ -31,16 +31,16 @@ impl Resolve for Resolver {
     async fn host(&self, name: &str) -> DnsAnswer<IpAddr> {
         match self.0.now() {
             Ok(said) => host(&said, name).await,
-            Err(error) => DnsAnswer::failed(&Failure::Refused(error.to_string())),
+            Err(error) => DnsAnswer::failed(&DnsFailure::Refused(error.to_string())),
         }
     }
 
-    async fn places(&self, name: &DnsName) -> DnsAnswer<Place> {
+    async fn places(&self, name: &DnsName) -> DnsAnswer<FoundPlace> {
         match name.port {
             Some(port) => self.host(&name.name).await.at(port),
             None => match self.0.now() {
                 Ok(said) => service(&said, &name.name).await,
-                Err(error) => DnsAnswer::failed(&Failure::Refused(error.to_string())),
+                Err(error) => DnsAnswer::failed(&DnsFailure::Refused(error.to_string())),
             },
         }
     }
@@ -56,7 +56,7 @@ async fn host(said: &SystemDns, name: &str) -> DnsAnswer<IpAddr> {
         let (v4, v6) = tokio::join!(family(said, &whole, RecordType::A), family(said, &whole, RecordType::AAAA));
         let unknown = v4.1 && v6.1;
         let answer = DnsAnswer { v4: v4.0, v6: v6.0, unknown };
-        let silent = answer.parts().iter().all(|part| part.failed == Some(Failure::Silent));
+        let silent = answer.parts().iter().all(|part| part.failed == Some(DnsFailure::Silent));
         if answer.is_found() || silent {
             return answer;
         }
@@ -78,14 +78,14 @@ async fn family(said: &SystemDns, whole: &str, family: RecordType) -> (Part<IpAd
 }
 
 /// The places of a name with SRV records.
-async fn service(said: &Arc<SystemDns>, name: &str) -> DnsAnswer<Place> {
+async fn service(said: &Arc<SystemDns>, name: &str) -> DnsAnswer<FoundPlace> {
     let (mut failed, mut unknown) = (None, true);
     for whole in search::names(name, &said.search, said.ndots) {
         match records(said, &whole, RecordType::SRV).await {
             Ok(records) if !records.is_empty() => return targets(said, &records).await,
             Ok(_) => unknown = false,
             Err(Nothing::Unknown) => {}
-            Err(Nothing::Failed(Failure::Silent)) => return DnsAnswer::failed(&Failure::Silent),
+            Err(Nothing::Failed(DnsFailure::Silent)) => return DnsAnswer::failed(&DnsFailure::Silent),
             Err(Nothing::Failed(failure)) => failed = failed.or(Some(failure)),
         }
     }
@@ -94,7 +94,7 @@ async fn service(said: &Arc<SystemDns>, name: &str) -> DnsAnswer<Place> {
 }
 
 /// The addresses of those that SRV records name, all asked for at once.
-async fn targets(said: &Arc<SystemDns>, records: &[RData]) -> DnsAnswer<Place> {
+async fn targets(said: &Arc<SystemDns>, records: &[RData]) -> DnsAnswer<FoundPlace> {
     let services = records.iter().filter_map(|record| match record {
         RData::SRV(srv) => Some(srv),
         _ => None,
@@ -113,7 +113,8 @@ async fn targets(said: &Arc<SystemDns>, records: &[RData]) -> DnsAnswer<Place> {
     while let Some(done) = asked.join_next().await {
         let Ok((answer, port, (weight, backup))) = done else { continue };
         for (all, part) in [(&mut all.v4, answer.v4), (&mut all.v6, answer.v6)] {
-            let places = part.found.into_iter().map(|ip| Place { address: SocketAddr::new(ip, port), weight, backup });
+            let places =
+                part.found.into_iter().map(|ip| FoundPlace { address: SocketAddr::new(ip, port), weight, backup });
             all.found.extend(places.filter(|place| place.address.port() != 0 && seen.insert(place.address)));
             all.failed = all.failed.take().or(part.failed);
         }
@@ -125,7 +126,7 @@ async fn targets(said: &Arc<SystemDns>, records: &[RData]) -> DnsAnswer<Place> {
 enum Nothing {
     /// It was said that the name does not exist.
     Unknown,
-    Failed(Failure),
+    Failed(DnsFailure),
 }
 
 /// The records of a name that is written out; none where it exists without such.
@@ -138,11 +139,11 @@ async fn records(said: &SystemDns, whole: &str, of: RecordType) -> Result<Vec<RD
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
             ResponseCode::NXDomain => Err(Nothing::Unknown),
             ResponseCode::NoError => Ok(Vec::new()),
-            code => Err(Nothing::Failed(Failure::Refused(code.to_string()))),
+            code => Err(Nothing::Failed(DnsFailure::Refused(code.to_string()))),
         },
-        Err(NetError::Timeout | NetError::NoConnections | NetError::Io(_)) => Err(Nothing::Failed(Failure::Silent)),
-        Err(NetError::Dns(DnsError::ResponseCode(code))) => Err(Nothing::Failed(Failure::Refused(code.to_string()))),
-        Err(error) => Err(Nothing::Failed(Failure::Refused(error.to_string()))),
+        Err(NetError::Timeout | NetError::NoConnections | NetError::Io(_)) => Err(Nothing::Failed(DnsFailure::Silent)),
+        Err(NetError::Dns(DnsError::ResponseCode(code))) => Err(Nothing::Failed(DnsFailure::Refused(code.to_string()))),
+        Err(error) => Err(Nothing::Failed(DnsFailure::Refused(error.to_string()))),
     }
 }
 

@@ -7,14 +7,14 @@ use rand::rngs::SmallRng;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::answer::{DnsAnswer, Place};
-use super::candidates::Candidates;
+use super::answer::{DnsAnswer, FoundPlace};
+use super::candidates::JoiningPlaces;
 use super::hear::Heard;
 use super::join::Joining;
 use super::pace::pause;
 use super::resolve::Resolve;
-use super::settings::Settings;
-use super::shown::Shown;
+use super::settings::DiscoverySettings;
+use super::shown::NamesShown;
 use crate::config::{Address, DnsName, Host, ListenAddress};
 use crate::probe::Permits;
 
@@ -23,9 +23,9 @@ pub(super) struct Seeker<R> {
     pub(super) resolver: Arc<R>,
     pub(super) listen: watch::Receiver<Vec<ListenAddress>>,
     pub(super) permits: Permits,
-    pub(super) settings: watch::Receiver<Arc<Settings>>,
-    pub(super) candidates: Arc<Candidates>,
-    pub(super) shown: watch::Sender<Shown>,
+    pub(super) settings: watch::Receiver<Arc<DiscoverySettings>>,
+    pub(super) candidates: Arc<JoiningPlaces>,
+    pub(super) shown: watch::Sender<NamesShown>,
 }
 
 impl<R: Resolve> Seeker<R> {
@@ -50,7 +50,7 @@ impl<R: Resolve> Seeker<R> {
         }
     }
 
-    fn hear(&self, settings: &Settings, name: &DnsName, answer: DnsAnswer<Place>, heard: &mut Heard) {
+    fn hear(&self, settings: &DiscoverySettings, name: &DnsName, answer: DnsAnswer<FoundPlace>, heard: &mut Heard) {
         let (shown, pool) = (name.to_string(), &settings.pool);
         let who = format!("pool {}: {shown}", pool.name());
         let wanted = |address| !is_fixed(settings, address);
@@ -66,7 +66,7 @@ impl<R: Resolve> Seeker<R> {
 }
 
 /// Whether the configuration names that address already: an endpoint is a member once.
-fn is_fixed(settings: &Settings, address: SocketAddr) -> bool {
+fn is_fixed(settings: &DiscoverySettings, address: SocketAddr) -> bool {
     settings.config.endpoints.iter().any(|fixed| match &fixed.address {
         Address::Tcp { host: Host::Ip(ip), port } => SocketAddr::new(*ip, *port) == address,
         Address::Tcp { .. } | Address::Unix(_) => false,

@@ -5,29 +5,29 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::super::answer::{Failure, Part};
+use super::super::answer::{DnsFailure, Part};
 use super::*;
 use crate::config;
 use crate::pool::Pool;
 
 /// Gives its answers one after another, the last for ever; knows when it was asked.
 struct Script {
-    answers: Mutex<VecDeque<DnsAnswer<Place>>>,
+    answers: Mutex<VecDeque<DnsAnswer<FoundPlace>>>,
     asked: Mutex<Vec<Instant>>,
 }
 
 impl Script {
-    fn of(answers: Vec<DnsAnswer<Place>>) -> Arc<Self> {
+    fn of(answers: Vec<DnsAnswer<FoundPlace>>) -> Arc<Self> {
         Arc::new(Self { answers: Mutex::new(answers.into()), asked: Mutex::default() })
     }
 }
 
 impl Resolve for Script {
     async fn host(&self, _name: &str) -> DnsAnswer<IpAddr> {
-        DnsAnswer::failed(&Failure::Silent)
+        DnsAnswer::failed(&DnsFailure::Silent)
     }
 
-    async fn places(&self, _name: &DnsName) -> DnsAnswer<Place> {
+    async fn places(&self, _name: &DnsName) -> DnsAnswer<FoundPlace> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
         let mut answers = self.answers.lock().unwrap();
         match answers.len() {
@@ -37,13 +37,13 @@ impl Resolve for Script {
     }
 }
 
-fn answer(addresses: &[SocketAddr]) -> DnsAnswer<Place> {
-    let found = addresses.iter().map(|&address| Place { address, weight: 1, backup: false });
+fn answer(addresses: &[SocketAddr]) -> DnsAnswer<FoundPlace> {
+    let found = addresses.iter().map(|&address| FoundPlace { address, weight: 1, backup: false });
     DnsAnswer { v4: Part::of(found.collect()), v6: Part::of(Vec::new()), unknown: false }
 }
 
-fn failed() -> DnsAnswer<Place> {
-    DnsAnswer::failed(&Failure::Refused("SERVFAIL".into()))
+fn failed() -> DnsAnswer<FoundPlace> {
+    DnsAnswer::failed(&DnsFailure::Refused("SERVFAIL".into()))
 }
 
 /// A listener of this machine, whose backlog takes the connections of the test.
@@ -55,8 +55,8 @@ fn listener() -> (TcpListener, SocketAddr) {
 
 struct Running {
     pool: Arc<Pool>,
-    settings: watch::Sender<Arc<Settings>>,
-    shown: watch::Receiver<Shown>,
+    settings: watch::Sender<Arc<DiscoverySettings>>,
+    shown: watch::Receiver<NamesShown>,
     _listen: watch::Sender<Vec<ListenAddress>>,
 }
 
@@ -70,7 +70,7 @@ fn follow(script: &Arc<Script>, fixed: &[SocketAddr], own: &[SocketAddr]) -> Run
         .map(|at| config::Endpoint::new(Address::Tcp { host: Host::Ip(at.ip()), port: at.port() }))
         .collect();
     let pool = Pool::new(&config);
-    let settings = watch::Sender::new(Arc::new(Settings { pool: Arc::clone(&pool), config }));
+    let settings = watch::Sender::new(Arc::new(DiscoverySettings { pool: Arc::clone(&pool), config }));
     let (shown, listen) = (watch::Sender::default(), watch::Sender::default());
     listen.send_replace(own.iter().map(|own| ListenAddress::Tcp(*own)).collect::<Vec<_>>());
     let seeker = Seeker {
@@ -187,7 +187,7 @@ async fn another_name_is_asked_for_at_once_and_its_addresses_replace_the_others(
     running.members(&[a]).await;
     let mut config = running.settings.borrow().config.clone();
     config.dns.name = Some(DnsName { name: "other".into(), port: Some(80) });
-    running.settings.send_replace(Arc::new(Settings { pool: Arc::clone(&running.pool), config }));
+    running.settings.send_replace(Arc::new(DiscoverySettings { pool: Arc::clone(&running.pool), config }));
     running.members(&[a, b]).await;
     running.members(&[b]).await;
     assert!(!running.shown.borrow().names["other:80"].addresses.contains(&a));

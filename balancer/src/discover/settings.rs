@@ -7,7 +7,7 @@ use crate::pool::Pool;
 
 /// A pool and its configuration.
 #[derive(Debug)]
-pub struct Settings {
+pub struct DiscoverySettings {
     /// Of which endpoints become members.
     pub pool: Arc<Pool>,
     /// What is to be asked, how often, and how a new endpoint shows that it is there.

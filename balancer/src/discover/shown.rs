@@ -8,7 +8,7 @@ use crate::config;
 
 /// The names of a pool as they were answered.
 #[derive(Debug, Clone, Default)]
-pub struct Shown {
+pub struct NamesShown {
     /// By name, with its port; without those that were never asked for.
     pub names: BTreeMap<String, NameShown>,
     /// How often one of the addresses of `dns` became a member.

@@ -4,15 +4,15 @@ use tokio::task::AbortHandle;
 
 /// Ended when it is dropped.
 #[derive(Debug)]
-pub(super) struct Task(AbortHandle);
+pub(super) struct OwnedTask(AbortHandle);
 
-impl Task {
+impl OwnedTask {
     pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tokio::spawn(task).abort_handle())
     }
 }
 
-impl Drop for Task {
+impl Drop for OwnedTask {
     fn drop(&mut self) {
         self.0.abort();
     }

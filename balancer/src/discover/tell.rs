@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::known::Changes;
+use super::known::PlaceChanges;
 
 /// What was told.
 #[derive(Debug, Default)]
-pub(super) struct Announced {
+pub(super) struct NameNews {
     /// Whether it was answered at all.
     answered: bool,
     problem: Option<String>,
     ours: BTreeSet<SocketAddr>,
 }
 
-impl Announced {
+impl NameNews {
     /// An answer: what is wrong with it, how many addresses there are now, and what it has changed.
-    pub(super) fn answer(&mut self, who: &str, problem: Option<&str>, count: usize, changes: &Changes) {
+    pub(super) fn answer(&mut self, who: &str, problem: Option<&str>, count: usize, changes: &PlaceChanges) {
         if !changes.come.is_empty() || !changes.gone.is_empty() {
             let come = list("new", changes.come.iter().map(|place| place.address));
             let gone = list("gone", changes.gone.iter().copied());

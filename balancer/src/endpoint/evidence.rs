@@ -18,7 +18,7 @@ pub(super) enum Cause {
 
 /// What follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum Blame {
     /// Nothing yet.
     Open,
     /// Too few clients say it, but nobody was served for long enough.
@@ -40,7 +40,7 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// One more; what follows where `needed` are asked for.
-    pub(super) fn add(&mut self, cause: Cause, needed: u32, now: Instant) -> Finding {
+    pub(super) fn add(&mut self, cause: Cause, needed: u32, now: Instant) -> Blame {
         self.failures = self.failures.saturating_add(1);
         let since = *self.since.get_or_insert(now);
         let around = match cause {
@@ -60,10 +60,10 @@ impl Evidence {
         let witnesses = self.clients.iter().flatten().count() + usize::from(self.own > 0);
         let lasts = now.saturating_duration_since(since) >= LASTING;
         match self.failures >= needed {
-            _ if self.own >= needed => Finding::Sure,
-            true if witnesses >= around => Finding::Sure,
-            true if lasts => Finding::Likely,
-            _ => Finding::Open,
+            _ if self.own >= needed => Blame::Sure,
+            true if witnesses >= around => Blame::Sure,
+            true if lasts => Blame::Likely,
+            _ => Blame::Open,
         }
     }
 
@@ -84,7 +84,7 @@ const LASTING: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {
-    use super::Finding::{Likely, Open, Sure};
+    use super::Blame::{Likely, Open, Sure};
     use super::*;
 
     fn client(last: u8) -> ClientKey {
@@ -95,7 +95,7 @@ mod tests {
     fn failures_count_against_an_endpoint_by_whose_they_are() {
         const OWN: u8 = 0;
         // Clients around; whose the failures are; seconds from the first to the last of them; of five that are asked for.
-        let cases: [(usize, &[u8], u64, Finding); 15] = [
+        let cases: [(usize, &[u8], u64, Blame); 15] = [
             (1, &[1; 4], 0, Open),
             (1, &[1; 5], 0, Sure),
             (0, &[1; 5], 0, Sure),

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::evidence::{Cause, Evidence, Finding};
+use super::evidence::{Blame, Cause, Evidence};
 use super::standing::{Change, Standing};
 use crate::config::{EJECT_TIME_MAX, Health as Rules};
 use crate::net::ClientKey;
@@ -34,7 +34,7 @@ pub(super) struct Health {
 
 /// What happened at an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum HealthEvent {
     /// It became a member of a pool.
     Joined,
     /// A probe was answered well.
@@ -42,11 +42,11 @@ pub(super) enum Event {
     /// A probe was not.
     ProbeFailed,
     /// A request was served.
-    Served(Claimed),
+    Served(ClaimedAs),
     /// A request failed, and it may be the endpoint's fault.
-    Failed(Claimed, Cause),
+    Failed(ClaimedAs, Cause),
     /// A request ended without telling anything: its client left.
-    Abandoned(Claimed),
+    Abandoned(ClaimedAs),
     /// It took no connection.
     Unreachable,
     /// It took one.
@@ -55,7 +55,7 @@ pub(super) enum Event {
 
 /// What a request was when it got its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Claimed {
+pub(super) enum ClaimedAs {
     /// One of many.
     Ordinary,
     /// The one that decides whether an ejection ends.
@@ -95,43 +95,43 @@ impl Health {
     }
 
     /// What follows from `event`; the verdict, if it changed.
-    pub(super) fn step(&mut self, event: Event, rules: &Rules, now: Instant) -> Option<Change> {
+    pub(super) fn step(&mut self, event: HealthEvent, rules: &Rules, now: Instant) -> Option<Change> {
         match event {
-            Event::Joined => {
+            HealthEvent::Joined => {
                 // Whoever goes over to a pool of the same endpoints has been up all the time.
                 if !std::mem::replace(&mut self.joined, true) {
                     self.ramp(rules, now);
                 }
                 None
             }
-            Event::ProbeOk => self.probed_well(rules, now),
-            Event::ProbeFailed => self.probed_badly(rules, now),
-            Event::Served(claimed) => self.served(claimed, rules, now),
-            Event::Failed(claimed, cause) => self.failed((claimed, cause), rules, now),
-            Event::Abandoned(Claimed::OnProbation) if self.ejection == Ejection::Probation => {
+            HealthEvent::ProbeOk => self.probed_well(rules, now),
+            HealthEvent::ProbeFailed => self.probed_badly(rules, now),
+            HealthEvent::Served(claimed) => self.served(claimed, rules, now),
+            HealthEvent::Failed(claimed, cause) => self.failed((claimed, cause), rules, now),
+            HealthEvent::Abandoned(ClaimedAs::OnProbation) if self.ejection == Ejection::Probation => {
                 self.ejection = Ejection::Until(now);
                 None
             }
-            Event::Abandoned(_) => None,
-            Event::Unreachable => {
+            HealthEvent::Abandoned(_) => None,
+            HealthEvent::Unreachable => {
                 self.unreachable = true;
                 None
             }
-            Event::Reachable => self.reached(now),
+            HealthEvent::Reachable => self.reached(now),
         }
     }
 
     /// What a request of `client` is that gets a place once the time of an ejection is over: the one that decides; or none where
     /// another does so already, and it had better go elsewhere.
-    pub(super) fn begin_probation(&mut self, client: ClientKey, now: Instant) -> Option<Claimed> {
+    pub(super) fn begin_probation(&mut self, client: ClientKey, now: Instant) -> Option<ClaimedAs> {
         if self.probed == Probed::Down || !matches!(self.ejection, Ejection::Until(until) if until <= now) {
             return None;
         }
         if self.evidence.has_heard(client, now) {
-            return Some(Claimed::Despite);
+            return Some(ClaimedAs::Despite);
         }
         self.ejection = Ejection::Probation;
-        Some(Claimed::OnProbation)
+        Some(ClaimedAs::OnProbation)
     }
 
     /// What may be seen of it at a glance.
@@ -194,7 +194,7 @@ impl Health {
         Some(Change::Reachable(self.out_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))))
     }
 
-    fn served(&mut self, claimed: Claimed, rules: &Rules, now: Instant) -> Option<Change> {
+    fn served(&mut self, claimed: ClaimedAs, rules: &Rules, now: Instant) -> Option<Change> {
         match (self.ejection, claimed) {
             (Ejection::No, _) => {
                 self.unreachable = false;
@@ -204,8 +204,8 @@ impl Health {
                 None
             }
             // It began before the failures did, and proves nothing.
-            (_, Claimed::Ordinary) => None,
-            (_, Claimed::OnProbation | Claimed::Despite) => {
+            (_, ClaimedAs::Ordinary) => None,
+            (_, ClaimedAs::OnProbation | ClaimedAs::Despite) => {
                 self.unreachable = false;
                 (self.ejection, self.evidence) = (Ejection::No, Evidence::default());
                 if let Some((_, back)) = &mut self.last {
@@ -216,18 +216,18 @@ impl Health {
         }
     }
 
-    fn failed(&mut self, (claimed, cause): (Claimed, Cause), rules: &Rules, now: Instant) -> Option<Change> {
+    fn failed(&mut self, (claimed, cause): (ClaimedAs, Cause), rules: &Rules, now: Instant) -> Option<Change> {
         match (self.ejection, claimed) {
             (Ejection::No, _) if self.probed != Probed::Down => {
                 let finding = self.evidence.add(cause, rules.eject_after, now);
-                if rules.eject_after == 0 || finding == Finding::Open {
+                if rules.eject_after == 0 || finding == Blame::Open {
                     return None;
                 }
                 let failures = std::mem::take(&mut self.evidence).failures;
                 Some(Change::Ejected(self.eject(finding, rules, now), failures))
             }
-            (Ejection::Probation, Claimed::OnProbation) => match self.evidence.add(cause, 1, now) {
-                Finding::Open => {
+            (Ejection::Probation, ClaimedAs::OnProbation) => match self.evidence.add(cause, 1, now) {
+                Blame::Open => {
                     // Somebody else decides, at once.
                     self.ejection = Ejection::Until(now);
                     None
@@ -243,9 +243,9 @@ impl Health {
     }
 
     /// Twice as long as the last time where that is sure, and half as long for every `eject_time` that it has held out since.
-    fn eject(&mut self, finding: Finding, rules: &Rules, now: Instant) -> Duration {
+    fn eject(&mut self, finding: Blame, rules: &Rules, now: Instant) -> Duration {
         let longest = EJECT_TIME_MAX.max(rules.eject_time);
-        let last = self.last.filter(|_| finding == Finding::Sure);
+        let last = self.last.filter(|_| finding == Blame::Sure);
         let time = last.map_or(rules.eject_time, |(time, back)| {
             let well = back.map_or(Duration::ZERO, |back| now.saturating_duration_since(back));
             let steps = (well.as_nanos() / rules.eject_time.as_nanos().max(1)).min(STEPS_MAX);

@@ -16,13 +16,14 @@ fn rules() -> Rules {
 }
 
 /// Steps through events at their seconds; the changes, and the last standing.
-fn run(events: &[(u64, Event)], rules: &Rules) -> (Vec<Change>, Standing, Instant) {
+fn run(events: &[(u64, HealthEvent)], rules: &Rules) -> (Vec<Change>, Standing, Instant) {
     let (mut health, begun, client) = (Health::new(), Instant::now(), ClientKey::default());
     let mut changes = Vec::new();
     for &(at, event) in events {
         let now = begun + SECOND * u32::try_from(at).unwrap();
-        if matches!(event, Event::Served(Claimed::OnProbation) | Event::Failed(Claimed::OnProbation, _)) {
-            assert_eq!(health.begin_probation(client, now), Some(Claimed::OnProbation), "{event:?} at {at}");
+        if matches!(event, HealthEvent::Served(ClaimedAs::OnProbation) | HealthEvent::Failed(ClaimedAs::OnProbation, _))
+        {
+            assert_eq!(health.begin_probation(client, now), Some(ClaimedAs::OnProbation), "{event:?} at {at}");
             assert_eq!(health.standing(), Standing::Probation);
         }
         changes.extend(health.step(event, rules, now));
@@ -30,10 +31,10 @@ fn run(events: &[(u64, Event)], rules: &Rules) -> (Vec<Change>, Standing, Instan
     (changes, health.standing(), begun)
 }
 
-const OK: Event = Event::Served(Claimed::Ordinary);
-const FAILED: Event = Event::Failed(Claimed::Ordinary, ALONE);
-const TRIED_OK: Event = Event::Served(Claimed::OnProbation);
-const TRIED_FAILED: Event = Event::Failed(Claimed::OnProbation, ALONE);
+const OK: HealthEvent = HealthEvent::Served(ClaimedAs::Ordinary);
+const FAILED: HealthEvent = HealthEvent::Failed(ClaimedAs::Ordinary, ALONE);
+const TRIED_OK: HealthEvent = HealthEvent::Served(ClaimedAs::OnProbation);
+const TRIED_FAILED: HealthEvent = HealthEvent::Failed(ClaimedAs::OnProbation, ALONE);
 const ALONE: Cause = Cause::Endpoint;
 
 #[test]
@@ -101,7 +102,7 @@ fn ejections_become_shorter_as_they_became_longer() {
 
 #[test]
 fn one_that_takes_connections_again_is_on_probation_before_its_time_is_over() {
-    use Event::{Reachable, Unreachable};
+    use HealthEvent::{Reachable, Unreachable};
     let ejected = [(0, Unreachable), (0, FAILED), (0, FAILED), (0, FAILED)];
     let (changes, standing, begun) = run(&[&ejected[..], &[(0, Reachable)]].concat(), &rules());
     assert_eq!(changes[1..], [Change::Reachable(Duration::ZERO)]);
@@ -120,11 +121,14 @@ fn one_that_takes_connections_again_is_on_probation_before_its_time_is_over() {
 #[test]
 fn what_was_under_way_or_sent_in_spite_of_an_ejection_does_not_prolong_it() {
     let ejected = [(0, FAILED), (0, FAILED), (0, FAILED)];
-    for event in [FAILED, OK, Event::Failed(Claimed::Despite, ALONE), Event::Abandoned(Claimed::Ordinary)] {
+    for event in
+        [FAILED, OK, HealthEvent::Failed(ClaimedAs::Despite, ALONE), HealthEvent::Abandoned(ClaimedAs::Ordinary)]
+    {
         let (changes, standing, begun) = run(&[&ejected[..], &[(0, event); 9]].concat(), &rules());
         assert_eq!((changes.len(), standing), (1, Standing::Ejected(begun + SECOND)), "{event:?}");
     }
-    let (changes, standing, _) = run(&[&ejected[..], &[(0, Event::Served(Claimed::Despite))]].concat(), &rules());
+    let (changes, standing, _) =
+        run(&[&ejected[..], &[(0, HealthEvent::Served(ClaimedAs::Despite))]].concat(), &rules());
     assert_eq!((changes[1], standing), (Change::Back(Duration::ZERO), Standing::Fine), "but it may end it");
 }
 
@@ -136,16 +140,16 @@ fn a_probation_that_tells_nothing_leaves_it_to_the_next_request() {
     }
     let mut begin = |now| health.begin_probation(ClientKey::default(), now);
     assert_eq!(begin(now), None, "its time is not over");
-    assert_eq!(begin(now + SECOND), Some(Claimed::OnProbation));
+    assert_eq!(begin(now + SECOND), Some(ClaimedAs::OnProbation));
     assert_eq!(begin(now + SECOND), None, "one at a time");
-    health.step(Event::Abandoned(Claimed::OnProbation), &rules(), now + SECOND);
-    assert_eq!(health.begin_probation(ClientKey::default(), now + SECOND), Some(Claimed::OnProbation));
+    health.step(HealthEvent::Abandoned(ClaimedAs::OnProbation), &rules(), now + SECOND);
+    assert_eq!(health.begin_probation(ClientKey::default(), now + SECOND), Some(ClaimedAs::OnProbation));
 }
 
 #[test]
 fn probes_take_down_and_bring_up_by_fall_and_rise() {
-    use Event::{ProbeFailed as Bad, ProbeOk as Good};
-    let changes = |events: &[Event]| {
+    use HealthEvent::{ProbeFailed as Bad, ProbeOk as Good};
+    let changes = |events: &[HealthEvent]| {
         let events: Vec<_> = events.iter().map(|event| (0, *event)).collect();
         run(&events, &rules()).0
     };
@@ -160,7 +164,7 @@ fn probes_take_down_and_bring_up_by_fall_and_rise() {
 
 #[test]
 fn an_answered_probe_ends_no_ejection_but_one_that_is_answered_again_does() {
-    use Event::{ProbeFailed as Bad, ProbeOk as Good};
+    use HealthEvent::{ProbeFailed as Bad, ProbeOk as Good};
     let ejected = [(0, Good), (0, FAILED), (0, FAILED), (0, FAILED)];
     let (changes, standing, begun) = run(&[&ejected[..], &[(0, Good); 9]].concat(), &rules());
     assert_eq!((changes.len(), standing), (1, Standing::Ejected(begun + SECOND)));
@@ -174,10 +178,14 @@ fn an_answered_probe_ends_no_ejection_but_one_that_is_answered_again_does() {
 #[test]
 fn who_comes_back_ramps_up_until_a_request_finds_it_over() {
     let rules = Rules { slow_start: 10 * SECOND, ..rules() };
-    let (_, standing, begun) = run(&[(0, Event::Joined), (5, OK)], &rules);
+    let (_, standing, begun) = run(&[(0, HealthEvent::Joined), (5, OK)], &rules);
     assert_eq!(standing, Standing::Ramping(begun));
-    assert_eq!(run(&[(0, Event::Joined), (10, OK)], &rules).1, Standing::Fine);
-    assert_eq!(run(&[(0, Event::Joined), (10, OK), (11, Event::Joined)], &rules).1, Standing::Fine, "it was there");
+    assert_eq!(run(&[(0, HealthEvent::Joined), (10, OK)], &rules).1, Standing::Fine);
+    assert_eq!(
+        run(&[(0, HealthEvent::Joined), (10, OK), (11, HealthEvent::Joined)], &rules).1,
+        Standing::Fine,
+        "it was there"
+    );
     let back = [(0, FAILED), (0, FAILED), (0, FAILED), (20, TRIED_OK)];
     let (_, standing, begun) = run(&back, &rules);
     assert_eq!(standing, Standing::Ramping(begun + 20 * SECOND));
@@ -190,19 +198,19 @@ fn whatever_happens_every_endpoint_that_is_well_again_comes_back() {
         let (mut health, mut now, mut probation) = (Health::new(), Instant::now(), false);
         for _ in 0..rng.random_range(0..60) {
             now += Duration::from_millis(rng.random_range(0..2_000));
-            probation = probation || health.begin_probation(client, now) == Some(Claimed::OnProbation);
+            probation = probation || health.begin_probation(client, now) == Some(ClaimedAs::OnProbation);
             let event = match rng.random_range(0..10) {
-                8 => Event::Reachable,
-                9 => Event::Unreachable,
-                0 => Event::ProbeOk,
-                1 => Event::ProbeFailed,
+                8 => HealthEvent::Reachable,
+                9 => HealthEvent::Unreachable,
+                0 => HealthEvent::ProbeOk,
+                1 => HealthEvent::ProbeFailed,
                 2 => OK,
                 3..=5 => FAILED,
-                6 => Event::Failed(Claimed::Despite, ALONE),
+                6 => HealthEvent::Failed(ClaimedAs::Despite, ALONE),
                 _ if std::mem::take(&mut probation) => {
-                    [TRIED_OK, TRIED_FAILED, Event::Abandoned(Claimed::OnProbation)][rng.random_range(0..3)]
+                    [TRIED_OK, TRIED_FAILED, HealthEvent::Abandoned(ClaimedAs::OnProbation)][rng.random_range(0..3)]
                 }
-                _ => Event::Joined,
+                _ => HealthEvent::Joined,
             };
             health.step(event, &rules(), now);
             let ejected_for = match health.standing() {
@@ -212,7 +220,7 @@ fn whatever_happens_every_endpoint_that_is_well_again_comes_back() {
             assert!(ejected_for <= EJECT_TIME_MAX);
         }
         for _ in 0..2 {
-            health.step(Event::ProbeOk, &rules(), now);
+            health.step(HealthEvent::ProbeOk, &rules(), now);
         }
         now += EJECT_TIME_MAX;
         if probation || health.begin_probation(client, now).is_some() {
@@ -226,25 +234,25 @@ fn whatever_happens_every_endpoint_that_is_well_again_comes_back() {
 #[test]
 fn one_client_among_others_neither_ejects_nor_prolongs_what_others_may_end() {
     let client = |last: u8| ClientKey::of(Some([192, 0, 2, last].into()));
-    let of = |last, claimed| Event::Failed(claimed, Cause::Request { client: client(last), around: 9 });
+    let of = |last, claimed| HealthEvent::Failed(claimed, Cause::Request { client: client(last), around: 9 });
     let (mut health, now) = (Health::new(), Instant::now());
-    (0..100).for_each(|_| assert_eq!(health.step(of(1, Claimed::Ordinary), &rules(), now), None));
+    (0..100).for_each(|_| assert_eq!(health.step(of(1, ClaimedAs::Ordinary), &rules(), now), None));
     health.step(OK, &rules(), now);
     // Ejected for a reason of its own; then the one is the first to come.
     (0..3).for_each(|_| _ = health.step(FAILED, &rules(), now));
     let over = now + SECOND;
-    assert_eq!(health.begin_probation(client(1), over), Some(Claimed::OnProbation));
-    assert_eq!(health.step(of(1, Claimed::OnProbation), &rules(), over), None);
+    assert_eq!(health.begin_probation(client(1), over), Some(ClaimedAs::OnProbation));
+    assert_eq!(health.step(of(1, ClaimedAs::OnProbation), &rules(), over), None);
     assert_eq!(health.standing(), Standing::Ejected(over), "over, and for others to decide");
-    assert_eq!(health.begin_probation(client(1), over), Some(Claimed::Despite));
-    assert_eq!(health.begin_probation(client(2), over), Some(Claimed::OnProbation));
+    assert_eq!(health.begin_probation(client(1), over), Some(ClaimedAs::Despite));
+    assert_eq!(health.begin_probation(client(2), over), Some(ClaimedAs::OnProbation));
     assert_eq!(health.step(TRIED_OK, &rules(), over), Some(Change::Back(SECOND)));
 }
 
 #[test]
 fn others_that_fail_on_probation_too_prolong_it_and_so_does_one_where_nobody_else_comes() {
     let client = |last: u8| ClientKey::of(Some([192, 0, 2, last].into()));
-    let tried = |last| Event::Failed(Claimed::OnProbation, Cause::Request { client: client(last), around: 9 });
+    let tried = |last| HealthEvent::Failed(ClaimedAs::OnProbation, Cause::Request { client: client(last), around: 9 });
     let ejected = |now| {
         let mut health = Health::new();
         (0..3).for_each(|_| _ = health.step(FAILED, &rules(), now));
@@ -252,7 +260,7 @@ fn others_that_fail_on_probation_too_prolong_it_and_so_does_one_where_nobody_els
     };
     let now = Instant::now();
     let fail = |health: &mut Health, last, at| {
-        assert_eq!(health.begin_probation(client(last), at), Some(Claimed::OnProbation));
+        assert_eq!(health.begin_probation(client(last), at), Some(ClaimedAs::OnProbation));
         health.step(tried(last), &rules(), at)
     };
     let mut health = ejected(now);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Endpoint;
-use super::health::{Claimed, Event};
+use super::health::{ClaimedAs, HealthEvent};
 use super::ledger::Noted;
 use crate::net::ClientKey;
 
@@ -19,7 +19,7 @@ use crate::net::ClientKey;
 #[derive(Debug)]
 pub struct InFlight {
     endpoint: Arc<Endpoint>,
-    claimed: Claimed,
+    claimed: ClaimedAs,
     judged: bool,
     /// Whose request it is.
     client: ClientKey,
@@ -53,7 +53,7 @@ impl Endpoint {
     /// Counts somebody who is no request, and of whom nothing is learned; `None` when it does not accept.
     pub fn reserve(self: &Arc<Self>) -> Option<InFlight> {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let (endpoint, claimed, client) = (Arc::clone(self), Claimed::Ordinary, ClientKey::default());
+        let (endpoint, claimed, client) = (Arc::clone(self), ClaimedAs::Ordinary, ClientKey::default());
         let place = InFlight { endpoint, claimed, judged: true, client, entry: None };
         self.accepts().then_some(place)
     }
@@ -74,7 +74,7 @@ impl InFlight {
 
     /// The head of a good answer is there, which is all that a request on probation has to show: its body may take hours.
     pub fn answered(&mut self) {
-        if self.claimed != Claimed::Ordinary {
+        if self.claimed != ClaimedAs::Ordinary {
             self.served();
         }
     }
@@ -143,8 +143,8 @@ impl Drop for InFlight {
         if let (Some(ledger), Some(entry)) = (&self.endpoint.ledger, self.entry) {
             ledger.leave(entry);
         }
-        if !self.judged && self.claimed == Claimed::OnProbation {
-            self.endpoint.verdict.step(&self.endpoint.name, Event::Abandoned(self.claimed), &"");
+        if !self.judged && self.claimed == ClaimedAs::OnProbation {
+            self.endpoint.verdict.step(&self.endpoint.name, HealthEvent::Abandoned(self.claimed), &"");
         }
         let before = self.endpoint.in_flight.fetch_sub(1, Ordering::SeqCst);
         if before - 1 <= self.endpoint.tunnels() && !self.endpoint.accepts() {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::http1::{RequestHead, Target};
+use crate::http1::{RequestHead, RequestTarget};
 
 /// A request that is in flight, or was a moment ago.
 #[derive(Debug, Clone)]
@@ -29,9 +29,9 @@ pub struct Noted {
 impl Noted {
     /// Its target without scheme and authority.
     pub fn target(&self) -> &str {
-        match Target::of(self.head.target()) {
-            Target::Absolute { rest: "", .. } => "/",
-            Target::Absolute { rest, .. } => rest,
+        match RequestTarget::of(self.head.target()) {
+            RequestTarget::Absolute { rest: "", .. } => "/",
+            RequestTarget::Absolute { rest, .. } => rest,
             _ => self.head.target(),
         }
     }
@@ -47,7 +47,7 @@ impl Noted {
 
 /// Why a worker's endpoint asks to be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Alarm {
+pub enum ReplaceCause {
     /// A request was not answered in time.
     Hung,
     /// It has had as many requests as it may have.
@@ -152,9 +152,9 @@ impl Ledger {
     }
 
     /// Waits for a reason to replace the worker.
-    pub(super) async fn alarmed(&self) -> Alarm {
+    pub(super) async fn alarmed(&self) -> ReplaceCause {
         self.alarm.notified().await;
-        if self.hung.load(Ordering::Relaxed) { Alarm::Hung } else { Alarm::RequestsMax }
+        if self.hung.load(Ordering::Relaxed) { ReplaceCause::Hung } else { ReplaceCause::RequestsMax }
     }
 }
 

@@ -33,11 +33,11 @@ use crate::config::{self, Address};
 pub use around::{Around, Stays};
 pub use connected::Connected;
 use found::Found;
-use health::Event;
+use health::HealthEvent;
 pub use idle_time::IdleTime;
 pub use in_flight::{InFlight, Tunnel};
 use ledger::Ledger;
-pub use ledger::{Alarm, Noted};
+pub use ledger::{Noted, ReplaceCause};
 pub use one_at_a_time::Answered;
 use reach::Reach;
 use serial::Serial;
@@ -128,8 +128,8 @@ impl Endpoint {
     pub fn probed(&self, answer: Result<(), &dyn Display>) {
         match answer {
             _ if self.is_retired() => {}
-            Ok(()) => self.verdict.step(&self.name, Event::ProbeOk, &""),
-            Err(why) => self.verdict.step(&self.name, Event::ProbeFailed, why),
+            Ok(()) => self.verdict.step(&self.name, HealthEvent::ProbeOk, &""),
+            Err(why) => self.verdict.step(&self.name, HealthEvent::ProbeFailed, why),
         }
     }
 
@@ -155,7 +155,7 @@ impl Endpoint {
 
     /// Somebody who is no request has tried to connect to it: whether it took the connection.
     pub fn reached(&self, took: bool) {
-        self.verdict.step(&self.name, if took { Event::Reachable } else { Event::Unreachable }, &"");
+        self.verdict.step(&self.name, if took { HealthEvent::Reachable } else { HealthEvent::Unreachable }, &"");
     }
 
     /// Whether the last that is known of it is a failure: that it is empty says nothing then.
@@ -183,7 +183,7 @@ impl Endpoint {
     }
 
     /// Waits until there is a reason to replace the worker; for ever where it is none. One may wait.
-    pub async fn alarmed(&self) -> Alarm {
+    pub async fn alarmed(&self) -> ReplaceCause {
         match &self.ledger {
             Some(ledger) => ledger.alarmed().await,
             None => std::future::pending().await,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::around::Around;
 use super::evidence::Cause;
-use super::health::{Claimed, Event, Health};
+use super::health::{ClaimedAs, Health, HealthEvent};
 use super::slow_start::{self, WHOLE};
 use super::standing::{Change, Standing};
 use crate::config::Health as Rules;
@@ -74,7 +74,7 @@ impl Verdict {
         (judged.pool, judged.rules, judged.around) = (Arc::clone(pool), rules.clone(), Arc::clone(around));
         self.slow_start.store(micros(rules.slow_start), Ordering::Relaxed);
         let Judged { health, rules, .. } = &mut *judged;
-        health.step(Event::Joined, rules, Instant::now());
+        health.step(HealthEvent::Joined, rules, Instant::now());
         self.publish(health);
     }
 
@@ -137,45 +137,45 @@ impl Verdict {
     }
 
     /// What a request of `client` that gets a place now is; `None` when another one took the probation since it was picked.
-    pub(super) fn claim(&self, client: ClientKey) -> Option<Claimed> {
+    pub(super) fn claim(&self, client: ClientKey) -> Option<ClaimedAs> {
         match self.load() {
-            FINE => Some(Claimed::Ordinary),
+            FINE => Some(ClaimedAs::Ordinary),
             word => match self.decode(word) {
-                Standing::Fine | Standing::Suspect | Standing::Ramping(_) => Some(Claimed::Ordinary),
+                Standing::Fine | Standing::Suspect | Standing::Ramping(_) => Some(ClaimedAs::Ordinary),
                 Standing::Ejected(until) if until <= Instant::now() => {
                     let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
                     let claimed = judged.health.begin_probation(client, Instant::now());
                     self.publish(&judged.health);
                     claimed
                 }
-                Standing::Down | Standing::Ejected(_) | Standing::Probation => Some(Claimed::Despite),
+                Standing::Down | Standing::Ejected(_) | Standing::Probation => Some(ClaimedAs::Despite),
             },
         }
     }
 
     /// A request was served; the usual case costs one load.
-    pub(super) fn served(&self, endpoint: &str, claimed: Claimed) {
+    pub(super) fn served(&self, endpoint: &str, claimed: ClaimedAs) {
         if self.load() != FINE {
-            self.step(endpoint, Event::Served(claimed), &"");
+            self.step(endpoint, HealthEvent::Served(claimed), &"");
         }
     }
 
     /// A request failed, and no byte of it had reached the endpoint.
-    pub(super) fn failed_alone(&self, endpoint: &str, claimed: Claimed, why: &dyn Display) {
-        self.step(endpoint, Event::Failed(claimed, Cause::Endpoint), why);
+    pub(super) fn failed_alone(&self, endpoint: &str, claimed: ClaimedAs, why: &dyn Display) {
+        self.step(endpoint, HealthEvent::Failed(claimed, Cause::Endpoint), why);
     }
 
     /// A request of `client` failed, perhaps by what it asked for.
-    pub(super) fn failed(&self, endpoint: &str, (claimed, client): (Claimed, ClientKey), why: &dyn Display) {
+    pub(super) fn failed(&self, endpoint: &str, (claimed, client): (ClaimedAs, ClientKey), why: &dyn Display) {
         let around = {
             let judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
             judged.around.count(Instant::now())
         };
-        self.step(endpoint, Event::Failed(claimed, Cause::Request { client, around }), why);
+        self.step(endpoint, HealthEvent::Failed(claimed, Cause::Request { client, around }), why);
     }
 
     /// Something else has happened; `why` is told where the verdict changes.
-    pub(super) fn step(&self, endpoint: &str, event: Event, why: &dyn Display) {
+    pub(super) fn step(&self, endpoint: &str, event: HealthEvent, why: &dyn Display) {
         let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
         let Judged { health, rules, pool, .. } = &mut *judged;
         let change = health.step(event, rules, Instant::now());

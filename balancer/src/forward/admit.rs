@@ -6,7 +6,7 @@ use http::Method;
 
 use super::error::Fault;
 use super::scan::Scan;
-use crate::http1::{Name, RequestHead, Target, Version};
+use crate::http1::{Name, RequestHead, RequestTarget, Version};
 
 /// What a request's head says of its way.
 #[derive(Debug, Clone)]
@@ -39,15 +39,17 @@ pub fn admit<'a>(head: &'a RequestHead, scan: &Scan) -> Result<Admitted<'a>, Fau
         valid_host(host).then_some(()).ok_or(Fault::BadHost)?;
     }
     let is_options = head.method == Method::OPTIONS;
-    let (host, target): (_, Cow<'_, str>) = match Target::of(head.target()) {
-        Target::Origin(target) => (host, target.into()),
-        Target::Asterisk if is_options => (host, "*".into()),
+    let (host, target): (_, Cow<'_, str>) = match RequestTarget::of(head.target()) {
+        RequestTarget::Origin(target) => (host, target.into()),
+        RequestTarget::Asterisk if is_options => (host, "*".into()),
         // RFC 9112 §3.2.2: the target's host replaces the field.
-        Target::Absolute { authority, rest } if !authority.contains('@') => {
+        RequestTarget::Absolute { authority, rest } if !authority.contains('@') => {
             valid_host(authority.as_bytes()).then_some(()).ok_or(Fault::BadHost)?;
             (Some(authority.as_bytes()), origin_form(rest, is_options))
         }
-        Target::Absolute { .. } | Target::Asterisk | Target::Other => return Err(Fault::BadTarget),
+        RequestTarget::Absolute { .. } | RequestTarget::Asterisk | RequestTarget::Other => {
+            return Err(Fault::BadTarget);
+        }
     };
     // HTTP/1.1 demands the field, which may be empty (RFC 9112 §3.2).
     let path_end = target.bytes().position(|byte| byte == b'?').unwrap_or(target.len());

@@ -14,7 +14,7 @@ use super::exchange::Exchange;
 use super::fields::{self, ConnectionTerms};
 use super::grpc;
 use super::held::Reserved;
-use super::relay::{Lease, Patience, Relay};
+use super::relay::{Lease, Relay, SilenceLimits};
 use super::taking::Taking;
 use super::tunnel;
 use super::upload::Upload;
@@ -106,11 +106,11 @@ fn until_last_byte(lease: Lease, length: BodyLength, exchange: &mut Exchange<'_>
 
 /// How long a silence of the worker or of the client may last, and how much the client has to take a second. A stream of gRPC may be silent
 /// for as long as both like.
-fn patience(outbound: &Outbound<'_>, is_event_stream: bool) -> (Patience, u64) {
+fn patience(outbound: &Outbound<'_>, is_event_stream: bool) -> (SilenceLimits, u64) {
     if grpc::is_one(outbound.head) {
-        return (Patience { worker: grpc::SILENCE, client: grpc::SILENCE }, 0);
+        return (SilenceLimits { worker: grpc::SILENCE, client: grpc::SILENCE }, 0);
     }
-    let patience = Patience { worker: outbound.pool.timeouts().idle, client: outbound.limits.body_timeout };
+    let patience = SilenceLimits { worker: outbound.pool.timeouts().idle, client: outbound.limits.body_timeout };
     (patience, if is_event_stream { 0 } else { outbound.limits.response_rate_min })
 }
 

@@ -19,7 +19,7 @@ use crate::spool::Spool;
 /// How far a client's request body has come.
 #[derive(Debug)]
 pub(super) struct Body {
-    limits: Limits,
+    limits: BodyLimits,
     held: Held,
     bytes: u64,
     silent_since: Option<Instant>,
@@ -29,7 +29,7 @@ pub(super) struct Body {
 
 /// What a client's request body may take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct BodyLimits {
     /// Bytes in all.
     pub(super) bytes_max: u64,
     /// Bytes a second over ten seconds of waiting for the client; 0: no floor.
@@ -39,7 +39,7 @@ pub(super) struct Limits {
 }
 
 impl Body {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: BodyLimits) -> Self {
         Self { limits, held: Held::new(), bytes: 0, silent_since: None, silent: Duration::ZERO, pace: Pace::default() }
     }
 

@@ -234,10 +234,13 @@ fn begin(outbound: &Outbound<'_>, exchange: &mut Exchange<'_>) -> Result<Upload,
 }
 
 fn upload_of(pool: &Pool, head: &RequestHead, limits: &ClientLimits) -> Result<Upload, Fault> {
-    let mut of_client =
-        body::Limits { bytes_max: limits.body_bytes_max, rate_min: limits.body_rate_min, timeout: limits.body_timeout };
+    let mut of_client = body::BodyLimits {
+        bytes_max: limits.body_bytes_max,
+        rate_min: limits.body_rate_min,
+        timeout: limits.body_timeout,
+    };
     let timeouts = pool.timeouts();
-    let mut of_endpoint = upload::Limits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
+    let mut of_endpoint = upload::UploadLimits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
     if grpc::is_one(head) {
         (of_client.rate_min, of_client.timeout, of_endpoint.idle_timeout) = (0, grpc::SILENCE, grpc::SILENCE);
     }

@@ -10,7 +10,7 @@ use super::error::Fault;
 use super::exchange::Exchange;
 use super::waits::Wait;
 use crate::endpoint::EndpointId;
-use crate::pool::{Ask, Claim, Kind, Place, Pool, Refused, RoutingKey, Waiting};
+use crate::pool::{Ask, Kind, Place, Pool, Refused, RoutingKey, SlotClaim, Waiting};
 
 /// A place at an endpoint that is none of `tried`, if there is another. `turn` is that of the place it had before, or 0; `streams` says
 /// that more of its body is to come than is here.
@@ -28,9 +28,9 @@ pub(super) async fn place(
     let kind = Kind::of(&outbound.head.method, outbound.admitted.path());
     let client = exchange.one_client();
     let mut waiting = match pool.claim_slot(&Ask { routing, tried, kind, client, turn, streams }) {
-        Claim::Place(place) => return Ok(place),
-        Claim::Refused(refused) => return Err(refused.into()),
-        Claim::Wait(waiting) => waiting,
+        SlotClaim::Place(place) => return Ok(place),
+        SlotClaim::Refused(refused) => return Err(refused.into()),
+        SlotClaim::Wait(waiting) => waiting,
     };
     let place = turn_comes(exchange, &mut waiting).await;
     exchange.record.queued(waiting.since().elapsed());

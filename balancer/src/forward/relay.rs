@@ -23,7 +23,7 @@ pub(super) struct Relay<'r, 'a> {
     pub(super) pool: &'r Pool,
     /// Given back when the worker has sent everything; dropped, which closes the upstream connection, when not.
     pub(super) lease: Option<Lease>,
-    pub(super) patience: Patience,
+    pub(super) patience: SilenceLimits,
     /// Bytes that are held for a slow client, at most.
     pub(super) ahead: usize,
     pub(super) reserved: Reserved,
@@ -37,7 +37,7 @@ pub(super) struct Relay<'r, 'a> {
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct SilenceLimits {
     /// For the next piece of the worker.
     pub(super) worker: Duration,
     /// For a client that takes nothing.

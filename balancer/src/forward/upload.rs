@@ -20,7 +20,7 @@ pub(super) struct Upload {
     /// How the endpoint gets it framed.
     length: BodyLength,
     body: Body,
-    limits: Limits,
+    limits: UploadLimits,
     /// A piece that an endpoint was to get and has not got, as it goes out.
     front: Buffer,
     gate: Gate,
@@ -37,7 +37,7 @@ pub(super) struct Upload {
 
 /// How long an endpoint may take for a request body.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct UploadLimits {
     /// Silence of an endpoint that takes nothing.
     pub(super) idle_timeout: Duration,
     /// From the end of the body to the response.
@@ -49,7 +49,7 @@ impl Upload {
     ///
     /// # Errors
     /// [`Fault::BodyTooLarge`], where the length says so already.
-    pub(super) fn new(length: BodyLength, of_client: body::Limits, limits: Limits) -> Result<Self, Fault> {
+    pub(super) fn new(length: BodyLength, of_client: body::BodyLimits, limits: UploadLimits) -> Result<Self, Fault> {
         if matches!(length, BodyLength::Known(length) if length > of_client.bytes_max) {
             return Err(Fault::BodyTooLarge);
         }

@@ -29,5 +29,5 @@ pub use name::Name;
 pub use path::{half_resolved, is_plain, normalised, resolved};
 pub use reading::{Reading, behind_authority};
 pub use search::{Bounds, Search};
-pub use target::Target;
+pub use target::RequestTarget;
 pub use version::Version;

@@ -2,7 +2,7 @@
 
 /// A request target, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target<'a> {
+pub enum RequestTarget<'a> {
     /// `/path?query`.
     Origin(&'a str),
     /// `http://authority` and what follows, which may be empty or begin with `?`.
@@ -18,7 +18,7 @@ pub enum Target<'a> {
     Other,
 }
 
-impl<'a> Target<'a> {
+impl<'a> RequestTarget<'a> {
     /// Takes a target apart.
     pub fn of(target: &'a str) -> Self {
         if target.starts_with('/') {
@@ -43,13 +43,13 @@ mod tests {
 
     #[test]
     fn a_target_has_one_form() {
-        assert_eq!(Target::of("/a?b"), Target::Origin("/a?b"));
-        assert_eq!(Target::of("//a"), Target::Origin("//a"));
-        assert_eq!(Target::of("*"), Target::Asterisk);
-        assert_eq!(Target::of("HTTP://a:1?b/c"), Target::Absolute { authority: "a:1", rest: "?b/c" });
-        assert_eq!(Target::of("https://a"), Target::Absolute { authority: "a", rest: "" });
+        assert_eq!(RequestTarget::of("/a?b"), RequestTarget::Origin("/a?b"));
+        assert_eq!(RequestTarget::of("//a"), RequestTarget::Origin("//a"));
+        assert_eq!(RequestTarget::of("*"), RequestTarget::Asterisk);
+        assert_eq!(RequestTarget::of("HTTP://a:1?b/c"), RequestTarget::Absolute { authority: "a:1", rest: "?b/c" });
+        assert_eq!(RequestTarget::of("https://a"), RequestTarget::Absolute { authority: "a", rest: "" });
         for other in ["a", "a:80", "ftp://a/", "http:/x", "**", "http"] {
-            assert_eq!(Target::of(other), Target::Other, "{other}");
+            assert_eq!(RequestTarget::of(other), RequestTarget::Other, "{other}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::accept::open::{Listener, Queue};
+use super::accept::open::{AcceptQueue, Listener};
 use super::accept::threads::Threads;
 use crate::config::{ClientLimits, ListenAddress};
 
@@ -23,7 +23,7 @@ pub struct Control {
 #[derive(Debug)]
 pub(super) enum ThreadOrder {
     /// Accept from there too.
-    Open(ListenAddress, Queue),
+    Open(ListenAddress, AcceptQueue),
     /// Accept what has arrived there, and close.
     Close(ListenAddress),
     /// What a client may take, and the shortest limit that a service may wait for.
@@ -41,7 +41,7 @@ impl Control {
     /// # Errors
     /// When its descriptor cannot be duplicated; then no thread listens there.
     pub fn open(&self, listener: &Listener) -> io::Result<()> {
-        let queues = listener.queues.iter().map(Queue::try_clone).collect::<io::Result<Vec<_>>>()?;
+        let queues = listener.queues.iter().map(AcceptQueue::try_clone).collect::<io::Result<Vec<_>>>()?;
         for (queue, orders) in queues.into_iter().zip(&self.orders) {
             let _ = orders.send(ThreadOrder::Open(listener.address.clone(), queue));
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_local, yield_now};
 
-use super::accept::open::{BACKLOG, Listener, Queue};
+use super::accept::open::{AcceptQueue, BACKLOG, Listener};
 use super::accept::threads::{Sent, Threads};
 use super::accept::{Accepting, Spares};
 use super::connection::service::Service;
@@ -29,7 +29,7 @@ pub struct Server {
     index: usize,
     threads: Arc<Threads>,
     handed: mpsc::UnboundedReceiver<Sent>,
-    queues: Vec<(ListenAddress, Queue)>,
+    queues: Vec<(ListenAddress, AcceptQueue)>,
     orders: mpsc::UnboundedReceiver<ThreadOrder>,
     limits: ClientLimits,
     shortest: Duration,
@@ -57,7 +57,7 @@ impl Server {
         let (orders, inboxes): (_, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let server = |(index, (handed, orders))| {
             let of_thread = listeners.iter().filter_map(|listener: &Listener| {
-                let queue: &Queue = listener.queues.get(index)?;
+                let queue: &AcceptQueue = listener.queues.get(index)?;
                 Some(queue.try_clone().map(|queue| (listener.address.clone(), queue)))
             });
             Ok(Self {

@@ -126,7 +126,7 @@ impl Plain {
     pub(super) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
-        mut send: impl FnMut(&OwnedFd) -> Done,
+        mut send: impl FnMut(&OwnedFd) -> Transferred,
     ) -> Poll<io::Result<usize>> {
         if let (false, Registration::Registered(registered, _)) = (self.full, &self.state) {
             let done = send(registered.get_ref());
@@ -158,7 +158,7 @@ impl Plain {
         &mut self,
         cx: &mut Context<'_>,
         what: Ready,
-        mut ask: impl FnMut(&OwnedFd) -> Done,
+        mut ask: impl FnMut(&OwnedFd) -> Transferred,
     ) -> Poll<io::Result<usize>> {
         if let Registration::Bare(descriptor) = &self.state {
             match ask(descriptor) {
@@ -282,7 +282,7 @@ impl Thread {
 }
 
 /// How many bytes the kernel has taken or given, and how many it could have.
-pub(super) type Done = Result<(usize, usize), Errno>;
+pub(super) type Transferred = Result<(usize, usize), Errno>;
 
 /// A peer that is gone is an error and no signal.
 pub(super) const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);

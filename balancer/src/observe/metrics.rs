@@ -70,7 +70,7 @@ pub struct Totals {
 
 /// What is counted of one request.
 #[derive(Debug)]
-pub(super) struct Served<'a> {
+pub(super) struct ServedRequest<'a> {
     pub(super) pool: Option<&'a Arc<str>>,
     pub(super) method: MethodLabel,
     pub(super) status: StatusCode,
@@ -135,7 +135,7 @@ impl Counters {
         Arc::clone(self.endpoints.borrow_mut().cells(&self.metrics.endpoints, pool, endpoint))
     }
 
-    pub(super) fn count(&self, served: &Served<'_>) {
+    pub(super) fn count(&self, served: &ServedRequest<'_>) {
         self.with(served.pool, |cells| cells.count(served));
     }
 
@@ -159,7 +159,7 @@ impl Counters {
 }
 
 impl Cells {
-    fn count(&self, served: &Served<'_>) {
+    fn count(&self, served: &ServedRequest<'_>) {
         let code = usize::from(served.status.as_u16()).saturating_sub(100).min(CODES - 1);
         self.answers[usize::from(served.method.0) * CODES + code].add(1);
         if let Some(took) = served.took {
@@ -255,9 +255,9 @@ const CODES: usize = 500;
 mod tests {
     use super::*;
 
-    fn served(pool: Option<&Arc<str>>, millis: u64) -> Served<'_> {
+    fn served(pool: Option<&Arc<str>>, millis: u64) -> ServedRequest<'_> {
         let (method, status, took) = (MethodLabel::from(&Method::GET), StatusCode::OK, Duration::from_millis(millis));
-        Served { pool, method, status, took: Some(took), queued: Duration::ZERO, word: None }
+        ServedRequest { pool, method, status, took: Some(took), queued: Duration::ZERO, word: None }
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
         let (one, other) = (Counters::new(&metrics), Counters::new(&metrics));
         one.count(&served(Some(&app), 3));
         other.count(&served(Some(&app), 700));
-        other.count(&Served { word: Some((Word::Rejected, "no_route")), ..served(None, 1) });
+        other.count(&ServedRequest { word: Some((Word::Rejected, "no_route")), ..served(None, 1) });
         one.retried(Some(&app), "connect_failed");
         let totals = metrics.totals();
         let app_totals = &totals[&Some(Arc::clone(&app))];
@@ -297,7 +297,7 @@ mod tests {
         let counters = Counters::new(&metrics);
         let word = Some((Word::Broken, "client_gone"));
         let status = StatusCode::SWITCHING_PROTOCOLS;
-        counters.count(&Served { status, word, took: None, ..served(None, 0) });
+        counters.count(&ServedRequest { status, word, took: None, ..served(None, 0) });
         let totals = &metrics.totals()[&None];
         assert_eq!((totals.answers[&("GET", 101)], totals.words.len(), totals.requests()), (1, 1, 1));
         assert_eq!((totals.request.count(), totals.request.quantile(0.5)), (0, None));
@@ -307,7 +307,11 @@ mod tests {
     fn errors_are_what_is_no_fault_of_the_client_each_once() {
         let metrics: Arc<Metrics> = Arc::default();
         let counters = Counters::new(&metrics);
-        let bad = |status: u16, word| Served { status: StatusCode::from_u16(status).unwrap(), word, ..served(None, 1) };
+        let bad = |status: u16, word| ServedRequest {
+            status: StatusCode::from_u16(status).unwrap(),
+            word,
+            ..served(None, 1)
+        };
         for (status, word) in [
             (500, None),
             (502, Some((Word::Rejected, "closed_early"))),
@@ -330,7 +334,7 @@ mod tests {
         let counters = Counters::new(&metrics);
         let method = MethodLabel::from(&Method::from_bytes(b"BREW").unwrap());
         let status = StatusCode::from_u16(999).unwrap();
-        counters.count(&Served { method, status, took: Some(Duration::MAX / 1_000_000), ..served(None, 0) });
+        counters.count(&ServedRequest { method, status, took: Some(Duration::MAX / 1_000_000), ..served(None, 0) });
         assert_eq!(metrics.totals()[&None].answers, BTreeMap::from([(("other", 599), 1)]));
     }
 }

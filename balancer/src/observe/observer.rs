@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::access_log::AccessLog;
 use super::by_endpoint::EndpointCells;
-use super::metrics::{Counters, Metrics, Served, Word};
+use super::metrics::{Counters, Metrics, ServedRequest, Word};
 use super::stories::{Ring, Stories};
 use super::story::Story;
 use super::writer::Writer;
@@ -58,7 +58,7 @@ impl Observer {
         let took = now.saturating_duration_since(story.head.begun);
         let word = |reason| (if story.rejected { Word::Rejected } else { Word::Broken }, reason);
         let is_timed = story.is_timed();
-        self.counters.count(&Served {
+        self.counters.count(&ServedRequest {
             pool: story.pool.as_ref(),
             method: story.head.method(),
             status: story.status,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use super::batch::Batch;
-use super::target::Target;
+use super::target::LineTarget;
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -34,7 +34,7 @@ pub enum Destination {
 #[derive(Debug)]
 pub struct LogFile {
     pub(super) path: PathBuf,
-    pub(super) target: Target,
+    pub(super) target: LineTarget,
 }
 
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl LogFile {
     /// # Errors
     /// When it cannot be opened, other than for the want of a reader.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), target: Target::file(path)? })
+        Ok(Self { path: path.to_owned(), target: LineTarget::file(path)? })
     }
 
     /// Whether it is a pipe that nobody reads yet.

@@ -6,14 +6,14 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::target::Target;
+use super::target::LineTarget;
 
 /// Where lines go, those that are still to be written, and what became of others.
 #[derive(Debug)]
 pub(super) struct Sink {
     /// In messages.
     name: String,
-    target: Target,
+    target: LineTarget,
     /// Lines that are still to be written.
     pending: Vec<u8>,
     /// Whether the first of them was begun.
@@ -41,7 +41,7 @@ pub(super) struct Flushed {
 }
 
 impl Sink {
-    pub(super) fn new(name: String, target: Target) -> Self {
+    pub(super) fn new(name: String, target: LineTarget) -> Self {
         Self { name, target, pending: Vec::new(), begun: false, trouble: None }
     }
 
@@ -107,7 +107,7 @@ impl Sink {
     }
 
     /// Goes on elsewhere; a line that was begun stays as it is.
-    pub(super) fn replace(&mut self, name: String, target: Target) {
+    pub(super) fn replace(&mut self, name: String, target: LineTarget) {
         let rest = match self.begun {
             true => self.pending.iter().position(|&byte| byte == b'\n').map_or(self.pending.len(), |end| end + 1),
             false => 0,
@@ -175,7 +175,7 @@ mod tests {
     /// A pipe that takes 64 KiB, and its other end.
     fn pipe() -> (Sink, std::io::PipeReader) {
         let (reader, writer) = std::io::pipe().unwrap();
-        (Sink::new("a pipe".into(), Target::inherited(writer.as_fd()).unwrap()), reader)
+        (Sink::new("a pipe".into(), LineTarget::inherited(writer.as_fd()).unwrap()), reader)
     }
 
     fn read(reader: &mut std::io::PipeReader, bytes: usize) -> String {
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn the_rest_of_a_line_that_was_begun_stands_before_everything_else() {
         let path = std::env::temp_dir().join(format!("balancer-sink-{}", std::process::id()));
-        let mut sink = Sink::new("a file".into(), Target::file(&path).unwrap());
+        let mut sink = Sink::new("a file".into(), LineTarget::file(&path).unwrap());
         // As after a disk that was full in the middle of a line.
         (sink.pending, sink.begun) = (b"half\n".to_vec(), true);
         std::fs::write(&path, "first ").unwrap();
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "first half\nsecond\n");
         // A file that somebody else left so gets its line ended first.
         std::fs::write(&path, "torn").unwrap();
-        sink.replace("a file".into(), Target::file(&path).unwrap());
+        sink.replace("a file".into(), LineTarget::file(&path).unwrap());
         sink.write(b"third\n".to_vec(), Instant::now());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "torn\nthird\n");
         std::fs::remove_file(&path).unwrap();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::orders::{Counts, Destination, LogFile, PATIENCE, QUEUE_MAX, WriteOrder};
 use super::sink::{Sink, reason};
-use super::target::Target;
+use super::target::LineTarget;
 
 /// All of them, of the thread that writes.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ impl Sinks {
     /// Standard output and error, and a file.
     pub(super) fn new(file: Option<LogFile>, shared: Arc<Counts>) -> io::Result<Self> {
         Ok(Self {
-            stdout: Sink::new("stdout".into(), Target::inherited(io::stdout().as_fd())?),
-            stderr: Sink::new("stderr".into(), Target::inherited(io::stderr().as_fd())?),
+            stdout: Sink::new("stdout".into(), LineTarget::inherited(io::stdout().as_fd())?),
+            stderr: Sink::new("stderr".into(), LineTarget::inherited(io::stderr().as_fd())?),
             collecting: VecDeque::new(),
             path: file.as_ref().map(|file| file.path.clone()),
             file: file.map(|file| Sink::new(named(&file.path), file.target)),
@@ -155,7 +155,7 @@ impl Sinks {
 
     fn reopen(&mut self) {
         let (Some(path), Some(sink)) = (&self.path, &mut self.file) else { return };
-        match Target::file(path) {
+        match LineTarget::file(path) {
             Ok(target) => sink.replace(named(path), target),
             Err(error) => {
                 tracing::error!("cannot open {} again, so it goes on in the old file: {}", named(path), reason(&error))

@@ -15,7 +15,7 @@ use crate::trust;
 
 /// Something that lines can be written to.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(super) enum LineTarget {
     /// A file of ours. A pipe (mkfifo) that nobody reads cannot be opened, and is tried again.
     File { path: PathBuf, file: Option<File>, tried: Option<Instant> },
     /// What we were started with, and perhaps share with others.
@@ -33,7 +33,7 @@ pub(super) enum Manner {
     Asked,
 }
 
-impl Target {
+impl LineTarget {
     /// A file to append to; one that ends within a line gets the end of that line first.
     ///
     /// # Errors

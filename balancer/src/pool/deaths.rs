@@ -6,15 +6,15 @@
 use std::time::{Duration, Instant};
 
 use super::Pool;
-use super::query_of_death::Table;
-use super::suspects::{Asked, Dead, Refusal};
+use super::query_of_death::DeathTable;
+use super::suspects::{Asked, Dead, DeathRefusal};
 use crate::endpoint::{EndpointId, Noted};
 use crate::net::{Client, timeout};
 
 impl Pool {
     /// Whether requests like this have killed too many workers within the last minute.
     pub fn refuses(&self, asked: &Asked<'_>) -> bool {
-        let refuses = |table: &mut Table| {
+        let refuses = |table: &mut DeathTable| {
             let now = Instant::now();
             table.suspects.refuses(asked, now) || table.killers.refuses(asked, now)
         };
@@ -50,7 +50,13 @@ impl Pool {
 
     /// A worker, called so, has died with these requests in flight; returns what is refused from now on, after `deaths_max`
     /// deaths.
-    pub fn worker_died(&self, worker: EndpointId, named: &str, requests: &[Noted], deaths_max: u32) -> Vec<Refusal> {
+    pub fn worker_died(
+        &self,
+        worker: EndpointId,
+        named: &str,
+        requests: &[Noted],
+        deaths_max: u32,
+    ) -> Vec<DeathRefusal> {
         let asked = requests.iter().map(|noted| {
             (Asked { method: &noted.head.method, path: noted.path(), client: noted.client.map(Client::of) }, noted.id)
         });

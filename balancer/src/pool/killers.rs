@@ -11,7 +11,7 @@ use http::Method;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::queue::forecast::Kind;
-use super::suspects::{Asked, COUNTED_FOR, Dead, Led, REFUSED_FOR, Refusal, Whom};
+use super::suspects::{Asked, COUNTED_FOR, Dead, DeathRefusal, Led, REFUSED_FOR, Whom};
 use crate::http1::normalised;
 use crate::net::Client;
 
@@ -45,7 +45,7 @@ impl Killers {
         requests: &[(Asked<'_>, [u8; 32])],
         deaths_max: u32,
         now: Instant,
-    ) -> Vec<Refusal> {
+    ) -> Vec<DeathRefusal> {
         self.forget(now);
         if deaths_max == 0 {
             return Vec::new();
@@ -89,7 +89,7 @@ impl Killers {
     }
 
     /// Refuses all of that kind to the client, if enough workers have died and it is not refused already.
-    fn refuse(&mut self, asked: &Asked<'_>, client: Client, deaths_max: u32, now: Instant) -> Option<Refusal> {
+    fn refuse(&mut self, asked: &Asked<'_>, client: Client, deaths_max: u32, now: Instant) -> Option<DeathRefusal> {
         let kind = kind(asked);
         if self.is_refused(client, kind) || self.refused.len() == REFUSED_MAX {
             return None;
@@ -112,7 +112,7 @@ impl Killers {
         let deaths = deaths.into_iter().map(led).collect();
         self.refused.push((client, kind, now + REFUSED_FOR));
         let (method, path) = (asked.method.clone(), asked.path.to_owned());
-        Some(Refusal { method, path, whom: Whom::Spellings(client), deaths })
+        Some(DeathRefusal { method, path, whom: Whom::Spellings(client), deaths })
     }
 
     fn forget(&mut self, now: Instant) {

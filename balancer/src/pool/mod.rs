@@ -53,8 +53,8 @@ pub use queue::learned::Learned;
 pub use queue::pressure::Pressure;
 use retry_budget::RetryBudget;
 use serial::SerialFound;
-pub use slots::{Claim, Reservation};
-pub use suspects::{Asked, Led, Refusal, Whom};
+pub use slots::{Reservation, SlotClaim};
+pub use suspects::{Asked, DeathRefusal, Led, Whom};
 pub use waiting::Waiting;
 
 /// A pool and what is remembered of it between requests.

@@ -16,21 +16,21 @@ use crate::net::until;
 pub(super) struct QueryOfDeath {
     /// Whether anything is in the table; requests look at nothing else as long as it is not.
     active: AtomicBool,
-    table: Mutex<Table>,
+    table: Mutex<DeathTable>,
     /// Told of every death.
     pub(super) died: Notify,
 }
 
 /// What is counted by the spelling of a path, and what by client.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct DeathTable {
     pub(super) suspects: Suspects,
     pub(super) killers: Killers,
 }
 
 impl QueryOfDeath {
     /// What `look` finds in the table, and leaves there.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&mut Table) -> T) -> T {
+    pub(super) fn look<T>(&self, look: impl FnOnce(&mut DeathTable) -> T) -> T {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let found = look(&mut table);
         self.active.store(!(table.suspects.is_empty() && table.killers.is_empty()), Ordering::Relaxed);
@@ -38,7 +38,7 @@ impl QueryOfDeath {
     }
 
     /// The same, if there is anything in the table.
-    pub(super) fn look_if_active<T>(&self, look: impl FnOnce(&mut Table) -> T) -> Option<T> {
+    pub(super) fn look_if_active<T>(&self, look: impl FnOnce(&mut DeathTable) -> T) -> Option<T> {
         self.active.load(Ordering::Relaxed).then(|| self.look(look))
     }
 

@@ -20,7 +20,7 @@ use crate::net::Client;
 
 /// What [`Pool::claim_slot`] gives.
 #[derive(Debug)]
-pub enum Claim {
+pub enum SlotClaim {
     /// A place, at once.
     Place(Place),
     /// A turn in the queue.
@@ -65,7 +65,7 @@ impl Pool {
     }
 
     /// Takes a place at an endpoint with a free slot, or a turn in the queue. A pool without slots refuses.
-    pub fn claim_slot(self: &Arc<Self>, ask: &Ask<'_>) -> Claim {
+    pub fn claim_slot(self: &Arc<Self>, ask: &Ask<'_>) -> SlotClaim {
         let now = Instant::now();
         let claimed = self.locked(|queue, members, wake| {
             let tagged = |tag| members.tagged(tag, self.affinity.as_ref()?, ask.tried);
@@ -73,12 +73,12 @@ impl Pool {
             queue.claim((members, &self.cursors), ask, only, now, wake)
         });
         match claimed {
-            Some(Claimed::Place(grant, turn)) => Claim::Place(Place::slot(self, grant, turn)),
+            Some(Claimed::Place(grant, turn)) => SlotClaim::Place(Place::slot(self, grant, turn)),
             Some(Claimed::Turn(turn, timeout, patience)) => {
-                Claim::Wait(Waiting::new(self, turn, now, timeout, patience))
+                SlotClaim::Wait(Waiting::new(self, turn, now, timeout, patience))
             }
-            Some(Claimed::Refused(refused)) => Claim::Refused(refused),
-            None => Claim::Refused(Refused { reason: Reason::QueueFull, retry_after: 1 }),
+            Some(Claimed::Refused(refused)) => SlotClaim::Refused(refused),
+            None => SlotClaim::Refused(Refused { reason: Reason::QueueFull, retry_after: 1 }),
         }
     }
 

@@ -34,23 +34,23 @@ fn ask(path: &str) -> Ask<'static> {
     }
 }
 
-fn placed(claim: Claim) -> Place {
+fn placed(claim: SlotClaim) -> Place {
     match claim {
-        Claim::Place(place) => place,
+        SlotClaim::Place(place) => place,
         other => panic!("no place but {other:?}"),
     }
 }
 
-fn waiting(claim: Claim) -> Waiting {
+fn waiting(claim: SlotClaim) -> Waiting {
     match claim {
-        Claim::Wait(waiting) => waiting,
+        SlotClaim::Wait(waiting) => waiting,
         other => panic!("no wait but {other:?}"),
     }
 }
 
-fn refused(claim: Claim) -> Refused {
+fn refused(claim: SlotClaim) -> Refused {
     match claim {
-        Claim::Refused(refused) => refused,
+        SlotClaim::Refused(refused) => refused,
         other => panic!("not refused but {other:?}"),
     }
 }
@@ -288,14 +288,14 @@ fn there_are_never_more_in_flight_than_slots_whatever_the_threads_do() {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 for round in 0..2_000 {
                     let place = match pool.claim_slot(&ask("/")) {
-                        Claim::Place(place) => Some(place),
+                        SlotClaim::Place(place) => Some(place),
                         // Every so often somebody leaves instead of waiting.
-                        Claim::Wait(_) if (round + thread) % 7 == 0 => None,
-                        Claim::Wait(mut waiting) => {
+                        SlotClaim::Wait(_) if (round + thread) % 7 == 0 => None,
+                        SlotClaim::Wait(mut waiting) => {
                             let place = runtime.block_on(std::future::poll_fn(|cx| waiting.poll(cx)));
                             Some(place.unwrap())
                         }
-                        Claim::Refused(refused) => panic!("{refused:?}"),
+                        SlotClaim::Refused(refused) => panic!("{refused:?}"),
                     };
                     let Some(place) = place else { continue };
                     assert!(place.endpoint().in_flight() <= 2, "{}", place.endpoint().in_flight());

@@ -24,7 +24,7 @@ pub struct Asked<'a> {
 
 /// From now on these are refused for a minute.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct DeathRefusal {
     /// Their method.
     pub method: Method,
     /// Their path.
@@ -99,7 +99,7 @@ impl Suspects {
         requests: &[(Asked<'_>, [u8; 32])],
         deaths_max: u32,
         now: Instant,
-    ) -> Vec<Refusal> {
+    ) -> Vec<DeathRefusal> {
         self.forget(now);
         if deaths_max == 0 {
             return Vec::new();
@@ -210,7 +210,7 @@ impl Suspect {
     }
 
     /// Refuses it to somebody, if enough have died of it and he is not refused already.
-    fn refuse(&mut self, whom: Whom, deaths_max: u32, now: Instant) -> Option<Refusal> {
+    fn refuse(&mut self, whom: Whom, deaths_max: u32, now: Instant) -> Option<DeathRefusal> {
         if self.is_refused(whom) || self.refused.len() == REFUSED_MAX {
             return None;
         }
@@ -224,7 +224,7 @@ impl Suspect {
         }
         let deaths = deaths.into_iter().filter_map(|death| death.led_to(whom, now)).collect();
         self.refused.push((whom, now + REFUSED_FOR));
-        Some(Refusal { method: self.method.clone(), path: self.path.to_string(), whom, deaths })
+        Some(DeathRefusal { method: self.method.clone(), path: self.path.to_string(), whom, deaths })
     }
 
     fn of(&self, client: Option<Client>) -> impl Iterator<Item = &Death> {

@@ -10,7 +10,7 @@ use crate::pick::mix;
 
 /// What is known of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(super) struct TakerState {
     /// Of its name, which its successor has too.
     pub(super) name_hash: u64,
     /// Connections it was handed and has not closed.
@@ -23,7 +23,7 @@ pub(super) struct Candidate {
 /// `turn` goes up by one with each connection.
 pub(super) fn choose(
     policy: &Policy,
-    candidates: &[Candidate],
+    candidates: &[TakerState],
     counted: bool,
     (turn, key): (usize, u64),
     rng: &mut impl Rng,
@@ -64,19 +64,19 @@ mod tests {
     use super::*;
     use crate::config::HashKey;
 
-    fn candidates(open: &[u64]) -> Vec<Candidate> {
-        let one = |(index, &open): (usize, &u64)| Candidate { name_hash: mix(index as u64 + 1), open, may: true };
+    fn candidates(open: &[u64]) -> Vec<TakerState> {
+        let one = |(index, &open): (usize, &u64)| TakerState { name_hash: mix(index as u64 + 1), open, may: true };
         open.iter().enumerate().map(one).collect()
     }
 
-    fn pick(policy: &Policy, candidates: &[Candidate], turn: usize, key: u64) -> Option<usize> {
+    fn pick(policy: &Policy, candidates: &[TakerState], turn: usize, key: u64) -> Option<usize> {
         choose(policy, candidates, true, (turn, key), &mut SmallRng::seed_from_u64(key))
     }
 
     #[test]
     fn each_has_its_turn_and_who_takes_none_is_passed_over() {
         let mut all = candidates(&[0; 3]);
-        let turns = |all: &[Candidate]| (0..6).map(|turn| pick(&Policy::RoundRobin, all, turn, 0)).collect::<Vec<_>>();
+        let turns = |all: &[TakerState]| (0..6).map(|turn| pick(&Policy::RoundRobin, all, turn, 0)).collect::<Vec<_>>();
         assert_eq!(turns(&all), [0, 1, 2, 0, 1, 2].map(Some));
         all[1].may = false;
         assert_eq!(turns(&all), [0, 2, 2, 0, 2, 2].map(Some));

@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::channel::Channel;
 use super::choose::choose;
-use super::member::{Handed, Member};
+use super::member::{HandOver, Member};
 use super::order::Order;
 use super::refusal::refuse;
 use crate::config::Policy;
@@ -179,9 +179,9 @@ impl Desk {
             let chosen = choose(&self.rules.policy, &candidates, self.tells.get(), (turn, key), rng);
             let Some(chosen) = chosen else { break };
             match members[chosen].hand(&connection) {
-                Handed::Yes => return None,
-                Handed::No => {}
-                Handed::NotBy(error) => {
+                HandOver::Yes => return None,
+                HandOver::No => {}
+                HandOver::NotBy(error) => {
                     tracing::warn!("a connection cannot be handed over: {error}");
                     break;
                 }

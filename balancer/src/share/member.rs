@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::channel::Channel;
-use super::choose::Candidate;
+use super::choose::TakerState;
 
 /// A worker, its channel and its connections.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) struct Member {
 
 /// What became of a connection that was to be handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Handed {
+pub(super) enum HandOver {
     /// It is the worker's.
     Yes,
     /// This worker takes none for now.
@@ -61,18 +61,18 @@ impl Member {
     }
 
     /// What the policies have to know of it.
-    pub(super) fn candidate(&self) -> Candidate {
+    pub(super) fn candidate(&self) -> TakerState {
         let open = self.handed.get().saturating_sub(self.closed.get());
-        Candidate { name_hash: self.name_hash, open, may: !self.full.get() && !self.gone.get() }
+        TakerState { name_hash: self.name_hash, open, may: !self.full.get() && !self.gone.get() }
     }
 
     /// Gives it a connection, if it takes one.
-    pub(super) fn hand(&self, connection: &impl AsFd) -> Handed {
+    pub(super) fn hand(&self, connection: &impl AsFd) -> HandOver {
         let handed = self.stream.try_io(Interest::WRITABLE, || self.channel.hand(connection.as_fd()));
         match handed.map_err(|error| error.kind()) {
             Ok(()) => {
                 self.handed.set(self.handed.get() + 1);
-                return Handed::Yes;
+                return HandOver::Yes;
             }
             Err(io::ErrorKind::WouldBlock) => {
                 self.full.set(true);
@@ -82,9 +82,9 @@ impl Member {
                 self.gone.set(true);
             }
             // Too many descriptors are on their way already (ETOOMANYREFS, unix(7)), or the kernel is out of memory.
-            Err(other) => return Handed::NotBy(other),
+            Err(other) => return HandOver::NotBy(other),
         }
-        Handed::No
+        HandOver::No
     }
 
     /// It is given no more: it finds the end of its channel behind those it was given.

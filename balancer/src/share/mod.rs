@@ -20,12 +20,12 @@ use std::sync::Arc;
 use crate::config::{Mode, Pool};
 use channel::Channel;
 use handoff::Handoff;
-pub use opened::Opened;
+pub use opened::OpenedAddress;
 
 /// The address of one pool's workers, and whatever it takes to bring connections to them.
 #[derive(Debug, Clone)]
 pub struct Share {
-    opened: Opened,
+    opened: OpenedAddress,
     handoff: Option<Arc<Handoff>>,
 }
 
@@ -42,7 +42,7 @@ impl Share {
     ///
     /// # Errors
     /// The system refuses a thread, or what that needs.
-    pub fn start(opened: Opened, pool: &Pool) -> io::Result<Self> {
+    pub fn start(opened: OpenedAddress, pool: &Pool) -> io::Result<Self> {
         let handoff = match (opened.mode, &opened.listener) {
             (Mode::Handoff, Some(listener)) => Some(Arc::new(Handoff::start(listener.try_clone()?, pool)?)),
             _ => None,

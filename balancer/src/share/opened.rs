@@ -10,7 +10,7 @@ use crate::config::{Mode, Sharing};
 
 /// An address that is taken for the workers of a pool.
 #[derive(Debug, Clone)]
-pub struct Opened {
+pub struct OpenedAddress {
     /// How connections come to them.
     pub mode: Mode,
     /// With the port that the kernel chose where the configuration said 0.
@@ -19,7 +19,7 @@ pub struct Opened {
     pub(super) listener: Option<Arc<TcpListener>>,
 }
 
-impl Opened {
+impl OpenedAddress {
     /// Opens the address, or looks whether workers can.
     ///
     /// # Errors

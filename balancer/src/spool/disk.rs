@@ -11,7 +11,7 @@ use std::task::Waker;
 
 use nix::libc::O_TMPFILE;
 
-use super::room::Room;
+use super::room::DiskRoom;
 use crate::net::Buffer;
 
 /// What the thread is asked to do with the file of that number.
@@ -72,12 +72,12 @@ impl Mail {
 pub(super) struct Disk {
     directory: PathBuf,
     files: HashMap<u64, File>,
-    room: Arc<Room>,
+    room: Arc<DiskRoom>,
 }
 
 impl Disk {
     /// Makes one file, to see whether that works.
-    pub(super) fn new(directory: PathBuf, room: Arc<Room>) -> io::Result<Self> {
+    pub(super) fn new(directory: PathBuf, room: Arc<DiskRoom>) -> io::Result<Self> {
         nameless(&directory)?;
         Ok(Self { directory, files: HashMap::new(), room })
     }

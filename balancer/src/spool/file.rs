@@ -6,14 +6,14 @@ use std::sync::mpsc::{SendError, Sender};
 use std::task::{Context, Poll, ready};
 
 use super::disk::{DiskOrder, Done, Mail};
-use super::room::Room;
+use super::room::DiskRoom;
 use crate::net::Buffer;
 
 /// A file that grows by pieces and is read from its beginning, as often as need be; dropping it gives its room back.
 #[derive(Debug)]
 pub struct File {
     orders: Sender<DiskOrder>,
-    room: Arc<Room>,
+    room: Arc<DiskRoom>,
     id: u64,
     mail: Arc<Mail>,
     /// What the thread has not told the end of.
@@ -35,7 +35,7 @@ enum Doing {
 }
 
 impl File {
-    pub(super) fn new(orders: Sender<DiskOrder>, room: Arc<Room>, id: u64) -> Self {
+    pub(super) fn new(orders: Sender<DiskOrder>, room: Arc<DiskRoom>, id: u64) -> Self {
         Self { orders, room, id, mail: Arc::default(), doing: Doing::Nothing, length: 0, at: 0 }
     }
 

@@ -15,13 +15,13 @@ use std::sync::mpsc::{Sender, channel};
 
 use disk::{Disk, DiskOrder};
 pub use file::File;
-use room::Room;
+use room::DiskRoom;
 
 /// Where files are made. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Spool {
     orders: Sender<DiskOrder>,
-    room: Arc<Room>,
+    room: Arc<DiskRoom>,
     /// The number of the next file.
     next: Arc<AtomicU64>,
 }
@@ -32,7 +32,7 @@ impl Spool {
     /// # Errors
     /// When no file can be made in `directory`, or the thread cannot be started.
     pub fn start(directory: PathBuf, bytes_max: u64) -> io::Result<Self> {
-        let room = Arc::new(Room::new(bytes_max));
+        let room = Arc::new(DiskRoom::new(bytes_max));
         let disk = Disk::new(directory, Arc::clone(&room))?;
         // Without a bound of its own: a file has one order at a time, and its end.
         let (orders, received) = channel();

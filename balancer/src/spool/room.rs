@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What is known of all files together.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct DiskRoom {
     /// Bytes that they take, and may take.
     pub(super) taken: AtomicU64,
     bytes_max: u64,
@@ -13,7 +13,7 @@ pub(super) struct Room {
     said: AtomicBool,
 }
 
-impl Room {
+impl DiskRoom {
     pub(super) fn new(bytes_max: u64) -> Self {
         Self { taken: AtomicU64::new(0), bytes_max, said: AtomicBool::new(false) }
     }

@@ -26,12 +26,13 @@ pub use command::{Changes, ReconfigureError, Reconfigured, RollError, RollReport
 pub use event::{EventKind, EventSink, WorkerEvent};
 pub use exit_report::web_sockets;
 pub use output::files::Files;
-pub use output::stream::{OutputSink, Stream};
+pub use output::stream::{OutputSink, OutputStream};
 pub use place::clash::{Holders, who_listens};
 pub use place::port::Ports;
 pub use place::socket::{SocketError, Sockets};
 pub use process::{
-    Guard, Here, InterpreterError, ProgramError, Reaper, SHIM_COMMAND, exec_shim, find_program, unblock_signals,
+    Guard, InterpreterError, ProgramError, Reaper, SHIM_COMMAND, StartDirectory, exec_shim, find_program,
+    unblock_signals,
 };
 pub use standing::Standings;
 pub use state::{State, Stop};

@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::output::lines::{Capture, Latest};
-use super::place::reservation::Reservation;
+use super::place::reservation::ReservedPlace;
 use super::process::guard::Guarded;
 use super::process::kin::Kin;
-use super::process::reap::Registered;
+use super::process::reap::RegisteredPid;
 use crate::config::Address;
 use crate::share::Taker;
 
@@ -24,7 +24,7 @@ use crate::share::Taker;
 pub(super) struct Process {
     pub(super) group: Pid,
     pub(super) kin: Kin,
-    pub(super) reservation: Reservation,
+    pub(super) reservation: ReservedPlace,
     pub(super) started: Instant,
     pub(super) capture: Option<Capture>,
     pub(super) line_seen: Arc<Notify>,
@@ -37,7 +37,7 @@ pub(super) struct Process {
 #[derive(Debug)]
 pub(super) struct Offspring {
     pub(super) child: Child,
-    pub(super) _registered: Registered,
+    pub(super) _registered: RegisteredPid,
 }
 
 impl Process {

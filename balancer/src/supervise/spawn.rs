@@ -20,16 +20,16 @@ use tokio::time::Instant;
 
 use super::output::lines::{Capture, Lines, Outlet};
 use super::place::port::PortError;
-use super::place::reservation::Reservation;
+use super::place::reservation::ReservedPlace;
 use super::place::socket::SocketError;
-use super::process::account::Account;
+use super::process::account::WorkerAccount;
 use super::process::environment;
-use super::process::environment::{EnvFileError, Place};
+use super::process::environment::{EnvFileError, WorkerPlace};
 use super::process::guard::Guarded;
 use super::process::kin;
-use super::process::kin::{Kin, Mark, Owner};
+use super::process::kin::{Kin, Owner, RunMark};
 use super::process::program::{ProgramError, find_program};
-use super::process::reap::Registered;
+use super::process::reap::RegisteredPid;
 use super::process::shim::ShimOrder;
 use super::run::{Offspring, Process};
 use super::surroundings::Surroundings;
@@ -70,14 +70,14 @@ impl Blueprint {
         rng: &mut impl Rng,
     ) -> Result<(Process, Offspring), SpawnError> {
         self.surroundings.here.return_to();
-        let account = Account::find(&workers.identity).map_err(SpawnError::Account)?;
+        let account = WorkerAccount::find(&workers.identity).map_err(SpawnError::Account)?;
         let reservation = self.reserve(workers, (index, count), &account, rng)?;
         let address = reservation.address();
-        let place = Place { pool: &self.pool, index, address: &address };
+        let place = WorkerPlace { pool: &self.pool, index, address: &address };
         let becomes = account.other_than(geteuid()).unwrap_or(geteuid());
         let mut variables = environment::variables(workers, place, std::env::vars_os(), account_variables(account))
             .map_err(SpawnError::EnvFile)?;
-        let mark = Mark::new(&format!("{}.{index}", self.pool));
+        let mark = RunMark::new(&format!("{}.{index}", self.pool));
         variables.insert(kin::VARIABLE.into(), mark.value().into());
         let (taker, passed) = self.taker(index)?.unzip();
         let passed = passed.flatten();
@@ -102,7 +102,7 @@ impl Blueprint {
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
         let group = pid.ok_or_else(|| SpawnError::System(io::ErrorKind::NotFound.into()))?;
         // No await since the spawn: the reaper, on this same thread, has not seen the process unregistered.
-        let registered = Registered::new(group);
+        let registered = RegisteredPid::new(group);
         let capture = Capture::start(child.stdout.take(), child.stderr.take(), &lines);
         let process = Process {
             group,
@@ -122,20 +122,20 @@ impl Blueprint {
         &self,
         workers: &Workers,
         (index, count): (usize, usize),
-        account: &Account,
+        account: &WorkerAccount,
         rng: &mut impl Rng,
-    ) -> Result<Reservation, SpawnError> {
+    ) -> Result<ReservedPlace, SpawnError> {
         if let Some(share) = &self.surroundings.share {
-            return Ok(Reservation::Shared(share.address()));
+            return Ok(ReservedPlace::Shared(share.address()));
         }
         match &self.surroundings.sockets {
             Some(sockets) if workers.socket => {
                 let socket = sockets.choose(&self.pool, index, workers, account);
-                socket.map(Reservation::Socket).map_err(SpawnError::Socket)
+                socket.map(ReservedPlace::Socket).map_err(SpawnError::Socket)
             }
             _ => {
                 let port = self.surroundings.ports.choose(workers.first_port, (index, count), rng);
-                port.map(Reservation::Port).map_err(|error| SpawnError::Port(error.with_holder()))
+                port.map(ReservedPlace::Port).map_err(|error| SpawnError::Port(error.with_holder()))
             }
         }
     }
@@ -166,7 +166,7 @@ impl Blueprint {
     fn order(
         &self,
         workers: &Workers,
-        place: Place<'_>,
+        place: WorkerPlace<'_>,
         (search_path, passes): (Option<&OsString>, bool),
     ) -> Result<ShimOrder, SpawnError> {
         let mut command = workers.command.iter().map(|argument| environment::fill_in(argument, place));
@@ -201,7 +201,7 @@ pub(super) fn signal_of(stop_signal: StopSignal) -> Signal {
 }
 
 /// What login programs set for a user: a worker that is not us must not look for its files in our home.
-fn account_variables(account: Account) -> Vec<(&'static str, OsString)> {
+fn account_variables(account: WorkerAccount) -> Vec<(&'static str, OsString)> {
     let Some((_, Some(User { name, dir, .. }))) = account.user else { return Vec::new() };
     vec![("HOME", dir.into()), ("USER", name.clone().into()), ("LOGNAME", name.into())]
 }

@@ -11,7 +11,7 @@ use super::output::files::Files;
 use super::output::stream::OutputSink;
 use super::place::port::Ports;
 use super::place::socket::Sockets;
-use super::process::Here;
+use super::process::StartDirectory;
 use super::standing::Standings;
 use crate::share::Share;
 
@@ -36,7 +36,7 @@ pub struct Surroundings {
     /// tests.
     pub shim: PathBuf,
     /// Where we were started.
-    pub here: Here,
+    pub here: StartDirectory,
     /// The soft limit of descriptors that we were started with, and workers are.
     pub descriptors: Option<u64>,
     /// How long a replacement is watched beside the old worker before it takes over: [`TRIAL`], except in tests.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use balancer::config;
 use balancer::pool::Pool;
 use balancer::supervise::{
-    Files, Guard, Here, OutputSink, Ports, Reaper, Standings, State, Status, Stop, Supervisor, Surroundings,
+    Files, Guard, OutputSink, Ports, Reaper, Standings, StartDirectory, State, Status, Stop, Supervisor, Surroundings,
 };
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -419,7 +419,7 @@ impl Room {
             sockets: None,
             share: None,
             shim,
-            here: Here::default(),
+            here: StartDirectory::default(),
             trial: Duration::from_millis(500),
             descriptors: None,
             drain_timeout: tokio::sync::watch::channel(PATIENCE).1,

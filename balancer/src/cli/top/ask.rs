@@ -4,25 +4,25 @@
 
 use serde_json::Value;
 
-use super::super::target::Place;
+use super::super::target::InstancePlace;
 use crate::admin::Report;
 use crate::admin::client::{AdminAnswer, ask};
 
 /// Knows where the instance is.
 #[derive(Debug, Clone)]
-pub(super) struct Asker(std::sync::Arc<Place>);
+pub(super) struct StatusSource(std::sync::Arc<InstancePlace>);
 
 /// What an instance has answered.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct LookedAt {
     /// What `/api/status` says.
     pub(super) status: Value,
     /// The last events, the newest at the end.
     pub(super) events: Vec<String>,
 }
 
-impl Asker {
-    pub(super) fn new(place: Place) -> Self {
+impl StatusSource {
+    pub(super) fn new(place: InstancePlace) -> Self {
         Self(place.into())
     }
 
@@ -30,7 +30,7 @@ impl Asker {
     ///
     /// # Errors
     /// Why there is no answer.
-    pub(super) fn look(&self) -> Result<Seen, String> {
+    pub(super) fn look(&self) -> Result<LookedAt, String> {
         let text = self.ask("GET", "/api/status")?.text().map_err(|error| error.to_string())?;
         let status =
             serde_json::from_str(&text).map_err(|_| "the answer is not the status of a balancer".to_owned())?;
@@ -40,7 +40,7 @@ impl Asker {
             let time = event["time"].as_str()?.split_once('T')?.1.split('.').next()?.to_owned();
             Some(format!("{time} {}", event["text"].as_str()?))
         };
-        Ok(Seen { status, events: text.lines().filter_map(told).collect() })
+        Ok(LookedAt { status, events: text.lines().filter_map(told).collect() })
     }
 
     /// Has something done; what came of it.
@@ -60,7 +60,7 @@ impl Asker {
     }
 
     fn ask(&self, method: &str, path: &str) -> Result<AdminAnswer, String> {
-        let Place { sockets, file, account } = &*self.0;
+        let InstancePlace { sockets, file, account } = &*self.0;
         ask((sockets, *account), file.as_deref(), method, path).map_err(|error| error.to_string())
     }
 }

@@ -10,11 +10,11 @@ use ratatui::widgets::{Block, Borders, Cell, Clear, Paragraph, Row as TableRow, 
 use serde_json::Value;
 
 use super::super::text::shortened;
-use super::rows::{Level, Row, each, word};
-use super::state::{Mode, State};
+use super::rows::{RowLevel, TopRow, each, word};
+use super::state::{KeyMode, Screenful};
 use crate::shown::{age, size};
 
-pub(super) fn all(frame: &mut Frame<'_>, state: &State) {
+pub(super) fn all(frame: &mut Frame<'_>, state: &Screenful) {
     let pools = each(&state.status["pools"]).count().clamp(1, POOLS_MAX);
     let area = frame.area();
     let events = if area.height >= 20 { (area.height / 4).min(12) } else { 0 };
@@ -37,13 +37,13 @@ pub(super) fn all(frame: &mut Frame<'_>, state: &State) {
         frame.render_widget(Paragraph::new(lines).block(block), event_lines);
     }
     frame.render_widget(Paragraph::new(footing(state)), foot);
-    if state.mode == Mode::Help {
+    if state.mode == KeyMode::Help {
         help(frame, area);
     }
 }
 
 /// Who it is, and what is wrong.
-fn heading(state: &State) -> Vec<Line<'_>> {
+fn heading(state: &Screenful) -> Vec<Line<'_>> {
     let status = &state.status;
     let connections = &status["connections"];
     let first = format!(
@@ -72,7 +72,7 @@ fn heading(state: &State) -> Vec<Line<'_>> {
     vec![Line::styled(first, Style::new().add_modifier(Modifier::BOLD)), second]
 }
 
-fn pool_rows(state: &State) -> Vec<Line<'static>> {
+fn pool_rows(state: &Screenful) -> Vec<Line<'static>> {
     let pools: Vec<&Value> = each(&state.status["pools"]).collect();
     let more = pools.len().saturating_sub(POOLS_MAX);
     let shown = if more > 0 { POOLS_MAX - 1 } else { POOLS_MAX };
@@ -110,7 +110,7 @@ fn pool_row(pool: &Value) -> Line<'static> {
     Line::from(spans)
 }
 
-fn rows(frame: &mut Frame<'_>, state: &State, area: Rect) {
+fn rows(frame: &mut Frame<'_>, state: &Screenful, area: Rect) {
     let several = each(&state.status["pools"]).nth(1).is_some();
     let free = area.width.saturating_sub(FIXED);
     // What is left is shared by the sparkline and the last end.
@@ -121,9 +121,9 @@ fn rows(frame: &mut Frame<'_>, state: &State, area: Rect) {
         let name = if several { format!("{}/{}", row.pool, row.name) } else { row.name.clone() };
         let optional = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
         let style = match row.level {
-            Level::Bad => bad(),
-            Level::Warn => Style::new().fg(Color::Yellow),
-            Level::Ok => Style::new(),
+            RowLevel::Bad => bad(),
+            RowLevel::Warn => Style::new().fg(Color::Yellow),
+            RowLevel::Ok => Style::new(),
         };
         TableRow::new([
             Cell::from(shortened(&name, usize::from(NAME))),
@@ -152,7 +152,7 @@ fn rows(frame: &mut Frame<'_>, state: &State, area: Rect) {
 }
 
 /// Eight heights, the highest rate of the row at the top: rows are compared by their figures.
-fn sparkline(state: &State, row: &Row, width: usize) -> String {
+fn sparkline(state: &Screenful, row: &TopRow, width: usize) -> String {
     let rates = state.history(row);
     let rates = &rates[rates.len().saturating_sub(width)..];
     let most = rates.iter().copied().max().unwrap_or_default().max(1);
@@ -160,14 +160,14 @@ fn sparkline(state: &State, row: &Row, width: usize) -> String {
     rates.iter().map(bar).collect()
 }
 
-fn footing(state: &State) -> Line<'_> {
+fn footing(state: &Screenful) -> Line<'_> {
     match (&state.mode, &state.message) {
-        (Mode::Filter, _) => Line::raw(format!("filter: {}_   Enter keeps it, Esc ends it", state.filter)),
-        (Mode::Confirm { question, .. }, _) => {
+        (KeyMode::Filter, _) => Line::raw(format!("filter: {}_   Enter keeps it, Esc ends it", state.filter)),
+        (KeyMode::Confirm { question, .. }, _) => {
             Line::styled(format!("{question}? y does it, any other key does not"), Style::new().fg(Color::Yellow))
         }
-        (Mode::Watch | Mode::Help, Some(message)) => Line::raw(format!("{message}   ? help")),
-        (Mode::Watch | Mode::Help, None) => {
+        (KeyMode::Watch | KeyMode::Help, Some(message)) => Line::raw(format!("{message}   ? help")),
+        (KeyMode::Watch | KeyMode::Help, None) => {
             Line::raw("q quit  \u{2191}\u{2193} choose  s sort  / filter  d drain  u undrain  R restart  ? help")
         }
     }
@@ -221,10 +221,10 @@ mod tests {
     use ratatui::backend::TestBackend;
     use serde_json::json;
 
-    use super::super::ask::Seen;
+    use super::super::ask::LookedAt;
     use super::*;
 
-    fn drawn(state: &State, width: u16, height: u16) -> String {
+    fn drawn(state: &Screenful, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| all(frame, state)).unwrap();
         let buffer = terminal.backend().buffer().clone();
@@ -232,8 +232,8 @@ mod tests {
         rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned() + "\n").collect()
     }
 
-    fn busy(name: &str) -> State {
-        let mut state = State::default();
+    fn busy(name: &str) -> Screenful {
+        let mut state = Screenful::default();
         let now = Instant::now();
         for look in 0..5_u64 {
             let row = |name: &str, state: &str, level: &str, requests: u64| {
@@ -253,7 +253,7 @@ mod tests {
                 }],
             });
             let events = vec!["12:00:00 app.1: died".to_owned(), "12:00:01 app.1: ready".to_owned()];
-            state.saw(&Seen { status, events }, now + Duration::from_secs(look));
+            state.saw(&LookedAt { status, events }, now + Duration::from_secs(look));
         }
         state
     }
@@ -281,13 +281,18 @@ mod tests {
     #[test]
     fn no_size_is_too_small_or_too_large() {
         let mut state = busy("app.1");
-        for mode in [Mode::Watch, Mode::Filter, Mode::Help, Mode::Confirm { question: "q".into(), path: "p".into() }] {
+        for mode in [
+            KeyMode::Watch,
+            KeyMode::Filter,
+            KeyMode::Help,
+            KeyMode::Confirm { question: "q".into(), path: "p".into() },
+        ] {
             state.mode = mode;
             for (width, height) in [(1, 1), (2, 3), (20, 5), (80, 10), (300, 100)] {
                 drawn(&state, width, height);
             }
         }
-        drawn(&State::default(), 80, 24);
+        drawn(&Screenful::default(), 80, 24);
     }
 
     #[test]
@@ -315,8 +320,8 @@ mod tests {
     fn a_hundred_endpoints_scroll_with_the_chosen_one() {
         let endpoints: Vec<Value> =
             (1..=100).map(|index| json!({ "name": format!("app.{index}"), "state": "up" })).collect();
-        let mut state = State::default();
-        let seen = Seen { status: json!({ "pools": [{ "name": "app", "rows": endpoints }] }), events: Vec::new() };
+        let mut state = Screenful::default();
+        let seen = LookedAt { status: json!({ "pools": [{ "name": "app", "rows": endpoints }] }), events: Vec::new() };
         state.saw(&seen, Instant::now());
         assert!(!drawn(&state, 80, 24).contains("app.100"));
         state.choose(99);

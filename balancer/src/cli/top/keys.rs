@@ -4,35 +4,35 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::orders::{Order, drain, restart, undrain};
-use super::state::{Mode, State};
+use super::orders::{RowOrder, drain, restart, undrain};
+use super::state::{KeyMode, Screenful};
 
 /// What a key wants that the state alone cannot do.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum KeyOutcome {
     End,
     /// To be asked of the instance, by POST.
     Order(String),
 }
 
-pub(super) fn pressed(state: &mut State, key: KeyEvent) -> Option<Wanted> {
+pub(super) fn pressed(state: &mut Screenful, key: KeyEvent) -> Option<KeyOutcome> {
     // Some terminals tell of releases too.
     if key.kind == KeyEventKind::Release {
         return None;
     }
     let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
     if is_control && matches!(key.code, KeyCode::Char('c' | 'd')) {
-        return Some(Wanted::End);
+        return Some(KeyOutcome::End);
     }
     match state.mode.clone() {
-        Mode::Watch => return watching(state, key.code),
-        Mode::Help => state.mode = Mode::Watch,
-        Mode::Filter => filtering(state, key.code),
-        Mode::Confirm { path, .. } => {
-            state.mode = Mode::Watch;
+        KeyMode::Watch => return watching(state, key.code),
+        KeyMode::Help => state.mode = KeyMode::Watch,
+        KeyMode::Filter => filtering(state, key.code),
+        KeyMode::Confirm { path, .. } => {
+            state.mode = KeyMode::Watch;
             if matches!(key.code, KeyCode::Char('y' | 'Y')) {
                 state.message = Some("asked; waiting until it is done…".to_owned());
-                return Some(Wanted::Order(path));
+                return Some(KeyOutcome::Order(path));
             }
             state.message = Some("nothing was done".to_owned());
         }
@@ -40,10 +40,10 @@ pub(super) fn pressed(state: &mut State, key: KeyEvent) -> Option<Wanted> {
     None
 }
 
-fn watching(state: &mut State, key: KeyCode) -> Option<Wanted> {
+fn watching(state: &mut Screenful, key: KeyCode) -> Option<KeyOutcome> {
     let row = || state.chosen().and_then(|at| state.shown.get(at)).cloned();
     match key {
-        KeyCode::Char('q') | KeyCode::Esc => return Some(Wanted::End),
+        KeyCode::Char('q') | KeyCode::Esc => return Some(KeyOutcome::End),
         KeyCode::Down | KeyCode::Char('j') => state.choose(1),
         KeyCode::Up | KeyCode::Char('k') => state.choose(-1),
         KeyCode::PageDown => state.choose(PAGE),
@@ -52,8 +52,8 @@ fn watching(state: &mut State, key: KeyCode) -> Option<Wanted> {
             state.sort = state.sort.next();
             state.arrange();
         }
-        KeyCode::Char('/') => state.mode = Mode::Filter,
-        KeyCode::Char('?' | 'h') => state.mode = Mode::Help,
+        KeyCode::Char('/') => state.mode = KeyMode::Filter,
+        KeyCode::Char('?' | 'h') => state.mode = KeyMode::Help,
         KeyCode::Char('d') => confirm(state, row().map(|row| drain(&row))),
         KeyCode::Char('u') => confirm(state, row().map(|row| undrain(&row))),
         KeyCode::Char('R') => match row().map(|row| restart(&row)) {
@@ -65,17 +65,17 @@ fn watching(state: &mut State, key: KeyCode) -> Option<Wanted> {
     None
 }
 
-fn confirm(state: &mut State, order: Option<Order>) {
-    if let Some(Order { question, path }) = order {
-        state.mode = Mode::Confirm { question, path };
+fn confirm(state: &mut Screenful, order: Option<RowOrder>) {
+    if let Some(RowOrder { question, path }) = order {
+        state.mode = KeyMode::Confirm { question, path };
     }
 }
 
-fn filtering(state: &mut State, key: KeyCode) {
+fn filtering(state: &mut Screenful, key: KeyCode) {
     match key {
-        KeyCode::Enter => state.mode = Mode::Watch,
+        KeyCode::Enter => state.mode = KeyMode::Watch,
         KeyCode::Esc => {
-            state.mode = Mode::Watch;
+            state.mode = KeyMode::Watch;
             state.filter.clear();
         }
         KeyCode::Backspace => _ = state.filter.pop(),
@@ -98,20 +98,20 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::ask::Seen;
+    use super::super::ask::LookedAt;
     use super::*;
 
-    fn state() -> State {
-        let mut state = State::default();
+    fn state() -> Screenful {
+        let mut state = Screenful::default();
         let status = json!({ "pools": [
             { "name": "app", "rows": [{ "name": "app.1", "state": "up", "worker": { "restarts": 0 } }] },
             { "name": "fixed", "rows": [{ "name": "10.0.0.7:80", "state": "up" }] },
         ] });
-        state.saw(&Seen { status, events: Vec::new() }, Instant::now());
+        state.saw(&LookedAt { status, events: Vec::new() }, Instant::now());
         state
     }
 
-    fn press(state: &mut State, keys: &str) -> Option<Wanted> {
+    fn press(state: &mut Screenful, keys: &str) -> Option<KeyOutcome> {
         keys.chars().map(|key| pressed(state, KeyCode::Char(key).into())).last().flatten()
     }
 
@@ -124,10 +124,10 @@ mod tests {
         ] {
             let mut state = state();
             assert_eq!(press(&mut state, &key.to_string()), None);
-            assert!(matches!(&state.mode, Mode::Confirm { path: asked, .. } if asked == path), "{:?}", state.mode);
+            assert!(matches!(&state.mode, KeyMode::Confirm { path: asked, .. } if asked == path), "{:?}", state.mode);
             assert_eq!(press(&mut state, "n"), None);
-            assert_eq!((state.mode.clone(), state.message.as_deref()), (Mode::Watch, Some("nothing was done")));
-            assert_eq!(press(&mut state, &format!("{key}y")), Some(Wanted::Order(path.to_owned())));
+            assert_eq!((state.mode.clone(), state.message.as_deref()), (KeyMode::Watch, Some("nothing was done")));
+            assert_eq!(press(&mut state, &format!("{key}y")), Some(KeyOutcome::Order(path.to_owned())));
             assert_eq!(press(&mut state, "y"), None, "once");
         }
     }
@@ -137,7 +137,7 @@ mod tests {
         let mut state = state();
         assert_eq!(press(&mut state, "jRy"), None);
         assert!(
-            state.mode == Mode::Watch && state.message.as_ref().is_some_and(|text| text.contains("none to restart"))
+            state.mode == KeyMode::Watch && state.message.as_ref().is_some_and(|text| text.contains("none to restart"))
         );
     }
 
@@ -150,7 +150,9 @@ mod tests {
         assert_eq!(state.shown.len(), 1);
         pressed(&mut state, KeyCode::Enter.into());
         assert_eq!(press(&mut state, "d"), None);
-        assert!(matches!(&state.mode, Mode::Confirm { path, .. } if path == "/api/drain?endpoint=fixed/10.0.0.7:80"));
+        assert!(
+            matches!(&state.mode, KeyMode::Confirm { path, .. } if path == "/api/drain?endpoint=fixed/10.0.0.7:80")
+        );
         press(&mut state, "n/");
         pressed(&mut state, KeyCode::Esc.into());
         assert_eq!((state.filter.as_str(), state.shown.len()), ("", 2));
@@ -164,9 +166,9 @@ mod tests {
         for before in ["", "/", "d", "?"] {
             let mut state = state();
             press(&mut state, before);
-            assert_eq!(pressed(&mut state, control('c')), Some(Wanted::End), "{before}");
+            assert_eq!(pressed(&mut state, control('c')), Some(KeyOutcome::End), "{before}");
         }
-        assert_eq!(press(&mut state(), "q"), Some(Wanted::End));
+        assert_eq!(press(&mut state(), "q"), Some(KeyOutcome::End));
         assert_eq!(press(&mut state(), "?q"), None, "any key ends the help alone");
         let mut sorted = state();
         press(&mut sorted, "s");

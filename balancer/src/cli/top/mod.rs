@@ -25,10 +25,10 @@ use tokio::sync::mpsc;
 use super::say::{fail, say};
 use super::target::{NOT_RUNNING, Target};
 use crate::config::duration;
-use ask::{Asker, Seen};
-use keys::Wanted;
+use ask::{LookedAt, StatusSource};
+use keys::KeyOutcome;
 use screen::Screen;
-use state::State;
+use state::Screenful;
 
 /// How.
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ enum News {
     /// Somebody at the terminal.
     Terminal(Event),
     /// The instance has answered, or has not.
-    Seen(Box<Result<Seen, String>>),
+    Seen(Box<Result<LookedAt, String>>),
     /// An order is done.
     Done(String),
     /// The terminal is gone.
@@ -59,7 +59,7 @@ pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
     }
     let target = options.target.or(config);
     let asker = match target.place(false) {
-        Ok(place) => Asker::new(place),
+        Ok(place) => StatusSource::new(place),
         Err(code) => return code,
     };
     // Before the screen is taken: why there is nothing to see can be read afterwards.
@@ -84,14 +84,14 @@ pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
 }
 
 /// Until somebody, a signal or the end of the terminal ends it.
-async fn watch(asker: &Asker, first: Seen, every: Duration) -> io::Result<()> {
+async fn watch(asker: &StatusSource, first: LookedAt, every: Duration) -> io::Result<()> {
     let (news, mut heard) = mpsc::channel(NEWS_MAX);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (mut hup, mut quit) = (signal(SignalKind::hangup())?, signal(SignalKind::quit())?);
     let screen = Screen::take(io::stdout())?;
     // Dropped, it would say on stderr that the cursor cannot be shown, and panic where the terminal is gone; `screen` shows it.
     let mut terminal = ManuallyDrop::new(Terminal::new(CrosstermBackend::new(io::stdout()))?);
-    let mut state = State::default();
+    let mut state = Screenful::default();
     state.saw(&first, Instant::now());
     read_terminal(news.clone());
     look_again(asker.clone(), every, news.clone());
@@ -113,8 +113,8 @@ async fn watch(asker: &Asker, first: Seen, every: Duration) -> io::Result<()> {
             News::Done(text) => state.say(text),
             News::Terminal(Event::Key(key)) => match keys::pressed(&mut state, key) {
                 None => {}
-                Some(Wanted::End) => break,
-                Some(Wanted::Order(path)) => order(asker.clone(), path, news.clone()),
+                Some(KeyOutcome::End) => break,
+                Some(KeyOutcome::Order(path)) => order(asker.clone(), path, news.clone()),
             },
             News::Terminal(_) => {}
         }
@@ -140,7 +140,7 @@ fn read_terminal(news: mpsc::Sender<News>) {
     });
 }
 
-fn look_again(asker: Asker, every: Duration, news: mpsc::Sender<News>) {
+fn look_again(asker: StatusSource, every: Duration, news: mpsc::Sender<News>) {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(every).await;
@@ -153,7 +153,7 @@ fn look_again(asker: Asker, every: Duration, news: mpsc::Sender<News>) {
     });
 }
 
-fn order(asker: Asker, path: String, news: mpsc::Sender<News>) {
+fn order(asker: StatusSource, path: String, news: mpsc::Sender<News>) {
     tokio::task::spawn_blocking(move || {
         let text = asker.order(&path).unwrap_or_else(|why| why);
         // Whoever has left wants no answer.

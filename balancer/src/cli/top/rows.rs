@@ -8,12 +8,12 @@ use serde_json::Value;
 
 /// What stands in a line of the table.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Row {
+pub(super) struct TopRow {
     pub(super) pool: String,
     pub(super) name: String,
     /// In words.
     pub(super) state: String,
-    pub(super) level: Level,
+    pub(super) level: RowLevel,
     /// Requests that it was ever given.
     pub(super) requests: u64,
     pub(super) in_flight: u64,
@@ -33,7 +33,7 @@ pub(super) struct Row {
 
 /// How much it wants to be looked at, most first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub(super) enum RowLevel {
     Bad,
     Warn,
     #[default]
@@ -77,7 +77,7 @@ impl Sort {
     }
 
     /// Whether `a` stands before `b`. Among equals the name decides, so that rows do not jump.
-    pub(super) fn order(self, a: &Row, b: &Row) -> std::cmp::Ordering {
+    pub(super) fn order(self, a: &TopRow, b: &TopRow) -> std::cmp::Ordering {
         let most = |a: f64, b: f64| b.total_cmp(&a);
         let first = match self {
             Self::Worst => a.level.cmp(&b.level),
@@ -92,13 +92,13 @@ impl Sort {
 }
 
 /// The rows of a status, those of one name together, as they came.
-pub(super) fn of(status: &Value) -> Vec<Row> {
+pub(super) fn of(status: &Value) -> Vec<TopRow> {
     each(&status["pools"]).flat_map(of_pool).collect()
 }
 
 /// Fills in what has changed since `before`, so many seconds ago.
-pub(super) fn compare(rows: &mut [Row], before: &[Row], seconds: f64) {
-    let known: BTreeMap<(&str, &str), &Row> = before.iter().map(|row| ((&*row.pool, &*row.name), row)).collect();
+pub(super) fn compare(rows: &mut [TopRow], before: &[TopRow], seconds: f64) {
+    let known: BTreeMap<(&str, &str), &TopRow> = before.iter().map(|row| ((&*row.pool, &*row.name), row)).collect();
     for row in rows {
         let Some(before) = known.get(&(&*row.pool, &*row.name)).filter(|_| seconds > 0.0) else { continue };
         // One that was away has begun anew.
@@ -108,9 +108,9 @@ pub(super) fn compare(rows: &mut [Row], before: &[Row], seconds: f64) {
 }
 
 /// While a worker is being replaced, two have one name: the worse one tells its state.
-fn of_pool(pool: &Value) -> Vec<Row> {
+fn of_pool(pool: &Value) -> Vec<TopRow> {
     let pool_name = word(&pool["name"]);
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows: Vec<TopRow> = Vec::new();
     for told in each(&pool["rows"]) {
         let row = row(&pool_name, told);
         let Some(known) = rows.iter_mut().find(|known| known.name == row.name) else {
@@ -130,17 +130,17 @@ fn of_pool(pool: &Value) -> Vec<Row> {
     rows
 }
 
-fn row(pool: &str, told: &Value) -> Row {
+fn row(pool: &str, told: &Value) -> TopRow {
     let (figures, worker) = (&told["figures"], &told["worker"]);
     let state = [&told["state_text"], &told["state"]].map(word).into_iter().find(|text| !text.is_empty());
-    Row {
+    TopRow {
         pool: pool.to_owned(),
         name: word(&told["name"]),
         state: state.unwrap_or_default(),
         level: match told["level"].as_str() {
-            Some("bad") => Level::Bad,
-            Some("warn") => Level::Warn,
-            _ => Level::Ok,
+            Some("bad") => RowLevel::Bad,
+            Some("warn") => RowLevel::Warn,
+            _ => RowLevel::Ok,
         },
         requests: figures["requests"].as_u64().unwrap_or_default(),
         in_flight: told["in_flight"].as_u64().unwrap_or_default(),
@@ -249,7 +249,7 @@ mod tests {
         let before = of(&status());
         let mut rows = before.clone();
         (rows[0].requests, rows[1].requests) = (27, 4);
-        rows.push(Row { name: "new".into(), requests: 5, ..Row::default() });
+        rows.push(TopRow { name: "new".into(), requests: 5, ..TopRow::default() });
         compare(&mut rows, &before, 2.0);
         let rates: Vec<_> = rows.iter().map(|row| row.rate).collect();
         assert_eq!(rates, [Some(10.0), Some(2.0), Some(0.0), Some(0.0), None]);

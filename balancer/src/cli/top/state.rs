@@ -8,23 +8,23 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::ask::Seen;
-use super::rows::{self, Row, Sort, plain};
+use super::ask::LookedAt;
+use super::rows::{self, Sort, TopRow, plain};
 
 /// All of it.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct Screenful {
     pub(super) status: Value,
     /// Those that pass the filter, in order.
-    pub(super) shown: Vec<Row>,
-    all: Vec<Row>,
+    pub(super) shown: Vec<TopRow>,
+    all: Vec<TopRow>,
     seen: Option<Instant>,
     /// Requests a second of each row, the last at the end.
     history: BTreeMap<(String, String), VecDeque<u64>>,
     pub(super) events: Vec<String>,
     pub(super) sort: Sort,
     pub(super) filter: String,
-    pub(super) mode: Mode,
+    pub(super) mode: KeyMode,
     /// Which row is chosen, by name: it stays chosen wherever it goes.
     chosen: Option<(String, String)>,
     /// What the last order came to, or why there is no answer.
@@ -35,7 +35,7 @@ pub(super) struct State {
 
 /// What keys mean.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum KeyMode {
     #[default]
     Watch,
     /// They are part of the filter.
@@ -46,9 +46,9 @@ pub(super) enum Mode {
     Help,
 }
 
-impl State {
+impl Screenful {
     /// The instance has answered.
-    pub(super) fn saw(&mut self, seen: &Seen, now: Instant) {
+    pub(super) fn saw(&mut self, seen: &LookedAt, now: Instant) {
         let mut all = rows::of(&seen.status);
         let seconds = self.seen.map_or(0.0, |before| now.saturating_duration_since(before).as_secs_f64());
         rows::compare(&mut all, &self.all, seconds);
@@ -82,14 +82,14 @@ impl State {
     pub(super) fn arrange(&mut self) {
         let wanted = self.filter.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&wanted);
-        let is_wanted = |row: &&Row| [&row.pool, &row.name, &row.state].into_iter().any(|text| has(text));
+        let is_wanted = |row: &&TopRow| [&row.pool, &row.name, &row.state].into_iter().any(|text| has(text));
         self.shown = self.all.iter().filter(is_wanted).cloned().collect();
         let sort = self.sort;
         self.shown.sort_by(|a, b| sort.order(a, b));
     }
 
     /// Requests a second of a row, the oldest first.
-    pub(super) fn history(&self, row: &Row) -> Vec<u64> {
+    pub(super) fn history(&self, row: &TopRow) -> Vec<u64> {
         self.history.get(&key(row)).map(|rates| rates.iter().copied().collect()).unwrap_or_default()
     }
 
@@ -107,7 +107,7 @@ impl State {
     }
 }
 
-fn key(row: &Row) -> (String, String) {
+fn key(row: &TopRow) -> (String, String) {
     (row.pool.clone(), row.name.clone())
 }
 
@@ -122,10 +122,10 @@ mod tests {
 
     use super::*;
 
-    fn seen(requests: &[(&str, u64)]) -> Seen {
+    fn seen(requests: &[(&str, u64)]) -> LookedAt {
         let endpoint = |(name, requests): &(&str, u64)| json!({ "name": name, "state": "up", "figures": { "requests": requests } });
         let endpoints: Vec<Value> = requests.iter().map(endpoint).collect();
-        Seen {
+        LookedAt {
             status: json!({ "pools": [{ "name": "app", "rows": endpoints }] }),
             events: vec!["12:00:00 a\u{1b}[2J".into()],
         }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_chosen_row_stays_chosen_while_others_come_and_go() {
-        let (mut state, now) = (State::default(), Instant::now());
+        let (mut state, now) = (Screenful::default(), Instant::now());
         assert_eq!(state.chosen(), None);
         state.choose(1);
         state.saw(&seen(&[("a", 1), ("b", 1), ("c", 1)]), now);
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn history_has_an_end_and_goes_with_its_row() {
-        let (mut state, mut now) = (State::default(), Instant::now());
+        let (mut state, mut now) = (Screenful::default(), Instant::now());
         for look in 0..100 {
             now += Duration::from_secs(1);
             state.saw(&seen(&[("a", look * 10), ("b", 0)]), now);
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_filter_leaves_rows_by_pool_name_and_state() {
-        let mut state = State::default();
+        let mut state = Screenful::default();
         state.saw(&seen(&[("alpha", 1), ("beta", 1)]), Instant::now());
         for (filter, count) in [("ALP", 1), ("app", 2), ("up", 2), ("nothing", 0), ("", 2)] {
             state.filter = filter.to_owned();

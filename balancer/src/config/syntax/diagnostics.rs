@@ -36,7 +36,7 @@ impl Diagnostics {
         text: &str,
         mistakes: impl IntoIterator<Item = (Range<usize>, String, String)>,
     ) -> Self {
-        let lines = Lines::new(text);
+        let lines = LineStarts::new(text);
         let place = |(span, message, help): (Range<usize>, String, String)| {
             let span = clamp(text, span);
             let (line, column) = lines.position(span.start);
@@ -107,12 +107,12 @@ pub(in crate::config) fn quote(text: &str) -> String {
 }
 
 /// Where the lines of a text begin, so that a place is found without counting from its start.
-pub(super) struct Lines<'a> {
+pub(super) struct LineStarts<'a> {
     text: &'a str,
     starts: Vec<usize>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineStarts<'a> {
     pub(in crate::config) fn new(text: &'a str) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         Self { text, starts: std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect() }

@@ -4,7 +4,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, Error};
 
-use super::diagnostics::{Lines, quote, quote_toml};
+use super::diagnostics::{LineStarts, quote, quote_toml};
 use super::findings::Findings;
 use super::span::Span;
 
@@ -19,7 +19,7 @@ pub(in crate::config) fn read<'a>(text: &'a str, findings: &Findings) -> Spanned
     let mut errors = collapse(text, errors, findings);
     errors.sort_by_key(|(span, _)| span.start);
 
-    let lines = Lines::new(text);
+    let lines = LineStarts::new(text);
     let mut last_line = 0;
     for (span, message) in errors {
         // What follows on the same line is most often the first one's echo.

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use super::diagnostics::{Lines, quote};
+use super::diagnostics::{LineStarts, quote};
 use super::span::Span;
 use super::synonyms;
 
@@ -138,7 +138,7 @@ impl Findings {
     /// The mistakes, in no order; `keys` are all that exist.
     pub(in crate::config) fn into_mistakes(self, text: &str, keys: impl Fn() -> Keys) -> Vec<Mistake> {
         let mut mistakes = self.syntax.into_inner();
-        let lines = Lines::new(text);
+        let lines = LineStarts::new(text);
         let line = |span: &Span| lines.line(span.start);
         let broken: BTreeSet<usize> = mistakes.iter().map(|(span, ..)| line(span)).collect();
         let unknown = self.unknown.into_inner();

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use super::diagnostics::Lines;
+use super::diagnostics::LineStarts;
 use crate::config::regular;
 
 /// What stands in the file.
@@ -15,7 +15,7 @@ pub fn read(path: &Path) -> io::Result<String> {
     let bytes = regular::read(path, BYTES_MAX)?;
     String::from_utf8(bytes).map_err(|error| {
         let before = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
-        let (line, column) = Lines::new(&before).position(before.len());
+        let (line, column) = LineStarts::new(&before).position(before.len());
         let message = format!("not UTF-8 text: line {line}, column {column}");
         io::Error::new(io::ErrorKind::InvalidData, message)
     })

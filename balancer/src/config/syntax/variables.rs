@@ -9,7 +9,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::Lines;
+use super::diagnostics::LineStarts;
 use super::findings::{Filled, Findings};
 use super::span::Span;
 use super::{document, text};
@@ -44,7 +44,7 @@ pub(in crate::config) fn fill_in(
     findings: &Findings,
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Vec<Variable> {
-    let mut filling = Filling { text, lines: Lines::new(text), findings, environment, taken: Vec::new() };
+    let mut filling = Filling { text, lines: LineStarts::new(text), findings, environment, taken: Vec::new() };
     filling.table(tree.get_mut(), &mut Vec::new());
     filling.taken.sort_by(|a, b| (a.line, &a.name).cmp(&(b.line, &b.name)));
     filling.taken
@@ -52,7 +52,7 @@ pub(in crate::config) fn fill_in(
 
 struct Filling<'a> {
     text: &'a str,
-    lines: Lines<'a>,
+    lines: LineStarts<'a>,
     findings: &'a Findings,
     environment: &'a dyn Fn(&str) -> Option<OsString>,
     taken: Vec<Variable>,

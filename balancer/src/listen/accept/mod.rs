@@ -27,11 +27,11 @@ use tokio::task::yield_now;
 
 use crate::net::{Family, Peer, Socket, timeout};
 use crate::shown;
-use open::Queue;
+use open::AcceptQueue;
 
 /// A listener registered with this thread's runtime.
 pub(super) struct Accepting {
-    listener: AsyncFd<Queue>,
+    listener: AsyncFd<AcceptQueue>,
     spares: Rc<Spares>,
     /// Accepted since others had their turn.
     in_a_row: Cell<u32>,
@@ -57,8 +57,8 @@ pub(super) struct Spares {
 pub(super) struct Spare(Rc<Spares>);
 
 impl Accepting {
-    pub(super) fn new(queue: Queue, spares: &Rc<Spares>) -> io::Result<Self> {
-        // Its successor is `unsafe`: it wants a promise that the descriptor stays open and the same, which `Queue` keeps.
+    pub(super) fn new(queue: AcceptQueue, spares: &Rc<Spares>) -> io::Result<Self> {
+        // Its successor is `unsafe`: it wants a promise that the descriptor stays open and the same, which `AcceptQueue` keeps.
         #[expect(deprecated, reason = "the successor is unsafe, which is denied")]
         let listener = AsyncFd::with_interest(queue, Interest::READABLE)?;
         Ok(Self { listener, spares: Rc::clone(spares), in_a_row: Cell::new(0) })
@@ -134,7 +134,7 @@ impl Accepting {
 
 /// Takes a connection that waits in the kernel's queue. It is non-blocking from its beginning. The runtime does not know it yet: a
 /// client that brings its request along may be answered before it has to.
-fn accept(queue: &Queue) -> io::Result<(Socket, Peer)> {
+fn accept(queue: &AcceptQueue) -> io::Result<(Socket, Peer)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (descriptor, address) = acceptfrom_with(queue, flags)?;
     let address = address.and_then(|address| std::net::SocketAddr::try_from(address).ok());

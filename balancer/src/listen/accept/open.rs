@@ -20,12 +20,12 @@ pub struct Listener {
     /// That of a Unix listener; to be kept as long as it is listened on.
     pub file: Option<SocketFile>,
     /// One a thread, or a single one.
-    pub(in crate::listen) queues: Vec<Queue>,
+    pub(in crate::listen) queues: Vec<AcceptQueue>,
 }
 
 /// Connections that wait for us.
 #[derive(Debug)]
-pub(in crate::listen) struct Queue {
+pub(in crate::listen) struct AcceptQueue {
     socket: Kind,
     /// Whether others hold it too: who waits there when we end is served by whoever comes after us.
     pub(in crate::listen) outlives_us: bool,
@@ -54,7 +54,7 @@ pub fn open(
         ListenAddress::Tcp(tcp) => open_tcp(*tcp, address.takes_ipv4(all), threads),
         ListenAddress::Unix(socket) => {
             let (listener, file) = unix::open(socket, BACKLOG)?;
-            let queue = Queue { socket: Kind::Unix(listener), outlives_us: false, encrypts: false };
+            let queue = AcceptQueue { socket: Kind::Unix(listener), outlives_us: false, encrypts: false };
             Ok(Listener { address: address.clone(), file: Some(file), queues: vec![queue] })
         }
         ListenAddress::Passed(name) => take(passed.take(name)?),
@@ -76,7 +76,7 @@ fn take((address, socket): (ListenAddress, Socket)) -> io::Result<Listener> {
         }
         _ => Kind::Unix(socket.into()),
     };
-    Ok(Listener { address, file: None, queues: vec![Queue { socket, outlives_us: true, encrypts: false }] })
+    Ok(Listener { address, file: None, queues: vec![AcceptQueue { socket, outlives_us: true, encrypts: false }] })
 }
 
 fn open_tcp(address: SocketAddr, takes_ipv4: bool, threads: usize) -> io::Result<Listener> {
@@ -98,7 +98,7 @@ fn open_tcp(address: SocketAddr, takes_ipv4: bool, threads: usize) -> io::Result
     let queues = queues.collect::<io::Result<Vec<Socket>>>()?;
     let listening = queues.into_iter().map(|socket| {
         socket.listen(BACKLOG)?;
-        Ok(Queue { socket: Kind::Tcp(socket.into()), outlives_us: false, encrypts: false })
+        Ok(AcceptQueue { socket: Kind::Tcp(socket.into()), outlives_us: false, encrypts: false })
     });
     Ok(Listener { address: ListenAddress::Tcp(bound), file: None, queues: listening.collect::<io::Result<_>>()? })
 }
@@ -123,13 +123,13 @@ fn inherited_by_connections(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_keepalive(&ASK_PEER)
 }
 
-impl AsRawFd for Queue {
+impl AsRawFd for AcceptQueue {
     fn as_raw_fd(&self) -> RawFd {
         self.as_fd().as_raw_fd()
     }
 }
 
-impl AsFd for Queue {
+impl AsFd for AcceptQueue {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.socket {
             Kind::Tcp(listener) => listener.as_fd(),
@@ -138,7 +138,7 @@ impl AsFd for Queue {
     }
 }
 
-impl Queue {
+impl AcceptQueue {
     pub(in crate::listen) fn try_clone(&self) -> io::Result<Self> {
         let socket = match &self.socket {
             Kind::Tcp(listener) => Kind::Tcp(listener.try_clone()?),

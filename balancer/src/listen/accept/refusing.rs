@@ -22,7 +22,7 @@ pub(in crate::listen) struct Refusing {
 
 /// One of them; dropping it makes room.
 #[derive(Debug)]
-pub(in crate::listen) struct Refused(Rc<Refusing>);
+pub(in crate::listen) struct BeingRefused(Rc<Refusing>);
 
 impl Refusing {
     /// For one of `threads`.
@@ -30,9 +30,9 @@ impl Refusing {
         Self { count: Cell::new(0), max: (MAX / threads).max(1), changed: Notify::new() }
     }
 
-    pub(in crate::listen) fn enter(self: &Rc<Self>) -> Refused {
+    pub(in crate::listen) fn enter(self: &Rc<Self>) -> BeingRefused {
         self.count.set(self.count.get() + 1);
-        Refused(Rc::clone(self))
+        BeingRefused(Rc::clone(self))
     }
 
     /// Whether others may have to wait for these.
@@ -41,7 +41,7 @@ impl Refusing {
     }
 
     /// Tells a client that there are too many, with less patience where others wait for that.
-    pub(in crate::listen) async fn tell(self: Rc<Self>, refused: Refused, socket: Socket, id: String) {
+    pub(in crate::listen) async fn tell(self: Rc<Self>, refused: BeingRefused, socket: Socket, id: String) {
         let refusal = Refusal::ConnectionsMax;
         match self.are_many() {
             true => close::soon_with_answer(socket, refusal, id).await,
@@ -58,7 +58,7 @@ impl Refusing {
     }
 }
 
-impl Drop for Refused {
+impl Drop for BeingRefused {
     fn drop(&mut self) {
         self.0.count.set(self.0.count.get() - 1);
         self.0.changed.notify_one();

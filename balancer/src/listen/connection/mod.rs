@@ -129,11 +129,11 @@ impl<S: Service> Connection<S> {
 
     /// It goes on in HTTP/2.
     #[cfg(feature = "http2")]
-    fn into_http2(self, state: S::Connection) -> http2::Arrived<S> {
+    fn into_http2(self, state: S::Connection) -> http2::Arrival<S> {
         let Self { stream, registered, counted, service, registry, limits, .. } = self;
         let (peer, begun) = (stream.peer(), stream.begun());
         let Stream { socket, inbox, alarm, .. } = stream;
-        http2::Arrived { socket, inbox, peer, begun, state, alarm, registered, counted, service, registry, limits }
+        http2::Arrival { socket, inbox, peer, begun, state, alarm, registered, counted, service, registry, limits }
     }
 
     /// Shakes hands with a client of an encrypted listener, within `header_timeout`.

@@ -10,7 +10,7 @@ use crate::net::Client;
 
 /// Those that have a place, by their turns, in the order in which they became what they are.
 #[derive(Debug, Default)]
-pub(in crate::pool) struct Lasting(Vec<(u64, Option<Client>)>);
+pub(in crate::pool) struct LastingRequests(Vec<(u64, Option<Client>)>);
 
 /// Why one has to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Crowding {
     pub places: usize,
 }
 
-impl Lasting {
+impl LastingRequests {
     /// One of a client; whoever is not known to be a client counts as one of its own.
     pub(in crate::pool) fn enter(&mut self, turn: u64, client: Option<Client>) {
         self.0.push((turn, client));
@@ -72,7 +72,7 @@ mod tests {
             (8, &[1, 2, 2, 1, 2, 3, 2, 2], Some(7)),
         ];
         for (places, whose, goes) in cases {
-            let mut lasting = Lasting::default();
+            let mut lasting = LastingRequests::default();
             for (turn, &last) in (0..).zip(whose) {
                 lasting.enter(turn, (last > 0).then(|| Client::of([192, 0, 2, last].into())));
             }

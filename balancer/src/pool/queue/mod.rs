@@ -32,7 +32,7 @@ use forecast::{Forecast, Kind, Running};
 use grant::{Grant, Left};
 use keepers::Keepers;
 use lane::{Lane, Lanes, Patience, next};
-use lasting::Lasting;
+use lasting::LastingRequests;
 use line::{Line, Waiter};
 use overload::Overload;
 use places::{AGAIN, Places};
@@ -45,7 +45,7 @@ pub(super) struct Queue {
     pub(super) places: Places,
     pub(super) forecast: Forecast,
     keepers: Keepers,
-    pub(super) lasting: Lasting,
+    pub(super) lasting: LastingRequests,
     /// Answers to those who waited, until they come for them.
     answers: HashMap<u64, Result<Grant, Refused>>,
     /// Of each lane.
@@ -62,7 +62,7 @@ impl Queue {
             places: Places::new(slots.count),
             forecast: Forecast::new(now),
             keepers: Keepers::default(),
-            lasting: Lasting::default(),
+            lasting: LastingRequests::default(),
             answers: HashMap::new(),
             overload: Default::default(),
             others_at: None,

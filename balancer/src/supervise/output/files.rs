@@ -32,7 +32,7 @@ struct Thread {
 
 /// Where one worker's lines go.
 #[derive(Debug, Clone)]
-pub(in crate::supervise) struct LogFile {
+pub(in crate::supervise) struct WorkerLogFile {
     path: Arc<Path>,
     queue: SyncSender<FileOrder>,
     dropped: Arc<AtomicU64>,
@@ -47,18 +47,18 @@ enum FileOrder {
 
 impl Files {
     /// The file of a worker in a directory: `app.2.log`.
-    pub(in crate::supervise) fn of_worker(&self, directory: &Path, worker: &str) -> LogFile {
+    pub(in crate::supervise) fn of_worker(&self, directory: &Path, worker: &str) -> WorkerLogFile {
         let thread = self.0.get_or_init(Thread::start);
         let path: Arc<Path> = directory.join(format!("{worker}.log")).into();
         let mut dropped = thread.dropped.lock().unwrap_or_else(PoisonError::into_inner);
         // Of those that nobody writes to any more and that miss nothing.
         dropped.retain(|_, count| Arc::strong_count(count) > 1 || count.load(Ordering::Relaxed) > 0);
         let dropped = Arc::clone(dropped.entry(Arc::clone(&path)).or_default());
-        LogFile { path, queue: thread.queue.clone(), dropped }
+        WorkerLogFile { path, queue: thread.queue.clone(), dropped }
     }
 }
 
-impl LogFile {
+impl WorkerLogFile {
     /// Queues whole lines; when the queue is full they are dropped and counted.
     pub(in crate::supervise) fn write(&self, lines: &[u8]) {
         let before = self.dropped.swap(0, Ordering::Relaxed);

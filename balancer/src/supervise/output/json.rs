@@ -4,14 +4,14 @@ use std::io::Write;
 
 use jiff::Timestamp;
 
-use super::stream::Stream;
+use super::stream::OutputStream;
 use crate::observe::printable;
 
 /// Appends `{"time":"…","worker":"app.2","stream":"stdout","line":"…"}` and a newline. What is not UTF-8 becomes U+FFFD.
-pub(super) fn append(out: &mut Vec<u8>, worker: &str, stream: Stream, line: &[u8]) {
+pub(super) fn append(out: &mut Vec<u8>, worker: &str, stream: OutputStream, line: &[u8]) {
     let stream = match stream {
-        Stream::Stdout => "stdout",
-        Stream::Stderr => "stderr",
+        OutputStream::Stdout => "stdout",
+        OutputStream::Stderr => "stderr",
     };
     // Writing to a Vec does not fail. A worker's name has nothing to escape.
     let _ = write!(
@@ -36,7 +36,12 @@ mod tests {
     #[test]
     fn every_line_is_one_object_whatever_its_bytes() {
         let mut out = Vec::new();
-        append(&mut out, "app.2", Stream::Stderr, b"a \"b\" \\ \t\x1b[2J\x00 \xff \xe2\x80\xa8 \xe2\x80\xae \xc3\xa9");
+        append(
+            &mut out,
+            "app.2",
+            OutputStream::Stderr,
+            b"a \"b\" \\ \t\x1b[2J\x00 \xff \xe2\x80\xa8 \xe2\x80\xae \xc3\xa9",
+        );
         let text = String::from_utf8(out).unwrap();
         let (time, rest) = text.strip_prefix("{\"time\":\"").unwrap().split_once('"').unwrap();
         assert!(time.parse::<Timestamp>().is_ok() && time.len() == "2026-01-01T00:00:00.000Z".len(), "{time}");

@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::files::LogFile;
+use super::files::WorkerLogFile;
 use super::json;
-use super::stream::{OutputSink, Stream};
+use super::stream::{OutputSink, OutputStream};
 use crate::observe::printable;
 
 /// What is done with the lines of one worker.
@@ -34,7 +34,7 @@ pub(in crate::supervise) enum Outlet {
     /// Each as an object, with this name of the worker.
     Json(Arc<str>, OutputSink),
     /// As they are.
-    File(LogFile),
+    File(WorkerLogFile),
     /// Nowhere.
     Null,
 }
@@ -69,10 +69,10 @@ impl Capture {
         let (ended, _) = watch::channel(false);
         let mut capture = Self { last: Arc::default(), readers: JoinSet::new(), ended };
         if let Some(pipe) = stdout {
-            capture.readers.spawn(read(pipe, Stream::Stdout, lines.clone(), capture.reader()));
+            capture.readers.spawn(read(pipe, OutputStream::Stdout, lines.clone(), capture.reader()));
         }
         if let Some(pipe) = stderr {
-            capture.readers.spawn(read(pipe, Stream::Stderr, lines.clone(), capture.reader()));
+            capture.readers.spawn(read(pipe, OutputStream::Stderr, lines.clone(), capture.reader()));
         }
         capture
     }
@@ -103,7 +103,7 @@ impl Capture {
 
 async fn read(
     mut pipe: impl AsyncRead + Unpin,
-    stream: Stream,
+    stream: OutputStream,
     lines: Lines,
     (last, mut ended): (Arc<Mutex<LastLines>>, watch::Receiver<bool>),
 ) {
@@ -141,7 +141,7 @@ async fn read(
 }
 
 impl Outlet {
-    fn append(&self, whole: &mut Vec<u8>, stream: Stream, line: &[u8]) {
+    fn append(&self, whole: &mut Vec<u8>, stream: OutputStream, line: &[u8]) {
         match self {
             Self::Prefix(prefix, _) => {
                 // Among the lines of others: it may not look like one of these.
@@ -155,7 +155,7 @@ impl Outlet {
         }
     }
 
-    fn flush(&self, whole: &mut Vec<u8>, stream: Stream) {
+    fn flush(&self, whole: &mut Vec<u8>, stream: OutputStream) {
         if whole.is_empty() {
             return;
         }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 /// Takes whole lines of workers (prefix and newline included, any bytes) for our stdout or stderr. Must not block: it is
 /// called on the control thread.
-pub type OutputSink = Arc<dyn Fn(Stream, &[u8]) + Send + Sync>;
+pub type OutputSink = Arc<dyn Fn(OutputStream, &[u8]) + Send + Sync>;
 
 /// Where a worker printed, and where it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stream {
+pub enum OutputStream {
     /// Standard output.
     Stdout,
     /// Standard error.

@@ -24,7 +24,7 @@ pub(super) struct Bound {
 
 /// Why something is left.
 #[derive(Debug)]
-pub(super) enum Left {
+pub(super) enum LeftBehind {
     /// It is more than the bound.
     More,
     /// The system has refused.
@@ -37,8 +37,8 @@ pub(super) enum Left {
 /// more than one level below what is open.
 ///
 /// # Errors
-/// See [`Left`]; what could be removed is.
-pub(in crate::supervise) fn remove(path: &Path, bound: &mut Bound) -> Result<(), Left> {
+/// See [`LeftBehind`]; what could be removed is.
+pub(in crate::supervise) fn remove(path: &Path, bound: &mut Bound) -> Result<(), LeftBehind> {
     match unlinkat(CWD, path, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::NOTEMPTY | Errno::EXIST) => {}
@@ -57,10 +57,10 @@ impl Bound {
     }
 
     /// One more name.
-    fn spend(&mut self) -> Result<(), Left> {
-        self.names = self.names.checked_sub(1).ok_or(Left::More)?;
+    fn spend(&mut self) -> Result<(), LeftBehind> {
+        self.names = self.names.checked_sub(1).ok_or(LeftBehind::More)?;
         if self.names.is_multiple_of(LOOK_EVERY) && Instant::now() > self.until {
-            return Err(Left::More);
+            return Err(LeftBehind::More);
         }
         Ok(())
     }
@@ -80,7 +80,7 @@ struct Removal<'a> {
 
 impl Removal<'_> {
     /// Removes all there is in the root.
-    fn empty(&mut self) -> Result<(), Left> {
+    fn empty(&mut self) -> Result<(), LeftBehind> {
         loop {
             let names = read(self.root)?;
             if names.is_empty() {
@@ -94,7 +94,7 @@ impl Removal<'_> {
                 }
                 match removed {
                     Ok(()) => progress = true,
-                    Err(Left::More) => return Err(Left::More),
+                    Err(LeftBehind::More) => return Err(LeftBehind::More),
                     Err(left) => drop(first.get_or_insert(left)),
                 }
             }
@@ -106,13 +106,13 @@ impl Removal<'_> {
     }
 
     /// Removes one name of the root; what a folder of that name holds comes into the root instead.
-    fn remove(&mut self, name: &CStr, kind: FileType) -> Result<(), Left> {
+    fn remove(&mut self, name: &CStr, kind: FileType) -> Result<(), LeftBehind> {
         self.bound.spend()?;
         if remove_one(self.root, name, kind)? { Ok(()) } else { self.take_apart(name) }
     }
 
     /// The same of a folder that is not empty.
-    fn take_apart(&mut self, name: &CStr) -> Result<(), Left> {
+    fn take_apart(&mut self, name: &CStr) -> Result<(), LeftBehind> {
         let folder = open(self.root, name)?;
         if fstat(&folder)?.st_dev != self.device {
             return Err(Errno::XDEV.into());
@@ -132,7 +132,7 @@ impl Removal<'_> {
     }
 
     /// Moves a folder into the root, under a name that none has there.
-    fn move_up(&mut self, from: BorrowedFd<'_>, name: &CStr) -> Result<(), Left> {
+    fn move_up(&mut self, from: BorrowedFd<'_>, name: &CStr) -> Result<(), LeftBehind> {
         let mut opened = false;
         loop {
             self.bound.spend()?;
@@ -216,19 +216,19 @@ fn c_path(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
 }
 
-impl From<io::Error> for Left {
+impl From<io::Error> for LeftBehind {
     fn from(error: io::Error) -> Self {
         Self::Refused(error)
     }
 }
 
-impl From<Errno> for Left {
+impl From<Errno> for LeftBehind {
     fn from(error: Errno) -> Self {
         Self::Refused(error.into())
     }
 }
 
-impl fmt::Display for Left {
+impl fmt::Display for LeftBehind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::More => write!(f, "it is more than can be removed in {} s", TIME_MAX.as_secs()),
@@ -325,14 +325,14 @@ mod tests {
             calls += 1;
             let mut bound = Bound { names: 500, ..Bound::new() };
             let ended = remove(&folder, &mut bound);
-            assert!(matches!(ended, Ok(()) | Err(Left::More)), "{ended:?}");
+            assert!(matches!(ended, Ok(()) | Err(LeftBehind::More)), "{ended:?}");
             assert!(calls < 100);
         }
         assert!(calls > 1);
         let mut late = Bound { until: Instant::now() - Duration::from_secs(1), ..Bound::new() };
         fs::create_dir(&folder).unwrap();
         nest(&folder, 200);
-        assert!(matches!(remove(&folder, &mut late), Err(Left::More)));
+        assert!(matches!(remove(&folder, &mut late), Err(LeftBehind::More)));
         remove(&folder, &mut Bound::new()).unwrap();
         fs::remove_dir(base).unwrap();
     }

@@ -3,21 +3,21 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::port::Port;
-use super::socket::Socket;
+use super::socket::WorkerSocket;
 use crate::config::{Address, Host};
 
 /// A port or a path that no other worker has; dropping it gives it back.
 #[derive(Debug)]
-pub(in crate::supervise) enum Reservation {
+pub(in crate::supervise) enum ReservedPlace {
     /// Of 127.0.0.1.
     Port(Port),
     /// In our directory.
-    Socket(Socket),
+    Socket(WorkerSocket),
     /// The address that all workers of the pool have.
     Shared(SocketAddr),
 }
 
-impl Reservation {
+impl ReservedPlace {
     /// Where the worker has to listen.
     pub(in crate::supervise) fn address(&self) -> Address {
         match self {

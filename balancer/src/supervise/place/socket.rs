@@ -17,7 +17,7 @@ use nix::unistd::{chown, geteuid};
 use super::private::{MODE_PASSABLE, MODE_PRIVATE, NAME, clean, closed_to_others, make_locked};
 use super::remover::Remover;
 use crate::config::{self, Workers};
-use crate::supervise::process::account::Account;
+use crate::supervise::process::account::WorkerAccount;
 use crate::trust;
 
 /// The private directory of all pools' sockets; removed when the last of its clones is dropped.
@@ -29,7 +29,7 @@ pub struct Sockets(Arc<Directory>);
 
 /// Where one run of a worker listens; dropping it removes whatever the worker left there.
 #[derive(Debug)]
-pub(in crate::supervise) struct Socket {
+pub(in crate::supervise) struct WorkerSocket {
     path: PathBuf,
     /// Holds it and nothing else.
     folder: PathBuf,
@@ -104,8 +104,8 @@ impl Sockets {
         pool: &str,
         index: usize,
         workers: &Workers,
-        account: &Account,
-    ) -> Result<Socket, SocketError> {
+        account: &WorkerAccount,
+    ) -> Result<WorkerSocket, SocketError> {
         let directory = &*self.0;
         let number = directory.next.fetch_add(1, Ordering::Relaxed);
         let folder = directory.path.join(format!("{pool}.{index}-{number}"));
@@ -115,7 +115,7 @@ impl Sockets {
         }
         directory.add(&folder).map_err(|error| SocketError::Folder(folder.clone(), error))?;
         // From here on dropping it removes the folder.
-        let socket = Socket { path, folder, sockets: self.clone() };
+        let socket = WorkerSocket { path, folder, sockets: self.clone() };
         if let Some(user) = account.other_than(geteuid()) {
             let name = || workers.identity.user.clone().unwrap_or_default();
             directory.open_to_others(name)?;
@@ -126,14 +126,14 @@ impl Sockets {
     }
 }
 
-impl Socket {
+impl WorkerSocket {
     /// Its path.
     pub(in crate::supervise) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-impl Drop for Socket {
+impl Drop for WorkerSocket {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
         // A worker may have put more there than its socket, and that may take its time.
@@ -223,7 +223,8 @@ impl Need {
         let needs = with_sockets.filter(|(_, workers)| workers.socket).map(|(pool, workers)| {
             let folder = format!("/{}.{}-{NUMBER_LARGE}/{SOCKET}", pool.name, workers.count);
             // An account that cannot be found is told of when a worker is started.
-            let others = Account::find(&workers.identity).is_ok_and(|account| account.other_than(geteuid()).is_some());
+            let others =
+                WorkerAccount::find(&workers.identity).is_ok_and(|account| account.other_than(geteuid()).is_some());
             Self { bytes: folder.len(), others }
         });
         needs.reduce(|one, other| Self { bytes: one.bytes.max(other.bytes), others: one.others || other.others })
@@ -302,8 +303,8 @@ mod tests {
         path
     }
 
-    fn choose(sockets: &Sockets) -> Socket {
-        sockets.choose("app", 1, &Workers::new(Vec::new()), &Account { user: None, group: None }).unwrap()
+    fn choose(sockets: &Sockets) -> WorkerSocket {
+        sockets.choose("app", 1, &Workers::new(Vec::new()), &WorkerAccount { user: None, group: None }).unwrap()
     }
 
     #[test]
@@ -402,7 +403,7 @@ mod tests {
         }
         let base = scratch("later");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let other = Account { user: Some((nix::unistd::Uid::from_raw(65_534), None)), group: None };
+        let other = WorkerAccount { user: Some((nix::unistd::Uid::from_raw(65_534), None)), group: None };
         let mut workers = Workers::new(Vec::new());
         workers.identity.user = Some("nobody".into());
         for open in [true, false] {

@@ -12,14 +12,14 @@ use crate::config::Identity;
 
 /// An account, looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::supervise) struct Account {
+pub(in crate::supervise) struct WorkerAccount {
     /// The user to become and its entry, where it has one.
     pub(in crate::supervise) user: Option<(Uid, Option<User>)>,
     /// The group to become.
     pub(in crate::supervise) group: Option<Gid>,
 }
 
-impl Account {
+impl WorkerAccount {
     /// Looks up names and numbers.
     pub(in crate::supervise) fn find(identity: &Identity) -> Result<Self, String> {
         let user = identity.user.as_deref().map(find_user).transpose()?;
@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn accounts_are_looked_up_by_name_and_number() {
         let find = |user: Option<&str>, group: Option<&str>| {
-            Account::find(&Identity { user: user.map(Into::into), group: group.map(Into::into) })
+            WorkerAccount::find(&Identity { user: user.map(Into::into), group: group.map(Into::into) })
         };
-        assert_eq!(find(None, None).unwrap(), Account { user: None, group: None });
+        assert_eq!(find(None, None).unwrap(), WorkerAccount { user: None, group: None });
         let root = find(Some("root"), None).unwrap();
         assert_eq!(root.group, Some(Gid::from_raw(0)));
         assert_eq!(find(Some("0"), None).unwrap(), root);

@@ -13,7 +13,7 @@ use crate::config::{Address, Workers, env_file};
 
 /// What tells one worker from its fellows.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::supervise) struct Place<'a> {
+pub(in crate::supervise) struct WorkerPlace<'a> {
     /// Name of its pool.
     pub(in crate::supervise) pool: &'a str,
     /// Its index, from 1.
@@ -28,11 +28,11 @@ pub(in crate::supervise) enum EnvFileError {
     /// It cannot be read.
     Unreadable(PathBuf, io::Error),
     /// It is not of the form that [`env_file::parse`] reads.
-    Mistake(PathBuf, env_file::Mistake),
+    Mistake(PathBuf, env_file::EnvFileMistake),
 }
 
 /// `argument` with `{port}` or `{socket}`, `{index}` and `{pool}` filled in; other braces stay as they are.
-pub(in crate::supervise) fn fill_in(argument: &str, place: Place<'_>) -> String {
+pub(in crate::supervise) fn fill_in(argument: &str, place: WorkerPlace<'_>) -> String {
     let argument = match place.address {
         Address::Tcp { port, .. } => argument.replace("{port}", &port.to_string()),
         Address::Unix(path) => argument.replace("{socket}", &path.display().to_string()),
@@ -48,7 +48,7 @@ pub(in crate::supervise) fn fill_in(argument: &str, place: Place<'_>) -> String 
 /// listens on it.
 pub(in crate::supervise) fn variables(
     workers: &Workers,
-    place: Place<'_>,
+    place: WorkerPlace<'_>,
     inherited: impl Iterator<Item = (OsString, OsString)>,
     account: Vec<(&str, OsString)>,
 ) -> Result<BTreeMap<OsString, OsString>, EnvFileError> {
@@ -128,10 +128,10 @@ pub(super) mod tests {
         }
     }
 
-    fn place() -> Place<'static> {
+    fn place() -> WorkerPlace<'static> {
         let host = config::Host::Ip([127, 0, 0, 1].into());
         let address = Box::leak(Box::new(Address::Tcp { host, port: 8001 }));
-        Place { pool: "app", index: 2, address }
+        WorkerPlace { pool: "app", index: 2, address }
     }
 
     fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
@@ -153,7 +153,7 @@ pub(super) mod tests {
     #[test]
     fn a_worker_with_a_socket_is_told_its_path_and_no_port() {
         let address = Address::Unix("/run/s".into());
-        let place = Place { address: &address, ..place() };
+        let place = WorkerPlace { address: &address, ..place() };
         assert_eq!(fill_in("--bind=unix:{socket}.{index} {port}", place), "--bind=unix:/run/s.2 {port}");
         let mut workers = workers();
         workers.env.insert("HOST".into(), "example.com".into());

@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::kin::{end_marked_by, our_marks};
-use super::reap::Registered;
+use super::reap::RegisteredPid;
 use super::{GUARD_OPTION, SHIM_COMMAND};
 
 /// Keeps the second process running as long as it lives. Dropping it, like the end of this process, ends the groups on the
@@ -104,7 +104,8 @@ async fn run(shim: &PathBuf) -> io::Result<()> {
         .process_group(0)
         .spawn()?;
     // No await since the spawn, see there.
-    let _registered = child.id().and_then(|pid| i32::try_from(pid).ok()).map(|pid| Registered::new(Pid::from_raw(pid)));
+    let _registered =
+        child.id().and_then(|pid| i32::try_from(pid).ok()).map(|pid| RegisteredPid::new(Pid::from_raw(pid)));
     let mut input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
     loop {
         let list: String = lists.borrow_and_update().iter().map(|group| format!("{group} ")).collect();

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 /// The path that led to the working directory, links in it included: where a release is a link that is moved (`current`), the
 /// directory behind it is another one later.
 #[derive(Debug, Clone, Default)]
-pub struct Here(Option<PathBuf>);
+pub struct StartDirectory(Option<PathBuf>);
 
-impl Here {
+impl StartDirectory {
     /// Of this process, as long as it has not gone elsewhere.
     pub fn look() -> Self {
         let ours = |path: &Path| Some(path.metadata().ok()?).map(|found| (found.dev(), found.ino()));

@@ -18,13 +18,13 @@ use super::tree::{accounts, children_of, stat};
 
 /// What every process of one run finds in its environment, in [`VARIABLE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::supervise) struct Mark(String);
+pub(in crate::supervise) struct RunMark(String);
 
 /// All processes of one run.
 #[derive(Debug, Clone)]
 pub(in crate::supervise) struct Kin {
     leader: Pid,
-    mark: Mark,
+    mark: RunMark,
     owner: Owner,
 }
 
@@ -44,7 +44,7 @@ struct Member {
     started: u64,
 }
 
-impl Mark {
+impl RunMark {
     /// One that no other run has, of a worker called `name`, and that another account cannot guess: whoever bears it is of the run.
     pub(in crate::supervise) fn new(name: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -60,7 +60,7 @@ impl Mark {
 
 impl Kin {
     /// Of the run that began with `leader`, which leads a process group.
-    pub(in crate::supervise) fn new(leader: Pid, mark: Mark, owner: Owner) -> Self {
+    pub(in crate::supervise) fn new(leader: Pid, mark: RunMark, owner: Owner) -> Self {
         owners().insert(owner.clone());
         Self { leader, mark, owner }
     }
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn whoever_is_below_a_worker_is_of_its_kin_whatever_its_group_and_nobody_else() {
-        let mark = Mark::new("app.1");
+        let mark = RunMark::new("app.1");
         let mut leader = Command::new("sh")
             .args(["-c", "setsid sleep 1000 & sleep 1000 & wait"])
             .env(VARIABLE, mark.value())
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn no_two_runs_have_the_same_mark() {
-        let (one, other) = (Mark::new("app.1"), Mark::new("app.1"));
+        let (one, other) = (RunMark::new("app.1"), RunMark::new("app.1"));
         assert_ne!(one, other);
         assert!(one.value().starts_with(our_marks()) && other.value().starts_with(our_marks()));
     }

@@ -19,7 +19,7 @@ pub(super) mod tree;
 pub(super) mod usage;
 
 pub use guard::Guard;
-pub use here::Here;
+pub use here::StartDirectory;
 pub use inherited::unblock_signals;
 pub use interpreter::InterpreterError;
 pub use program::{ProgramError, find_program};

@@ -28,7 +28,7 @@ pub struct Reaper(AbortHandle);
 
 /// Marks a pid as a worker's until its end has been collected.
 #[derive(Debug)]
-pub(in crate::supervise) struct Registered(Pid);
+pub(in crate::supervise) struct RegisteredPid(Pid);
 
 impl Reaper {
     /// Makes this process the one that orphans below it are handed to (PR_SET_CHILD_SUBREAPER(2const)), and begins to
@@ -47,7 +47,7 @@ impl Drop for Reaper {
     }
 }
 
-impl Registered {
+impl RegisteredPid {
     /// Marks it. Between its start and this there must be no await on this thread.
     pub(in crate::supervise) fn new(pid: Pid) -> Self {
         workers().insert(pid);
@@ -55,7 +55,7 @@ impl Registered {
     }
 }
 
-impl Drop for Registered {
+impl Drop for RegisteredPid {
     fn drop(&mut self) {
         workers().remove(&self.0);
     }

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 use rustix::thread::clear_ambient_capability_set;
 
-use super::account::Account;
+use super::account::WorkerAccount;
 use super::guard::stand_guard;
 use super::inherited::{close_strays, limit_descriptors, stop_ignoring, take_passed};
 use super::{GUARD_OPTION, SHIM_COMMAND};
@@ -116,7 +116,7 @@ impl ShimOrder {
         }
         let prepared = self
             .die_with_parent()
-            .and_then(|()| Account::find(&self.identity))
+            .and_then(|()| WorkerAccount::find(&self.identity))
             .and_then(|account| account.become_it())
             // The kernel forgets it when the user changes (PR_SET_PDEATHSIG(2const)).
             .and_then(|()| self.die_with_parent())

@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep};
 
 use super::Reconciler;
 use super::handle::WorkerHandle;
-use super::jobs::{Failure, Failures};
+use super::jobs::{Failures, WorkerFailure};
 use super::life::{Action, Event};
 use super::plan::Step;
-use super::recycle::Limits;
+use super::recycle::RecycleLimits;
 use crate::config::{Roll, Workers};
 use crate::shown;
 use crate::supervise::event::EventKind;
@@ -136,7 +136,7 @@ impl Reconciler {
         match self.blueprint.spawn(&worker.settings, (worker.index, self.count), &mut self.rng) {
             Ok((process, offspring)) => {
                 let text = format!("{} (pid {}) started for {}", worker.name, process.pid(), process.address());
-                let limits = Limits::draw(&worker.settings.recycle, &mut self.rng);
+                let limits = RecycleLimits::draw(&worker.settings.recycle, &mut self.rng);
                 worker.mind(process, offspring, limits);
                 self.announce(at, EventKind::Started, text);
             }
@@ -154,7 +154,7 @@ impl Reconciler {
                 let mut failures = if on_trial { self.trial_failed(index) } else { Failures::default() };
                 self.jobs.fail_scaling(id, &mut failures);
                 let how = format!("could not be started ({error})");
-                failures.give(Failure { worker, reason, how, old_stays }, &[]);
+                failures.give(WorkerFailure { worker, reason, how, old_stays }, &[]);
             }
         }
     }

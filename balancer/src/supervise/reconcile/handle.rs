@@ -14,7 +14,7 @@ use super::backoff::RestartDelay;
 use super::life::{Event, Life, Pause};
 use super::message::Message;
 use super::minding::Minding;
-use super::recycle::Limits;
+use super::recycle::RecycleLimits;
 use crate::config::Workers;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
@@ -50,7 +50,7 @@ pub(super) struct WorkerHandle {
     pub(super) cpu_seconds_before: f64,
     pub(super) meter: Meter,
     /// What this run of it may use up.
-    limits: Limits,
+    limits: RecycleLimits,
     /// What it has used up.
     pub(super) over: Option<RestartReason>,
     /// Whether it has not answered a request in time.
@@ -115,7 +115,7 @@ impl WorkerHandle {
             cpu_seconds_before: 0.0,
             meter: Meter::default(),
             generation: 0,
-            limits: Limits::default(),
+            limits: RecycleLimits::default(),
             over: None,
             hung: false,
             recycle_after: None,
@@ -150,7 +150,7 @@ impl WorkerHandle {
     }
 
     /// A new run begins with this process; its end and its readiness will be reported.
-    pub(super) fn mind(&mut self, process: Process, offspring: Offspring, limits: Limits) {
+    pub(super) fn mind(&mut self, process: Process, offspring: Offspring, limits: RecycleLimits) {
         let (id, run, outbox) = (self.id, self.run, self.outbox.clone());
         let minding = Minding::new((id, run), &self.name, &process, Arc::clone(&self.settings), outbox.clone());
         self.minders = JoinSet::new();

@@ -16,7 +16,7 @@ use crate::supervise::command::{Changes, Command, Reconfigured, Reply, RollError
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     /// The roll, if there is one.
-    pub(super) roll: Option<Roll>,
+    pub(super) roll: Option<RollJob>,
     /// The change of the number, if there is one.
     pub(super) scaling: Option<Scaling>,
     /// Rolls, and new settings, that wait for the roll's end.
@@ -25,7 +25,7 @@ pub(super) struct Jobs {
 
 /// Replaces all workers.
 #[derive(Debug)]
-pub(super) struct Roll {
+pub(super) struct RollJob {
     /// Numbers of the workers to be replaced.
     pub(super) old: Vec<u64>,
     /// Names of those that were.
@@ -65,7 +65,7 @@ pub(super) enum RollReply {
 
 /// How a worker has failed.
 #[derive(Debug, Clone)]
-pub(super) struct Failure {
+pub(super) struct WorkerFailure {
     /// `app.2`.
     pub(super) worker: Arc<str>,
     /// All of it in a sentence.
@@ -83,7 +83,7 @@ pub(super) struct Failures {
     scaling: Option<Reply<ScaleReport>>,
 }
 
-impl Roll {
+impl RollJob {
     /// Of these workers.
     pub(super) fn new(old: Vec<u64>, before: Option<(Arc<Workers>, u64)>, of: usize, answer: RollReply) -> Self {
         Self {
@@ -130,7 +130,7 @@ impl Scaling {
 
 impl Jobs {
     /// A worker on trial has failed: the roll is over. The answer is given later, see [`Failures::give`].
-    pub(super) fn fail_roll(&mut self) -> Option<(Roll, Failures)> {
+    pub(super) fn fail_roll(&mut self) -> Option<(RollJob, Failures)> {
         let mut roll = self.roll.take()?;
         let answer = std::mem::replace(&mut roll.answer, RollReply::nobody());
         let failures = Failures { roll: Some((answer, roll.replaced.clone(), roll.of)), scaling: None };
@@ -158,8 +158,8 @@ impl Jobs {
 
 impl Failures {
     /// Answers with what is known by now.
-    pub(super) fn give(self, failure: Failure, last_lines: &[String]) {
-        let Failure { worker, reason, how, old_stays } = failure;
+    pub(super) fn give(self, failure: WorkerFailure, last_lines: &[String]) {
+        let WorkerFailure { worker, reason, how, old_stays } = failure;
         let last_lines = last_lines.to_vec();
         if let Some(reply) = self.scaling {
             let _ = reply.send(Err(RollError::Worker { reason, last_lines: last_lines.clone() }));

@@ -3,7 +3,7 @@
 use std::process::ExitStatus;
 
 use super::life::Event;
-use crate::endpoint::Alarm;
+use crate::endpoint::ReplaceCause;
 use crate::supervise::command::Command;
 use crate::supervise::state::Stop;
 
@@ -20,7 +20,7 @@ pub(in crate::supervise) enum Message {
     /// Somebody else (`who`) has the listener at its port, though it was ready.
     Taken { id: u64, run: u64, who: String },
     /// Its endpoint asks for its replacement.
-    Alarm { id: u64, run: u64, alarm: Alarm },
+    Alarm { id: u64, run: u64, alarm: ReplaceCause },
     /// Something is to be changed.
     Command(Command),
     /// All workers have to end.

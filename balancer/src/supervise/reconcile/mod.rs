@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::config::{Roll, Workers};
-use crate::endpoint::Alarm;
+use crate::endpoint::ReplaceCause;
 use crate::pool::Pool;
 use crate::supervise::command::Command;
 use crate::supervise::event::EventKind;
@@ -42,7 +42,7 @@ use jobs::Jobs;
 use life::{Event, Pause};
 pub(super) use message::Message;
 use plan::{Wanted, plan};
-use sight::Past;
+use sight::PlaceHistory;
 
 /// The loop and all it knows.
 pub(super) struct Reconciler {
@@ -58,7 +58,7 @@ pub(super) struct Reconciler {
     /// Of the workers that are started now.
     generation: u64,
     /// What is remembered of places that have no worker for a moment.
-    pasts: BTreeMap<usize, Past>,
+    pasts: BTreeMap<usize, PlaceHistory>,
     /// Of the places whose worker has hung, by index, until another is started there.
     pauses: BTreeMap<usize, Pause>,
     stopping: bool,
@@ -171,8 +171,8 @@ impl Reconciler {
             Message::Alarm { id, run, alarm } => {
                 if let Some(at) = self.position(id, run) {
                     match alarm {
-                        Alarm::Hung => self.replace_hung(at),
-                        Alarm::RequestsMax => self.workers[at].over = Some(RestartReason::RequestsMax),
+                        ReplaceCause::Hung => self.replace_hung(at),
+                        ReplaceCause::RequestsMax => self.workers[at].over = Some(RestartReason::RequestsMax),
                     }
                 }
             }

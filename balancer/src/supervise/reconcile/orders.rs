@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Reconciler;
 use super::backoff::RestartDelay;
 use super::handle::WorkerHandle;
-use super::jobs::{Failures, Roll, RollReply, Scaling};
+use super::jobs::{Failures, RollJob, RollReply, Scaling};
 use super::life::Event;
 use crate::config::{self, Workers};
 use crate::supervise::command::{Changes, Command, Reconfigured, Reply, RollError, ScaleReport};
@@ -22,11 +22,12 @@ impl Reconciler {
     pub(super) fn progress(&mut self) {
         let workers = &self.workers;
         let has_worker = |index| workers.iter().any(|worker| worker.index == index && !worker.life.is_leaving());
-        let is_open = |worker: &WorkerHandle, roll: &Roll| {
+        let is_open = |worker: &WorkerHandle, roll: &RollJob| {
             roll.old.contains(&worker.id) || worker.life.on_trial() && !worker.life.is_leaving()
         };
-        let is_done =
-            |roll: &mut Roll| !workers.iter().any(|worker| is_open(worker, roll)) && (1..=self.count).all(has_worker);
+        let is_done = |roll: &mut RollJob| {
+            !workers.iter().any(|worker| is_open(worker, roll)) && (1..=self.count).all(has_worker)
+        };
         if let Some(roll) = self.jobs.roll.take_if(is_done) {
             self.note(EventKind::Rolled, roll.finish());
         }
@@ -66,7 +67,7 @@ impl Reconciler {
             worker.stale = Some(RestartReason::Rolled);
             worker.id
         });
-        self.jobs.roll = Some(Roll::new(old.collect(), before, if only.is_some() { 1 } else { self.count }, answer));
+        self.jobs.roll = Some(RollJob::new(old.collect(), before, if only.is_some() { 1 } else { self.count }, answer));
     }
 
     pub(super) fn reconfigure(&mut self, settings: Workers, reply: Reply<Reconfigured>) {

@@ -11,14 +11,14 @@ use crate::supervise::status::RestartReason;
 
 /// The limits of one run of a worker: those of the configuration, each moved a little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(super) struct RecycleLimits {
     /// Requests it may have.
     pub(super) requests: Option<u64>,
     age: Option<Duration>,
     memory: Option<u64>,
 }
 
-impl Limits {
+impl RecycleLimits {
     /// Moves each limit by up to a tenth at random, so that workers that were started together do not go together.
     pub(super) fn draw(recycle: &config::Recycle, rng: &mut impl Rng) -> Self {
         let mut moved = |value: f64| value * rng.random_range(1.0 - JITTER..=1.0 + JITTER);
@@ -61,7 +61,7 @@ mod tests {
             ..config::Recycle::default()
         };
         let mut rng = SmallRng::seed_from_u64(5);
-        let drawn: Vec<_> = (0..50).map(|_| Limits::draw(&recycle, &mut rng)).collect();
+        let drawn: Vec<_> = (0..50).map(|_| RecycleLimits::draw(&recycle, &mut rng)).collect();
         for limits in &drawn {
             assert!((900..=1_100).contains(&limits.requests.unwrap()));
             assert!((HOUR.mul_f64(0.9)..=HOUR.mul_f64(1.1)).contains(&limits.age.unwrap()));
@@ -70,15 +70,15 @@ mod tests {
         }
         assert!(drawn.iter().any(|limits| *limits != drawn[0]));
         let one = config::Recycle { requests_max: Some(1), ..config::Recycle::default() };
-        assert_eq!(Limits::draw(&one, &mut rng).requests, Some(1));
+        assert_eq!(RecycleLimits::draw(&one, &mut rng).requests, Some(1));
     }
 
     #[test]
     fn what_is_too_much_is_named() {
-        let limits = Limits { requests: None, age: Some(HOUR), memory: Some(100) };
+        let limits = RecycleLimits { requests: None, age: Some(HOUR), memory: Some(100) };
         assert_eq!(limits.exceeded(HOUR / 2, 100), None);
         assert_eq!(limits.exceeded(HOUR, 100), Some(RestartReason::AgeMax));
         assert_eq!(limits.exceeded(HOUR, 101), Some(RestartReason::MemoryMax));
-        assert_eq!(Limits::default().exceeded(HOUR * 99_999, u64::MAX), None);
+        assert_eq!(RecycleLimits::default().exceeded(HOUR * 99_999, u64::MAX), None);
     }
 }

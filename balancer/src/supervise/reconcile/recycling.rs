@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Reconciler;
 use super::handle::WorkerHandle;
-use super::jobs::Failure;
+use super::jobs::WorkerFailure;
 use super::life::Event;
 use crate::shown;
 use crate::supervise::event::EventKind;
@@ -78,7 +78,7 @@ impl Reconciler {
             let worker = Arc::clone(&self.workers[at].name);
             let old_stays = self.has_old(index);
             let how = format!("has not answered a request within {}", shown::time(limit));
-            self.trial_failed(index).give(Failure { worker, reason: text, how, old_stays }, &[]);
+            self.trial_failed(index).give(WorkerFailure { worker, reason: text, how, old_stays }, &[]);
         }
     }
 }

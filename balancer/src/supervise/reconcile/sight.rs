@@ -16,7 +16,7 @@ use crate::supervise::status::{LastEnd, RestartReason, Usage, WorkerStatus};
 
 /// What is counted for a place, whoever its worker is.
 #[derive(Debug, Default)]
-pub(super) struct Past {
+pub(super) struct PlaceHistory {
     restarts: u64,
     reasons: BTreeMap<RestartReason, u64>,
     last: Option<Arc<str>>,
@@ -25,7 +25,7 @@ pub(super) struct Past {
     cpu_seconds: f64,
 }
 
-impl Past {
+impl PlaceHistory {
     /// That of two workers that were at one place.
     pub(super) fn with(mut self, other: Self) -> Self {
         self.restarts = self.restarts.max(other.restarts);
@@ -86,8 +86,8 @@ impl WorkerHandle {
     }
 
     /// What its place has seen.
-    pub(super) fn past(&self) -> Past {
-        Past {
+    pub(super) fn past(&self) -> PlaceHistory {
+        PlaceHistory {
             restarts: self.restarts,
             reasons: self.restart_reasons.clone(),
             last: self.reason.clone(),
@@ -98,18 +98,18 @@ impl WorkerHandle {
     }
 
     /// It is a worker of a place from now on that has seen this.
-    pub(super) fn follow(&mut self, past: Past) {
+    pub(super) fn follow(&mut self, past: PlaceHistory) {
         (self.restarts, self.restart_reasons, self.reason) = (past.restarts, past.reasons, past.last);
         (self.last_end, self.line_before, self.cpu_seconds_before) = (past.last_end, past.line, past.cpu_seconds);
     }
 
     /// The same while the one before it is there still, and counts its own time.
-    pub(super) fn follow_beside(&mut self, past: Past) {
-        self.follow(Past { cpu_seconds: 0.0, ..past });
+    pub(super) fn follow_beside(&mut self, past: PlaceHistory) {
+        self.follow(PlaceHistory { cpu_seconds: 0.0, ..past });
     }
 
     /// Another one of its place is over: no counter of the place falls.
-    pub(super) fn inherit(&mut self, past: Past) {
+    pub(super) fn inherit(&mut self, past: PlaceHistory) {
         let both = self.past().with(past);
         (self.restarts, self.restart_reasons) = (both.restarts, both.reasons);
         self.cpu_seconds_before = both.cpu_seconds - self.usage.cpu_seconds;

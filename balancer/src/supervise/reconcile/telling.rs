@@ -13,12 +13,12 @@ use tokio::time::Instant;
 use super::Reconciler;
 use super::backoff::LIVED_LONG_ENOUGH;
 use super::handle::WorkerHandle;
-use super::jobs::{Failure, Failures};
+use super::jobs::{Failures, WorkerFailure};
 use super::life::Event;
 use crate::config::Ready;
 use crate::endpoint::EndpointId;
 use crate::net::Client;
-use crate::pool::{Led, Refusal, Whom};
+use crate::pool::{DeathRefusal, Led, Whom};
 use crate::shown;
 use crate::supervise::event::{EventKind, WorkerEvent};
 use crate::supervise::exit_report::{ExitReport, web_sockets};
@@ -101,7 +101,8 @@ impl Reconciler {
             };
             self.jobs.fail_scaling(id, &mut failures);
         }
-        let failure = Failure { worker: Arc::clone(&report.name), reason: sentence, how: report.how(), old_stays };
+        let failure =
+            WorkerFailure { worker: Arc::clone(&report.name), reason: sentence, how: report.how(), old_stays };
         let kind = if report.is_expected() { EventKind::Stopped } else { EventKind::Died };
         let events = Arc::clone(&self.blueprint.surroundings.events);
         let mut event = self.event(at, kind, String::new());
@@ -240,8 +241,8 @@ async fn after(before: Option<oneshot::Receiver<()>>) {
 
 /// `POST /a was in flight when workers died, 3 times within a minute (app.1 (pid 7) 4.1 s ago, client 192.0.2.7, id 3f…; …): it is
 /// answered 503 for a minute for client 192.0.2.7`.
-fn refused(refusal: &Refusal) -> String {
-    let Refusal { method, path, whom, deaths } = refusal;
+fn refused(refusal: &DeathRefusal) -> String {
+    let DeathRefusal { method, path, whom, deaths } = refusal;
     let client = |one: Option<Client>| {
         one.map_or_else(|| "clients without an address".to_owned(), |one| format!("client {one}"))
     };

@@ -26,10 +26,10 @@ use crate::listen::accept::threads::Counted;
 use crate::listen::idle::alarm::Alarm;
 use crate::listen::idle::registry::{Registered, Registry};
 use crate::net::{Activity, Buffer, Io, Peer, Socket};
-use shared::{CANCELLED_MAX, CANCELLED_WITHIN, Cancelled, Over, Shared};
+use shared::{CANCELLED_MAX, CANCELLED_WITHIN, Cancelled, Over, StreamsShared};
 
 /// A connection whose preface has begun to arrive.
-pub(super) struct Arrived<S: Service> {
+pub(super) struct Arrival<S: Service> {
     pub(super) socket: Socket,
     /// What was read of it.
     pub(super) inbox: Buffer,
@@ -47,7 +47,7 @@ pub(super) struct Arrived<S: Service> {
 /// A connection, driven by the task that serves it.
 struct Connection<S: Service> {
     frames: h2::server::Connection<Io, Bytes>,
-    shared: Rc<Shared<S>>,
+    shared: Rc<StreamsShared<S>>,
     activity: Rc<Activity>,
     counted: Counted,
     limits: Rc<RefCell<ClientLimits>>,
@@ -61,8 +61,8 @@ struct Connection<S: Service> {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<S: Service>(arrived: Arrived<S>) {
-    let Arrived { socket, inbox, peer, begun, state, alarm, registered, counted, service, registry, limits } = arrived;
+pub(super) async fn serve<S: Service>(arrived: Arrival<S>) {
+    let Arrival { socket, inbox, peer, begun, state, alarm, registered, counted, service, registry, limits } = arrived;
     let header_bytes_max = limits.borrow().header_bytes_max;
     let (until, here) = (begun + limits.borrow().header_timeout, socket.local_address());
     let activity = Rc::new(Activity::new(begun));
@@ -83,8 +83,17 @@ pub(super) async fn serve<S: Service>(arrived: Arrived<S>) {
     let Some(mut frames) = shaken.await else { return };
     let idle_since = Cell::new(begun);
     let cancelled = Cell::new(Cancelled { since: begun, count: 0 });
-    let shared =
-        Rc::new(Shared { service, state, registry, peer, here, alarm, streams: Cell::new(0), idle_since, cancelled });
+    let shared = Rc::new(StreamsShared {
+        service,
+        state,
+        registry,
+        peer,
+        here,
+        alarm,
+        streams: Cell::new(0),
+        idle_since,
+        cancelled,
+    });
     let pings = frames.ping_pong();
     let mut connection =
         Connection { frames, shared, activity, counted, limits, pings, pinged: None, is_used: false, closing: None };

@@ -24,7 +24,7 @@ use crate::listen::refusal::Refusal;
 use crate::net::Peer;
 
 /// What a connection and the tasks of its streams share.
-pub(super) struct Shared<S: Service> {
+pub(super) struct StreamsShared<S: Service> {
     pub(super) service: Rc<S>,
     pub(super) state: S::Connection,
     pub(super) registry: Rc<Registry>,
@@ -45,7 +45,7 @@ pub(super) struct Cancelled {
     pub(super) count: u32,
 }
 
-impl<S: Service> Shared<S> {
+impl<S: Service> StreamsShared<S> {
     pub(super) async fn answer(&self, request: Request<RecvStream>, mut answer: SendResponse<Bytes>, alarm: Rc<Alarm>) {
         let (parts, body) = request.into_parts();
         let head = match head_of(&parts, !body.is_end_stream()) {
@@ -86,7 +86,7 @@ impl<S: Service> Shared<S> {
 }
 
 /// The task of a stream; dropping it tells the connection.
-pub(super) struct Over<S: Service>(pub(super) Rc<Shared<S>>);
+pub(super) struct Over<S: Service>(pub(super) Rc<StreamsShared<S>>);
 
 impl<S: Service> Drop for Over<S> {
     fn drop(&mut self) {
