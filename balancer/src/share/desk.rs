@@ -24,6 +24,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::channel::Channel;
 use super::choose::choose;
 use super::member::{HandOver, Member};
+use super::opened::BACKLOG;
 use super::order::Order;
 use super::refusal::refuse;
 use crate::config::Policy;
@@ -81,9 +82,9 @@ pub(super) async fn serve(
                 Some(Order::Join(name, channel)) => desk.join(&name, channel),
                 Some(Order::Leave(channel)) => desk.leave(&channel),
                 Some(Order::Close) => {
-                    // Whoever has connected is served still.
+                    // Whoever has connected is served still, and no more than can wait there: others may go on connecting.
                     if let Some(listener) = listener.take() {
-                        while desk.accept(listener.get_ref()).is_ok() {}
+                        let _ = (0..=BACKLOG).try_for_each(|_| desk.accept(listener.get_ref()));
                     }
                 }
                 None => return Ok(()),

@@ -50,4 +50,4 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
-const BACKLOG: i32 = 4_096;
+pub(super) const BACKLOG: i32 = 4_096;
