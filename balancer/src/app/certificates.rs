@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
+use super::upstream_tls::PoolsTls;
 use crate::config::{CertificateFiles, ClientAuth, Tls, regular};
 use crate::tls::{Book, Certificates, Handshakes, Pair};
 
@@ -21,6 +22,8 @@ pub(super) struct Keyring {
     certificates: Arc<Certificates>,
     kept: Arc<Mutex<Kept>>,
     watching: JoinSet<()>,
+    /// How endpoints are spoken to that speak TLS.
+    pub(super) endpoints: PoolsTls,
 }
 
 /// Pairs by their files.
@@ -69,7 +72,12 @@ pub(super) struct Prepared {
 impl Keyring {
     /// None yet.
     pub(super) fn new() -> Self {
-        Self { certificates: Arc::default(), kept: Arc::default(), watching: JoinSet::new() }
+        Self {
+            certificates: Arc::default(),
+            kept: Arc::default(),
+            watching: JoinSet::new(),
+            endpoints: PoolsTls::default(),
+        }
     }
 
     /// What handshakes ask.

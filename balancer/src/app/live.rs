@@ -80,6 +80,8 @@ impl Live {
     /// A pool with whatever belongs to it, its workers on their way.
     pub(super) fn begin(&mut self, config: &config::Pool) -> ServedPool {
         let pool = Pool::new(config);
+        // Before anybody connects.
+        pool.encrypt(self.keyring.endpoints.of(&config.name));
         self.memory.recall(&pool);
         self.begin_with(pool, Journal::new(LOG_BYTES), config)
     }

@@ -29,6 +29,7 @@ mod signals;
 mod start;
 mod stop;
 mod trial;
+mod upstream_tls;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use super::upstream_tls::PoolsTls;
 use crate::config::Tls;
 use crate::tls::Certificates;
 
 /// None, and nobody who looks after them.
 #[derive(Default)]
-pub(super) struct Keyring(Arc<Certificates>);
+pub(super) struct Keyring {
+    certificates: Arc<Certificates>,
+    /// How endpoints are spoken to, without TLS.
+    pub(super) endpoints: PoolsTls,
+}
 
 /// Nothing.
 pub(super) struct Prepared;
@@ -19,7 +24,7 @@ impl Keyring {
     }
 
     pub(super) fn certificates(&self) -> &Arc<Certificates> {
-        &self.0
+        &self.certificates
     }
 
     pub(super) fn prepare(&self, _: &Tls) -> Result<Prepared, String> {

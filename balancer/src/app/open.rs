@@ -38,6 +38,8 @@ impl OpenedAtStart {
         // Before the account changes: it may be root who may read the keys.
         let shown = keyring.prepare(&config.tls).and_then(|prepared| keyring.show(prepared));
         shown.map_err(Failure::Certificates)?;
+        keyring.endpoints = keyring.endpoints.again(&config.pools).map_err(Failure::Certificates)?;
+        keyring.endpoints.tell();
         let shared_by_workers = sharing::open(config.pools.iter())?;
         let admin = admin::Opened::new(name, path, &config.admin, account.as_ref()).map_err(Failure::Admin)?;
         privileges::take_on(&config.identity).map_err(Failure::Identity)?;

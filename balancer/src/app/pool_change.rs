@@ -126,6 +126,7 @@ fn settings(old: &Pool, new: &Pool) -> Vec<String> {
         workers: _,
         timeouts,
         http2,
+        tls,
         proxy_protocol,
         ready_wait,
         waiting_max,
@@ -157,6 +158,9 @@ fn settings(old: &Pool, new: &Pool) -> Vec<String> {
     all.compare("buffer_response", &old.buffers.response, &buffers.response);
     if old.health.probe != health.probe {
         all.0.push("probe changed".to_owned());
+    }
+    if old.tls != *tls {
+        all.0.push("tls changed".to_owned());
     }
     all.0
 }

@@ -64,7 +64,7 @@ impl Live {
         if plan.is_empty() {
             self.file = file;
             // The file is the same, but what it names may not be.
-            if !dry_run && let Err(why) = self.keyring.prepare(&new.tls).and_then(|same| self.keyring.show(same)) {
+            if !dry_run && let Err(why) = self.read_files(&new) {
                 return Outcome::failed(format!("{why}; nothing has changed"));
             }
             return Outcome::done("nothing to do");
@@ -86,6 +86,21 @@ impl Live {
             true => Outcome::done(format!("reloaded in {}", shown::time(begun.elapsed()))),
             false => Outcome::failed(format!("reloaded, but {}", failures.join("; "))),
         }
+    }
+
+    /// Reads the files that a configuration names which has not changed itself.
+    fn read_files(&mut self, config: &Config) -> Result<(), String> {
+        let upstream_tls = self.keyring.endpoints.again(&config.pools)?;
+        self.keyring.prepare(&config.tls).and_then(|same| self.keyring.show(same))?;
+        self.keyring.endpoints = upstream_tls;
+        self.encrypt();
+        Ok(())
+    }
+
+    /// Has the pools speak to their endpoints as they are to be spoken to now.
+    fn encrypt(&mut self) {
+        self.keyring.endpoints.tell();
+        self.pools.iter().for_each(|served| served.pool.encrypt(self.keyring.endpoints.of(served.pool.name())));
     }
 
     /// A number of workers that a command has changed stays as long as the file says the same number as before; and where the two differ.
@@ -121,18 +136,24 @@ impl Live {
         reporter: &Reporter,
     ) -> Result<Vec<String>, String> {
         let certificates = self.keyring.prepare(&new.tls)?;
+        let upstream_tls = self.keyring.endpoints.again(&new.pools)?;
         let opened = self.open(&plan.listen_added, &new.listen)?;
         let log = self.open_log(&new)?;
         let spool = self.open_spool(&new)?;
         let admin = self.open_admin(&new)?;
         self.shares.extend(sharing::of_added(plan, &new)?);
+        let tls_before = std::mem::replace(&mut self.keyring.endpoints, upstream_tls);
         let begun = self.begin_new(plan, &new, reporter).await;
+        if begun.is_err() {
+            self.keyring.endpoints = tls_before;
+        }
         self.shares.retain(|pool, _| !if begun.is_ok() { &plan.removed } else { &plan.added }.contains(pool));
         let begun = begun?;
 
         // From here on everything is there that requests will be sent to.
         let before = std::mem::take(&mut self.pools);
         self.pools = new.pools.iter().map(|config| after(config, plan, &begun, &before)).collect();
+        self.encrypt();
         let pools: Vec<Arc<Pool>> = self.pools.iter().map(|served| Arc::clone(&served.pool)).collect();
         self.shared.table.store(Arc::new(Table::new(&new.routes, &pools)));
         self.control.set_limits(&new.client, limits::shortest(&new));

@@ -13,6 +13,7 @@ use nix::fcntl::OFlag;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::check_tls::{of_certificates, of_pools};
 use super::file::load;
 use super::notes::{of_modes, who_may_connect};
 use super::say::{print, say};
@@ -123,24 +124,13 @@ fn warnings(config: &Config, path: &Path, mut listeners: Vec<String>) -> Vec<Str
             .extend(ports.taken(address).map(|holder| format!("cannot open the admin address {address}: {holder}")));
     }
     listeners.extend(of_certificates(config));
+    listeners.extend(of_pools(config));
     // Made and removed again.
     let sockets = Sockets::make(&config.pools).err().map(|error| error.to_string()).into_iter();
     let token = config.admin.token_file.as_deref().and_then(token_is_open);
     let others = sockets.chain(token).chain(of_access_log(config)).chain(of_account(config, path)).chain(names(config));
     let pools = config.pools.iter().flat_map(|pool| of_pool(pool, &mut ports)).collect::<Vec<_>>();
     listeners.into_iter().chain(others).chain(pools).collect()
-}
-
-/// Certificates that cannot be shown, or that clients will refuse.
-#[cfg(feature = "tls")]
-fn of_certificates(config: &Config) -> Vec<String> {
-    let loaded = config.tls.certificates.iter().map(crate::tls::Pair::load);
-    loaded.flat_map(|loaded| loaded.map_or_else(|error| vec![error.to_string()], |pair| pair.oddities)).collect()
-}
-
-#[cfg(not(feature = "tls"))]
-fn of_certificates(_: &Config) -> Vec<String> {
-    Vec::new()
 }
 
 /// Names that have no address, in the order of the file. All are asked for at once, as the program will.

@@ -6,6 +6,7 @@ mod advise;
 mod arguments;
 mod ask;
 mod check;
+mod check_tls;
 mod completions;
 mod control;
 mod demo;

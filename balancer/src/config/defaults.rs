@@ -82,6 +82,7 @@ impl Pool {
             timeouts: UpstreamTimeouts::default(),
             proxy_protocol: None,
             http2: false,
+            tls: None,
             attempts_max: 3,
             retry_budget: 0.2,
             // With fewer, 4,000 clients at once had most requests open a connection: a fifth of the throughput (measured). They are

@@ -41,6 +41,7 @@ pub use tables::sharing::{Mode, Sharing};
 pub use tables::spool::Spool;
 pub use tables::stop_signal::StopSignal;
 pub use tables::tls::{CertificateFiles, ClientAuth, Tls};
+pub use tables::upstream_tls::UpstreamTls;
 pub use tables::workers::{COUNT_MAX, MayListen, Roll, Workers};
 pub use top::Config;
 

@@ -108,7 +108,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
 /// Every key there is, by table: what the readers ask of a file with one of each table.
 pub(super) fn keys() -> Keys {
     let findings = Findings::default();
-    let text = "listen = [{}]\npool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.probe = {}\npool.a.workers = { ready = {}, warm_up = {}, backoff = {} }\n\
+    let text = "listen = [{}]\npool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.probe = {}\npool.a.tls = {}\npool.a.workers = { ready = {}, warm_up = {}, backoff = {} }\n\
                 route = [{}]\ntls = { certificates = [{}] }\naccess_log = {}\nadmin = {}\n";
     read(&document::read(text, &findings), &findings, Secrets::Unread);
     findings.keys()

@@ -50,7 +50,7 @@ impl Joining {
                 let connects = || Probe { timeout: settings.config.timeouts.connect, ..Probe::default() };
                 (settings.config.health.probe.clone().unwrap_or_else(connects), settings.config.dns.interval)
             };
-            match ask_once(endpoint, &probe, &self.permits).await {
+            match ask_once(&self.pool(), endpoint, &probe, &self.permits).await {
                 Ok(()) => return,
                 Err(why) => tracing::debug!("pool {}: {} is not there: {why}", self.pool().name(), endpoint.name()),
             }

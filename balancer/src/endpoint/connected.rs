@@ -20,6 +20,11 @@ impl Connected {
         Self { endpoint: Arc::clone(endpoint), moves }
     }
 
+    /// Where it leads.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
     /// Whether the endpoint is still where it was when the connection was begun: else it is not to be kept for another request.
     pub fn is_current(&self) -> bool {
         self.moves == self.endpoint.moves()

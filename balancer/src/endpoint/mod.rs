@@ -22,8 +22,8 @@ mod standing;
 mod verdict;
 
 use std::fmt::Display;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -66,6 +66,8 @@ pub struct Endpoint {
     verdict: Verdict,
     idle_time: IdleTime,
     serial: Serial,
+    /// When it was told the last time what is wrong with it.
+    told: Mutex<Option<Instant>>,
     /// Of a worker's.
     ledger: Option<Ledger>,
     /// Of one to which a name has led.
@@ -114,6 +116,7 @@ impl Endpoint {
             verdict: Verdict::new(),
             idle_time: IdleTime::default(),
             serial: Serial::default(),
+            told: Mutex::default(),
             ledger: None,
             found: None,
         }

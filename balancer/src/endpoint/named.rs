@@ -1,7 +1,8 @@
 //! An endpoint whose address is a name, or to which a name has led. Decides nothing; told by `discover`, asked by whoever connects. Never
 //! asks for a name.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Endpoint;
 use super::found::Found;
@@ -40,9 +41,24 @@ impl Endpoint {
         self.reach.get().await
     }
 
-    /// How often an address of its name was gone.
+    /// How often an address of its name was gone, or the way there has changed.
     pub fn moves(&self) -> u32 {
         self.reach.moves()
+    }
+
+    /// It is reached in another way from now on, so that no connection from before is kept.
+    pub fn moved(&self) {
+        self.reach.moved();
+    }
+
+    /// Whether something that every request to it would have told is to be told now: every [`TELL_AGAIN`].
+    pub fn is_to_be_told(&self, now: Instant) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = told.is_none_or(|last| now.saturating_duration_since(last) >= TELL_AGAIN);
+        if again {
+            *told = Some(now);
+        }
+        again
     }
 
     /// Its name has these addresses now.
@@ -50,3 +66,6 @@ impl Endpoint {
         self.reach.set(addresses);
     }
 }
+
+/// Somebody who reads the log sees that it goes on.
+const TELL_AGAIN: Duration = Duration::from_secs(10);

@@ -38,6 +38,11 @@ impl Reach {
         self.told.notify_waiters();
     }
 
+    /// From now on it is reached in another way: what was opened before is not kept.
+    pub(super) fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How often it was somewhere else afterwards.
     pub(super) fn moves(&self) -> u32 {
         self.moves.load(Ordering::Relaxed)

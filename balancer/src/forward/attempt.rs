@@ -17,9 +17,9 @@ use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams, Written, learn, let_go_for_who_waits};
 use super::waits::Wait;
 use crate::config::{ClientLimits, ProxyProtocol};
-use crate::endpoint::Noted;
+use crate::endpoint::{Endpoint, Noted};
 use crate::http1::{BodyLength, RequestHead, ResponseHead};
-use crate::net::Client;
+use crate::net::{Client, Encryption};
 use crate::pool::{Asked, Place, Pool};
 use crate::proxy_protocol;
 
@@ -61,8 +61,9 @@ impl Outbound<'_> {
                 None => {
                     exchange.waits.over();
                     // On the heap: opening is rare, and its state would be part of every request's.
-                    let mut opening =
-                        Box::pin(upstreams.open(&endpoint, self.pool.timeouts().connect, self.pool.speaks_http2()));
+                    let how = (self.pool.timeouts().connect, self.encryption(exchange, place.endpoint()));
+                    let is_encrypted = how.1.is_some();
+                    let mut opening = Box::pin(upstreams.open(&endpoint, how, self.pool.speaks_http2()));
                     let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
                         Poll::Ready(opened) => Poll::Ready(opened),
                         Poll::Pending => wait_without_reading(cx, exchange).map(Err),
@@ -71,7 +72,9 @@ impl Outbound<'_> {
                     let failed = |fault| Failed { fault, sent: false, held, cut, attempts };
                     let opened = opened.await.map_err(failed);
                     let mut upstream = opened.inspect_err(|failed| blame(place, failed, upload))?;
-                    self.announce(exchange, &mut upstream);
+                    if !is_encrypted {
+                        self.announce(exchange, upstream.begin());
+                    }
                     upstream
                 }
             };
@@ -105,13 +108,24 @@ impl Outbound<'_> {
         }
     }
 
+    /// How a new connection is encrypted; who its client is stands in front of the handshake.
+    fn encryption(&self, exchange: &Exchange<'_>, endpoint: &Endpoint) -> Encryption {
+        let encryption = self.pool.encryption(endpoint);
+        if !encryption.is_some() {
+            return encryption;
+        }
+        let mut announced = Vec::new();
+        self.announce(exchange, &mut announced);
+        encryption.announced(announced)
+    }
+
     /// Has a new connection begin with who its client is, where the endpoint wants to be told.
-    fn announce(&self, exchange: &Exchange<'_>, upstream: &mut Upstream) {
+    fn announce(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
         let Some(version) = self.pool.proxy_protocol() else { return };
         let ends = exchange.stream.peer().address().zip(exchange.stream.here());
         match version {
-            ProxyProtocol::V1 => proxy_protocol::write_v1(upstream.begin(), ends),
-            ProxyProtocol::V2 => proxy_protocol::write_v2(upstream.begin(), ends),
+            ProxyProtocol::V1 => proxy_protocol::write_v1(out, ends),
+            ProxyProtocol::V2 => proxy_protocol::write_v2(out, ends),
         }
     }
 
@@ -248,7 +262,7 @@ fn late(exchange: &mut Exchange<'_>) -> Poll<Fault> {
 fn blame(place: &mut Place, failed: &Failed, upload: &Upload) {
     let had_all = failed.attempts == 1 && upload.ended();
     match failed.fault {
-        Fault::ConnectFailed => place.unreachable(&failed.fault),
+        Fault::ConnectFailed | Fault::CertificateRefused | Fault::HandshakeFailed => place.unreachable(&failed.fault),
         Fault::ConnectTimeout => place.unheard(&failed.fault),
         Fault::RequestTimeout if !had_all => {}
         fault if fault.party() != Party::Endpoint => {}

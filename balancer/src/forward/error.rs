@@ -47,6 +47,10 @@ pub enum Fault {
     ConnectFailed,
     /// The endpoint did not accept a connection within `connect_timeout`.
     ConnectTimeout,
+    /// The endpoint's certificate is none that we believe.
+    CertificateRefused,
+    /// The endpoint and we have not come to terms in the TLS handshake.
+    HandshakeFailed,
     /// The endpoint closed the connection before it answered.
     ClosedEarly,
     /// The endpoint's answer is not HTTP as RFC 9112 has it.
@@ -125,6 +129,8 @@ impl Fault {
             Self::DescriptorLimit => (Us, StatusCode::SERVICE_UNAVAILABLE, "descriptor_limit"),
             Self::ConnectFailed => (Endpoint, StatusCode::BAD_GATEWAY, "connect_failed"),
             Self::ConnectTimeout => (Endpoint, StatusCode::BAD_GATEWAY, "connect_timeout"),
+            Self::CertificateRefused => (Endpoint, StatusCode::BAD_GATEWAY, "certificate_refused"),
+            Self::HandshakeFailed => (Endpoint, StatusCode::BAD_GATEWAY, "tls_handshake_failed"),
             Self::ClosedEarly => (Endpoint, StatusCode::BAD_GATEWAY, "closed_early"),
             Self::BadResponse => (Endpoint, StatusCode::BAD_GATEWAY, "bad_response"),
             Self::TooManyFields => (Us, StatusCode::BAD_GATEWAY, "too_many_fields"),
@@ -236,6 +242,8 @@ mod tests {
             Fault::DescriptorLimit,
             Fault::ConnectFailed,
             Fault::ConnectTimeout,
+            Fault::CertificateRefused,
+            Fault::HandshakeFailed,
             Fault::ClosedEarly,
             Fault::BadResponse,
             Fault::TooManyFields,

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
-use super::{Buffer, Outbox, Socket, connect, timeout};
+use super::{Buffer, Encryption, Outbox, Socket, connect, timeout};
 use crate::config::{Address, ProxyProtocol, Question};
 use crate::http1::{BodyDecoder, Fields, ResponseHead, Search};
 use crate::proxy_protocol;
@@ -29,8 +29,13 @@ struct Rest {
 ///
 /// # Errors
 /// Those of [`connect`] and of the connection, and an answer that is not HTTP/1.
-pub async fn get(addresses: &[Address], host: &Address, question: &Question) -> io::Result<Answer> {
-    let socket = connect(addresses).await?;
+pub async fn get(
+    addresses: &[Address],
+    encryption: &Encryption,
+    host: &Address,
+    question: &Question,
+) -> io::Result<Answer> {
+    let socket = connect(addresses, encryption).await?;
     get_over(socket, host, question).await
 }
 
@@ -56,7 +61,9 @@ pub async fn get_over(mut socket: Socket, address: &Address, question: &Question
     let accept = if named("accept") { "" } else { "Accept: */*\r\n" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{agent}{accept}{fields}Connection: close\r\n\r\n");
     let mut out = Outbox::default();
-    out.end().extend_from_slice(question.announced.map_or(b"", announcement));
+    // Where it is encrypted, that stands in front of the handshake.
+    let announced = question.announced.filter(|_| socket.session().is_none());
+    out.end().extend_from_slice(announced.map_or(b"", announcement));
     out.end().extend_from_slice(request.as_bytes());
     while !out.is_empty() {
         let written = poll_fn(|cx| socket.poll_write(cx, out.unwritten())).await?;
@@ -95,7 +102,7 @@ impl Answer {
 }
 
 /// What begins a connection of our own where the endpoint wants to be told whose it is.
-fn announcement(version: ProxyProtocol) -> &'static [u8] {
+pub fn announcement(version: ProxyProtocol) -> &'static [u8] {
     match version {
         ProxyProtocol::V1 => proxy_protocol::LOCAL_V1,
         ProxyProtocol::V2 => proxy_protocol::LOCAL_V2,

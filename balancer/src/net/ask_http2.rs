@@ -19,8 +19,18 @@ use crate::config::Question;
 /// # Errors
 /// Those of the connection, an answer that is not HTTP/2, and a service that does not serve.
 pub(super) async fn ask(socket: Socket, host: &str, question: &Question) -> io::Result<u16> {
+    let scheme = match socket.session() {
+        Some(session) if !session.speaks_http2() => {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it has not agreed on HTTP/2 in the TLS handshake (ALPN)",
+            ));
+        }
+        Some(_) => "https",
+        None => "http",
+    };
     let (requests, mut connection) = handshake(Io::new(socket, Buffer::default(), ())).await.map_err(no_http2)?;
-    let mut asked = pin!(exchange(requests, host, question));
+    let mut asked = pin!(exchange(requests, (scheme, host), question));
     // Whoever asks drives the connection: it is there for this one question.
     poll_fn(|cx| {
         if let Poll::Ready(asked) = asked.as_mut().poll(cx) {
@@ -35,10 +45,11 @@ pub(super) async fn ask(socket: Socket, host: &str, question: &Question) -> io::
     .await
 }
 
-async fn exchange(requests: SendRequest<Bytes>, host: &str, question: &Question) -> io::Result<u16> {
+async fn exchange(requests: SendRequest<Bytes>, (scheme, host): (&str, &str), question: &Question) -> io::Result<u16> {
     let mut requests = requests.ready().await.map_err(no_http2)?;
     let mut request = Request::new(());
-    *request.uri_mut() = uri(host, &question.path)?;
+    let uri = Uri::builder().scheme(scheme).authority(host).path_and_query(&*question.path).build();
+    *request.uri_mut() = uri.map_err(io::Error::other)?;
     let mut fields = HeaderMap::new();
     for (name, value) in &question.fields {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -61,11 +72,6 @@ async fn exchange(requests: SendRequest<Bytes>, host: &str, question: &Question)
         }
     };
     Ok(answer.await.map_err(no_http2)?.status().as_u16())
-}
-
-fn uri(host: &str, path: &str) -> io::Result<Uri> {
-    let uri = Uri::builder().scheme("http").authority(host).path_and_query(path).build();
-    uri.map_err(io::Error::other)
 }
 
 /// `HealthCheckRequest { service }` (grpc.health.v1), as one message of gRPC.

@@ -6,17 +6,21 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Domain, SockAddr, Type};
 
-use super::{Family, Socket};
+use super::{Encryption, Family, Socket};
 use crate::config::{Address, Host};
 
-/// A connection to the first of `addresses` that accepts one. A name is none: who has one knows its addresses.
+/// A connection to the first of `addresses` that accepts one, encrypted as is said. A name is none: who has one knows its addresses.
 ///
 /// # Errors
-/// Those of connecting to the last of them; [`io::ErrorKind::NotFound`] when there is none.
-pub async fn connect(addresses: &[Address]) -> io::Result<Socket> {
+/// Those of connecting to the last of them, and of a handshake; [`io::ErrorKind::NotFound`] when there is none.
+pub async fn connect(addresses: &[Address], encryption: &Encryption) -> io::Result<Socket> {
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
-        match connect_to(address).await {
+        let connected = match connect_to(address).await {
+            Ok(socket) => encryption.over(socket).await,
+            Err(error) => Err(error),
+        };
+        match connected {
             Ok(socket) => return Ok(socket),
             Err(error) => failed = error,
         }

@@ -11,6 +11,13 @@ mod ask_http2;
 mod bare;
 mod buffer;
 mod connect;
+#[cfg(feature = "tls")]
+mod encryption;
+#[cfg(not(feature = "tls"))]
+#[path = "no_encryption.rs"]
+mod encryption;
+#[cfg(feature = "tls")]
+mod handshake_failed;
 #[cfg(feature = "http2")]
 mod io;
 mod options;
@@ -26,10 +33,15 @@ mod socket_file;
 mod timer;
 mod until;
 
-pub use ask::{Answer, get, get_over};
+pub use ask::{Answer, announcement, get, get_over};
 pub use bare::Bare;
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
+pub use encryption::Encryption;
+#[cfg(not(feature = "tls"))]
+pub use encryption::HandshakeFailed;
+#[cfg(feature = "tls")]
+pub use handshake_failed::HandshakeFailed;
 #[cfg(feature = "http2")]
 pub use io::{Activity, Io, Notes};
 pub use options::ASK_PEER;

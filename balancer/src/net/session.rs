@@ -11,6 +11,7 @@ use rustix::net::{SendAncillaryBuffer, send, sendmsg};
 use rustls::Connection;
 
 use super::buffer::Buffer;
+use super::handshake_failed::late;
 use super::plain::{Plain, SEND};
 
 /// A connection's keys, and what is under way through them.
@@ -29,13 +30,15 @@ pub struct Session {
     ended: bool,
     /// Whether the peer is told the same when the connection is closed.
     clean: bool,
+    /// Whether anything has been read, so that the peer has accepted the handshake.
+    heard: bool,
 }
 
 impl Session {
     /// Of a handshake that has begun; `incoming` are records that came behind its beginning.
     pub(super) fn new(socket: Plain, tls: impl Into<Connection>, incoming: Buffer) -> Box<Self> {
-        let (decrypted, owed, ended, clean) = (0, 0, false, true);
-        Box::new(Self { socket, tls: tls.into(), incoming, decrypted, owed, ended, clean })
+        let (decrypted, owed, ended, clean, heard) = (0, 0, false, true, false);
+        Box::new(Self { socket, tls: tls.into(), incoming, decrypted, owed, ended, clean, heard })
     }
 
     /// Shakes hands to the end.
@@ -129,6 +132,7 @@ impl Session {
         match self.tls.process_new_packets() {
             Ok(state) => {
                 self.decrypted = state.plaintext_bytes_to_read();
+                self.heard |= self.decrypted > 0;
                 self.ended = state.peer_has_closed();
                 Ok(())
             }
@@ -136,7 +140,9 @@ impl Session {
                 // The peer is told why, if its kernel takes it at once.
                 self.push_now();
                 self.clean = false;
-                Err(io::Error::new(io::ErrorKind::InvalidData, error))
+                let is_late = !self.heard && !self.is_of_client() && !self.tls.is_handshaking();
+                let late = is_late.then(|| late(&error)).flatten();
+                Err(late.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidData, error)))
             }
         }
     }

@@ -2,7 +2,7 @@
 //! holds them against its table of faults.
 
 /// An endpoint has failed a request: words of the access log, and [`STATUS`].
-pub const OF_ENDPOINTS: [&str; 12] = [
+pub const OF_ENDPOINTS: [&str; 14] = [
     STATUS,
     "connect_failed",
     "connect_timeout",
@@ -15,6 +15,8 @@ pub const OF_ENDPOINTS: [&str; 12] = [
     "idle_timeout",
     "request_timeout",
     "truncated",
+    "certificate_refused",
+    "tls_handshake_failed",
 ];
 
 /// No endpoint has failed, and the client got an answer above 499 all the same.

@@ -10,11 +10,13 @@ mod configured;
 mod cookie;
 mod cursors;
 mod deaths;
+mod encrypted;
 mod holding;
 mod holds;
 mod key;
 mod killers;
 mod members;
+mod one_at_a_time;
 mod panic;
 mod place;
 mod query_of_death;
@@ -29,12 +31,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 
 use crate::config::{self, ProxyProtocol, UpstreamTimeouts};
 use crate::endpoint::{Around, Endpoint, EndpointId, Stays};
 use crate::net::ClientKey;
+use crate::tls::EndpointTls;
 pub use affinity::Affinity;
 use arrivals::Arrivals;
 pub use arrivals::Expecting;
@@ -68,6 +71,7 @@ pub struct Pool {
     timeouts: UpstreamTimeouts,
     proxy_protocol: Option<ProxyProtocol>,
     http2: bool,
+    tls: Arc<ArcSwapOption<EndpointTls>>,
     attempts_max: u32,
     idle_connections_max: usize,
     panic: Panic,
@@ -106,6 +110,7 @@ struct Inherited {
     query_of_death: Arc<QueryOfDeath>,
     arrivals: Arc<Arrivals>,
     serial: Arc<SerialFound>,
+    tls: Arc<ArcSwapOption<EndpointTls>>,
 }
 
 impl Pool {
@@ -122,6 +127,7 @@ impl Pool {
             query_of_death: Arc::default(),
             arrivals: Arc::default(),
             serial: Arc::default(),
+            tls: Arc::default(),
         };
         Arc::new(Self::sharing(pool, name, inherited))
     }
@@ -147,6 +153,7 @@ impl Pool {
             query_of_death: Arc::clone(&self.query_of_death),
             arrivals: Arc::clone(&self.arrivals),
             serial: Arc::clone(&self.serial),
+            tls: Arc::clone(&self.tls),
         };
         let successor = Self::sharing(pool, Arc::clone(&self.name), inherited);
         let before = self.endpoints();
@@ -162,7 +169,7 @@ impl Pool {
     }
 
     fn sharing(pool: &config::Pool, name: Arc<str>, inherited: Inherited) -> Self {
-        let Inherited { members, changed, holds, cursors, queue, requests, query_of_death, arrivals, serial } =
+        let Inherited { members, changed, holds, cursors, queue, requests, query_of_death, arrivals, serial, tls } =
             inherited;
         let counted = requests.load(Ordering::Relaxed);
         let mut timeouts = pool.timeouts.clone();
@@ -179,6 +186,7 @@ impl Pool {
             timeouts,
             proxy_protocol: pool.proxy_protocol,
             http2: pool.http2,
+            tls,
             attempts_max: pool.attempts_max,
             idle_connections_max: pool.idle_connections_max,
             panic: Panic::new(pool.health.panic_threshold),
@@ -259,16 +267,6 @@ impl Pool {
     /// Whether there are endpoints at this moment besides those that were `tried` and the `last` one.
     pub fn has_other_than(&self, tried: &[EndpointId], last: EndpointId) -> bool {
         self.members.load().endpoints().any(|one| one.id() != last && !tried.contains(&one.id()))
-    }
-
-    /// An endpoint has shown that it serves one connection at a time.
-    pub fn serves_one_at_a_time(&self, endpoint: &Endpoint) {
-        self.serial.tell(&self.name, endpoint);
-    }
-
-    /// Returns when an endpoint has shown that it serves one connection at a time; for one caller.
-    pub async fn found_serial(&self) {
-        self.serial.found().await;
     }
 
     /// Requests it was asked to serve, ever.

@@ -68,7 +68,9 @@ impl Place {
         let Held::Slot(slot) = &mut self.0 else { return None };
         let kept = slot.grant.as_mut()?.kept.take()?;
         let (endpoint, idle) = (&slot.endpoint, kept.idle(now));
-        let usable = kept.is_open(endpoint, now) && endpoint.idle_time().may_carry(repeatable, idle, kept.limit);
+        let usable = kept.connected.is_current()
+            && kept.is_open(endpoint, now)
+            && endpoint.idle_time().may_carry(repeatable, idle, kept.limit);
         usable.then_some((kept.socket.to_this_thread()?, kept.connected, idle))
     }
 

@@ -56,7 +56,7 @@ async fn ask(pool: Arc<Pool>, endpoint: Arc<Endpoint>, permits: Permits) -> Endp
     // An endpoint that serves one connection at a time would have no room for another. Given back last: whoever waits has a look.
     let slot = pool.reserve(&endpoint);
     if slot.is_some() || !pool.has_slots() {
-        let asked = async { connect(&endpoint.addresses().await).await };
+        let asked = async { connect(&endpoint.addresses().await, &pool.encryption(&endpoint)).await };
         let answer = timeout(pool.timeouts().connect, asked).await;
         endpoint.reached(matches!(answer, Ok(Ok(_))));
     }

@@ -70,13 +70,18 @@ impl Permits {
     }
 }
 
-/// One question to an endpoint that is no member yet.
+/// One question to an endpoint that is no member of the pool yet.
 ///
 /// # Errors
 /// Why it was not answered well.
-pub async fn ask_once(endpoint: &Endpoint, probe: &config::Probe, permits: &Permits) -> Result<(), Failure> {
+pub async fn ask_once(
+    pool: &Pool,
+    endpoint: &Endpoint,
+    probe: &config::Probe,
+    permits: &Permits,
+) -> Result<(), Failure> {
     let _permit = permits.take().await;
-    if let Some(answer) = ask(endpoint, probe).await? {
+    if let Some(answer) = ask(pool, endpoint, probe).await? {
         answer.finish().await;
     }
     Ok(())
@@ -111,7 +116,7 @@ async fn ask_for_ever(pool: Arc<Pool>, endpoint: Arc<Endpoint>, probe: Arc<confi
                 sleep(pause(probe.interval, endpoint.is_down(), &mut rng)).await;
                 continue;
             }
-            let answer = ask(&endpoint, &probe).await;
+            let answer = ask(&pool, &endpoint, &probe).await;
             failed = answer.is_err();
             endpoint.probed(answer.as_ref().map(drop).map_err(|failure| failure as &dyn fmt::Display));
             if let Ok(Some(answer)) = answer {
@@ -123,11 +128,13 @@ async fn ask_for_ever(pool: Arc<Pool>, endpoint: Arc<Endpoint>, probe: Arc<confi
 }
 
 /// One question; the rest of a good answer is still to be read.
-async fn ask(endpoint: &Endpoint, probe: &config::Probe) -> Result<Option<Answer>, Failure> {
+async fn ask(pool: &Pool, endpoint: &Endpoint, probe: &config::Probe) -> Result<Option<Answer>, Failure> {
+    let encryption = pool.encryption(endpoint);
     let asked = async {
+        let addresses = endpoint.addresses().await;
         match &probe.question {
-            None => connect(&endpoint.addresses().await).await.map(|_| None),
-            Some(question) => get(&endpoint.addresses().await, endpoint.address(), question).await.map(Some),
+            None => connect(&addresses, &encryption).await.map(|_| None),
+            Some(question) => get(&addresses, &encryption, endpoint.address(), question).await.map(Some),
         }
     };
     match timeout(probe.timeout, asked).await {

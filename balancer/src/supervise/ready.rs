@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{Address, Question, Ready};
-use crate::net::{connect, get, get_over};
+use crate::net::{Encryption, connect, get, get_over};
 
 /// What was answered last, for a message: `GET /health was answered 400`.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +33,7 @@ pub(super) enum Shown {
 /// how long a worker that only accepts connections is asked for an answer.
 pub(super) async fn until_ready(
     ready: &Ready,
-    address: &Address,
+    (address, encryption): (&Address, &Encryption),
     line: &Notify,
     patience: Duration,
     last: &LastAnswer,
@@ -57,14 +57,14 @@ pub(super) async fn until_ready(
                     sleep(*time).await;
                     Ok(true)
                 }
-                Ready::Connect => connect(from_ref(address)).await.map(|_| true),
+                Ready::Connect => connect(from_ref(address), encryption).await.map(|_| true),
                 Ready::Path(question) => {
-                    let status = ask(address, question).await?;
+                    let status = ask(address, encryption, question).await?;
                     last.note(question, status);
                     Ok((200..400).contains(&status))
                 }
                 Ready::Answer(question) => {
-                    let socket = connect(from_ref(address)).await?;
+                    let socket = connect(from_ref(address), encryption).await?;
                     accepting.get_or_insert_with(Instant::now);
                     let answer = get_over(socket, address, question).await;
                     if answer.is_err() {
@@ -121,8 +121,8 @@ impl LastAnswer {
 ///
 /// # Errors
 /// See [`get`].
-pub(super) async fn ask(address: &Address, question: &Question) -> io::Result<u16> {
-    let answer = get(from_ref(address), address, question).await?;
+pub(super) async fn ask(address: &Address, encryption: &Encryption, question: &Question) -> io::Result<u16> {
+    let answer = get(from_ref(address), encryption, address, question).await?;
     let status = answer.status;
     answer.finish().await;
     Ok(status)
@@ -185,7 +185,7 @@ mod tests {
         });
         let question = Question { host: Some("app.test".into()), ..Question::of("/up?x") };
         let last = LastAnswer::default();
-        until_ready(&Ready::Path(question), &address, &Notify::new(), PATIENCE, &last).await;
+        until_ready(&Ready::Path(question), (&address, &Encryption::default()), &Notify::new(), PATIENCE, &last).await;
         assert_eq!(last.take().unwrap(), "GET /up?x was answered 204");
         let asked = worker.await.unwrap();
         assert_eq!(asked.len(), 4);
@@ -205,7 +205,9 @@ mod tests {
             }
         });
         let ready = Ready::Answer(Question::of("/"));
-        let shown = until_ready(&ready, &address, &Notify::new(), PATIENCE, &LastAnswer::default()).await;
+        let shown =
+            until_ready(&ready, (&address, &Encryption::default()), &Notify::new(), PATIENCE, &LastAnswer::default())
+                .await;
         assert_eq!(shown, Shown::AsAsked);
         worker.await.unwrap();
     }
@@ -216,7 +218,9 @@ mod tests {
         let address = at(listener.local_addr().unwrap());
         let (ready, patience) = (Ready::Answer(Question::of("/")), Duration::from_millis(300));
         let begun = Instant::now();
-        let shown = until_ready(&ready, &address, &Notify::new(), patience, &LastAnswer::default()).await;
+        let shown =
+            until_ready(&ready, (&address, &Encryption::default()), &Notify::new(), patience, &LastAnswer::default())
+                .await;
         assert_eq!(shown, Shown::OnlyAccepts(patience));
         assert!(begun.elapsed() >= patience);
     }
@@ -227,8 +231,11 @@ mod tests {
         bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let deaf = at(bound.local_addr().unwrap());
         let last = LastAnswer::default();
-        let waited =
-            timeout(Duration::from_secs(5), until_ready(&Ready::Connect, &deaf, &Notify::new(), PATIENCE, &last)).await;
+        let waited = timeout(
+            Duration::from_secs(5),
+            until_ready(&Ready::Connect, (&deaf, &Encryption::default()), &Notify::new(), PATIENCE, &last),
+        )
+        .await;
         assert!(waited.is_err());
     }
 }

@@ -13,7 +13,7 @@ use super::place::whose::has_listener;
 use super::process::kin::Kin;
 use super::ready::{LastAnswer, ask};
 use crate::config::{Address, Host, Mode, Question, Ready, Sharing, Workers};
-use crate::net::{Family, Socket, get_over};
+use crate::net::{Encryption, Family, Socket, get_over};
 use crate::share::Taker;
 
 /// Returns once the worker takes connections; until then, `last` has why not.
@@ -37,7 +37,8 @@ pub(super) async fn until_taking(
                 "nobody answers at {address}: does the program accept from the socket that is its descriptor 3?"
             ));
             let (reachable, question) = (reachable(address, place), Question::of("/"));
-            until(|| async { ask(&reachable, &question).await.is_ok() }).await;
+            // `config` refuses TLS for these.
+            until(|| async { ask(&reachable, &Encryption::default(), &question).await.is_ok() }).await;
         }
         Mode::ReusePort => {
             last.set(format!("it does not listen on {address}: does the program set SO_REUSEPORT and listen where $HOST and $PORT say?"));

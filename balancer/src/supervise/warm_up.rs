@@ -9,18 +9,19 @@ use tokio::time::Instant;
 
 use super::ready::ask;
 use crate::config::{Address, WarmUp};
+use crate::net::Encryption;
 
 /// Returns when the worker at `address` is warm.
 ///
 /// # Errors
 /// A phrase: what it answered instead.
-pub(super) async fn warm_up(warm_up: &WarmUp, address: &Address) -> Result<(), String> {
+pub(super) async fn warm_up(warm_up: &WarmUp, address: &Address, encryption: &Encryption) -> Result<(), String> {
     let WarmUp { question, requests, settle } = warm_up;
     let path = &question.path;
     let mut quick = 0;
     for _ in 0..*requests {
         let begun = Instant::now();
-        match ask(address, question).await {
+        match ask(address, encryption, question).await {
             Ok(200..400) => {}
             Ok(status) => return Err(format!("its warm-up request GET {path} was answered {status}")),
             Err(error) => return Err(format!("its warm-up request GET {path} was not answered: {error}")),
@@ -72,7 +73,8 @@ mod tests {
         });
         let settle = settle.map(Duration::from_millis);
         let address = Address::Tcp { host: Host::Ip(at.ip()), port: at.port() };
-        let warm = warm_up(&WarmUp { question: Question::of("/x"), requests, settle }, &address).await;
+        let warm =
+            warm_up(&WarmUp { question: Question::of("/x"), requests, settle }, &address, &Encryption::default()).await;
         (worker.await.unwrap(), warm)
     }
 
@@ -89,7 +91,9 @@ mod tests {
         assert_eq!((count, warm), (1, Err("its warm-up request GET /x was answered 500".into())));
         let gone = Address::Unix("/nowhere/at/all".into());
         let error =
-            warm_up(&WarmUp { question: Question::of("/"), requests: 1, settle: None }, &gone).await.unwrap_err();
+            warm_up(&WarmUp { question: Question::of("/"), requests: 1, settle: None }, &gone, &Encryption::default())
+                .await
+                .unwrap_err();
         assert!(error.starts_with("its warm-up request GET / was not answered: "), "{error}");
     }
 }

@@ -76,7 +76,7 @@ fn verifier((pem, auth): (&[u8], ClientAuth)) -> Result<Arc<dyn ClientCertVerifi
 ///
 /// # Errors
 /// The end of a sentence that begins with the name of the text.
-fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|error| format!("is not PEM: {error}"))?;
@@ -127,4 +127,4 @@ impl ResolvesServerCert for Nobody {
 /// What a CA speaks that asks (RFC 8737 §6.2).
 pub const QUESTION: &[u8] = b"acme-tls/1";
 /// What can be spoken, what we like best first (RFC 7301).
-const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
+pub(super) const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];

@@ -1,6 +1,7 @@
-//! TLS at our own listeners: whose certificate a client is shown, and what a handshake may agree on.
+//! TLS at our own listeners: whose certificate a client is shown, and what a handshake may agree on. TLS to endpoints: whom we believe.
 //!
-//! Decides by the name that a client asks for. Called by `listen` for each handshake, and by `app`, which fills it and fills it anew.
+//! Decides by the name that a client asks for, and by the files of a pool. Called by `listen` for each handshake, by `pool`, and by `app`,
+//! which fills it and fills it anew.
 //! Never reads or writes a socket, and never waits.
 
 mod book;
@@ -8,9 +9,11 @@ mod certificate;
 mod handshake;
 mod pair;
 mod standing;
+mod upstream;
 
 pub use book::{Book, Certificates};
 pub use certificate::Certificate;
 pub use handshake::{Handshakes, QUESTION};
 pub use pair::{Pair, PairError, Shown};
 pub use standing::Standing;
+pub use upstream::EndpointTls;

@@ -88,5 +88,7 @@ mod tunnels;
 mod unasked;
 mod units;
 mod upgrade;
+mod upstream_tls;
+mod upstream_tls_faults;
 mod worker_processes;
 mod zones;

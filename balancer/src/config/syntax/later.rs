@@ -5,7 +5,6 @@
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["listener", "acme", "compress"]),
     ("tls", &["names", "email", "directory", "directory_ca", "eab"]),
-    ("pool.NAME", &["tls"]),
     (
         "route",
         &[

@@ -48,6 +48,11 @@ pub enum Host {
 }
 
 impl Endpoint {
+    /// Whether it is at a Unix socket, which has no host.
+    pub(in crate::config) fn is_socket(&self) -> bool {
+        matches!(self.address, Address::Unix(_))
+    }
+
     /// Whether its host is a name, which DNS is asked for.
     pub fn has_name(&self) -> bool {
         matches!(self.address, Address::Tcp { host: Host::Name(_), .. })
@@ -143,8 +148,9 @@ fn tcp(text: &str) -> Result<Address, String> {
         return Err(match (scheme, tcp(authority)) {
             ("http", Ok(address)) => format!("write \"{address}\", without a scheme and a path"),
             ("http", Err(_)) if is_name(authority) => format!("write \"{authority}:80\", without a scheme and a path"),
-            ("https", _) => {
-                "endpoints are spoken to in plain HTTP: write the address and port that serve it".to_owned()
+            ("https", Ok(address)) => format!("write \"{address}\", and add a table [pool.NAME.tls]"),
+            ("https", Err(_)) if is_name(authority) => {
+                format!("write \"{authority}:443\", and add a table [pool.NAME.tls]")
             }
             _ => EXAMPLE.to_owned(),
         });

@@ -11,8 +11,10 @@ use super::proxy_protocol::ProxyProtocol;
 use super::question::Question;
 use super::queue::{Buffers, Slots};
 use super::ready::Ready;
+use super::spoken::Spoken;
+use super::upstream_tls::UpstreamTls;
 use super::workers::Workers;
-use super::{dns, endpoint, health, http2, policy, proxy_protocol, queue, sharing, workers};
+use super::{dns, endpoint, health, policy, queue, sharing, spoken, workers};
 use crate::config::syntax::diagnostics::quote;
 use crate::config::syntax::item::Item;
 use crate::config::syntax::section::Section;
@@ -44,8 +46,10 @@ pub struct Pool {
     pub buffers: Buffers,
     /// Time limits towards endpoints.
     pub timeouts: UpstreamTimeouts,
-    /// Whether endpoints are spoken to in HTTP/2, without TLS.
+    /// Whether endpoints are spoken to in HTTP/2.
     pub http2: bool,
+    /// How they are spoken to in TLS; `None`: without.
+    pub tls: Option<UpstreamTls>,
     /// How endpoints are told who the client of a connection is; then no two clients share one.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Tries for one request; at least 1.
@@ -157,7 +161,9 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
     let waits = ready_wait.is_some() || workers_item.is_some() || dns.name.is_some();
     let (slots, waiting_max, buffers) = queue::read(&mut section, waits);
     let timeouts = timeouts(&mut section, default.timeouts);
-    let (proxy_protocol, http2) = spoken(&mut section, item);
+    let of_workers = workers.as_ref().is_some_and(|read| read.workers.socket);
+    let at_sockets = of_workers || endpoints.iter().any(|endpoint| endpoint.value.is_socket());
+    let Spoken { tls, http2, proxy_protocol } = spoken::read(&mut section, item, at_sockets);
     if let (Some(item), Some(read)) = (&workers_item, &workers) {
         hang_within(item, &read.workers, timeouts.response);
     }
@@ -186,6 +192,7 @@ fn read(item: &Item<'_>) -> Option<PlacedPool> {
         timeouts,
         proxy_protocol,
         http2,
+        tls,
         attempts_max: attempts_max.unwrap_or(default.attempts_max),
         retry_budget: retry_budget.unwrap_or(default.retry_budget),
         idle_connections_max: idle_connections_max.unwrap_or(default.idle_connections_max),
@@ -214,19 +221,6 @@ fn name_of<'a>(item: &Item<'a>) -> Option<&'a str> {
         item.key_wrong(format!("{} cannot be the name of a pool", quote(name)), help);
     }
     Some(name)
-}
-
-/// Whether endpoints are told the client of a connection, and whether they are spoken to in HTTP/2.
-fn spoken(section: &mut Section<'_>, item: &Item<'_>) -> (Option<ProxyProtocol>, bool) {
-    let proxy_protocol = proxy_protocol::read(section);
-    let http2 = http2::read(section, "http2").unwrap_or(false);
-    if http2 && proxy_protocol.is_some() {
-        item.key_wrong(
-            format!("pool {} has `http2` and `proxy_protocol`", quote(item.key)),
-            "clients share connections of HTTP/2, so that no header tells whose they are: leave one of the two out",
-        );
-    }
-    (proxy_protocol, http2)
 }
 
 /// Whatever is asked of its endpoints besides requests of clients.

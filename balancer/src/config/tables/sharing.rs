@@ -179,7 +179,7 @@ const IDLE_OF_WORKERS: [(&str, &str); 7] = [
 const OF_WHO_PICKS: [&str; 3] = ["policy", "ready_wait", "queue_max"];
 
 /// Keys of pools that are about requests.
-const IDLE_OF_POOLS: [&str; 26] = [
+const IDLE_OF_POOLS: [&str; 27] = [
     "affinity",
     "endpoints",
     "dns",
@@ -206,4 +206,5 @@ const IDLE_OF_POOLS: [&str; 26] = [
     "probe",
     "dns_interval",
     "dns_hold",
+    "tls",
 ];

@@ -58,6 +58,7 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
         "pool.NAME.affinity",
         "pool.NAME.endpoints",
         "pool.NAME.probe",
+        "pool.NAME.tls",
         "pool.NAME.workers",
         "pool.NAME.workers.backoff",
         "pool.NAME.workers.ready",

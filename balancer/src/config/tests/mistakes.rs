@@ -141,9 +141,8 @@ fn every_documented_key_that_is_to_come_is_refused_as_such() {
         ["files", "fallback", "redirect", "respond", "strip_prefix", "request_fields", "response_fields", "basic_auth"];
     let more = ["allow", "rate", "canary", "mirror", "compress"];
     let of_top = top.map(|key| (key, file([&format!("{key} = 1"), "", ""])));
-    let of_pool = ["tls"].map(|key| (key, file(["", &format!("{key} = 1"), ""])));
     let of_route = route.into_iter().chain(more).map(|key| (key, file(["", "", &format!("{key} = 1")])));
-    for (key, text) in of_top.into_iter().chain(of_pool).chain(of_route) {
+    for (key, text) in of_top.into_iter().chain(of_route) {
         let diagnostics = parse(&text, "lb.toml").unwrap_err();
         let said: Vec<_> = diagnostics.iter().map(|it| (&text[it.span.clone()], it.message.clone())).collect();
         assert_eq!(said, [(key, format!("\"{key}\" is not supported yet"))]);
@@ -188,6 +187,33 @@ fn mistakes_of_tls_are_told_with_what_is_needed() {
     ] {
         let all = said(listen, tls);
         assert!(all.len() == 1 && all[0].0 == message && !all[0].1.is_empty(), "{listen} {tls}: {all:?}");
+    }
+}
+
+#[test]
+fn mistakes_of_tls_to_endpoints_are_told_with_what_is_needed() {
+    let said = |pool: &str, tls: &str| -> Vec<(String, String)> {
+        let text = format!("listen = \"127.0.0.1:8080\"\n[pool.a]\n{pool}\n{tls}\n");
+        let Err(diagnostics) = parse(&text, "lb.toml") else { return Vec::new() };
+        diagnostics.iter().map(|it| (it.message.clone(), it.help.clone())).collect()
+    };
+    let (fixed, socket) = ("endpoints = [\"a:1\"]", "endpoints = [\"unix:/s\"]");
+    let worker = "workers = { command = [\"true\", \"{socket}\"], socket = true }";
+    for tls in ["tls = {}", "[pool.a.tls]\nca = \"/a\"\nname = \"::1\"\ncertificate = \"/b\"\nkey = \"/c\""] {
+        assert!(said(fixed, tls).is_empty(), "{tls}");
+    }
+    assert!(said(socket, "tls = { name = \"app.test\" }").is_empty());
+    for (pool, tls, message) in [
+        (fixed, "tls = true", "`tls` must be a table, not true or false"),
+        (fixed, "tls = { name = \"a.test:443\" }", "`a.test:443` is no name that a certificate could have"),
+        (fixed, "tls = { certificate = \"/a\" }", "`certificate` needs its key"),
+        (fixed, "tls = { key = \"/a\" }", "`key` needs its certificate"),
+        (fixed, "tls = { cert = \"/a\" }", "unknown key `cert`"),
+        (socket, "tls = {}", "an endpoint at a Unix socket has no host that its certificate could be for"),
+        (worker, "tls = {}", "an endpoint at a Unix socket has no host that its certificate could be for"),
+    ] {
+        let all = said(pool, tls);
+        assert!(all.len() == 1 && all[0].0 == message && !all[0].1.is_empty(), "{pool} {tls}: {all:?}");
     }
 }
 
@@ -1035,7 +1061,7 @@ const ENDPOINTS: &[Row] = &[
             14,
             r#""https://app""#,
             "`https://app` is not the address of an endpoint",
-            "endpoints are spoken to in plain HTTP: write the address and port that serve it",
+            "write \"app:443\", and add a table [pool.NAME.tls]",
         )],
     ),
     (
@@ -1713,12 +1739,12 @@ const ADMIN: &[Row] = &[
         )],
     ),
     (
-        r#"token_file = "Cargo.toml""#,
+        r#"token_file = "src/main.rs""#,
         &[(
             5,
             14,
-            r#""Cargo.toml""#,
-            "`Cargo.toml` does not hold a word of 16 characters",
+            r#""src/main.rs""#,
+            "`src/main.rs` does not hold a word of 16 characters",
             "write the path of a file that holds one long random word",
         )],
     ),

@@ -16,7 +16,7 @@ use super::streams::Streamed;
 use super::written::Written;
 use crate::endpoint::{Answered, Connected, Endpoint};
 use crate::http1::{BodyDecoder, Fields, ResponseHead, Search};
-use crate::net::{Buffer, Outbox, Socket, give_fields};
+use crate::net::{Buffer, Encryption, Outbox, Socket, give_fields};
 
 /// An open connection to an endpoint, driven by whoever waits for its answer: no task of its own, so that dropping it
 /// closes it at once and a request costs no wake-up from task to task.
@@ -48,7 +48,7 @@ pub(in super::super) struct Upstream {
     idle_since: Option<Instant>,
     rest: Arc<Rest>,
     /// Dropped last. A stream has none: its connection is counted.
-    connected: Option<Connected>,
+    pub(super) connected: Option<Connected>,
 }
 
 /// Notes when something comes on an idle connection, which can be nothing but its close.
@@ -59,9 +59,13 @@ impl Upstream {
     /// Opens a connection.
     ///
     /// # Errors
-    /// [`Fault::ConnectFailed`], [`Fault::ConnectTimeout`] or [`Fault::DescriptorLimit`].
-    pub(in super::super) async fn open(endpoint: &Arc<Endpoint>, within: Duration) -> Result<Box<Self>, Fault> {
-        connect_to(endpoint, within).await.map(|(socket, connected)| Self::over(socket, connected))
+    /// Those of [`connect_to`].
+    pub(in super::super) async fn open(
+        endpoint: &Arc<Endpoint>,
+        within: Duration,
+        encryption: &Encryption,
+    ) -> Result<Box<Self>, Fault> {
+        connect_to(endpoint, within, encryption).await.map(|(socket, connected)| Self::over(socket, connected))
     }
 
     /// A connection that has carried nothing yet, or has rested since, see [`Self::into_idle`].

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 
 use super::error::Fault;
 use crate::endpoint::{Endpoint, EndpointId};
-use crate::net::sleep;
+use crate::net::{Encryption, sleep};
 pub(super) use connection::Upstream;
 #[cfg(feature = "http2")]
 use shared::Shared;
@@ -78,6 +78,9 @@ impl Upstreams {
         loop {
             let idle = connections.last()?.upstream.idle(now);
             let last = connections.pop_if(|last| idle_time.may_carry(repeatable, idle, last.limit))?;
+            if !last.upstream.is_current() {
+                continue;
+            }
             if last.upstream.is_quiet() {
                 return Some((last.upstream, idle));
             }
@@ -113,16 +116,16 @@ impl Upstreams {
     pub(super) async fn open(
         &self,
         endpoint: &Arc<Endpoint>,
-        within: Duration,
+        (within, encryption): (Duration, Encryption),
         http2: bool,
     ) -> Result<Box<Upstream>, Fault> {
         #[cfg(feature = "http2")]
         if http2 {
-            let (requests, held) = self.shared.stream(endpoint, within).await?;
+            let (requests, held) = self.shared.stream(endpoint, within, &encryption).await?;
             return Ok(Upstream::streamed(Streamed::new(requests, held)));
         }
         let _ = http2;
-        Upstream::open(endpoint, within).await
+        Upstream::open(endpoint, within, &encryption).await
     }
 
     /// Closes what has been idle for too long, has been closed by its worker or keeps others waiting, as long as the thread lives.

@@ -2,12 +2,15 @@
 //!
 //! Decides what of it is no HTTP, and what is acknowledged at once. Called by the attempt and the relay. Never writes.
 
+use std::io;
 use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
 
 use super::super::error::Fault;
 use super::connection::Upstream;
+use super::opening::refused;
+use super::written::Written;
 use crate::http1::{BodyDecoder, BodyLength, Ended, Fields, ResponseFault, ResponseHead, Search};
 use crate::net::{Buffer, take_fields};
 
@@ -15,7 +18,8 @@ impl Upstream {
     /// Waits for the next head, an interim one or that of the answer: see [`Self::answer`]. Says which it is by its status.
     ///
     /// # Errors
-    /// [`Fault::ClosedEarly`], [`Fault::BadResponse`] or [`Fault::TooManyFields`].
+    /// [`Fault::ClosedEarly`], [`Fault::BadResponse`] or [`Fault::TooManyFields`]; [`Fault::HandshakeFailed`], where an endpoint has not
+    /// come so far as to look at the request.
     pub(in super::super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<StatusCode, Fault>> {
         loop {
             if !self.inbox.is_empty() {
@@ -33,7 +37,8 @@ impl Upstream {
             }
             match self.socket.poll_read(cx, &mut self.inbox) {
                 Poll::Ready(Ok(length)) if length > 0 => {}
-                Poll::Ready(_) => return Poll::Ready(Err(Fault::ClosedEarly)),
+                Poll::Ready(Ok(_)) => return Poll::Ready(Err(Fault::ClosedEarly)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.refused(&error).unwrap_or(Fault::ClosedEarly))),
                 Poll::Pending => {
                     if !self.inbox.is_empty() || self.interim > 0 {
                         self.acknowledge();
@@ -42,6 +47,13 @@ impl Upstream {
                 }
             }
         }
+    }
+
+    /// The fault where a handshake fails behind its end, which makes the request one that was never sent.
+    fn refused(&mut self, error: &io::Error) -> Option<Fault> {
+        let refused = refused(self.connected.as_ref()?.endpoint(), error)?;
+        self.written = Written::Nothing;
+        Some(refused)
     }
 
     /// Acknowledges the part of an answer that has come, once in its head and once in its body: the kernel goes on by itself until

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,9 +19,9 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
 use super::super::error::Fault;
-use super::opening::connect_to;
+use super::opening::{connect_to, refused};
 use crate::endpoint::{Connected, Endpoint, EndpointId};
-use crate::net::{Activity, Buffer, Io, sleep, timeout};
+use crate::net::{Activity, Buffer, Encryption, Io, sleep, timeout};
 
 /// Those of one thread.
 #[derive(Debug, Default)]
@@ -45,6 +46,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Opened {
     requests: SendRequest<Bytes>,
+    is_encrypted: bool,
     streams: Cell<usize>,
     /// Whether it takes no further stream.
     is_over: Cell<bool>,
@@ -63,12 +65,12 @@ impl Shared {
     /// A stream on a connection to the endpoint, which is opened if none has room.
     ///
     /// # Errors
-    /// [`Fault::ConnectFailed`], [`Fault::ConnectTimeout`], [`Fault::DescriptorLimit`], or [`Fault::BadResponse`] where the endpoint
-    /// does not speak HTTP/2.
+    /// Those of [`connect_to`], or [`Fault::BadResponse`] where the endpoint does not speak HTTP/2.
     pub(super) async fn stream(
         &self,
         endpoint: &Arc<Endpoint>,
         within: Duration,
+        encryption: &Encryption,
     ) -> Result<(SendRequest<Bytes>, Held), Fault> {
         let entry = Rc::clone(self.entries.borrow_mut().entry(endpoint.id()).or_default());
         loop {
@@ -85,7 +87,7 @@ impl Shared {
                 }
             }
             let opening = Opening(&entry);
-            let opened = open(endpoint, within, &self.told).await;
+            let opened = open(endpoint, (within, encryption), &self.told).await;
             entry.outcome.set((entry.outcome.get().0 + 1, opened.as_ref().err().copied()));
             entry.connections.borrow_mut().push(opened?);
             drop(opening);
@@ -128,6 +130,11 @@ impl Held {
         Self(opened)
     }
 
+    /// Whether the connection is encrypted.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.0.is_encrypted
+    }
+
     /// The endpoint takes no further stream on this connection.
     pub(super) fn is_refused(&self) {
         self.0.is_over.set(true);
@@ -144,9 +151,18 @@ impl Drop for Held {
     }
 }
 
-async fn open(endpoint: &Arc<Endpoint>, within: Duration, told: &Cell<Option<Instant>>) -> Result<Rc<Opened>, Fault> {
+async fn open(
+    endpoint: &Arc<Endpoint>,
+    (within, encryption): (Duration, &Encryption),
+    told: &Cell<Option<Instant>>,
+) -> Result<Rc<Opened>, Fault> {
     let until = Instant::now() + within;
-    let (socket, connected) = connect_to(endpoint, within).await?;
+    let (socket, connected) = connect_to(endpoint, within, encryption).await?;
+    let is_encrypted = socket.session().is_some();
+    if socket.session().is_some_and(|session| !session.speaks_http2()) {
+        tell(endpoint, &"it has not agreed on it in the TLS handshake, by ALPN", told);
+        return Err(Fault::HandshakeFailed);
+    }
     let now = Instant::now();
     let activity = Rc::new(Activity::new(now));
     let mut builder = Builder::new();
@@ -166,13 +182,16 @@ async fn open(endpoint: &Arc<Endpoint>, within: Duration, told: &Cell<Option<Ins
     let (requests, connection, pings) = match timeout(until.saturating_duration_since(now), shaken).await {
         Ok(Ok(shaken)) => shaken,
         Ok(Err(error)) => {
+            if let Some(fault) = error.get_io().and_then(|error| refused(endpoint, error)) {
+                return Err(fault);
+            }
             tell(endpoint, &error, told);
             return Err(if error.is_io() { Fault::ClosedEarly } else { Fault::BadResponse });
         }
         Err(_) => return Err(Fault::ConnectTimeout),
     };
     let (streams, is_over, idle_since) = (Cell::new(0), Cell::new(false), Cell::new(now));
-    let opened = Rc::new(Opened { requests, streams, is_over, idle_since, connected });
+    let opened = Rc::new(Opened { requests, is_encrypted, streams, is_over, idle_since, connected });
     let driven = Rc::downgrade(&opened);
     spawn_local(async move {
         let has_streams = || driven.upgrade().is_some_and(|opened| opened.streams.get() > 0);
@@ -185,7 +204,7 @@ async fn open(endpoint: &Arc<Endpoint>, within: Duration, told: &Cell<Option<Ins
 }
 
 /// Says that an endpoint does not speak HTTP/2, now and then: every request would have it said.
-fn tell(endpoint: &Endpoint, error: &h2::Error, told: &Cell<Option<Instant>>) {
+fn tell(endpoint: &Endpoint, error: &dyn Display, told: &Cell<Option<Instant>>) {
     let now = Instant::now();
     if told.get().is_none_or(|last| now.saturating_duration_since(last) >= TELL_AGAIN) {
         told.set(Some(now));

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 
 use super::super::error::Fault;
@@ -104,7 +105,8 @@ impl Streamed {
         let head = RequestHead::parse(head, Fields::default()).map_err(|_| broken())?;
         let mut request = Request::new(());
         *request.method_mut() = head.method.clone();
-        *request.uri_mut() = uri_of(&head).ok_or_else(broken)?;
+        let scheme = if self.held.is_encrypted() { Scheme::HTTPS } else { Scheme::HTTP };
+        *request.uri_mut() = uri_of(&head, scheme).ok_or_else(broken)?;
         *request.headers_mut() = map_of(&head.fields);
         let is_bodiless = matches!(head.length, BodyLength::None | BodyLength::Known(0));
         let (answer, body) = self.requests.send_request(request, is_bodiless)?;
@@ -195,10 +197,10 @@ impl Streamed {
 }
 
 /// Scheme, host and path as pseudo-fields want them (§8.3.1).
-fn uri_of(head: &RequestHead) -> Option<Uri> {
+fn uri_of(head: &RequestHead, scheme: Scheme) -> Option<Uri> {
     let host = head.fields.first(Name::Host).filter(|host| !host.is_empty());
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(http::uri::Scheme::HTTP);
+    parts.scheme = Some(scheme);
     parts.authority = Some(host.unwrap_or(b"localhost").try_into().ok()?);
     let target = if head.method == Method::OPTIONS && head.target() == "*" { "*" } else { head.target() };
     parts.path_and_query = Some(target.try_into().ok()?);

@@ -137,7 +137,8 @@ impl Reconciler {
             Ok((process, offspring)) => {
                 let text = format!("{} (pid {}) started for {}", worker.name, process.pid(), process.address());
                 let limits = RecycleLimits::draw(&worker.settings.recycle, &mut self.rng);
-                worker.mind(process, offspring, limits);
+                let encryption = self.pool.encryption_at(&process.address());
+                worker.mind((process, encryption), offspring, limits);
                 self.announce(at, EventKind::Started, text);
             }
             Err(error) => {

@@ -17,6 +17,7 @@ use super::minding::Minding;
 use super::recycle::RecycleLimits;
 use crate::config::Workers;
 use crate::endpoint::Endpoint;
+use crate::net::Encryption;
 use crate::pool::Pool;
 use crate::shown;
 use crate::supervise::output::lines::Latest;
@@ -150,9 +151,15 @@ impl WorkerHandle {
     }
 
     /// A new run begins with this process; its end and its readiness will be reported.
-    pub(super) fn mind(&mut self, process: Process, offspring: Offspring, limits: RecycleLimits) {
+    pub(super) fn mind(
+        &mut self,
+        (process, encryption): (Process, Encryption),
+        offspring: Offspring,
+        limits: RecycleLimits,
+    ) {
         let (id, run, outbox) = (self.id, self.run, self.outbox.clone());
-        let minding = Minding::new((id, run), &self.name, &process, Arc::clone(&self.settings), outbox.clone());
+        let minding =
+            Minding::new((id, run), &self.name, (&process, encryption), Arc::clone(&self.settings), outbox.clone());
         self.minders = JoinSet::new();
         self.minders.spawn(minding.clone().tell_misplaced(self.index == 1));
         self.minders.spawn(async move {

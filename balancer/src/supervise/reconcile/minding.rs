@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::life::Event;
 use super::message::Message;
 use crate::config::{Address, MayListen, Ready, Workers};
+use crate::net::Encryption;
 use crate::share::Taker;
 use crate::shown;
 use crate::supervise::place::unready::{explain, tell_misplaced};
@@ -31,6 +32,8 @@ pub(super) struct Minding {
     /// `app.2 (pid 4711)`.
     title: String,
     address: Address,
+    /// How it is spoken to.
+    encryption: Encryption,
     group: Pid,
     kin: Kin,
     line_seen: Arc<Notify>,
@@ -45,7 +48,7 @@ impl Minding {
     pub(super) fn new(
         (id, run): (u64, u64),
         name: &str,
-        process: &Process,
+        (process, encryption): (&Process, Encryption),
         settings: Arc<Workers>,
         outbox: mpsc::Sender<Message>,
     ) -> Self {
@@ -54,6 +57,7 @@ impl Minding {
             run,
             title: format!("{name} (pid {})", process.pid()),
             address: process.address(),
+            encryption,
             group: process.group(),
             kin: process.kin().clone(),
             line_seen: process.line_seen(),
@@ -108,7 +112,8 @@ impl Minding {
         }
         let by_line = matches!(settings.ready, Ready::Line(_));
         let shown = loop {
-            let shown = until_ready(&settings.ready, address, &self.line_seen, self.patience(), last).await;
+            let place = (address, &self.encryption);
+            let shown = until_ready(&settings.ready, place, &self.line_seen, self.patience(), last).await;
             // Whoever has answered before was somebody else; a line is printed once.
             if !self.asks_whose() || until_own(title, address, &self.kin, (by_line, last)).await || by_line {
                 break shown;
@@ -122,7 +127,7 @@ impl Minding {
             );
         }
         match &settings.warm_up {
-            Some(requests) => warm_up(requests, address).await,
+            Some(requests) => warm_up(requests, address, &self.encryption).await,
             None => Ok(()),
         }
     }

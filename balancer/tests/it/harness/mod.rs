@@ -13,6 +13,7 @@ mod message;
 pub(crate) mod names;
 mod origin;
 pub(crate) mod secure;
+pub(crate) mod secure_origin;
 mod stubborn;
 mod wire;
 

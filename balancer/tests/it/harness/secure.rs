@@ -24,8 +24,21 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
+    /// One that is for these names itself, as `openssl req -x509` makes it.
+    pub(crate) fn for_itself(names: &[&str]) -> Self {
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
+    }
+
+    /// Its own certificate, and its key.
+    pub(crate) fn pair(&self) -> (String, String) {
+        (self.pem(), self.0.key().serialize_pem())
     }
 
     /// A certificate for these names, and its key.
