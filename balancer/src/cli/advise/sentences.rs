@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::law::{servers_for, stay, wait_p95};
-use super::watch::{Endpoint, Pool};
+use super::watch::{WatchedEndpoint, WatchedPool};
 use crate::cli::text::wrapped_after;
 use crate::shown;
 
@@ -22,7 +22,7 @@ pub(super) struct Wish {
 }
 
 /// For people.
-pub(super) fn text(pools: &[Pool], wish: Wish) -> String {
+pub(super) fn text(pools: &[WatchedPool], wish: Wish) -> String {
     let watched = pools.first().map_or_else(Duration::default, |pool| Duration::from_secs_f64(pool.seconds));
     let mut out = format!(
         "measured for {}; times by Little's law (how many are there / how many come a second)\n",
@@ -40,8 +40,8 @@ pub(super) fn text(pools: &[Pool], wish: Wish) -> String {
 }
 
 /// For machines.
-pub(super) fn json(pools: &[Pool], wish: Wish) -> Value {
-    let one = |pool: &Pool| {
+pub(super) fn json(pools: &[WatchedPool], wish: Wish) -> Value {
+    let one = |pool: &WatchedPool| {
         let advice: Vec<Value> =
             advice(pool, wish).iter().map(|one| json!({ "why": one.why, "type": one.type_this })).collect();
         json!({
@@ -61,7 +61,7 @@ pub(super) struct Advice {
     pub(super) type_this: Option<String>,
 }
 
-fn predicted_json(pool: &Pool, wish: Wish) -> Value {
+fn predicted_json(pool: &WatchedPool, wish: Wish) -> Value {
     let (Some(service), Some(slots)) = (pool.service, places(pool)) else { return Value::Null };
     if is_saturated(pool, slots) {
         return Value::Null;
@@ -73,7 +73,7 @@ fn predicted_json(pool: &Pool, wish: Wish) -> Value {
     })
 }
 
-fn figures(pool: &Pool) -> String {
+fn figures(pool: &WatchedPool) -> String {
     let Some(service) = pool.service else { return "no request, so nothing can be advised".to_owned() };
     let places = match pool.slots {
         Some(slots) => {
@@ -89,7 +89,7 @@ fn figures(pool: &Pool) -> String {
     format!("{:.1} requests/s, {} each; {places}", pool.rate, time(service))
 }
 
-pub(super) fn advice(pool: &Pool, wish: Wish) -> Vec<Advice> {
+pub(super) fn advice(pool: &WatchedPool, wish: Wish) -> Vec<Advice> {
     let Some(service) = pool.service else { return Vec::new() };
     if pool.endpoints.iter().map(|one| one.requests).sum::<u64>() < REQUESTS_MIN {
         let why =
@@ -107,7 +107,7 @@ pub(super) fn advice(pool: &Pool, wish: Wish) -> Vec<Advice> {
 }
 
 /// How many places a wish needs.
-fn of_slots(pool: &Pool, service: f64, slots: usize, wish: Wish) -> Advice {
+fn of_slots(pool: &WatchedPool, service: f64, slots: usize, wish: Wish) -> Advice {
     let shown_wish = shown::time(wish.wait);
     let by = format!(
         "predicted (Erlang's C formula, from {:.1} requests/s, {} each, {slots} slots)",
@@ -143,7 +143,7 @@ fn of_slots(pool: &Pool, service: f64, slots: usize, wish: Wish) -> Advice {
 }
 
 /// Where all are busy and some wait: what comes is more than what is measured, so that no law says how many are needed.
-fn of_too_few(pool: &Pool, slots: usize, wish: Wish) -> Advice {
+fn of_too_few(pool: &WatchedPool, slots: usize, wish: Wish) -> Advice {
     let at_once = (pool.busy + pool.queued).ceil() as usize;
     let needed = at_once.max(slots + 1);
     let why = format!(
@@ -156,7 +156,7 @@ fn of_too_few(pool: &Pool, slots: usize, wish: Wish) -> Advice {
 }
 
 /// More places, by whoever can give them.
-fn more(pool: &Pool, why: String, workers: usize, each: usize, wish: Wish) -> Advice {
+fn more(pool: &WatchedPool, why: String, workers: usize, each: usize, wish: Wish) -> Advice {
     if !pool.has_workers {
         return Advice { why, type_this: Some(format!("{workers} endpoints of {each} slots")) };
     }
@@ -171,8 +171,8 @@ fn more(pool: &Pool, why: String, workers: usize, each: usize, wish: Wish) -> Ad
 }
 
 /// Where nobody knows how much an endpoint does at once.
-fn of_no_slots(pool: &Pool, outlier: Option<&str>) -> Option<Advice> {
-    let usual: Vec<&Endpoint> = pool.endpoints.iter().filter(|one| Some(one.name.as_str()) != outlier).collect();
+fn of_no_slots(pool: &WatchedPool, outlier: Option<&str>) -> Option<Advice> {
+    let usual: Vec<&WatchedEndpoint> = pool.endpoints.iter().filter(|one| Some(one.name.as_str()) != outlier).collect();
     let there: f64 = usual.iter().filter_map(|one| Some(one.rate * one.service?)).sum();
     let each = there / usual.len().max(1) as f64;
     (each > 1.0).then(|| Advice {
@@ -186,8 +186,8 @@ fn of_no_slots(pool: &Pool, outlier: Option<&str>) -> Option<Advice> {
 }
 
 /// The endpoint that takes longest, where it takes twice as long as the others.
-fn outlier(pool: &Pool, service: f64) -> Option<(String, Advice)> {
-    let asked: Vec<(&Endpoint, f64)> = pool
+fn outlier(pool: &WatchedPool, service: f64) -> Option<(String, Advice)> {
+    let asked: Vec<(&WatchedEndpoint, f64)> = pool
         .endpoints
         .iter()
         .filter(|one| one.requests >= REQUESTS_MIN / 4)
@@ -217,11 +217,11 @@ fn outlier(pool: &Pool, service: f64) -> Option<(String, Advice)> {
     Some((slowest.name.clone(), Advice { why, type_this: Some(type_this) }))
 }
 
-fn places(pool: &Pool) -> Option<usize> {
+fn places(pool: &WatchedPool) -> Option<usize> {
     pool.slots.map(|slots| usize::try_from(slots).unwrap_or(usize::MAX))
 }
 
-fn is_saturated(pool: &Pool, slots: usize) -> bool {
+fn is_saturated(pool: &WatchedPool, slots: usize) -> bool {
     let free = slots as f64 - pool.busy;
     free <= 0.0 || free < (1.0 - FULL) * slots as f64 && pool.queued >= 1.0
 }

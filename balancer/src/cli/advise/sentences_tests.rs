@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use super::law::servers_for;
 use super::sentences::{Wish, advice, json, text};
-use super::watch::{Endpoint, Pool};
+use super::watch::{WatchedEndpoint, WatchedPool};
 
-fn endpoint(name: &str, rate: f64, service: f64) -> Endpoint {
-    Endpoint { name: name.into(), rate, service: Some(service), requests: (rate * 10.0) as u64 }
+fn endpoint(name: &str, rate: f64, service: f64) -> WatchedEndpoint {
+    WatchedEndpoint { name: name.into(), rate, service: Some(service), requests: (rate * 10.0) as u64 }
 }
 
-fn pool(slots: Option<u64>, rate: f64, service: f64, endpoints: Vec<Endpoint>) -> Pool {
+fn pool(slots: Option<u64>, rate: f64, service: f64, endpoints: Vec<WatchedEndpoint>) -> WatchedPool {
     let (busy, up) = (rate * service, endpoints.len());
     let service = Some(service);
-    Pool {
+    WatchedPool {
         name: "app".into(),
         seconds: 10.0,
         rate,
@@ -24,11 +24,11 @@ fn pool(slots: Option<u64>, rate: f64, service: f64, endpoints: Vec<Endpoint>) -
         has_workers: true,
         largest: 50 << 20,
         endpoints,
-        ..Pool::default()
+        ..WatchedPool::default()
     }
 }
 
-fn even(count: usize, rate: f64, service: f64) -> Vec<Endpoint> {
+fn even(count: usize, rate: f64, service: f64) -> Vec<WatchedEndpoint> {
     (1..=count).map(|index| endpoint(&format!("app.{index}"), rate / count as f64, service)).collect()
 }
 
@@ -48,22 +48,22 @@ fn too_few_slots_are_told_with_the_number_that_is_needed() {
 
 #[test]
 fn where_all_slots_are_busy_and_some_wait_nothing_is_predicted() {
-    let full = Pool { busy: 1.96, queued: 3.9, ..pool(Some(2), 20.0, 0.098, even(2, 20.0, 0.098)) };
+    let full = WatchedPool { busy: 1.96, queued: 3.9, ..pool(Some(2), 20.0, 0.098, even(2, 20.0, 0.098)) };
     let all = advice(&full, WISH);
     assert!(all[0].why.contains("all 2 slots are busy and 3.9 requests wait"), "{all:?}");
     assert_eq!(all[0].type_this, Some("balancer scale app 6".into()));
     assert!(json(std::slice::from_ref(&full), WISH)["pools"][0]["predicted"].is_null());
     // Half a request on average is no queue.
-    let nearly = advice(&Pool { queued: 0.5, ..full }, WISH);
+    let nearly = advice(&WatchedPool { queued: 0.5, ..full }, WISH);
     assert!(nearly[0].why.starts_with("predicted (Erlang"), "{nearly:?}");
 }
 
 #[test]
 fn workers_that_use_all_cpus_are_told_that_more_of_them_do_not_help() {
-    let busy = Pool { cpus: 7.9, ..pool(Some(2), 15.0, 0.1, even(2, 15.0, 0.1)) };
+    let busy = WatchedPool { cpus: 7.9, ..pool(Some(2), 15.0, 0.1, even(2, 15.0, 0.1)) };
     let all = advice(&busy, WISH);
     assert!(all[0].why.ends_with("use 7.9 of the 8 CPUs here: more workers would only wait for each other"), "{all:?}");
-    let one_core_each = advice(&Pool { cpus: 2.0, ..busy }, WISH);
+    let one_core_each = advice(&WatchedPool { cpus: 2.0, ..busy }, WISH);
     assert!(!one_core_each[0].why.contains("CPU"), "{one_core_each:?}");
 }
 
@@ -95,7 +95,7 @@ fn the_endpoint_that_is_slow_beside_the_others_is_named_with_what_it_costs() {
 
 #[test]
 fn little_traffic_advises_nothing() {
-    let quiet = Pool { name: "app".into(), seconds: 10.0, ..Pool::default() };
+    let quiet = WatchedPool { name: "app".into(), seconds: 10.0, ..WatchedPool::default() };
     assert!(advice(&quiet, WISH).is_empty());
     let told = text(&[quiet], WISH);
     assert!(told.starts_with("measured for 10 s; times by Little's law"), "{told}");

@@ -11,7 +11,7 @@ use super::law::stay;
 
 /// A pool over some seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Pool {
+pub(super) struct WatchedPool {
     pub(super) name: String,
     pub(super) seconds: f64,
     /// Requests a second that got a place.
@@ -30,12 +30,12 @@ pub(super) struct Pool {
     /// CPUs that its workers have used, and bytes that the largest has.
     pub(super) cpus: f64,
     pub(super) largest: u64,
-    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) endpoints: Vec<WatchedEndpoint>,
 }
 
 /// An endpoint over some seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Endpoint {
+pub(super) struct WatchedEndpoint {
     pub(super) name: String,
     pub(super) rate: f64,
     pub(super) service: Option<f64>,
@@ -91,16 +91,16 @@ impl Watch {
     }
 
     /// What follows, by pool; those that were there all the time.
-    pub(super) fn pools(&self) -> Vec<Pool> {
+    pub(super) fn pools(&self) -> Vec<WatchedPool> {
         let seconds = self.elapsed.as_secs_f64().max(0.001);
         let known = self.pools.iter().filter_map(|(name, sums)| Some((name, sums, self.begun.get(name)?)));
         known.map(|(name, sums, before)| pool(name, sums, before, seconds)).collect()
     }
 }
 
-fn pool(name: &str, sums: &Sums, before: &Seen, seconds: f64) -> Pool {
+fn pool(name: &str, sums: &Sums, before: &Seen, seconds: f64) -> WatchedPool {
     let (last, looks) = (&sums.last, sums.looks.max(1.0));
-    let endpoints: Vec<Endpoint> = last
+    let endpoints: Vec<WatchedEndpoint> = last
         .endpoints
         .iter()
         .map(|(endpoint, (_, given, _))| {
@@ -109,14 +109,14 @@ fn pool(name: &str, sums: &Sums, before: &Seen, seconds: f64) -> Pool {
             let requests = given.checked_sub(earlier).unwrap_or(*given);
             let (rate, mean) =
                 (requests as f64 / seconds, sums.in_flight.get(endpoint).copied().unwrap_or_default() / looks);
-            Endpoint { name: endpoint.clone(), rate, service: stay(mean, rate), requests }
+            WatchedEndpoint { name: endpoint.clone(), rate, service: stay(mean, rate), requests }
         })
         .collect();
     let busy: f64 =
         last.endpoints.keys().map(|name| sums.in_flight.get(name).copied().unwrap_or_default() / looks).sum();
     let rate: f64 = endpoints.iter().map(|endpoint| endpoint.rate).sum();
     let used = last.cpu_seconds.iter().map(|(pid, now)| now - before.cpu_seconds.get(pid).copied().unwrap_or_default());
-    Pool {
+    WatchedPool {
         name: name.to_owned(),
         seconds,
         rate,

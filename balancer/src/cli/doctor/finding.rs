@@ -3,7 +3,7 @@
 /// What was found, with its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
-    pub(super) level: Level,
+    pub(super) level: Severity,
     /// What was looked at, in a few words.
     pub(super) what: &'static str,
     /// What it is, the number that led to the level, and why that matters.
@@ -14,7 +14,7 @@ pub(super) struct Finding {
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub(super) enum Severity {
     /// It will be in the way.
     Warning,
     /// It may surprise.
@@ -23,7 +23,7 @@ pub(super) enum Level {
     Fine,
 }
 
-impl Level {
+impl Severity {
     pub(super) fn mark(self) -> &'static str {
         match self {
             Self::Warning => "[!!]",
@@ -42,13 +42,13 @@ impl Level {
 }
 
 pub(super) fn fine(what: &'static str, why: String) -> Finding {
-    Finding { level: Level::Fine, what, why, type_this: Vec::new() }
+    Finding { level: Severity::Fine, what, why, type_this: Vec::new() }
 }
 
 pub(super) fn note(what: &'static str, why: String, type_this: Vec<String>) -> Finding {
-    Finding { level: Level::Note, what, why, type_this }
+    Finding { level: Severity::Note, what, why, type_this }
 }
 
 pub(super) fn warning(what: &'static str, why: String, type_this: Vec<String>) -> Finding {
-    Finding { level: Level::Warning, what, why, type_this }
+    Finding { level: Severity::Warning, what, why, type_this }
 }

@@ -226,7 +226,7 @@ const CLOCK_MIN: u64 = 1_704_067_200;
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
+    use super::super::finding::Severity;
     use super::*;
     use crate::config::{ListenAddress, Pool, Workers};
 
@@ -239,28 +239,28 @@ mod tests {
     #[test]
     fn descriptors_are_held_against_what_the_file_wants() {
         let machine = |limit| Machine { descriptors: Some(limit), ..Machine::default() };
-        assert_eq!(descriptors(&machine(1_024), None).level, Level::Warning);
+        assert_eq!(descriptors(&machine(1_024), None).level, Severity::Warning);
         assert!(descriptors(&machine(1_024), None).why.contains("about 384 clients"));
-        assert_eq!(descriptors(&machine(1 << 20), None).level, Level::Fine);
+        assert_eq!(descriptors(&machine(1 << 20), None).level, Severity::Fine);
         let wanting = Config { connections_max: Some(10_000), ..config(1, 1) };
         let found = descriptors(&machine(20_000), Some(&wanting));
-        assert!(found.level == Level::Warning && found.type_this[0].contains("LimitNOFILE=20256"), "{found:?}");
-        assert_eq!(descriptors(&machine(20_256), Some(&wanting)).level, Level::Fine);
+        assert!(found.level == Severity::Warning && found.type_this[0].contains("LimitNOFILE=20256"), "{found:?}");
+        assert_eq!(descriptors(&machine(20_256), Some(&wanting)).level, Severity::Fine);
     }
 
     #[test]
     fn threads_and_workers_are_held_against_the_cpus() {
         let machine = Machine { cpus: 4, ..Machine::default() };
         for (threads, workers, level) in [
-            (4, 4, Level::Fine),
-            (8, 4, Level::Warning),
-            (4, 2, Level::Note),
-            (4, 33, Level::Note),
-            (4, 32, Level::Fine),
+            (4, 4, Severity::Fine),
+            (8, 4, Severity::Warning),
+            (4, 2, Severity::Note),
+            (4, 33, Severity::Note),
+            (4, 32, Severity::Fine),
         ] {
             assert_eq!(cpus(&machine, Some(&config(threads, workers))).level, level, "{threads} {workers}");
         }
-        assert_eq!(cpus(&machine, None).level, Level::Fine);
+        assert_eq!(cpus(&machine, None).level, Severity::Fine);
     }
 
     #[test]
@@ -273,11 +273,11 @@ mod tests {
         };
         let now = 1_800_000_000;
         for (machine, level) in [
-            (machine("tsc", now, Some(true)), Level::Fine),
-            (machine("kvm-clock", now, None), Level::Fine),
-            (machine("tsc", now, Some(false)), Level::Note),
-            (machine("hpet", now, Some(true)), Level::Warning),
-            (machine("tsc", 1_000, Some(true)), Level::Warning),
+            (machine("tsc", now, Some(true)), Severity::Fine),
+            (machine("kvm-clock", now, None), Severity::Fine),
+            (machine("tsc", now, Some(false)), Severity::Note),
+            (machine("hpet", now, Some(true)), Severity::Warning),
+            (machine("tsc", 1_000, Some(true)), Severity::Warning),
         ] {
             assert_eq!(clock(&machine).level, level, "{machine:?}");
         }

@@ -63,7 +63,7 @@ fn taken(status: &Value, pool: &str) -> Vec<u64> {
 mod tests {
     use serde_json::json;
 
-    use super::super::finding::Level;
+    use super::super::finding::Severity;
     use super::*;
     use crate::config::{ListenAddress, Pool, Workers};
 
@@ -80,11 +80,11 @@ mod tests {
         let running =
             json!({ "pools": [{ "name": "app", "workers": { "all": vec![json!({ "rss_bytes": 100 << 20 }); 4] } }] });
         // Four are there, and a fifth for a moment.
-        assert_eq!(level(99, None, Some(&running)).level, Level::Warning);
-        assert_eq!(level(110, None, Some(&running)).level, Level::Note);
-        assert_eq!(level(1_000, None, Some(&running)).level, Level::Fine);
-        assert_eq!(level(999, Some(300 << 20), Some(&running)).level, Level::Warning);
-        assert_eq!(level(999, Some(300 << 20), None).level, Level::Warning);
+        assert_eq!(level(99, None, Some(&running)).level, Severity::Warning);
+        assert_eq!(level(110, None, Some(&running)).level, Severity::Note);
+        assert_eq!(level(1_000, None, Some(&running)).level, Severity::Fine);
+        assert_eq!(level(999, Some(300 << 20), Some(&running)).level, Severity::Warning);
+        assert_eq!(level(999, Some(300 << 20), None).level, Severity::Warning);
         assert!(level(999, None, None).why.contains("is known once they run"));
     }
 }

@@ -20,7 +20,7 @@ use super::say::show;
 use super::target::Target;
 use super::text::wrapped_after;
 use crate::config::Config;
-use finding::{Finding, Level};
+use finding::{Finding, Severity};
 use machine::Machine;
 
 /// Of which instance.
@@ -60,7 +60,7 @@ pub(super) fn run(options: Options, given: Option<PathBuf>) -> ExitCode {
     let text = if options.json { in_json(&findings) } else { told(&patient, &findings) };
     match show(&text) {
         code if code != ExitCode::SUCCESS => code,
-        _ if findings.iter().any(|one| one.level == Level::Warning) => ExitCode::FAILURE,
+        _ if findings.iter().any(|one| one.level == Severity::Warning) => ExitCode::FAILURE,
         code => code,
     }
 }
@@ -89,9 +89,9 @@ fn told(patient: &Patient<'_>, findings: &[Finding]) -> String {
     let _ = writeln!(
         out,
         "\n{} to change, {} to know, {} fine",
-        count(Level::Warning),
-        count(Level::Note),
-        count(Level::Fine)
+        count(Severity::Warning),
+        count(Severity::Note),
+        count(Severity::Fine)
     );
     if patient.config.is_none() {
         out.push_str("there is no configuration here: name one with --config FILE, and its workers and addresses are looked at too\n");

@@ -72,7 +72,7 @@ const LATE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
+    use super::super::finding::Severity;
     use super::*;
 
     #[test]
@@ -81,11 +81,11 @@ mod tests {
             (name.to_owned(), Duration::from_millis(millis), problem.map(str::to_owned))
         };
         let level = |answers: Vec<_>| judged(answers)[0].level;
-        assert_eq!(level(vec![answer("a:1", 3, None), answer("b:1", 20, None)]), Level::Fine);
-        assert_eq!(level(vec![answer("a:1", 3, None), answer("b:1", 1_000, None)]), Level::Note);
+        assert_eq!(level(vec![answer("a:1", 3, None), answer("b:1", 20, None)]), Severity::Fine);
+        assert_eq!(level(vec![answer("a:1", 3, None), answer("b:1", 1_000, None)]), Severity::Note);
         let failed = judged(vec![answer("a:1", 3, None), answer("b:1", 20, Some("no such name"))]);
         assert!(
-            failed[0].level == Level::Warning && failed[0].why == "1 of 2 names have no address: b:1: no such name"
+            failed[0].level == Severity::Warning && failed[0].why == "1 of 2 names have no address: b:1: no such name"
         );
     }
 }

@@ -111,7 +111,7 @@ const PORTS_SHOWN: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
+    use super::super::finding::Severity;
     use super::*;
     use crate::config::{Pool, Workers};
 
@@ -128,7 +128,7 @@ mod tests {
             ..Machine::default()
         };
         let all = findings(&poor, None);
-        assert!(all.len() == 3 && all.iter().all(|one| one.level == Level::Warning), "{all:?}");
+        assert!(all.len() == 3 && all.iter().all(|one| one.level == Severity::Warning), "{all:?}");
         assert!(found(&all, "ports").unwrap().why.contains("1000 connections to one endpoint, or 16 new ones"));
         let rich = Machine {
             somaxconn: Some(4_096),
@@ -136,9 +136,9 @@ mod tests {
             conntrack: Some((9, 100)),
             ..Machine::default()
         };
-        assert!(findings(&rich, None).iter().all(|one| one.level == Level::Fine));
+        assert!(findings(&rich, None).iter().all(|one| one.level == Severity::Fine));
         let half = Machine { syn_backlog: Some(128), ..rich };
-        assert_eq!(found(&findings(&half, None), "somaxconn").unwrap().level, Level::Note);
+        assert_eq!(found(&findings(&half, None), "somaxconn").unwrap().level, Severity::Note);
         assert!(findings(&Machine::default(), None).is_empty(), "nothing is said of what cannot be read");
     }
 

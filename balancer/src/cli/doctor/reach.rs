@@ -108,7 +108,7 @@ const ENDPOINTS_SHOWN: usize = 4;
 mod tests {
     use serde_json::json;
 
-    use super::super::finding::Level;
+    use super::super::finding::Severity;
     use super::*;
 
     #[test]
@@ -122,13 +122,13 @@ mod tests {
         assert_eq!(workers.len(), 2);
         let found = of_local(&workers, |port| port == 8_001).unwrap();
         assert!(
-            found.level == Level::Warning && found.why.starts_with("app.2 (port 8001) listens on every address"),
+            found.level == Severity::Warning && found.why.starts_with("app.2 (port 8001) listens on every address"),
             "{found:?}"
         );
         let many: Vec<_> = (1..=9).map(|index| (format!("app.{index}"), workers[0].1)).collect();
         let found = of_local(&many, |_| true).unwrap();
         assert!(found.why.contains("app.4 (port 8000), 5 more listen on every address"), "{found:?}");
-        assert_eq!(of_local(&workers, |_| false).unwrap().level, Level::Fine);
+        assert_eq!(of_local(&workers, |_| false).unwrap().level, Severity::Fine);
         assert!(of_local(&[], |_| true).is_none());
     }
 
