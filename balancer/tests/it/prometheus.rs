@@ -168,8 +168,15 @@ fn every_panel_and_rule_has_data_of_a_real_prometheus_through_a_kill_a_roll_and_
     std::fs::write(&file, text.replace("queue_max = 100", "queue_max = 101")).unwrap();
     assert_eq!(balancer.run(&["reload"]).0, 0);
 
+    let mut tunnel = Client::of(&balancer);
+    tunnel.send(
+        "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    assert_eq!(tunnel.response().status(), 101);
+
     let all = queries();
-    assert!(all.len() > 30, "{}", all.len());
+    assert!(all.len() > 33, "{}", all.len());
     // A quantile of nothing is no number.
     let has_data = |query: &str| prometheus.query(query).iter().any(|value| !value.is_nan());
     let without = || -> Vec<&(String, String)> { all.iter().filter(|(_, query)| !has_data(query)).collect() };
@@ -185,7 +192,7 @@ fn every_panel_and_rule_has_data_of_a_real_prometheus_through_a_kill_a_roll_and_
     assert_eq!(prometheus.query("min_over_time(up[5m])"), [1.0]);
     let rules: Value = serde_json::from_str(&prometheus.get("/api/v1/rules").unwrap()).unwrap();
     let rules = rules["data"]["groups"][0]["rules"].as_array().unwrap().clone();
-    assert_eq!(rules.len(), 12);
+    assert_eq!(rules.len(), 14);
     for rule in &rules {
         assert!(rule["lastError"].as_str().unwrap_or_default().is_empty() && rule["health"] != "err", "{rule}");
     }
