@@ -31,6 +31,7 @@ mod row_state;
 mod row_tests;
 mod samples;
 mod server;
+mod slow;
 mod socket;
 mod status;
 mod strangers;

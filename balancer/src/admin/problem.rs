@@ -5,6 +5,7 @@
 use super::row::Row;
 use super::row_state::{Level, RowState};
 use super::samples::PoolFigures;
+use super::slow::{Slow, slow};
 use crate::observe::OF_ENDPOINTS;
 use crate::pool::Figures;
 use crate::supervise::WorkerStatus;
@@ -34,19 +35,23 @@ pub(super) fn of(
     let mut level = if is_bad { Level::Bad } else { Level::Ok };
     // What endpoints that fail have told already is not said twice.
     let (failed, ended) = (figures.failed(), figures.requests.max(1));
-    if failed * ERRORS_ONE_IN >= ended && failed > 0 && !rows.iter().any(|row| row.state == RowState::Failing) {
+    let fail_often = failed > 0 && failed * ERRORS_ONE_IN >= ended;
+    if fail_often && !rows.iter().any(|row| row.state == RowState::Failing) {
         let told = figures.errors.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>();
         parts.push(format!("{failed} of {} requests failed: {}", figures.requests, told.join(", ")));
         level = Level::Bad;
     }
-    if let Some(queue) = queue.filter(|queue| queue.queued > 0 && QUEUE_ONE_IN * queue.queued >= queue.queue_max) {
+    // Of a queue that was full a moment ago, too: it is never full for long, for it refuses.
+    let was_full = fail_often && figures.errors.keys().any(|reason| *reason == "queue_full");
+    let is_filled = |queue: &Figures| queue.queued > 0 && (was_full || QUEUE_ONE_IN * queue.queued >= queue.queue_max);
+    if let Some(queue) = queue.filter(is_filled) {
         parts.push(format!(
             "{} of {} places in the queue are taken, and {} of {} slots in use",
             queue.queued, queue.queue_max, queue.slots_used, queue.slots
         ));
         level = Level::Bad;
     }
-    for part in [slow(rows), mixed.map(str::to_owned)].into_iter().flatten() {
+    for part in [slow_of(rows), mixed.map(str::to_owned)].into_iter().flatten() {
         parts.push(part);
         level = level.max(Level::Warn);
     }
@@ -108,18 +113,10 @@ fn ended(row: &Row) -> Option<&WorkerStatus> {
 }
 
 /// An endpoint that takes much longer than the others.
-fn slow(rows: &[Row]) -> Option<String> {
-    let median = |row: &Row| {
-        let times = &row.figures.as_ref()?.recent.seconds;
-        (times.count() >= REQUESTS_ENOUGH).then(|| times.quantile(0.5)).flatten()
-    };
-    let mut all: Vec<(f64, &Row)> = rows.iter().filter_map(|row| Some((median(row)?, row))).collect();
-    all.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    let (slowest, row) = all.pop().filter(|_| !all.is_empty())?;
-    let (usual, _) = all.get((all.len() - 1) / 2)?;
+fn slow_of(rows: &[Row]) -> Option<String> {
+    let Slow { at, p50, others } = slow(rows.iter().map(|row| row.figures.as_ref()))?;
     let millis = |seconds: f64| format!("{} ms", seconds * 1_000.0);
-    let is_slow = slowest >= SLOW_TIMES * usual && slowest >= SLOW_SECONDS;
-    is_slow.then(|| format!("{} is slow: p50 ≤ {}, others ≤ {}", row.name, millis(slowest), millis(*usual)))
+    Some(format!("{} is slow: p50 ≤ {}, others ≤ {}", rows.get(at)?.name, millis(p50), millis(others)))
 }
 
 /// As much of a line as a sentence takes.
@@ -147,10 +144,6 @@ const ILL: [RowState; 9] = [
 const ERRORS_ONE_IN: u64 = 20;
 /// One in so many places of the queue that is taken, likewise.
 const QUEUE_ONE_IN: usize = 2;
-/// So much slower than the others, and so slow, is slow; of fewer requests nothing is said.
-const SLOW_TIMES: f64 = 4.0;
-const SLOW_SECONDS: f64 = 0.025;
-const REQUESTS_ENOUGH: u64 = 10;
 const LINE_CHARS_MAX: usize = 120;
 
 #[cfg(test)]
@@ -211,6 +204,9 @@ mod tests {
             problem.text,
             "5 of 100 requests failed: 5 queue_full; 512 of 1024 places in the queue are taken, and 2 of 2 slots in use"
         );
+        // Full a moment ago, and a little less now.
+        let problem = of(&[well()], &figures, Some(Figures { queued: 9, ..queue }), (true, None)).unwrap();
+        assert!(problem.text.ends_with("; 9 of 1024 places in the queue are taken, and 2 of 2 slots in use"));
         let few = PoolFigures { requests: 1_000, ..figures };
         assert_eq!(of(&[well()], &few, Some(Figures { queued: 9, ..queue }), (true, None)), None);
         let fails = |index: usize, closed_early: u64| {

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ServedPool;
-use super::row_state::RowState;
+use super::row_state::{Level, RowState};
 use super::samples::{EndpointFigures, Recent};
+use super::slow::slow;
 use crate::endpoint::{Endpoint, EndpointId, Shown};
 use crate::observe::{EndpointTotals, OF_ENDPOINTS};
 use crate::supervise::{State, WorkerStatus, web_sockets};
@@ -24,6 +25,8 @@ pub(super) struct Row {
     pub(super) detail: Option<String>,
     pub(super) endpoint: Option<Arc<Endpoint>>,
     pub(super) worker: Option<WorkerStatus>,
+    /// Whether it takes much longer than the others.
+    pub(super) is_slow: bool,
     /// Those of its name; another row has them where there are two.
     pub(super) figures: Option<EndpointFigures>,
 }
@@ -59,7 +62,10 @@ pub(super) fn rows(served: &ServedPool, workers: &[WorkerStatus], recent: &Recen
         Row::new(name, endpoint, worker, figures, now)
     });
     let mut rows: Vec<Row> = rows.collect();
-    rows.sort_by_key(|row| Reverse(row.state.level()));
+    if let Some(slow) = slow(rows.iter().map(|row| row.figures.as_ref())).and_then(|slow| rows.get_mut(slow.at)) {
+        slow.is_slow = true;
+    }
+    rows.sort_by_key(|row| Reverse(row.level()));
     rows
 }
 
@@ -77,7 +83,7 @@ impl Row {
         let recent = figures.as_ref().map(|figures| &figures.recent);
         let state = state_of(endpoint.as_deref(), worker.as_ref(), recent);
         let detail = detail(state, endpoint.as_deref(), worker.as_ref(), recent, now);
-        Self { name, state, detail, endpoint, worker, figures }
+        Self { name, state, detail, endpoint, worker, is_slow: false, figures }
     }
 
     /// As people read it: `back-off, next try in 4 s`.
@@ -87,8 +93,15 @@ impl Row {
             // `ejected 8 s more`
             Some(detail) if self.state == RowState::Ejected => format!("{word} {detail}"),
             Some(detail) => format!("{word}, {detail}"),
+            None if self.is_slow => format!("{word}, slow"),
             None => word.to_owned(),
         }
+    }
+
+    /// How bad it is.
+    pub(super) fn level(&self) -> Level {
+        let of_time = if self.is_slow { Level::Warn } else { Level::Ok };
+        self.state.level().max(of_time)
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn row_json(row: &Row, slots: Option<usize>, recent: &Recent, now: In
     put("dns", of_endpoint(|one| json!(one.found_by().map(|name| &**name))).unwrap_or_default());
     put("state", json!(row.state.as_str()));
     put("state_text", json!(row.text()));
-    put("level", json!(row.state.level().as_str()));
+    put("level", json!(row.level().as_str()));
     put("weight", of_endpoint(|one| json!(one.weight())).unwrap_or_default());
     put("backup", json!(row.endpoint.as_ref().is_some_and(|one| one.backup())));
     put("takes_requests", json!(row.endpoint.as_ref().is_some_and(|one| one.accepts())));

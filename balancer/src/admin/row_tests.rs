@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::row::Row;
+use super::row_state::Level;
 use super::samples::EndpointFigures;
 use crate::config::Address;
 use crate::endpoint::Endpoint;
@@ -113,4 +114,16 @@ fn a_drain_says_what_it_waits_for_and_until_when() {
     let _tunnel = endpoint.begin_tunnel();
     assert_eq!(told(), "draining, 1 WebSocket, cut in 22 s");
     assert_eq!(text(&endpoint, None, totals(0, 0), now), "draining, 1 WebSocket");
+}
+
+#[test]
+fn one_that_is_slow_says_so_unless_something_worse_is_to_be_said() {
+    let (now, endpoint) = (Instant::now(), endpoint());
+    let row = |failed| {
+        let figures = EndpointFigures { recent: totals(10, failed), ..EndpointFigures::default() };
+        let row = Row::new("app.1".into(), Some(Arc::clone(&endpoint)), None, Some(figures), now);
+        Row { is_slow: true, ..row }
+    };
+    assert_eq!((row(0).text().as_str(), row(0).level()), ("up, slow", Level::Warn));
+    assert_eq!((row(9).text().as_str(), row(9).level()), ("failing, 9 of 10: closed_early", Level::Bad));
 }

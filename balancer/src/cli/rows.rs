@@ -75,7 +75,8 @@ fn why(row: &Value, fits: bool) -> Option<String> {
     if let Some(ago) = ago.filter(|_| is_ill || is_fresh) {
         parts.push(format!("{}, {} ago", word(&end["how"]), shown::age(ago)));
     }
-    if let Some(line) = row["worker"]["last_line"].as_str().filter(|_| is_ill) {
+    // Why one that serves is slow, its last line does not say.
+    if let Some(line) = row["worker"]["last_line"].as_str().filter(|_| is_ill && row["state"] != "up") {
         parts.push(format!("it printed: {line}"));
     }
     (!parts.is_empty()).then(|| parts.join("; "))

@@ -292,6 +292,13 @@ fn advise_names_the_one_of_four_that_is_slow_with_what_it_costs() {
     until_ready(&balancer, 4);
     let _traffic = Traffic::to(&balancer, 4, &["/"]);
     let (pool, why, type_this) = advised(&balancer, &["--for", "3s"]);
+    // The status says so too, and shows it first.
+    let worst = status(&balancer)["pools"][0]["rows"][0].clone();
+    assert_eq!(worst["name"], "app.3", "{worst}");
+    assert_eq!(
+        (&worst["state"], &worst["state_text"], &worst["level"]),
+        (&"up".into(), &"up, slow".into(), &"warn".into())
+    );
     let rest = why.strip_prefix("measured: app.3 takes ").unwrap_or_else(|| panic!("{pool}"));
     let took: u64 = rest.split_once(" ms for a request, the others ").unwrap().0.parse().unwrap();
     assert!((180..400).contains(&took), "{why}");

@@ -26,7 +26,9 @@ const show = (element, is) => { if (element.hidden === is) element.hidden = !is;
 
 const span = s => s === null || s === undefined ? "–" : s < 120 ? s + " s" : s < 7200 ? Math.floor(s / 60) + " min"
   : s < 172800 ? Math.floor(s / 3600) + " h" : Math.floor(s / 86400) + " d";
-const time = s => s === null || s === undefined ? "–" : s < 1 ? "≤ " + +(s * 1000).toFixed(1) + " ms" : "≤ " + s + " s";
+const bound = s => s === null || s === undefined ? "–" : s < 1 ? +(s * 1000).toFixed(1) + " ms" : s + " s";
+const time = s => s === null || s === undefined ? "–" : "≤ " + bound(s);
+const rate = r => r === 0 ? "0" : r < 100 ? r.toFixed(1) : String(Math.round(r));
 const millis = m => m === null || m === undefined ? "–" : time(m / 1000);
 const bytes = b => b ? (b / 1048576).toFixed(1) + " MiB" : "–";
 const some = (count, one) => count + " " + one + (count === 1 ? "" : "s");
@@ -197,9 +199,11 @@ const newPool = told => {
   pool.problem = make("p", "problem", box);
   pool.errors = make("p", "figures", box);
   const charts = make("div", "charts", box);
-  for (const [key, text] of [["rate", "requests/s"], ["time", "p50 – – p95 ··· p99"], ["errors", "errors/s"], ["queue", "waiting"]]) {
+  for (const [key, text] of [["rate", "requests/s"], ["time", "p50 p95 p99"], ["errors", "errors/s"], ["queue", "waiting"]]) {
     const figure = make("figure", "", charts), caption = make("figcaption", "", figure);
-    say(make("span", "", caption), text);
+    const head = make("span", "", caption);
+    // Each in the colour and the stroke of its line.
+    text.split(" ").forEach((word, i) => say(make("span", key === "time" ? "of " + "abc"[i] : "", head), word));
     const value = make("b", "", caption), picture = draw("svg", "chart", figure);
     picture.setAttribute("viewBox", "0 0 180 50");
     picture.setAttribute("preserveAspectRatio", "none");
@@ -207,12 +211,12 @@ const newPool = told => {
     const lines = (key === "time" ? ["", "b", "c"] : [key === "errors" ? "errors" : ""]).map(name => draw("path", name, picture));
     const words = { rate: "requests a second", time: "times", errors: "errors a second", queue: "requests that wait" }[key];
     picture.setAttribute("aria-label", words);
-    pool.charts[key] = { figure, value, picture, lines, text: words };
+    pool.charts[key] = { key, figure, value, picture, lines, text: words };
   }
   const table = make("table", "", box);
   pool.caption = make("caption", "", table);
   const row = make("tr", "", make("thead", "", table));
-  pool.heads = [["endpoint", ""], ["state", ""], ["", ""], ["req/s", "n"], ["p50", "n"], ["p95", "n"], ["p99", "n"], ["errors", "n"], ["busy", "n"]]
+  pool.heads = [["endpoint", ""], ["state", ""], ["", ""], ["req/s", "n"], ["p50 ≤", "n"], ["p95 ≤", "n"], ["p99 ≤", "n"], ["errors", "n"], ["busy", "n"]]
     .concat(told.workers ? [["memory", "n"], ["CPU", "n"], ["restarts", "n"]] : []).concat([["", ""]]);
   for (const [text, name] of pool.heads) {
     const cell = make("th", name, row);
@@ -227,7 +231,7 @@ const newPool = told => {
 
 const showPool = (pool, p, window) => {
   pool.count = p.workers ? p.workers.count : 1;
-  say(pool.figures, `${p.per_second}/s · p50 ${time(p.seconds_p50)}, p95 ${time(p.seconds_p95)}, p99 ${time(p.seconds_p99)} · ${p.in_flight} in flight` +
+  say(pool.figures, `${rate(p.per_second)}/s · p50 ${time(p.seconds_p50)}, p95 ${time(p.seconds_p95)}, p99 ${time(p.seconds_p99)} · ${p.in_flight} in flight` +
     (p.queue ? ` · ${p.queue.slots_used} of ${p.queue.slots} slots, ${p.queue.length} of ${p.queue.max} waiting` : "") +
     (p.tunnels + p.event_streams ? ` · ${some(p.tunnels, "tunnel")}, ${some(p.event_streams, "event stream")}` : "") + ` · ${p.requests} requests`);
   say(pool.problem, p.problem ? (p.ready ? "" : "NOT READY: ") + p.problem : "");
@@ -237,9 +241,9 @@ const showPool = (pool, p, window) => {
   show(pool.errors, p.recent.errors > 0 && !(p.problem || "").includes(" requests failed: "));
   show(pool.charts.queue.figure, p.queue !== null);
   say(pool.caption, `Rates, times and errors are those of the last ${window} s` + p.dns.map(dns).join(""));
-  say(pool.charts.rate.value, p.per_second);
-  say(pool.charts.time.value, time(p.seconds_p99));
-  say(pool.charts.errors.value, p.errors_per_second);
+  say(pool.charts.rate.value, rate(p.per_second));
+  say(pool.charts.time.value, bound(p.seconds_p99));
+  say(pool.charts.errors.value, rate(p.errors_per_second));
   say(pool.charts.queue.value, p.queue ? p.queue.length : 0);
   const seen = new Map(), there = new Set();
   p.rows.forEach((told, i) => {
@@ -262,10 +266,10 @@ const newRow = (pool, told, nth) => {
   const name = make("th", "", box);
   name.scope = "row";
   row.name = make("span", "", name);
-  const state = make("td", "whole", box);
+  const state = make("td", "whole what", box);
   row.state = make("span", "state", state);
   row.why = make("span", "why", state);
-  const picture = draw("svg", "spark", make("td", "whole", box));
+  const picture = draw("svg", "spark", make("td", "last", box));
   picture.setAttribute("viewBox", "0 0 60 16");
   picture.setAttribute("preserveAspectRatio", "none");
   picture.setAttribute("aria-hidden", "true");
@@ -300,13 +304,13 @@ const showRow = (row, r) => {
   kind(row.state, "state " + r.level);
   const end = w && w.last_end, fresh = end && (r.level !== "ok" || end.seconds_ago < 60);
   const why = [fresh ? `${end.how}, ${span(end.seconds_ago)} ago` : "", f && f.recent.errors ? reasons(f.recent.errors_by_reason) : "",
-    w && w.last_line && r.level !== "ok" ? "it printed: " + w.last_line : ""];
+    w && w.last_line && r.level !== "ok" && r.state !== "up" ? "it printed: " + w.last_line : ""];
   say(row.why, why.filter(Boolean).join("; "));
   const put = (name, text) => { if (row.cells[name]) say(row.cells[name], text); };
-  put("req/s", f ? f.per_second : "–");
-  put("p50", f ? time(f.seconds_p50) : "–");
-  put("p95", f ? time(f.seconds_p95) : "–");
-  put("p99", f ? time(f.seconds_p99) : "–");
+  put("req/s", f ? rate(f.per_second) : "–");
+  put("p50 ≤", f ? bound(f.seconds_p50) : "–");
+  put("p95 ≤", f ? bound(f.seconds_p95) : "–");
+  put("p99 ≤", f ? bound(f.seconds_p99) : "–");
   put("errors", f ? f.recent.errors : "–");
   put("busy", r.slots ? r.in_flight + "/" + r.slots : r.in_flight);
   put("memory", w ? bytes(w.rss_bytes) : "–");
@@ -342,22 +346,24 @@ const points = told => {
       row.points = row.points || [[], []];
       row.points = [own.per_second, own.errors_per_second].map((values, i) => row.points[i].concat(values).slice(-60));
       const top = Math.max(...row.points.flat(), 0.1);
-      row.points.forEach((values, i) => mark(row.lines[i], "d", i && !values.some(value => value > 0) ? "" : line(values, 60, 16, top)));
+      row.points.forEach((values, i) => mark(row.lines[i], "d", i && !values.some(value => value > 0) ? "" : line(values, 60, 16, top, 24)));
     }
   }
 };
 const plot = (chart, all, minutes, shown) => {
   const top = Math.max(...all.flat().filter(value => value !== null), 0);
-  all.forEach((values, i) => mark(chart.lines[i], "d", line(values, 180, 50, top || 1)));
+  // A red line along the bottom would look like an alarm.
+  all.forEach((values, i) => mark(chart.lines[i], "d", top || chart.key !== "errors" ? line(values, 180, 50, top || 1, 36) : ""));
   mark(chart.picture, "aria-label", `${chart.text} of the last ${some(minutes, "minute")}, at most ${shown(top)}`);
   mark(chart.figure, "title", `at most ${shown(top)} in the last ${some(minutes, "minute")}`);
 };
-// The newest at the right; a gap where there was nothing.
-const line = (values, width, height, top) => {
+// The newest at the right, the oldest at the left once there are some; a gap where there was nothing.
+const line = (values, width, height, top, few) => {
+  const step = width / Math.max(values.length, few);
   let path = "", pen = "M";
   values.forEach((value, i) => {
     if (value === null) { pen = "M"; return; }
-    path += `${pen}${width - values.length + i + 1} ${(height - 1 - value / top * (height - 2)).toFixed(1)}`;
+    path += `${pen}${(width - (values.length - i - 1) * step).toFixed(1)} ${(height - 1 - value / top * (height - 2)).toFixed(1)}`;
     pen = "L";
   });
   return path;
