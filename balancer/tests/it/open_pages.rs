@@ -73,8 +73,11 @@ fn twenty_open_pages_get_every_update_and_take_no_more_memory_and_no_more_descri
     let grown = balancer.memory("VmRSS").saturating_sub(memory);
     // 800 updates for each of 20: 64 bytes kept of each would be 1,000 KiB. The list of events itself keeps 120 bytes of each, once.
     assert!(grown < 768, "{grown} KiB more than {memory} KiB");
-    let more = balancer.descriptors();
-    assert!(more <= descriptors, "{more} descriptors, {descriptors} before");
+    // Connections of the last orders may be open a moment longer.
+    eventually(
+        || format!("{} descriptors, {descriptors} before", balancer.descriptors()),
+        || (balancer.descriptors() <= descriptors).then_some(()),
+    );
     drop(pages);
     eventually(
         || format!("{} descriptors, {without} without pages", balancer.descriptors()),
