@@ -194,11 +194,20 @@ fn outlier(pool: &WatchedPool, service: f64) -> Option<(String, Advice)> {
         .filter_map(|one| Some((one, one.service?)))
         .collect();
     let (slowest, took) = asked.iter().max_by(|a, b| a.1.total_cmp(&b.1)).copied()?;
-    let mut others: Vec<f64> =
-        asked.iter().filter(|(one, _)| one.name != slowest.name).map(|(_, took)| *took).collect();
-    others.sort_by(f64::total_cmp);
-    let usual = *others.get(others.len() / 2)?;
-    if took < TWICE * usual || took - usual < FELT {
+    // Of few requests, or few looks at them, one takes longer by chance.
+    let chance = |one: &WatchedEndpoint, took: f64| {
+        let seen = one.rate * took * pool.seconds * LOOKS_A_SECOND;
+        DEVIATIONS / seen.min(one.requests as f64).max(1.0).sqrt()
+    };
+    let mut others: Vec<(f64, f64)> = asked
+        .iter()
+        .filter(|(one, _)| one.name != slowest.name)
+        .map(|(one, took)| (*took, chance(one, *took)))
+        .collect();
+    others.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (usual, chance_of_usual) = *others.get(others.len() / 2)?;
+    let (at_least, at_most) = (took * (1.0 - chance(slowest, took)), usual * (1.0 + chance_of_usual));
+    if at_least < TWICE * at_most || took - usual < FELT {
         return None;
     }
     let saved = slowest.rate / pool.rate * (took - usual);
@@ -238,6 +247,10 @@ fn time(seconds: f64) -> String {
 /// Fewer say nothing.
 const REQUESTS_MIN: u64 = 20;
 const TWICE: f64 = 2.0;
+/// Within so many standard deviations, a difference is chance (of a Poisson process: one over the root of what was counted).
+const DEVIATIONS: f64 = 2.0;
+/// As [`super::run`] does it.
+const LOOKS_A_SECOND: f64 = 10.0;
 /// Seconds that nobody misses.
 const FELT: f64 = 0.002;
 /// So much in use is all: a sample now and then falls between two requests.

@@ -94,6 +94,17 @@ fn the_endpoint_that_is_slow_beside_the_others_is_named_with_what_it_costs() {
 }
 
 #[test]
+fn one_that_took_longer_by_chance_is_not_called_slow() {
+    let watched = |rate: f64| {
+        let endpoints = vec![endpoint("app.1", rate, 0.1), endpoint("app.2", rate, 0.04)];
+        advice(&pool(Some(2), 2.0 * rate, 0.07, endpoints), WISH)
+    };
+    // Ten requests of each say little, and a thousand much.
+    assert!(watched(1.0).iter().all(|one| !one.why.contains("app.1 takes")), "{:?}", watched(1.0));
+    assert!(watched(100.0)[0].why.contains("app.1 takes 100 ms"), "{:?}", watched(100.0));
+}
+
+#[test]
 fn little_traffic_advises_nothing() {
     let quiet = WatchedPool { name: "app".into(), seconds: 10.0, ..WatchedPool::default() };
     assert!(advice(&quiet, WISH).is_empty());
