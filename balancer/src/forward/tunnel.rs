@@ -18,6 +18,8 @@ use crate::pool::{Crowding, Place, Pool};
 struct Way {
     buffer: Buffer,
     ended: bool,
+    /// Whether the other side knows that.
+    told: bool,
     bytes: u64,
 }
 
@@ -81,7 +83,7 @@ pub(super) async fn relay(
 
 impl Way {
     fn new(buffer: Buffer) -> Self {
-        Self { buffer, ended: false, bytes: 0 }
+        Self { buffer, ended: false, told: false, bytes: 0 }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, from: &mut Socket, to: &mut Socket) -> Result<Poll<()>, Fault> {
@@ -104,12 +106,13 @@ impl Way {
                 self.buffer.consume(written);
             }
             if self.ended {
+                if !self.told {
+                    ready!(to.poll_shut_down(cx));
+                    self.told = true;
+                }
                 return Poll::Ready(Ok(()));
             }
-            if ready!(from.poll_read(cx, &mut self.buffer))? == 0 {
-                self.ended = true;
-                to.shut_down();
-            }
+            self.ended = ready!(from.poll_read(cx, &mut self.buffer))? == 0;
         }
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -17,8 +17,8 @@ pub(super) async fn lingering(socket: Socket) {
 }
 
 async fn within(limit: Duration, mut socket: Socket) {
-    socket.shut_down();
     let read_to_end = async {
+        poll_fn(|cx| socket.poll_shut_down(cx)).await;
         let mut left = BYTES_MAX;
         while left > 0 {
             match read(&mut socket).await {
@@ -29,6 +29,12 @@ async fn within(limit: Duration, mut socket: Socket) {
     };
     // Too slow, too much, or gone: the close that follows is all that is left to do.
     let _ = timeout(limit, read_to_end).await;
+}
+
+/// Closes an encrypted connection behind the word that nothing follows, for which a client that reads slowly has to make room: without it,
+/// the client could not know that it has everything.
+pub(super) async fn with_goodbye(mut socket: Socket, limit: Duration) {
+    let _ = timeout(limit, poll_fn(|cx| socket.poll_goodbye(cx))).await;
 }
 
 /// Answers without a request that could be answered, then closes. `id` is the one in the log.

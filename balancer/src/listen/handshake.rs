@@ -173,3 +173,7 @@ fn broken(error: rustls::Error) -> Failed {
 const HANDSHAKES_MAX: usize = 4_096;
 /// A first message with every extension there is, and keys that no quantum computer breaks, has 2 KiB.
 const HELLO_MAX: usize = 16 * 1024;
+
+#[cfg(test)]
+#[path = "handshake_tests.rs"]
+mod tests;

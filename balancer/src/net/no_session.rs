@@ -39,7 +39,7 @@ impl Session {
         match self.0 {}
     }
 
-    pub(super) fn says_goodbye(&mut self) {
+    pub(super) fn poll_goodbye(&mut self, _: &mut Context<'_>) -> Poll<()> {
         match self.0 {}
     }
 

@@ -30,6 +30,8 @@ pub struct Session {
     ended: bool,
     /// Whether the peer is told the same when the connection is closed.
     clean: bool,
+    /// Whether it is being told.
+    parting: bool,
     /// Whether anything has been read, so that the peer has accepted the handshake.
     heard: bool,
 }
@@ -37,8 +39,8 @@ pub struct Session {
 impl Session {
     /// Of a handshake that has begun; `incoming` are records that came behind its beginning.
     pub(super) fn new(socket: Plain, tls: impl Into<Connection>, incoming: Buffer) -> Box<Self> {
-        let (decrypted, owed, ended, clean, heard) = (0, 0, false, true, false);
-        Box::new(Self { socket, tls: tls.into(), incoming, decrypted, owed, ended, clean, heard })
+        let (decrypted, owed, ended, clean, parting, heard) = (0, 0, false, true, false, false);
+        Box::new(Self { socket, tls: tls.into(), incoming, decrypted, owed, ended, clean, parting, heard })
     }
 
     /// Shakes hands to the end.
@@ -196,11 +198,32 @@ impl Session {
         if self.has_read_all() { self.socket.poll_readable(cx) } else { Poll::Ready(Ok(())) }
     }
 
-    /// Tells the peer that nothing follows (RFC 8446 §6.1), once.
-    pub(super) fn says_goodbye(&mut self) {
+    /// Tells the peer that nothing follows (RFC 8446 §6.1), once; ready when its kernel, or ours, has all of it. What fails is a connection
+    /// that is gone.
+    pub(super) fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.part();
+        while self.parting && self.tls.wants_write() {
+            if ready!(self.poll_push(cx)).is_err() {
+                break;
+            }
+        }
+        self.parting = false;
+        Poll::Ready(())
+    }
+
+    /// The same as far as the kernel takes it at once.
+    fn says_goodbye(&mut self) {
+        self.part();
+        if self.parting && self.tls.wants_write() {
+            self.push_now();
+        }
+    }
+
+    /// Puts down that nothing follows, where that is so.
+    fn part(&mut self) {
         if std::mem::replace(&mut self.clean, false) && !self.tls.is_handshaking() {
             self.tls.send_close_notify();
-            self.push_now();
+            self.parting = true;
         }
     }
 

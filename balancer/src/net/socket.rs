@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::bare::Bare;
 use super::buffer::Buffer;
@@ -175,12 +175,19 @@ impl Socket {
         self.session().is_none_or(Session::has_read_all) && self.plain().is_silent()
     }
 
-    /// Ends our side; what the peer still sends can be read.
-    pub fn shut_down(&mut self) {
-        if let Way::Encrypted(session) = &mut self.way {
-            session.says_goodbye();
-        }
+    /// Ends our side, once the kernel has taken what tells the peer of that; what the peer still sends can be read.
+    pub fn poll_shut_down(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_goodbye(cx));
         self.plain().shut_down();
+        Poll::Ready(())
+    }
+
+    /// Waits until the kernel has taken what tells the peer that nothing follows, where that is told.
+    pub fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.way {
+            Way::Plain(_) => Poll::Ready(()),
+            Way::Encrypted(session) => session.poll_goodbye(cx),
+        }
     }
 
     /// Makes the close that follows a reset, so that the peer cannot take it for a clean end.

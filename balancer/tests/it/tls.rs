@@ -7,6 +7,8 @@ use nix::sys::signal::Signal;
 use rustls::HandshakeKind;
 use rustls::version::{TLS12, TLS13};
 
+#[cfg(feature = "http2")]
+use super::harness::http2::{END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS, frame, get};
 use super::harness::secure::{Authority, Secure, Speaks};
 use super::harness::{Balancer, Client, Gate, Origin, PATIENCE, directory, ok, pool_of};
 use super::program::{curl, needs};
@@ -386,4 +388,65 @@ fn who_has_to_show_a_certificate_and_shows_none_or_a_strange_one_is_refused() {
         assert!(!ask(&known), "{auth}");
         std::fs::write(&ca, clients.pem()).unwrap();
     }
+}
+
+#[test]
+fn a_parked_connection_ends_with_a_good_bye_whatever_ends_it() {
+    let origin = Origin::named("hello");
+    // Its time is over.
+    let one = Encrypted::with(&origin, &["app.test"], "keep_alive_timeout = \"1500ms\"", "");
+    let mut client = one.client();
+    assert!(client.get("/").ends_with("hello"));
+    one.balancer.await_parked(1);
+    assert!(client.rest().unwrap().is_empty());
+    // A stop.
+    let mut one = Encrypted::before(&origin, &["app.test"]);
+    let mut client = one.client();
+    assert!(client.get("/").ends_with("hello"));
+    one.balancer.await_parked(1);
+    one.balancer.signal(Signal::SIGTERM);
+    assert!(client.rest().unwrap().is_empty());
+    assert!(one.balancer.ended().success());
+}
+
+#[test]
+#[cfg(feature = "http2")]
+fn a_connection_of_http2_ends_with_goaway_and_a_good_bye() {
+    let origin = Origin::named("hello");
+    for (ends, preface) in
+        [("by a stop", PREFACE), ("by its fault", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nno frame at all, but text")]
+    {
+        let one = Encrypted::before(&origin, &["app.test"]);
+        let mut speaks = one.speaks.clone();
+        speaks.config.alpn_protocols = vec![b"h2".to_vec()];
+        let mut client = speaks.to(one.balancer.encrypted(), "app.test").unwrap();
+        client.send([preface, &frame(SETTINGS, 0, 0, &[])[..]].concat());
+        if ends == "by a stop" {
+            client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &get("/")));
+            origin.await_requests(1);
+            one.balancer.signal(Signal::SIGTERM);
+        }
+        // Clean, or this is an error.
+        let taken = client.rest().unwrap();
+        let goaway = |bytes: &[u8]| bytes[3] == GOAWAY && bytes[..2] == [0, 0] && bytes[4..9] == [0; 5];
+        assert!(taken.windows(9).any(goaway), "{ends}: {taken:?}");
+    }
+}
+
+#[test]
+fn a_connection_serves_every_host_whatever_name_it_was_opened_by() {
+    // All hosts have one `client_ca`, so that no request is on the wrong connection: 421 has no case (RFC 9110 §15.5.20).
+    let origin = Origin::named("hello");
+    let (place, clients) = (directory(), Authority::new());
+    let ca = place.join("clients.pem");
+    std::fs::write(&ca, clients.pem()).unwrap();
+    let tls = format!("client_ca = {ca:?}\nredirect_https = false");
+    let one = Encrypted::with(&origin, &["app.test", "other.test"], "", &tls);
+    let known = Speaks::showing(&one.authority, &clients.issue(&["a client"]));
+    let mut client = known.to(one.balancer.encrypted(), "app.test").unwrap();
+    for host in ["app.test", "other.test", "third.test"] {
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert!(client.response().starts_with("HTTP/1.1 200 "), "{host}");
+    }
+    std::fs::remove_dir_all(place).unwrap();
 }

@@ -113,6 +113,10 @@ impl<S: Service> Connection<S> {
             Next::End(After::Reset) => self.stream.socket.reset_on_close(),
             #[cfg(feature = "http2")]
             Next::Http2 => {}
+            Next::End(_) | Next::Request if self.stream.is_encrypted() => {
+                let limit = self.limits.borrow().body_timeout;
+                Box::pin(close::with_goodbye(self.stream.socket, limit)).await;
+            }
             Next::End(After::Close | After::Next) | Next::Request => {}
         }
     }

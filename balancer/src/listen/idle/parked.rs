@@ -29,11 +29,15 @@ pub(in crate::listen) struct Parked {
 
 #[derive(Debug)]
 struct Entry {
-    bare: Bare,
+    resting: Resting,
     peer: Peer,
     since: Instant,
     counted: Counted,
 }
+
+/// A connection that rests. Dropping it closes it, with a good-bye where it is encrypted.
+#[derive(Debug)]
+struct Resting(Option<Bare>);
 
 impl Parked {
     /// None yet.
@@ -59,7 +63,7 @@ impl Parked {
         // connection is closed, as an idle one may be at any time.
         if self.set.get_ref().0.add(bare.as_fd(), EpollEvent::new(interest, entry.key() as u64)).is_ok() {
             counted.park(peer.ip().map(Client::of));
-            entry.insert(Entry { bare, peer, since, counted });
+            entry.insert(Entry { resting: Resting(Some(bare)), peer, since, counted });
             self.tidying.set((TIDYINGS, self.tidying.get().1));
         }
     }
@@ -75,9 +79,9 @@ impl Parked {
             }
             for event in &events[..count] {
                 let key = usize::try_from(event.data()).unwrap_or(usize::MAX);
-                let Some(entry) = self.leave(key) else { continue };
+                let Some(mut entry) = self.leave(key) else { continue };
+                let Some(socket) = entry.resting.0.take().map(Socket::from) else { continue };
                 // Most often it is the client's close, which needs no parser.
-                let socket = Socket::from(entry.bare);
                 if event.events().contains(EpollFlags::EPOLLRDHUP) && socket.is_at_end() {
                     continue;
                 }
@@ -101,7 +105,9 @@ impl Parked {
     /// Closes connections of a client, so many at most and none that has said something; how many.
     pub(in crate::listen) fn close_of(&self, whose: Whose, count: usize) -> usize {
         let mut entries = self.entries.borrow_mut();
-        let is_one = |entry: &Entry| entry.counted.parked_for() == Some(whose) && entry.bare.is_silent();
+        let is_one = |entry: &Entry| {
+            entry.counted.parked_for() == Some(whose) && entry.resting.0.as_ref().is_some_and(Bare::is_silent)
+        };
         let keys: Vec<usize> =
             entries.iter().filter(|(_, entry)| is_one(entry)).map(|(key, _)| key).take(count).collect();
         keys.iter().for_each(|&key| drop(entries.try_remove(key)));
@@ -133,8 +139,15 @@ impl Parked {
         let mut entry = self.entries.borrow_mut().try_remove(key)?;
         entry.counted.unpark();
         // It was added, so this fails only for a descriptor that is closed, which is out of the set as well.
-        let _ = self.set.get_ref().0.delete(entry.bare.as_fd());
+        let _ = entry.resting.0.as_ref().map(|bare| self.set.get_ref().0.delete(bare.as_fd()));
         Some(entry)
+    }
+}
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        // A session says good-bye only over its socket.
+        drop(self.0.take().map(Socket::from));
     }
 }
 
