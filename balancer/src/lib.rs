@@ -10,6 +10,7 @@
 //! - [`http1`]: HTTP/1 messages as pure functions over bytes, for both sides
 //! - [`net`]: sockets and the memory for what passes through them
 //! - [`tls`]: whose certificate a client is shown
+//! - `acme`: certificates that a CA gives
 //! - [`observe`]: access log, request ids, the writing thread
 //! - [`listen`]: listeners, client connections and their limits, over any service
 //! - [`spool`]: bodies that wait on a disk
@@ -27,6 +28,8 @@
 //! - [`app`]: wires all of them
 //! - [`cli`]: arguments → one call → a printed answer
 
+#[cfg(feature = "tls")]
+pub mod acme;
 pub mod admin;
 pub mod app;
 pub mod cli;

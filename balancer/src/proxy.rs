@@ -157,6 +157,10 @@ impl Proxy {
             if scan.ends_here() {
                 return Ok(Some(Here::Nothing));
             }
+            // Before everything that could send a CA elsewhere.
+            if let Some(answer) = self.answer_to_ca(admitted.path()) {
+                return Ok(Some(Here::Text(answer)));
+            }
             if let Some(port) = self.redirect.get()
                 && let Some(place) = exchange.place_by_tls(&admitted, port, |host| self.shared.certificates.has(host))
             {
@@ -171,6 +175,11 @@ impl Proxy {
             Ok(Some(here)) => Box::pin(exchange.answer_here(here, patience)).await,
             Err(fault) => Box::pin(exchange.explain(fault, patience)).await,
         }
+    }
+
+    /// What a CA gets that looks whether a name is ours, where it is expected to (RFC 8555 §8.3).
+    fn answer_to_ca(&self, path: &str) -> Option<String> {
+        self.shared.certificates.answer_to(path.strip_prefix("/.well-known/acme-challenge/")?)
     }
 
     fn route(&self, host: &[u8], path: &str) -> Result<Arc<Pool>, Fault> {

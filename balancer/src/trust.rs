@@ -5,7 +5,7 @@
 //! that of a socket.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -125,6 +125,35 @@ pub fn read_own(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     regular::all_of(file, bytes_max)
 }
 
+/// Writes a file that we alone may read, whole or not at all: beside it first, in a file that is new, and then in its place. In a folder
+/// that others may write to, nothing of theirs is written to or followed.
+///
+/// # Errors
+/// Those of the system calls; what was there before is there still.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (mut file, beside) = new_beside(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+/// A file that was not there before.
+fn new_beside(path: &Path) -> io::Result<(File, PathBuf)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let mut tries = (1..=TRIES).map(|number| path.with_file_name(format!("{name}.new{number}")));
+    loop {
+        let Some(beside) = tries.next() else { return Err(io::ErrorKind::AlreadyExists.into()) };
+        // What we have left there when we were killed; what is somebody else's may stay.
+        let _ = fs::remove_file(&beside);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened.map(|file| (file, beside)),
+        }
+    }
+}
+
 /// The account that root has given a folder to which nobody else could have put where it is.
 fn given_by_root(folder: &Path) -> Option<Uid> {
     let folder: PathBuf = folder.canonicalize().ok()?;
@@ -151,6 +180,8 @@ fn refused(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, text)
 }
 
+/// Names tried for a new file.
+const TRIES: u32 = 10;
 const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
@@ -269,5 +300,31 @@ mod tests {
         set_mode(&file, 0o600);
         assert!(read_own(&file, 10).unwrap_err().to_string().contains("has more than"));
         fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn what_others_have_laid_there_is_neither_followed_nor_read() {
+        let directory = std::env::temp_dir().join(format!("balancer-trust-laid-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).unwrap();
+        let (path, target) = (directory.join("lb.learned.json"), directory.join("precious"));
+        fs::write(&target, "precious").unwrap();
+        for number in 1..=TRIES {
+            std::os::unix::fs::symlink(&target, path.with_file_name(format!("lb.learned.json.new{number}"))).unwrap();
+        }
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        assert!(read_own(&path, 10).unwrap_err().to_string().contains("symbolic links"));
+        replace(&path, b"{}").unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        // What cannot be removed, as somebody else's in a folder like /tmp, is passed over, and nothing is left beside.
+        for number in [1, 2] {
+            let beside = path.with_file_name(format!("lb.learned.json.new{number}"));
+            let _ = fs::remove_file(&beside);
+            fs::create_dir(beside).unwrap();
+        }
+        replace(&path, b"{}").unwrap();
+        assert!(!path.with_file_name("lb.learned.json.new3").exists());
+        fs::remove_dir_all(directory).unwrap();
     }
 }

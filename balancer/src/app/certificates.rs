@@ -14,24 +14,31 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use super::upstream_tls::PoolsTls;
+use crate::acme::Acme;
 use crate::config::{CertificateFiles, ClientAuth, Tls, regular};
 use crate::tls::{Book, Certificates, Handshakes, Pair};
 
 /// What is shown, and whoever looks after it.
 pub(super) struct Keyring {
     certificates: Arc<Certificates>,
-    kept: Arc<Mutex<Kept>>,
+    pub(super) kept: Arc<Mutex<Kept>>,
     watching: JoinSet<()>,
     /// How endpoints are spoken to that speak TLS.
     pub(super) endpoints: PoolsTls,
+    /// Whoever orders certificates, once one was wanted.
+    pub(super) acme: Option<Acme>,
 }
 
 /// Pairs by their files.
 #[derive(Default)]
-struct Kept {
+pub(super) struct Kept {
     /// In the order of the configuration.
     files: Vec<CertificateFiles>,
     pairs: BTreeMap<CertificateFiles, Entry>,
+    /// Names for which certificates are ordered, in the order of the configuration.
+    pub(super) names: Vec<String>,
+    /// What was obtained for them.
+    pub(super) ordered: BTreeMap<String, Pair>,
     clients: Option<Clients>,
     /// As long as the same clients are let in, so that tickets outlive a change of certificates.
     handshakes: Option<Handshakes>,
@@ -72,12 +79,8 @@ pub(super) struct Prepared {
 impl Keyring {
     /// None yet.
     pub(super) fn new() -> Self {
-        Self {
-            certificates: Arc::default(),
-            kept: Arc::default(),
-            watching: JoinSet::new(),
-            endpoints: PoolsTls::default(),
-        }
+        let (certificates, kept, endpoints) = Default::default();
+        Self { certificates, kept, watching: JoinSet::new(), endpoints, acme: None }
     }
 
     /// What handshakes ask.
@@ -155,23 +158,33 @@ impl Keyring {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Kept {
-    fn show(&mut self, certificates: &Certificates) -> Result<(), String> {
+    pub(super) fn show(&mut self, certificates: &Certificates) -> Result<(), String> {
         let handshakes = match &self.handshakes {
             Some(handshakes) => handshakes.clone(),
             None => Handshakes::new(None)?,
         };
         let handshakes = handshakes.offering(self.http2);
-        let pairs = self.files.iter().filter_map(|files| Some(&self.pairs.get(files)?.pair));
+        let of_files = self.files.iter().filter_map(|files| Some((files, &self.pairs.get(files)?.pair)));
+        let ordered = self.names.iter().filter_map(|name| self.ordered.get(name));
+        let pairs = of_files.clone().map(|(_, pair)| pair).chain(ordered);
         let book = Book::of(pairs, &handshakes).map_err(|error| format!("TLS cannot show a certificate: {error}"))?;
         self.handshakes = Some(handshakes);
         certificates.swap(book);
+        certificates.tell(of_files.map(|(files, pair)| pair.standing(files)).collect());
         Ok(())
+    }
+
+    /// Whether a file has a certificate for `name`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let parent = name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+        let names = self.pairs.values().flat_map(|entry| &entry.pair.certificate.names);
+        names.into_iter().any(|known| known == name || Some(known) == parent.as_ref())
     }
 }
 

@@ -3,9 +3,7 @@
 //! It is read once, at the start, and written every minute and at the end: whole or not at all, and never on a proxy thread.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -80,7 +78,7 @@ impl Memory {
         }
         let (memory, text) = (Arc::clone(self), json!({ "version": VERSION, "pools": pools }).to_string());
         // It fails only where the runtime ends.
-        let _ = spawn_blocking(move || memory.wrote(&path, write(&path, text.as_bytes()))).await;
+        let _ = spawn_blocking(move || memory.wrote(&path, trust::replace(&path, text.as_bytes()))).await;
     }
 
     fn wrote(&self, path: &Path, result: io::Result<()>) {
@@ -101,7 +99,7 @@ impl Memory {
 }
 
 /// That of the file, or the one that systemd has made for us (`StateDirectory=`): the first, where it has made several.
-fn directory(config: &Config) -> Option<PathBuf> {
+pub(super) fn directory(config: &Config) -> Option<PathBuf> {
     let made = || std::env::var("STATE_DIRECTORY").ok()?.split(':').next().map(PathBuf::from);
     config.state_dir.clone().or_else(made).filter(|path| path.is_absolute())
 }
@@ -124,67 +122,16 @@ fn read(path: &Path) -> Result<BTreeMap<String, Learned>, String> {
     pools.into_iter().map(pool).collect()
 }
 
-/// Whole or not at all: beside it first, in a file that is new, and then in its place. In a folder that others may write to, nothing of
-/// theirs is written to or followed.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let (mut file, beside) = new_beside(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
-}
-
-/// A file that was not there before.
-fn new_beside(path: &Path) -> io::Result<(File, PathBuf)> {
-    let mut tries = (1..=TRIES).map(|number| path.with_extension(format!("json.new{number}")));
-    loop {
-        let Some(beside) = tries.next() else { return Err(io::ErrorKind::AlreadyExists.into()) };
-        // What we have left there when we were killed; what is somebody else's may stay.
-        let _ = fs::remove_file(&beside);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            opened => return opened.map(|file| (file, beside)),
-        }
-    }
-}
-
 /// For a disk, at the end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 const VERSION: u64 = 1;
-/// Names tried for the new file.
-const TRIES: u32 = 10;
 /// Some hundred pools.
 const BYTES_MAX: u64 = 16 << 20;
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
 
-    #[test]
-    fn what_others_have_laid_there_is_neither_followed_nor_read() {
-        let directory = std::env::temp_dir().join(format!("balancer-memory-laid-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&directory);
-        fs::create_dir_all(&directory).unwrap();
-        let (path, target) = (directory.join("lb.learned.json"), directory.join("precious"));
-        fs::write(&target, "precious").unwrap();
-        for number in 1..=TRIES {
-            std::os::unix::fs::symlink(&target, path.with_extension(format!("json.new{number}"))).unwrap();
-        }
-        std::os::unix::fs::symlink(&target, &path).unwrap();
-        assert!(read(&path).unwrap_err().contains("symbolic links"), "{:?}", read(&path));
-        write(&path, b"{}").unwrap();
-        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
-        assert!(fs::symlink_metadata(&path).unwrap().is_file());
-        // What cannot be removed, as somebody else's in a folder like /tmp, is passed over, and nothing is left beside.
-        for number in [1, 2] {
-            let beside = path.with_extension(format!("json.new{number}"));
-            let _ = fs::remove_file(&beside);
-            fs::create_dir(beside).unwrap();
-        }
-        write(&path, b"{}").unwrap();
-        assert!(!path.with_extension("json.new3").exists());
-        fs::remove_dir_all(directory).unwrap();
-    }
+    use super::*;
 
     #[test]
     fn what_cannot_be_read_says_why() {
@@ -202,11 +149,11 @@ mod tests {
             ("{\"version\":1,\"pools\":{\"app\":{}}}", "the times of pool app are damaged"),
             (&"[".repeat(100_000), "recursion"),
         ] {
-            write(&path, text.as_bytes()).unwrap();
+            trust::replace(&path, text.as_bytes()).unwrap();
             let told = read(&path).unwrap_err();
             assert!(told.contains(why), "{told}");
         }
-        write(&path, &vec![b' '; BYTES_MAX as usize + 1]).unwrap();
+        trust::replace(&path, &vec![b' '; BYTES_MAX as usize + 1]).unwrap();
         assert!(read(&path).unwrap_err().contains("more than 16 MiB"));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();

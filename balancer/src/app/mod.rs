@@ -18,6 +18,8 @@ mod live;
 mod memory;
 mod names;
 mod open;
+#[cfg(feature = "tls")]
+mod ordering;
 mod plan;
 mod pool_change;
 mod privileges;
@@ -97,6 +99,7 @@ async fn serve(config: &Config, origin: &Origin, passed: Passed, writer: &Writer
     let page = opened.admin.page();
     let (drain, draining) = drain();
     let (mut live, servers) = set_up(config, origin, opened, (writer, asking), &draining)?;
+    live.keyring.order(config);
     let _reaper = Reaper::start().map_err(|error| Failure::System("cannot collect ended processes", error))?;
     live.pools = config.pools.iter().map(|pool| live.begin(pool)).collect();
     let pools: Vec<Arc<Pool>> = live.pools.iter().map(|served| Arc::clone(&served.pool)).collect();

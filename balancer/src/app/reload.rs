@@ -177,6 +177,7 @@ impl Live {
         let said = std::mem::replace(&mut self.file, file);
         self.drain_timeout.send_replace(self.config.drain_timeout);
         self.memory.configure(&self.config);
+        self.keyring.order(&self.config);
         // Some may have slots now that had none.
         self.pools.iter().for_each(|served| self.memory.recall(&served.pool));
         let gone: Vec<ServedPool> = before.iter().filter(|served| is_gone(served, plan)).cloned().collect();

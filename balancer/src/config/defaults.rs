@@ -36,6 +36,7 @@ impl Default for Tls {
     fn default() -> Self {
         Self {
             certificates: Vec::new(),
+            acme: Acme::default(),
             client_ca: None,
             client_auth: ClientAuth::Require,
             redirect_https: true,

@@ -20,6 +20,7 @@ pub use syntax::text::read as read_text;
 pub use syntax::units::{DURATION_MAX, duration, show_duration, show_size};
 pub use syntax::variables::{Variable, variables};
 pub use tables::access_log::{AccessLog, AccessLogFormat, AccessLogPath};
+pub use tables::acme::{Acme, AcmeDirectory, Eab};
 pub use tables::admin::{Admin, admin_place, read_token, token_is_open};
 pub use tables::client::{AmbiguousFields, ClientLimits};
 pub use tables::dns::{Dns, DnsName};

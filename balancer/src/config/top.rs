@@ -109,7 +109,7 @@ pub(super) fn read(tree: &Spanned<DeTable<'_>>, findings: &Findings, secrets: Se
 pub(super) fn keys() -> Keys {
     let findings = Findings::default();
     let text = "listen = [{}]\npool.a.endpoints = [{}]\npool.a.affinity = {}\npool.a.probe = {}\npool.a.tls = {}\npool.a.workers = { ready = {}, warm_up = {}, backoff = {} }\n\
-                route = [{}]\ntls = { certificates = [{}] }\naccess_log = {}\nadmin = {}\n";
+                route = [{}]\ntls = { certificates = [{}], eab = {} }\naccess_log = {}\nadmin = {}\n";
     read(&document::read(text, &findings), &findings, Secrets::Unread);
     findings.keys()
 }

@@ -9,12 +9,14 @@ pub enum Here {
     Nothing,
     /// The same, asked in another way: there.
     Elsewhere(Vec<u8>),
+    /// This.
+    Text(String),
 }
 
 impl Here {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Nothing => StatusCode::OK,
+            Self::Nothing | Self::Text(_) => StatusCode::OK,
             // The method stays (RFC 9110 §15.4.9).
             Self::Elsewhere(_) => StatusCode::PERMANENT_REDIRECT,
         }
@@ -23,6 +25,7 @@ impl Here {
     pub(super) fn body(&self) -> &[u8] {
         match self {
             Self::Nothing | Self::Elsewhere(_) => b"",
+            Self::Text(text) => text.as_bytes(),
         }
     }
 }

@@ -87,22 +87,20 @@ impl Certificates {
         self.questions.load().get(&name?.to_ascii_lowercase()).cloned()
     }
 
-    /// A CA will ask whether `name` is ours, by a handshake, and is to be shown this certificate with this key (PKCS #8); or has asked.
+    /// A CA will ask whether `name` is ours, by a handshake, and is to be shown this certificate with this key (PKCS #8).
     ///
     /// # Errors
     /// A sentence, when it cannot be shown.
-    pub fn ask(&self, name: &str, answer: Option<(CertificateDer<'static>, Vec<u8>)>) -> Result<(), String> {
-        let shown = answer.map(|(certificate, key)| answering(certificate, key)).transpose();
+    pub fn ask(&self, name: &str, (certificate, key): (CertificateDer<'static>, Vec<u8>)) -> Result<(), String> {
+        let shown = answering(certificate, key);
         let shown = shown.map_err(|error| format!("the answer to the CA cannot be shown: {error}"))?;
-        self.questions.rcu(|known| {
-            let mut changed = HashMap::clone(known);
-            match &shown {
-                Some(shown) => _ = changed.insert(name.to_owned(), Arc::clone(shown)),
-                None => _ = changed.remove(name),
-            }
-            changed
-        });
+        self.questions.rcu(|known| with(known, name, &shown));
         Ok(())
+    }
+
+    /// The CA has asked.
+    pub fn asked(&self, name: &str) {
+        self.questions.rcu(|known| without(known, name));
     }
 
     /// The answer to a CA that asks for this token by a request (RFC 8555 §8.3).
@@ -110,16 +108,14 @@ impl Certificates {
         self.answers.load().get(token).cloned()
     }
 
-    /// A CA will ask for `token` by a request; or has asked.
-    pub fn answer(&self, token: &str, answer: Option<String>) {
-        self.answers.rcu(|known| {
-            let mut changed = HashMap::clone(known);
-            match &answer {
-                Some(answer) => _ = changed.insert(token.to_owned(), answer.clone()),
-                None => _ = changed.remove(token),
-            }
-            changed
-        });
+    /// A CA will ask for `token` by a request, and is to get this answer.
+    pub fn answer(&self, token: &str, answer: &str) {
+        self.answers.rcu(|known| with(known, token, &answer.to_owned()));
+    }
+
+    /// The CA has asked.
+    pub fn answered(&self, token: &str) {
+        self.answers.rcu(|known| without(known, token));
     }
 
     /// How it is with those that somebody else renews.
@@ -160,6 +156,18 @@ impl Certificates {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         strangers.len() < STRANGERS_MAX && strangers.insert(name.to_owned())
     }
+}
+
+fn with<T: Clone>(known: &HashMap<String, T>, key: &str, value: &T) -> HashMap<String, T> {
+    let mut changed = known.clone();
+    changed.insert(key.to_owned(), value.clone());
+    changed
+}
+
+fn without<T: Clone>(known: &HashMap<String, T>, key: &str) -> HashMap<String, T> {
+    let mut changed = known.clone();
+    changed.remove(key);
+    changed
 }
 
 /// Whoever looks for holes asks for anything.

@@ -9,7 +9,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{Error, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 
 use crate::config::ClientAuth;
 
@@ -86,6 +86,20 @@ pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
         return Err("holds no certificate: it needs a block that begins with -----BEGIN CERTIFICATE-----".to_owned());
     }
     Ok(roots)
+}
+
+/// How we ask others over TLS: they are believed whom those of `ca` vouch for (PEM), or those whom browsers believe.
+///
+/// # Errors
+/// The end of a sentence that begins with the name of `ca`.
+pub fn asking(ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
+    let roots = match ca {
+        Some(pem) => roots(pem)?,
+        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider())).with_protocol_versions(&[&TLS13, &TLS12]);
+    let builder = builder.map_err(|error| error.to_string())?;
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
 /// Those by which a CA asks whether a name is ours: with the answer, and nothing else (RFC 8737 §3). Whoever asks shows no certificate.

@@ -13,7 +13,7 @@ mod upstream;
 
 pub use book::{Book, Certificates};
 pub use certificate::Certificate;
-pub use handshake::{Handshakes, QUESTION};
+pub use handshake::{Handshakes, QUESTION, asking};
 pub use pair::{Pair, PairError, Shown};
 pub use standing::Standing;
 pub use upstream::EndpointTls;

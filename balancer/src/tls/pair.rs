@@ -14,8 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 
-use super::Certificate;
 use super::handshake::provider;
+use super::{Certificate, Standing};
 use crate::config::{CertificateFiles, regular};
 
 /// A certificate with its key, fit to be shown.
@@ -40,6 +40,17 @@ impl Pair {
     pub fn load(files: &CertificateFiles) -> Result<Self, PairError> {
         let (certificate, key) = (read(&files.certificate)?, read(&files.key)?);
         Self::of_pem(&certificate, &key, &Shown::of(files))
+    }
+
+    /// How it is with it, where it comes from `files` and somebody else renews it.
+    pub fn standing(&self, files: &CertificateFiles) -> Standing {
+        Standing {
+            name: self.certificate.shown(),
+            from: files.certificate.display().to_string(),
+            not_after: Some(self.certificate.not_after),
+            problem: None,
+            next: None,
+        }
     }
 
     /// The certificate itself, without those that vouch for it.

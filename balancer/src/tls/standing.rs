@@ -7,6 +7,8 @@ use jiff::Timestamp;
 pub struct Standing {
     /// Whom it is for.
     pub name: String,
+    /// The CA that gives it, or the file that it is in.
+    pub from: String,
     /// Until when it counts; `None`: there is none yet.
     pub not_after: Option<Timestamp>,
     /// What went wrong last.

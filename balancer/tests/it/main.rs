@@ -3,6 +3,7 @@
 
 mod access_log;
 mod account;
+mod acme;
 mod admin;
 mod adversary;
 mod advice;

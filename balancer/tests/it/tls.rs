@@ -10,7 +10,7 @@ use rustls::version::{TLS12, TLS13};
 #[cfg(feature = "http2")]
 use super::harness::http2::{END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS, frame, get};
 use super::harness::secure::{Authority, Secure, Speaks};
-use super::harness::{Balancer, Client, Gate, Origin, PATIENCE, directory, ok, pool_of};
+use super::harness::{Balancer, Client, Gate, Origin, PATIENCE, directory, free_port, ok, pool_of};
 use super::program::{curl, needs};
 
 /// A balancer with one encrypted listener, and clients that believe its certificates.
@@ -253,11 +253,6 @@ fn a_listener_for_tls_and_its_certificate_come_and_go_with_a_reload() {
     assert!(client.get("/").ends_with("hello"), "connections stay");
     balancer.await_stderr("no longer listening on tls:");
     assert_eq!(Client::of(&balancer).get("/").text(), "hello");
-}
-
-/// Free a moment ago.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]

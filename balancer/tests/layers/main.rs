@@ -14,7 +14,7 @@ use source::{Crate, circles, collect};
 const LAYERS: [&[&str]; 10] = [
     &["config", "drain", "http1", "proxy_protocol", "shown"],
     &["net", "tls", "trust"],
-    &["listen", "observe", "endpoint", "spool"],
+    &["listen", "observe", "endpoint", "spool", "acme"],
     &["pick"],
     &["pool"],
     &["route", "probe", "share"],

@@ -4,7 +4,6 @@
 /// Keys by table; a key leaves this list in the change that makes it work.
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["listener", "acme", "compress"]),
-    ("tls", &["names", "email", "directory", "directory_ca", "eab"]),
     (
         "route",
         &[

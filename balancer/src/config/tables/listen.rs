@@ -90,6 +90,11 @@ impl ListenAddress {
         matches!(self, Self::Tls(_))
     }
 
+    /// Whether clients of a network are served there without TLS.
+    pub fn takes_plain_requests(&self) -> bool {
+        matches!(self, Self::Tcp(_) | Self::Passed(_))
+    }
+
     /// Whether it takes IPv4 clients though it is an IPv6 address: `[::]` does, unless another of `all` that are listened on
     /// has its port in IPv4.
     pub fn takes_ipv4(&self, all: &[Self]) -> bool {

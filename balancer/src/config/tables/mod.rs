@@ -4,6 +4,7 @@
 //! Never compares two tables, which is what [`super::rules`] does.
 
 pub(super) mod access_log;
+pub(super) mod acme;
 pub(super) mod admin;
 pub(super) mod client;
 pub(super) mod command;

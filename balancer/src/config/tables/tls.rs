@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::acme::{self, Acme};
 use super::http2;
 use super::listen::ListenAddress;
 use crate::config::syntax::item::Item;
@@ -14,6 +15,8 @@ use crate::config::syntax::span::Placed;
 pub struct Tls {
     /// Certificates that others renew; the first is shown to clients that name nobody.
     pub certificates: Vec<CertificateFiles>,
+    /// Certificates that we renew.
+    pub acme: Acme,
     /// Whom a client's own certificate has to be vouched for by: PEM; `None`: clients show none.
     pub client_ca: Option<PathBuf>,
     /// Whether a client has to show one.
@@ -58,9 +61,11 @@ pub(in crate::config) fn read(section: &mut Section<'_>, listen: &[Placed<Listen
     };
     let certificates_item = table.take("certificates");
     let certificates = certificates_item.as_ref().map(certificates);
-    if certificates_item.as_ref().is_none_or(Item::is_empty_list) {
-        table.missing(&["certificates"], "`[tls]` has no certificate".to_owned(), NEEDED);
+    let has_some = |item: Option<Item<'_>>| item.is_some_and(|item| !item.is_empty_list());
+    if !has_some(certificates_item) && !has_some(table.take("names")) {
+        table.missing(&["certificates", "names"], "`[tls]` has no certificate".to_owned(), NEEDED);
     }
+    let acme = acme::read(&mut table);
     let client_ca =
         table.take("client_ca").and_then(|item| Some(PathBuf::from(item.text("\"/etc/ssl/clients.pem\"")?)));
     let client_auth_item = table.take("client_auth");
@@ -87,6 +92,7 @@ pub(in crate::config) fn read(section: &mut Section<'_>, listen: &[Placed<Listen
     Tls {
         http2,
         certificates: certificates.unwrap_or_default(),
+        acme,
         client_ca,
         client_auth: client_auth.unwrap_or(default.client_auth),
         redirect_https: redirect_https.unwrap_or(default.redirect_https),
@@ -121,5 +127,4 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Browsers that are told more do no more.
 const HSTS_YEARS_MAX: u32 = 10;
 const PAIR: &str = "[{ certificate = \"/etc/ssl/app.pem\", key = \"/etc/ssl/app.key\" }]";
-const NEEDED: &str =
-    "add certificates = [{ certificate = \"/etc/ssl/app.pem\", key = \"/etc/ssl/app.key\" }] to a table [tls]";
+const NEEDED: &str = "add names = [\"example.com\"] to a table [tls], or certificates = [{ certificate = \"/etc/ssl/app.pem\", key = \"/etc/ssl/app.key\" }]";

@@ -66,6 +66,7 @@ fn the_example_shows_every_key_and_each_of_its_comments_works() {
         "route",
         "tls",
         "tls.certificates",
+        "tls.eab",
     ];
     assert_eq!(tables.into_iter().collect::<Vec<_>>(), expected);
     fs::remove_dir_all(&app).unwrap();

@@ -113,7 +113,11 @@ fn file(table: &str, key: &str, value: Option<&str>) -> String {
         "pool.NAME.workers.warm_up" => add("pool.NAME.workers", "warm_up = { TABLE }\n"),
         "pool.NAME.workers.backoff" => add("pool.NAME.workers", "backoff = { TABLE }\n"),
         "route" => add("route", "pool = \"app\"\n"),
-        "tls" => add("tls", "certificates = [{ certificate = \"/a\", key = \"/b\" }]\nclient_ca = \"/c\"\n"),
+        "tls.eab" => add("tls", "names = [\"a.test\"]\neab = { TABLE }\n"),
+        "tls" => add(
+            "tls",
+            "names = [\"a.test\"]\ncertificates = [{ certificate = \"/a\", key = \"/b\" }]\nclient_ca = \"/c\"\n",
+        ),
         _ => {}
     }
     match key {

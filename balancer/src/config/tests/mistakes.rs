@@ -218,6 +218,57 @@ fn mistakes_of_tls_to_endpoints_are_told_with_what_is_needed() {
 }
 
 #[test]
+fn names_that_no_ca_gives_a_certificate_for_are_told_apart() {
+    let said = |keys: &str| -> Vec<String> {
+        let text = format!("listen = \"tls:0.0.0.0:443\"\n[tls]\n{keys}\n[pool.a]\nendpoints = [\"a:1\"]\n");
+        let Err(diagnostics) = parse(&text, "lb.toml") else { return Vec::new() };
+        diagnostics.iter().map(|it| it.message.clone()).collect()
+    };
+    let url = "directory = \"https://ca.example:14000/dir\"";
+    for right in [
+        "names = [\"Example.com\", \"www.example.com\"]",
+        "names = [\"xn--bcher-kva.example\"]\nemail = \"a+b@example.com\"\ndirectory = \"staging\"\ndirectory_ca = \"/ca.pem\"",
+        &format!("names = [\"localhost\"]\n{url}"),
+        &format!("names = [\"a.test\"]\n{url}\neab = {{ key_id = \"k\", mac_key = \"zWNDZM6e-_AA\" }}"),
+        "names = []\ncertificates = [{ certificate = \"/a\", key = \"/b\" }]",
+    ] {
+        assert_eq!(said(right), [""; 0], "{right}");
+    }
+    for (keys, message) in [
+        ("names = [\"10.0.0.1\"]", "`10.0.0.1` is an address, for which no certificate is ordered"),
+        ("names = [\"::1\"]", "`::1` is an address, for which no certificate is ordered"),
+        (
+            "names = [\"*.a.test\"]",
+            "`*.a.test` is a wildcard, which a CA gives by dns-01 alone, and that is not supported",
+        ),
+        ("names = [\"bücher.example\"]", "`bücher.example` is no name in ASCII"),
+        ("names = [\"https://a.test\"]", "`https://a.test` is no name of a host"),
+        ("names = [\"a.test:443\"]", "`a.test:443` is no name of a host"),
+        ("names = [\"../a\"]", "`../a` is no name of a host"),
+        ("names = [\"\"]", "the empty text is no name of a host"),
+        ("names = [\"intranet\"]", "`intranet` is a name that only this network knows"),
+        ("names = [\"a.test\", \"A.test\"]", "`A.test` is there twice"),
+        ("names = \"a.test\"", "`names` must be a list, not a text"),
+        ("names = []", "`[tls]` has no certificate"),
+        ("names = [\"a.test\"]\nemail = \"mailto:a@b.test\"", "`mailto:a@b.test` is no address of mail"),
+        ("names = [\"a.test\"]\nemail = \"nobody\"", "`nobody` is no address of mail"),
+        ("names = [\"a.test\"]\ndirectory = \"http://ca.test/\"", "`http://ca.test/` is no directory of a CA"),
+        ("names = [\"a.test\"]\ndirectory = \"zerossl\"", "`zerossl` is no directory of a CA"),
+        ("names = [\"a.test\"]\neab = { key_id = \"k\" }", "`mac_key` is missing"),
+        (
+            "names = [\"a.test\"]\neab = { key_id = \"k\", mac_key = \"a+/b\" }",
+            "`mac_key` is not in the base64 of addresses",
+        ),
+        (
+            "email = \"a@b.test\"\ncertificates = [{ certificate = \"/a\", key = \"/b\" }]",
+            "`email` has no effect without `names`",
+        ),
+    ] {
+        assert_eq!(said(keys), [message], "{keys}");
+    }
+}
+
+#[test]
 fn a_file_that_is_something_else_is_refused_at_once() {
     let log = "127.0.0.1 - - [01/Jan/2026:00:00:00 +0000] \"GET / HTTP/1.1\" 200 12\n".repeat(15_000);
     let rendered = parse(&log, "access.log").unwrap_err().to_string();

@@ -12,6 +12,7 @@ pub(crate) mod http2;
 mod message;
 pub(crate) mod names;
 mod origin;
+pub(crate) mod pebble;
 pub(crate) mod secure;
 pub(crate) mod secure_origin;
 mod stubborn;
@@ -72,6 +73,11 @@ pub(crate) fn eventually<T>(what: impl FnOnce() -> String, mut ask: impl FnMut()
         std::thread::sleep(Duration::from_millis(3));
     }
     panic!("not within {PATIENCE:?}: {}", what());
+}
+
+/// A port that nobody has, as far as one can tell.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A directory of its own, and short enough for the path of a socket.

@@ -88,6 +88,11 @@ impl Speaks {
         Self::versions(authority, rustls::ALL_VERSIONS)
     }
 
+    /// One that believes those in a text in PEM.
+    pub(crate) fn believing_pem(pem: &str) -> Self {
+        Self { config: builder_of(pem, rustls::ALL_VERSIONS).with_no_client_auth() }
+    }
+
     pub(crate) fn versions(authority: &Authority, versions: &[&'static SupportedProtocolVersion]) -> Self {
         let builder = builder(authority, versions);
         Self { config: builder.with_no_client_auth() }
@@ -118,8 +123,15 @@ fn builder(
     authority: &Authority,
     versions: &[&'static SupportedProtocolVersion],
 ) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+    builder_of(&authority.pem(), versions)
+}
+
+fn builder_of(
+    pem: &str,
+    versions: &[&'static SupportedProtocolVersion],
+) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     builder.with_protocol_versions(versions).unwrap().with_root_certificates(roots)
 }
