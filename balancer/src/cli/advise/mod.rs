@@ -54,8 +54,11 @@ pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
         Ok(status) => Watch::begin(&status),
         Err(code) => return code,
     };
+    let mut turn = 0.0;
     while begun.elapsed() < options.watched {
-        pause(LOOK.min(options.watched.saturating_sub(begun.elapsed())));
+        // Looks as regular as the traffic would always see it in one state.
+        turn = f64::fract(turn + GOLDEN);
+        pause(LOOK.mul_f64(0.5 + turn).min(options.watched.saturating_sub(begun.elapsed())));
         match ask() {
             Ok(status) => watch.look(&status, begun.elapsed()),
             Err(code) => return code,
@@ -83,7 +86,9 @@ fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Between two looks.
+/// What spreads points most evenly (Weyl's sequence of the golden ratio).
+const GOLDEN: f64 = 0.618_033_988_75;
+/// Between two looks, on average.
 const LOOK: Duration = Duration::from_millis(100);
 const WATCHED_MIN: Duration = Duration::from_secs(1);
 const WATCHED_MAX: Duration = Duration::from_secs(600);
