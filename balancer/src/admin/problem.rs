@@ -2,12 +2,14 @@
 //!
 //! Decides what is worth a sentence, and in which order. Called by [`super::status`] and by `/readyz`. Pure.
 
+use std::time::Instant;
+
 use super::row::Row;
 use super::row_state::{Level, RowState};
 use super::samples::PoolFigures;
 use super::slow::{Slow, slow};
 use crate::observe::OF_ENDPOINTS;
-use crate::pool::Figures;
+use crate::pool::{Barred, Figures, Whom};
 use crate::supervise::WorkerStatus;
 
 /// What is wrong with a pool.
@@ -23,7 +25,7 @@ pub(super) fn of(
     rows: &[Row],
     figures: &PoolFigures,
     queue: Option<Figures>,
-    (is_ready, mixed): (bool, Option<&str>),
+    (is_ready, further): (bool, &[String]),
 ) -> Option<Problem> {
     let mut parts = of_rows(rows, is_ready);
     if rows.is_empty() {
@@ -51,7 +53,7 @@ pub(super) fn of(
         ));
         level = Level::Bad;
     }
-    for part in [slow_of(rows), mixed.map(str::to_owned)].into_iter().flatten() {
+    for part in slow_of(rows).into_iter().chain(further.iter().cloned()) {
         parts.push(part);
         level = level.max(Level::Warn);
     }
@@ -112,6 +114,27 @@ fn ended(row: &Row) -> Option<&WorkerStatus> {
     row.worker.as_ref().filter(|worker| may_have && worker.last_end.is_some())
 }
 
+/// What is refused because workers died of it, the first few, and how to have it back.
+pub(super) fn barred(all: &[Barred], now: Instant) -> Option<String> {
+    let told = all.iter().take(BARRED_MAX).map(|one| {
+        let whom = match one.whom {
+            Whom::Client(Some(client)) => format!("client {client}"),
+            Whom::Client(None) => "clients without an address".to_owned(),
+            Whom::Spellings(client) => format!("client {client}, as are paths like it"),
+            Whom::Everybody => "every client".to_owned(),
+        };
+        let left = crate::shown::age(one.until.saturating_duration_since(now).as_secs_f64().ceil() as u64);
+        let (method, path) = (&one.method, cut(&one.path));
+        format!("{method} {path} is refused to {whom} for {left} more: {} workers died of it", one.deaths)
+    });
+    let mut told: Vec<String> = told.collect();
+    if all.len() > told.len() {
+        told.push(format!("{} more like it", all.len() - told.len()));
+    }
+    let off = "a restart of the workers ends that, query_of_death = 0 turns it off";
+    (!told.is_empty()).then(|| format!("{} ({off})", told.join("; ")))
+}
+
 /// An endpoint that takes much longer than the others.
 fn slow_of(rows: &[Row]) -> Option<String> {
     let Slow { at, p50, others } = slow(rows.iter().map(|row| row.figures.as_ref()))?;
@@ -145,10 +168,12 @@ const ERRORS_ONE_IN: u64 = 20;
 /// One in so many places of the queue that is taken, likewise.
 const QUEUE_ONE_IN: usize = 2;
 const LINE_CHARS_MAX: usize = 120;
+/// Of what is refused, so much is named.
+const BARRED_MAX: usize = 3;
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::super::row_tests::{row, worker};
     use super::*;
@@ -156,7 +181,7 @@ mod tests {
     use crate::supervise::{LastEnd, State};
 
     fn told(rows: &[Row], is_ready: bool) -> Option<(Level, String)> {
-        let problem = of(rows, &PoolFigures::default(), None, (is_ready, None));
+        let problem = of(rows, &PoolFigures::default(), None, (is_ready, &[]));
         problem.map(|problem| (problem.level, problem.text))
     }
 
@@ -186,6 +211,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_is_told_with_whom_how_long_and_how_it_ends() {
+        let now = Instant::now();
+        let barred = |whom: Whom| Barred {
+            method: http::Method::GET,
+            path: "/".to_owned(),
+            whom,
+            until: now + Duration::from_millis(42_300),
+            deaths: 3,
+        };
+        let one = Whom::Client(Some(crate::net::Client::of([192, 0, 2, 7].into())));
+        let told = super::barred(&[barred(one)], now).unwrap();
+        let expected = "GET / is refused to client 192.0.2.7 for 43 s more: 3 workers died of it (a restart of the workers ends that, \
+                        query_of_death = 0 turns it off)";
+        assert_eq!(told, expected);
+        let told = super::barred(&[(); 5].map(|()| barred(Whom::Everybody)), now).unwrap();
+        assert!(told.contains("refused to every client") && told.contains("; 2 more like it ("), "{told}");
+        assert_eq!(super::barred(&[], now), None);
+    }
+
+    #[test]
     fn failures_a_full_queue_and_a_slow_endpoint_are_told() {
         let now = Instant::now();
         let well = || row(worker(1, State::Ready, now), now);
@@ -199,16 +244,16 @@ mod tests {
             slots: 2,
             slots_each: 1,
         };
-        let problem = of(&[well()], &figures, Some(queue), (true, None)).unwrap();
+        let problem = of(&[well()], &figures, Some(queue), (true, &[])).unwrap();
         assert_eq!(
             problem.text,
             "5 of 100 requests failed: 5 queue_full; 512 of 1024 places in the queue are taken, and 2 of 2 slots in use"
         );
         // Full a moment ago, and a little less now.
-        let problem = of(&[well()], &figures, Some(Figures { queued: 9, ..queue }), (true, None)).unwrap();
+        let problem = of(&[well()], &figures, Some(Figures { queued: 9, ..queue }), (true, &[])).unwrap();
         assert!(problem.text.ends_with("; 9 of 1024 places in the queue are taken, and 2 of 2 slots in use"));
         let few = PoolFigures { requests: 1_000, ..figures };
-        assert_eq!(of(&[well()], &few, Some(Figures { queued: 9, ..queue }), (true, None)), None);
+        assert_eq!(of(&[well()], &few, Some(Figures { queued: 9, ..queue }), (true, &[])), None);
         let fails = |index: usize, closed_early: u64| {
             let mut row = row(worker(index, State::Ready, now), now);
             let mut figures = EndpointFigures::default();
@@ -216,7 +261,7 @@ mod tests {
             (row.state, row.figures) = (RowState::Failing, Some(figures));
             row
         };
-        let told = |rows: &[Row]| of(rows, &PoolFigures::default(), None, (true, None)).unwrap().text;
+        let told = |rows: &[Row]| of(rows, &PoolFigures::default(), None, (true, &[])).unwrap().text;
         assert_eq!(told(&[fails(1, 6)]), "app.1 is failing: 6 of 10 requests, closed_early");
         assert_eq!(told(&[fails(1, 6), fails(2, 10)]), "2 failing: 16 of 20 requests, closed_early");
         let timed = |bucket: usize| {
@@ -226,9 +271,9 @@ mod tests {
             row.figures = Some(figures);
             row
         };
-        let problem = of(&[timed(3), timed(9), timed(3), timed(3)], &PoolFigures::default(), None, (true, None));
+        let problem = of(&[timed(3), timed(9), timed(3), timed(3)], &PoolFigures::default(), None, (true, &[]));
         let expected = "app.1 is slow: p50 ≤ 500 ms, others ≤ 5 ms".to_owned();
         assert_eq!(problem, Some(Problem { level: Level::Warn, text: expected }));
-        assert_eq!(of(&[timed(9), timed(9)], &PoolFigures::default(), None, (true, None)), None);
+        assert_eq!(of(&[timed(9), timed(9)], &PoolFigures::default(), None, (true, &[])), None);
     }
 }

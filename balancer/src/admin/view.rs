@@ -31,8 +31,9 @@ impl<'a> PoolView<'a> {
         let all = workers.as_ref().map_or(&[][..], |status| &status.workers);
         let rows = rows(served, all, recent, now);
         let (figures, queue, is_ready) = (recent.pool(pool.name()), pool.figures(), is_ready(served, workers.as_ref()));
-        let mixed = workers.as_ref().and_then(|status| status.mixed.as_deref());
-        let problem = problem::of(&rows, &figures, queue, (is_ready, mixed));
+        let mixed = workers.as_ref().and_then(|status| status.mixed.as_deref()).map(str::to_owned);
+        let further: Vec<String> = mixed.into_iter().chain(problem::barred(&pool.refused(), now)).collect();
+        let problem = problem::of(&rows, &figures, queue, (is_ready, &further));
         Self { served, rows, workers, figures, queue, is_ready, problem }
     }
 

@@ -1,5 +1,6 @@
 //! Orders, carried out one after another; those that only wait are not waited for.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,6 +25,9 @@ pub(super) struct HangUp {
     waits: AtomicBool,
 }
 
+/// Whether all of it stops, so that no further order is carried out.
+pub(super) type Stops = Cell<bool>;
+
 impl HangUp {
     /// It has come; whether it is the first since the last reload began.
     pub(super) fn came(&self) -> bool {
@@ -40,7 +44,7 @@ impl HangUp {
 }
 
 /// Carries out what comes until nobody is left to order.
-pub(super) async fn act(live: &mut Live, mut orders: Receiver<AdminOrder>, hang_up: &HangUp) {
+pub(super) async fn act(live: &mut Live, mut orders: Receiver<AdminOrder>, hang_up: &HangUp, stops: &Stops) {
     let may_be_serial = live.may_be_serial();
     loop {
         let order = tokio::select! {
@@ -56,6 +60,10 @@ pub(super) async fn act(live: &mut Live, mut orders: Receiver<AdminOrder>, hang_
             }
         };
         let Some(AdminOrder { action, reporter }) = order else { return };
+        if stops.get() {
+            reporter.done(Outcome::failed("the balancer is stopping"));
+            continue;
+        }
         let outcome = match action {
             AdminAction::Reload { dry_run } => live.reload(dry_run, &reporter).await,
             AdminAction::Restart { pool, all } => live.restart_of(pool, all, &reporter).await,

@@ -38,6 +38,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
@@ -56,7 +57,7 @@ use crate::proxy::{ProxyState, Settings};
 use crate::route::Table;
 use crate::shown;
 use crate::supervise::{Files, Ports, Reaper, Standings};
-use act::HangUp;
+use act::{HangUp, Stops};
 pub use failure::Failure;
 use listening::Listening;
 use live::Live;
@@ -211,28 +212,28 @@ async fn until_stopped(
     let instance = Arc::clone(&live.instance);
     let drain_timeout = live.drain_timeout.subscribe();
     let (queue, orders) = mpsc::channel(ORDERS_MAX);
-    let hang_up = HangUp::default();
+    let (hang_up, stops) = (HangUp::default(), Stops::default());
     let trial = live.trial.clone();
     // What takes its time goes on beside; a stop ends it where it is.
-    let mut acting = pin!(act::act(live, orders, &hang_up));
+    let mut acting = pin!(act::act(live, orders, &hang_up, &stops));
     let enqueue = |asked: AdminOrder| {
         if let Err(refused) = queue.try_send(asked) {
             refused.into_inner().reporter.done(Outcome::failed("too many commands wait already; try again"));
         }
     };
-    loop {
+    let ended = loop {
         tokio::select! {
             order = signals.next() => match order {
                 ControlOrder::Stop(signal) => {
                     let patience = *drain_timeout.borrow();
                     let patience = shown::time(patience);
                     tracing::info!("{signal}: stopping; requests in flight may finish within {patience}");
-                    return (false, Ok(()));
+                    break (false, Ok(()));
                 }
                 ControlOrder::Asked(AdminOrder { action: AdminAction::Stop { now }, reporter }) => {
                     tracing::info!("asked to stop{}", if now { " at once" } else { "" });
                     signals.keep(reporter).await;
-                    return (now, Ok(()));
+                    break (now, Ok(()));
                 }
                 ControlOrder::Asked(AdminOrder { action: AdminAction::Drain { endpoint, yes }, reporter }) => {
                     draining::drain(&instance, &endpoint, yes, *drain_timeout.borrow(), reporter);
@@ -247,16 +248,29 @@ async fn until_stopped(
                 }
                 ControlOrder::Reload if instance.path.is_none() => {
                     tracing::info!("HUP: there is no file to read again; stopping");
-                    return (false, Ok(()));
+                    break (false, Ok(()));
                 }
                 ControlOrder::Reload if hang_up.came() => tracing::info!("HUP: reloading"),
                 ControlOrder::Reload => {}
                 ControlOrder::Reopen => writer.reopen(),
             },
-            Some(end) = ends.recv() => return (false, Err(Failure::Thread(end.err()))),
-            first = failed(trial.as_deref()) => return (true, Err(Failure::NeverReady(first))),
+            Some(end) = ends.recv() => break (false, Err(Failure::Thread(end.err()))),
+            first = failed(trial.as_deref()) => break (true, Err(Failure::NeverReady(first))),
             () = &mut acting => {}
         }
+    };
+    stops.set(true);
+    drop(queue);
+    wind_up(&instance).await;
+    // Whoever waits for a command is told how far it came; what takes longer than that ends where it is.
+    let _ = timeout(TOLD_WITHIN, acting).await;
+    ended
+}
+
+/// Ends rolls at once, while requests may finish still.
+async fn wind_up(instance: &Instance) {
+    for supervisor in instance.served.load().pools.iter().filter_map(|served| served.supervisor.as_ref()) {
+        supervisor.wind_up().await;
     }
 }
 
@@ -280,5 +294,7 @@ async fn stopping(
     stop::everything(live.config.drain_timeout, drain, ends, &live.supervisors(), signals, now).await;
 }
 
+/// A roll that is ended says so without delay.
+const TOLD_WITHIN: Duration = Duration::from_millis(500);
 /// Orders that wait behind the one being carried out.
 const ORDERS_MAX: usize = 16;

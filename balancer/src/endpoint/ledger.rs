@@ -24,6 +24,8 @@ pub struct Noted {
     pub client: Option<IpAddr>,
     /// When it began.
     pub begun: Instant,
+    /// When it was given to this worker.
+    pub given: Instant,
 }
 
 impl Noted {
@@ -171,7 +173,7 @@ mod tests {
     fn noted(number: usize) -> Noted {
         let head = RequestHead::parse(format!("GET /{number} HTTP/1.1\r\n\r\n").as_bytes(), Fields::default()).unwrap();
         let id = format!("{number:032}").as_bytes().try_into().unwrap();
-        Noted { head: Arc::new(head), id, client: None, begun: Instant::now() }
+        Noted { head: Arc::new(head), id, client: None, begun: Instant::now(), given: Instant::now() }
     }
 
     fn targets(ledger: &Ledger, now: Instant) -> Vec<String> {

@@ -139,9 +139,9 @@ impl Outbound<'_> {
     }
 
     /// Puts the request down where it goes, for the case that its worker dies of it.
-    pub(super) fn note(&self, exchange: &Exchange<'_>, place: &mut Place) {
-        let (begun, client) = (exchange.stream.begun(), exchange.record.client());
-        place.note(|| Noted { head: Arc::clone(self.head), id: *exchange.own.id(), client, begun });
+    pub(super) fn note(&self, exchange: &mut Exchange<'_>, place: &mut Place) {
+        let (begun, given, client) = (exchange.stream.begun(), exchange.waits.now(), exchange.record.client());
+        place.note(|| Noted { head: Arc::clone(self.head), id: *exchange.own.id(), client, begun, given });
     }
 
     /// Sends the request and waits for the head of the answer, whichever comes first.

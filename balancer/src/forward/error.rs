@@ -63,8 +63,8 @@ pub enum Fault {
     ResponseTimeout,
     /// The worker did not answer within `hang_timeout` and is replaced.
     WorkerHung,
-    /// Requests like this have killed too many workers.
-    QueryOfDeath,
+    /// Requests like this have killed too many workers, and are refused for so many seconds more.
+    QueryOfDeath(u16),
     /// The endpoint took nothing of the request body for `idle_timeout`.
     RequestStalled,
     /// The endpoint sent nothing of the response body for `idle_timeout`.
@@ -137,7 +137,7 @@ impl Fault {
             Self::UnaskedUpgrade => (Endpoint, StatusCode::BAD_GATEWAY, "unasked_upgrade"),
             Self::ResponseTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "response_timeout"),
             Self::WorkerHung => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "worker_hung"),
-            Self::QueryOfDeath => (Us, StatusCode::SERVICE_UNAVAILABLE, "query_of_death"),
+            Self::QueryOfDeath(_) => (Us, StatusCode::SERVICE_UNAVAILABLE, "query_of_death"),
             Self::RequestStalled => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "request_stalled"),
             Self::IdleTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "idle_timeout"),
             Self::RequestTimeout => (Endpoint, StatusCode::GATEWAY_TIMEOUT, "request_timeout"),
@@ -172,6 +172,7 @@ impl Fault {
     pub fn retry_after(self) -> Option<u16> {
         match self {
             Self::NoPlace(refused) => Some(refused.retry_after),
+            Self::QueryOfDeath(seconds) => Some(seconds),
             _ => (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
     }
@@ -250,7 +251,7 @@ mod tests {
             Fault::UnaskedUpgrade,
             Fault::ResponseTimeout,
             Fault::WorkerHung,
-            Fault::QueryOfDeath,
+            Fault::QueryOfDeath(1),
             Fault::RequestStalled,
             Fault::IdleTimeout,
             Fault::RequestTimeout,

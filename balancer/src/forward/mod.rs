@@ -115,9 +115,7 @@ impl Forwarder {
         let mut turn = 0;
         loop {
             // Asked before each attempt: the last one may have been what killed a worker.
-            if pool.refuses(&outbound.asked(exchange)) {
-                return Err(Fault::QueryOfDeath);
-            }
+            refuse_deadly(&outbound, exchange)?;
             let mut may_have_waited = pool.has_slots();
             let mut place = if may_have_waited {
                 // On the heap: what a request in a queue needs would be part of every request's state.
@@ -134,8 +132,8 @@ impl Forwarder {
                 }
             };
             // It may have waited while others of its kind killed workers.
-            if may_have_waited && pool.refuses(&outbound.asked(exchange)) {
-                return Err(Fault::QueryOfDeath);
+            if may_have_waited {
+                refuse_deadly(&outbound, exchange)?;
             }
             outbound.note(exchange, &mut place);
             chosen::claimed(pool, &routing, place.endpoint(), exchange);
@@ -217,6 +215,15 @@ impl Forwarder {
         exchange.record.retried(failed.fault.reason(), Instant::now());
         Ok(())
     }
+}
+
+/// Keeps what workers die of from them.
+///
+/// # Errors
+/// When requests like this have killed too many.
+fn refuse_deadly(outbound: &Outbound<'_>, exchange: &Exchange<'_>) -> Result<(), Fault> {
+    let refused = outbound.pool.refuses(&outbound.asked(exchange));
+    refused.map_or(Ok(()), |seconds| Err(Fault::QueryOfDeath(seconds)))
 }
 
 /// The body of a request that is to be forwarded, and until when all of it must be answered.

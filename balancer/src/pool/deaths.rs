@@ -6,19 +6,42 @@
 use std::time::{Duration, Instant};
 
 use super::Pool;
+use super::deadly::{Asked, Barred, Dead, DeathRefusal};
+use super::moment::{DeadlyRequest, SETTLES_WITHIN};
 use super::query_of_death::DeathTable;
-use super::suspects::{Asked, Dead, DeathRefusal};
 use crate::endpoint::{EndpointId, Noted};
-use crate::net::{Client, timeout};
+use crate::net::{Client, sleep, timeout};
 
 impl Pool {
-    /// Whether requests like this have killed too many workers within the last minute.
-    pub fn refuses(&self, asked: &Asked<'_>) -> bool {
+    /// For how many seconds more requests like this are refused, because they have killed too many workers within a minute.
+    pub fn refuses(&self, asked: &Asked<'_>) -> Option<u16> {
+        if self.deaths_max == 0 {
+            return None;
+        }
         let refuses = |table: &mut DeathTable| {
             let now = Instant::now();
-            table.suspects.refuses(asked, now) || table.killers.refuses(asked, now)
+            let until = table.suspects.refuses(asked, now).max(table.killers.refuses(asked, now))?;
+            Some(until.saturating_duration_since(now).as_secs_f64().ceil().max(1.0) as u16)
         };
-        self.deaths_max > 0 && self.query_of_death.look_if_active(refuses) == Some(true)
+        self.query_of_death.look_if_active(refuses).flatten()
+    }
+
+    /// What is refused so, to whom.
+    pub fn refused(&self) -> Vec<Barred> {
+        let refused = |table: &mut DeathTable| {
+            let now = Instant::now();
+            let mut refused = table.suspects.refused(now);
+            refused.extend(table.killers.refused(now));
+            refused
+        };
+        if self.deaths_max == 0 { Vec::new() } else { self.query_of_death.look_if_active(refused).unwrap_or_default() }
+    }
+
+    /// Its workers are others now, which may not die of it: nothing is refused any more. Returns whether something was.
+    pub fn forget_deaths(&self) -> bool {
+        let refused = !self.refused().is_empty();
+        self.query_of_death.look_if_active(|table| *table = DeathTable::default());
+        refused
     }
 
     /// Whether such a request may go to another worker after `cut` have closed its connection without an answer: they may be dying
@@ -28,8 +51,8 @@ impl Pool {
             return true;
         }
         let query = &self.query_of_death;
-        let before = query.look_if_active(|table| table.suspects.deaths(asked, cut, Instant::now())).unwrap_or(0);
-        cut.len() < CUTS_MAX && cut.len() + before < self.deaths_max as usize
+        let deaths = query.look_if_active(|table| table.suspects.deaths(asked, cut, Instant::now()));
+        cut.len() < CUTS_MAX && deaths.unwrap_or(cut.len()) < self.deaths_max as usize
     }
 
     /// A worker has answered such a request.
@@ -44,7 +67,11 @@ impl Pool {
     /// told of the failure only then cannot kill the next worker before the death of this one counts.
     pub async fn until_known(&self, worker: EndpointId, asked: &Asked<'_>) {
         if self.deaths_max > 0 {
-            let _ = timeout(KNOWN_WITHIN, self.query_of_death.until_known(worker, asked)).await;
+            let known = timeout(KNOWN_WITHIN, self.query_of_death.until_known(worker, asked)).await;
+            if known.is_ok() {
+                // Others may have died with it, and of the same.
+                sleep(SETTLES_WITHIN).await;
+            }
         }
     }
 
@@ -58,7 +85,8 @@ impl Pool {
         deaths_max: u32,
     ) -> Vec<DeathRefusal> {
         let asked = requests.iter().map(|noted| {
-            (Asked { method: &noted.head.method, path: noted.path(), client: noted.client.map(Client::of) }, noted.id)
+            let held = DeadlyRequest { id: noted.id, given: noted.given };
+            (Asked { method: &noted.head.method, path: noted.path(), client: noted.client.map(Client::of) }, held)
         });
         let requests: Vec<_> = asked.collect();
         let dead = Dead { worker, named: named.into() };

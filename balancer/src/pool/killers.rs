@@ -10,8 +10,10 @@ use std::time::Instant;
 use http::Method;
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::deadly::{Asked, Barred, Dead, DeathRefusal, Led, Whom};
+use super::moment::{DeadlyRequest, DeathEvidence, counted};
 use super::queue::forecast::Kind;
-use super::suspects::{Asked, COUNTED_FOR, Dead, DeathRefusal, Led, REFUSED_FOR, Whom};
+use super::suspects::{COUNTED_FOR, REFUSED_FOR};
 use crate::http1::normalised;
 use crate::net::Client;
 
@@ -20,8 +22,18 @@ use crate::net::Client;
 pub(super) struct Killers {
     /// Oldest first.
     deaths: Vec<Death>,
-    /// Until when.
-    refused: Vec<(Client, Kind, Instant)>,
+    refused: Vec<RefusedKind>,
+}
+
+#[derive(Debug)]
+struct RefusedKind {
+    client: Client,
+    kind: Kind,
+    until: Instant,
+    method: Method,
+    /// As it was written the last time.
+    path: String,
+    deaths: usize,
 }
 
 #[derive(Debug)]
@@ -33,7 +45,7 @@ struct Death {
     spelling: u64,
     worker: crate::endpoint::EndpointId,
     named: Arc<str>,
-    id: [u8; 32],
+    held: DeadlyRequest,
     at: Instant,
 }
 
@@ -42,7 +54,7 @@ impl Killers {
     pub(super) fn died(
         &mut self,
         dead: &Dead,
-        requests: &[(Asked<'_>, [u8; 32])],
+        requests: &[(Asked<'_>, DeadlyRequest)],
         deaths_max: u32,
         now: Instant,
     ) -> Vec<DeathRefusal> {
@@ -50,8 +62,8 @@ impl Killers {
         if deaths_max == 0 {
             return Vec::new();
         }
-        let of_clients = || requests.iter().filter_map(|(asked, id)| Some((asked, asked.client?, id)));
-        for (asked, client, id) in of_clients() {
+        let of_clients = || requests.iter().filter_map(|(asked, held)| Some((asked, asked.client?, held)));
+        for (asked, client, held) in of_clients() {
             let (kind, spelling) = (kind(asked), spelling(asked));
             let is_it = |death: &Death| (death.client, death.spelling, death.worker) == (client, spelling, dead.worker);
             if self.deaths.iter().any(is_it) {
@@ -61,16 +73,29 @@ impl Killers {
                 self.deaths.remove(0);
             }
             let (worker, named) = (dead.worker, Arc::clone(&dead.named));
-            self.deaths.push(Death { client, kind, spelling, worker, named, id: *id, at: now });
+            self.deaths.push(Death { client, kind, spelling, worker, named, held: *held, at: now });
         }
         of_clients().filter_map(|(asked, client, _)| self.refuse(asked, client, deaths_max, now)).collect()
     }
 
-    /// Whether it must not reach a worker.
-    pub(super) fn refuses(&mut self, asked: &Asked<'_>, now: Instant) -> bool {
+    /// Until when it must not reach a worker, if it must not.
+    pub(super) fn refuses(&mut self, asked: &Asked<'_>, now: Instant) -> Option<Instant> {
         self.forget(now);
-        let Some(client) = asked.client.filter(|_| !self.refused.is_empty()) else { return false };
-        self.is_refused(client, kind(asked))
+        let client = asked.client.filter(|_| !self.refused.is_empty())?;
+        self.refusal(client, kind(asked)).map(|refused| refused.until)
+    }
+
+    /// All that is refused.
+    pub(super) fn refused(&mut self, now: Instant) -> Vec<Barred> {
+        self.forget(now);
+        let barred = |refused: &RefusedKind| Barred {
+            method: refused.method.clone(),
+            path: refused.path.clone(),
+            whom: Whom::Spellings(refused.client),
+            until: refused.until,
+            deaths: refused.deaths,
+        };
+        self.refused.iter().map(barred).collect()
     }
 
     /// A worker has answered it, and lives.
@@ -84,14 +109,14 @@ impl Killers {
         self.deaths.is_empty() && self.refused.is_empty()
     }
 
-    fn is_refused(&self, client: Client, kind: Kind) -> bool {
-        self.refused.iter().any(|(whom, what, _)| (*whom, *what) == (client, kind))
+    fn refusal(&self, client: Client, kind: Kind) -> Option<&RefusedKind> {
+        self.refused.iter().find(|refused| (refused.client, refused.kind) == (client, kind))
     }
 
     /// Refuses all of that kind to the client, if enough workers have died and it is not refused already.
     fn refuse(&mut self, asked: &Asked<'_>, client: Client, deaths_max: u32, now: Instant) -> Option<DeathRefusal> {
         let kind = kind(asked);
-        if self.is_refused(client, kind) || self.refused.len() == REFUSED_MAX {
+        if self.refusal(client, kind).is_some() || self.refused.len() == REFUSED_MAX {
             return None;
         }
         let mut deaths: Vec<&Death> = Vec::new();
@@ -100,6 +125,15 @@ impl Killers {
                 deaths.push(death);
             }
         }
+        let evidence = |death: &Death| {
+            let held = self
+                .deaths
+                .iter()
+                .filter(|other| (other.client, other.kind, other.worker) == (client, kind, death.worker));
+            DeathEvidence { at: death.at, with: held.map(|other| other.held).collect() }
+        };
+        let evidence: Vec<DeathEvidence> = deaths.iter().copied().map(evidence).collect();
+        let deaths: Vec<&Death> = counted(&evidence).into_iter().map(|at| deaths[at]).collect();
         if deaths.len() < deaths_max.saturating_mul(TIMES) as usize {
             return None;
         }
@@ -107,17 +141,19 @@ impl Killers {
             worker: Arc::clone(&death.named),
             ago: now.saturating_duration_since(death.at),
             client: Some(client),
-            id: death.id,
+            id: death.held.id,
         };
-        let deaths = deaths.into_iter().map(led).collect();
-        self.refused.push((client, kind, now + REFUSED_FOR));
-        let (method, path) = (asked.method.clone(), asked.path.to_owned());
+        let deaths: Vec<Led> = deaths.into_iter().map(led).collect();
+        let (method, path, count) = (asked.method.clone(), asked.path.to_owned(), deaths.len());
+        let refused = RefusedKind { client, kind, until: now + REFUSED_FOR, method, path, deaths: count };
+        let (method, path) = (refused.method.clone(), refused.path.clone());
+        self.refused.push(refused);
         Some(DeathRefusal { method, path, whom: Whom::Spellings(client), deaths })
     }
 
     fn forget(&mut self, now: Instant) {
         self.deaths.retain(|death| now.saturating_duration_since(death.at) < COUNTED_FOR);
-        self.refused.retain(|(_, _, until)| *until > now);
+        self.refused.retain(|refused| refused.until > now);
     }
 }
 
@@ -155,11 +191,13 @@ mod tests {
         Asked { method, path, client: client(number) }
     }
 
-    /// Another worker dies at each call; three deaths of one spelling are allowed.
+    /// Another worker dies at each call of a request that it got just before; three deaths of one spelling are allowed.
     fn died(killers: &mut Killers, request: Asked<'_>, now: Instant) -> usize {
         let worker = Endpoint::of_worker("app.1".into(), Address::Unix("/w".into()), None).id();
         let dead = Dead { worker, named: "app.1 (pid 7)".into() };
-        killers.died(&dead, &[(request, [b'0'; 32]), (request, [b'1'; 32])], 3, now).len()
+        let id = 2 * (killers.deaths.len() % 100) as u8;
+        let held = |id| DeadlyRequest { id: [id; 32], given: now };
+        killers.died(&dead, &[(request, held(id)), (request, held(id + 1))], 3, now).len()
     }
 
     const SPELLINGS: [&str; 6] = ["/item/1", "/item/2", "//item/3", "/%69tem/4", "/x/../item/5", "/item/./6"];
@@ -167,9 +205,14 @@ mod tests {
     #[test]
     fn six_deaths_by_one_client_refuse_it_every_spelling_for_a_minute() {
         let (mut killers, now) = (Killers::default(), Instant::now());
-        let refused: usize = SPELLINGS.map(|path| died(&mut killers, asked(&Method::GET, path, 1), now)).iter().sum();
-        assert_eq!(refused, 1);
-        let mut refuses = |request, after| killers.refuses(&request, now + Duration::from_secs(after));
+        for (after, path) in (0..).zip(SPELLINGS) {
+            let refused = died(&mut killers, asked(&Method::GET, path, 1), now + Duration::from_secs(after));
+            assert_eq!(refused, usize::from(after == 5));
+        }
+        let now = now + Duration::from_secs(5);
+        let barred = killers.refused(now).pop().unwrap();
+        assert_eq!((barred.path.as_str(), barred.deaths, barred.until), ("/item/./6", 6, now + REFUSED_FOR));
+        let mut refuses = |request, after| killers.refuses(&request, now + Duration::from_secs(after)).is_some();
         assert!(refuses(asked(&Method::GET, "/item/77", 1), 1) && refuses(asked(&Method::HEAD, "/item/9", 1), 59));
         for other in
             [asked(&Method::GET, "/item/1", 2), asked(&Method::POST, "/item/1", 1), asked(&Method::GET, "/", 1)]
@@ -183,12 +226,23 @@ mod tests {
     #[test]
     fn what_is_answered_and_what_is_old_does_not_count() {
         let (mut killers, now) = (Killers::default(), Instant::now());
-        for path in &SPELLINGS[..5] {
-            died(&mut killers, asked(&Method::GET, path, 1), now);
+        for (after, path) in (0..5).zip(SPELLINGS) {
+            died(&mut killers, asked(&Method::GET, path, 1), now + Duration::from_secs(after));
         }
         killers.answered(&asked(&Method::GET, "/item/2", 1));
+        let now = now + Duration::from_secs(5);
         assert_eq!(died(&mut killers, asked(&Method::GET, "/item/6", 1), now), 0);
         assert_eq!(died(&mut killers, asked(&Method::GET, "/item/7", 1), now + COUNTED_FOR), 0);
+    }
+
+    #[test]
+    fn workers_that_are_killed_at_once_refuse_nothing() {
+        let (mut killers, now) = (Killers::default(), Instant::now());
+        for (after, path) in (0..).zip(SPELLINGS) {
+            let at = now + Duration::from_millis(after);
+            assert_eq!(died(&mut killers, asked(&Method::GET, path, 1), at), 0);
+        }
+        assert!(killers.refused(now).is_empty());
     }
 
     #[test]

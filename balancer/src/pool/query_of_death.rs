@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::deadly::Asked;
 use super::killers::Killers;
-use super::suspects::{Asked, Suspects};
+use super::suspects::Suspects;
 use crate::endpoint::EndpointId;
 use crate::net::until;
 

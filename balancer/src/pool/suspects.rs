@@ -8,63 +8,10 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
+use super::deadly::{Asked, Barred, Dead, DeathRefusal, Led, Whom};
+use super::moment::{DeadlyRequest, DeathEvidence, counted};
 use crate::endpoint::EndpointId;
 use crate::net::Client;
-
-/// What was asked, and by whom.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// Its method.
-    pub method: &'a Method,
-    /// Its path, without the query.
-    pub path: &'a str,
-    /// Who sent it; those without an address count as one.
-    pub client: Option<Client>,
-}
-
-/// From now on these are refused for a minute.
-#[derive(Debug, PartialEq, Eq)]
-pub struct DeathRefusal {
-    /// Their method.
-    pub method: Method,
-    /// Their path.
-    pub path: String,
-    /// Who is refused.
-    pub whom: Whom,
-    /// The deaths that led to it, oldest first.
-    pub deaths: Vec<Led>,
-}
-
-/// Who is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whom {
-    /// That client, or those without an address.
-    Client(Option<Client>),
-    /// That client, however it spells the path, with what is like it.
-    Spellings(Client),
-    /// Whoever asks.
-    Everybody,
-}
-
-/// One of the deaths that led to a refusal.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Led {
-    /// The worker that died, for people.
-    pub worker: Arc<str>,
-    /// How long ago.
-    pub ago: Duration,
-    /// Who had sent the request that it had in flight.
-    pub client: Option<Client>,
-    /// The id of that request.
-    pub id: [u8; 32],
-}
-
-/// A worker that has died.
-#[derive(Debug)]
-pub(super) struct Dead {
-    pub(super) worker: EndpointId,
-    pub(super) named: Arc<str>,
-}
 
 /// What was in flight when workers died. Its size is bounded.
 #[derive(Debug, Default)]
@@ -78,8 +25,8 @@ struct Suspect {
     deaths: Vec<Death>,
     /// When a worker answered it last, whoever had asked.
     answered: Option<Instant>,
-    /// Who is refused, and until when.
-    refused: Vec<(Whom, Instant)>,
+    /// Who is refused, until when, and after how many deaths.
+    refused: Vec<(Whom, Instant, usize)>,
 }
 
 #[derive(Debug)]
@@ -87,8 +34,8 @@ struct Death {
     worker: EndpointId,
     named: Arc<str>,
     at: Instant,
-    /// Who had it in flight, each client once, and the id of the request.
-    clients: Vec<(Option<Client>, [u8; 32])>,
+    /// Who had it in flight, and which requests.
+    clients: Vec<(Option<Client>, DeadlyRequest)>,
 }
 
 impl Suspects {
@@ -96,7 +43,7 @@ impl Suspects {
     pub(super) fn died(
         &mut self,
         dead: &Dead,
-        requests: &[(Asked<'_>, [u8; 32])],
+        requests: &[(Asked<'_>, DeadlyRequest)],
         deaths_max: u32,
         now: Instant,
     ) -> Vec<DeathRefusal> {
@@ -104,12 +51,12 @@ impl Suspects {
         if deaths_max == 0 {
             return Vec::new();
         }
-        let counted = requests.iter().filter(|(asked, _)| asked.path.len() <= PATH_BYTES_MAX);
-        for (asked, id) in counted.clone() {
-            self.suspect(asked).add(dead, (asked.client, *id), now);
+        let known = requests.iter().filter(|(asked, _)| asked.path.len() <= PATH_BYTES_MAX);
+        for (asked, held) in known.clone() {
+            self.suspect(asked).add(dead, (asked.client, *held), now);
         }
         let mut refusals = Vec::new();
-        for (asked, _) in counted {
+        for (asked, _) in known {
             let Some(suspect) = self.find_mut(asked) else { continue };
             refusals.extend(suspect.refuse(Whom::Client(asked.client), deaths_max, now));
             refusals.extend(suspect.refuse(Whom::Everybody, deaths_max, now));
@@ -117,11 +64,26 @@ impl Suspects {
         refusals
     }
 
-    /// Whether it must not reach a worker.
-    pub(super) fn refuses(&mut self, asked: &Asked<'_>, now: Instant) -> bool {
+    /// Until when it must not reach a worker, if it must not.
+    pub(super) fn refuses(&mut self, asked: &Asked<'_>, now: Instant) -> Option<Instant> {
         self.forget(now);
-        let client = Whom::Client(asked.client);
-        self.find(asked).is_some_and(|it| it.is_refused(client) || it.is_refused(Whom::Everybody))
+        let is_meant = |whom: Whom| whom == Whom::Client(asked.client) || whom == Whom::Everybody;
+        let refused = self.find(asked)?.refused.iter().filter(|(whom, ..)| is_meant(*whom));
+        refused.map(|(_, until, _)| *until).max()
+    }
+
+    /// All that is refused.
+    pub(super) fn refused(&mut self, now: Instant) -> Vec<Barred> {
+        self.forget(now);
+        let all = self.0.iter().flat_map(|suspect| suspect.refused.iter().map(move |refused| (suspect, refused)));
+        let barred = |(suspect, (whom, until, deaths)): (&Suspect, &(Whom, Instant, usize))| Barred {
+            method: suspect.method.clone(),
+            path: suspect.path.to_string(),
+            whom: *whom,
+            until: *until,
+            deaths: *deaths,
+        };
+        all.map(barred).collect()
     }
 
     /// A worker has answered it, and lives: what this client asks is innocent, and nobody is refused for what others do.
@@ -136,11 +98,13 @@ impl Suspects {
         self.0.retain(Suspect::is_one);
     }
 
-    /// Workers other than these that died with it in flight, as far as this client is not acquitted of it.
-    pub(super) fn deaths(&mut self, asked: &Asked<'_>, besides: &[EndpointId], now: Instant) -> usize {
+    /// Deaths with it in flight that count, those of the workers `cut` included: they may not be known to be dead yet. This client may
+    /// be acquitted of some.
+    pub(super) fn deaths(&mut self, asked: &Asked<'_>, cut: &[EndpointId], now: Instant) -> usize {
         self.forget(now);
-        let of = |it: &Suspect| it.of(asked.client).filter(|death| !besides.contains(&death.worker)).count();
-        self.find(asked).map_or(0, of)
+        let known = self.find(asked).map_or(Vec::new(), |it| it.of(asked.client).collect());
+        let unknown = cut.iter().filter(|worker| !known.iter().any(|death| death.worker == **worker)).count();
+        cut.len().max(unknown + those_that_count(known, Whom::Client(asked.client)).len())
     }
 
     /// Whether that worker is known to have died with it in flight.
@@ -190,10 +154,10 @@ impl Suspect {
     }
 
     fn is_refused(&self, whom: Whom) -> bool {
-        self.refused.iter().any(|(refused, _)| *refused == whom)
+        self.refused.iter().any(|(refused, ..)| *refused == whom)
     }
 
-    fn add(&mut self, dead: &Dead, request: (Option<Client>, [u8; 32]), now: Instant) {
+    fn add(&mut self, dead: &Dead, request: (Option<Client>, DeadlyRequest), now: Instant) {
         let at = self.deaths.iter().position(|death| death.worker == dead.worker).unwrap_or_else(|| {
             if self.deaths.len() == DEATHS_MAX {
                 self.deaths.remove(0);
@@ -203,8 +167,7 @@ impl Suspect {
             self.deaths.len() - 1
         });
         let death = &mut self.deaths[at];
-        // Twice in flight at one death is one death.
-        if !death.is_of(request.0) {
+        if !death.clients.contains(&request) {
             death.clients.push(request);
         }
     }
@@ -216,14 +179,15 @@ impl Suspect {
         }
         let deaths: Vec<&Death> = match whom {
             Whom::Client(client) => self.of(client).collect(),
-            Whom::Everybody => Some(self.unanswered()).filter(|deaths| have_different_clients(deaths))?,
+            Whom::Everybody => self.unanswered(),
             Whom::Spellings(_) => return None,
         };
-        if deaths.len() < deaths_max as usize {
+        let deaths = those_that_count(deaths, whom);
+        if deaths.len() < deaths_max as usize || whom == Whom::Everybody && !have_different_clients(&deaths) {
             return None;
         }
-        let deaths = deaths.into_iter().filter_map(|death| death.led_to(whom, now)).collect();
-        self.refused.push((whom, now + REFUSED_FOR));
+        let deaths: Vec<Led> = deaths.into_iter().filter_map(|death| death.led_to(whom, now)).collect();
+        self.refused.push((whom, now + REFUSED_FOR, deaths.len()));
         Some(DeathRefusal { method: self.method.clone(), path: self.path.to_string(), whom, deaths })
     }
 
@@ -262,17 +226,34 @@ impl Death {
     }
 
     fn led_to(&self, whom: Whom, now: Instant) -> Option<Led> {
-        let is_his = |client| whom == Whom::Everybody || whom == Whom::Client(client);
-        let (client, id) = *self.clients.iter().find(|(client, _)| is_his(*client))?;
-        Some(Led { worker: Arc::clone(&self.named), ago: now.saturating_duration_since(self.at), client, id })
+        let (client, held) = *self.clients.iter().find(|(client, _)| is_one_of(*client, whom))?;
+        Some(Led { worker: Arc::clone(&self.named), ago: now.saturating_duration_since(self.at), client, id: held.id })
     }
+
+    fn has_clients(&self) -> usize {
+        let is_first = |at: &usize| self.clients[..*at].iter().all(|(client, _)| *client != self.clients[*at].0);
+        (0..self.clients.len()).filter(is_first).count()
+    }
+}
+
+fn is_one_of(client: Option<Client>, whom: Whom) -> bool {
+    whom == Whom::Everybody || whom == Whom::Client(client)
+}
+
+/// Those that can have been caused one after another by what they ask, see [`counted`].
+fn those_that_count(deaths: Vec<&Death>, whom: Whom) -> Vec<&Death> {
+    let evidence = |death: &&Death| {
+        let his = death.clients.iter().filter(|(client, _)| is_one_of(*client, whom));
+        DeathEvidence { at: death.at, with: his.map(|(_, held)| *held).collect() }
+    };
+    counted(&deaths.iter().map(evidence).collect::<Vec<_>>()).into_iter().map(|at| deaths[at]).collect()
 }
 
 /// Whether there are three deaths without a client in common: whoever is there whenever a worker dies is one cause, however
 /// many others were there too.
 fn have_different_clients(deaths: &[&Death]) -> bool {
     let mut deaths = deaths.to_vec();
-    deaths.sort_by_key(|death| death.clients.len());
+    deaths.sort_by_key(|death| death.has_clients());
     let mut apart: Vec<&Death> = Vec::new();
     for death in deaths {
         let shares = |other: &&Death| other.clients.iter().any(|(client, _)| death.is_of(*client));

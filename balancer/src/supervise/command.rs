@@ -70,6 +70,13 @@ pub enum RollError {
     Superseded,
     /// All workers are being stopped.
     Stopping,
+    /// The same, and a roll was under way.
+    Cut {
+        /// Workers that had been replaced by then.
+        replaced: usize,
+        /// How many were to be replaced.
+        of: usize,
+    },
 }
 
 /// Why new settings do not hold for all workers, and what was done by then.
@@ -169,6 +176,7 @@ impl fmt::Display for RollError {
             }
             Self::Superseded => f.write_str("another command has changed what is wanted"),
             Self::Stopping => f.write_str("all workers are being stopped"),
+            Self::Cut { replaced, of } => write!(f, "stopped in the middle of the roll: {replaced} of {of} replaced"),
         }
     }
 }

@@ -321,6 +321,7 @@ mod tests {
             id: *b"000000000000000000000000000000a1",
             client: None,
             begun: report().at,
+            given: report().at,
         };
         let at = report().at;
         let requests = vec![Noted { begun: at, ..noted("/import?x") }];

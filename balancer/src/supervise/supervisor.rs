@@ -115,6 +115,12 @@ impl Supervisor {
         self.settings.borrow().serves()
     }
 
+    /// Ends what is under way, a roll above all, and starts and ends no worker any more but such as die: all will be told to stop soon.
+    pub async fn wind_up(&self) {
+        // As below.
+        let _ = self.commands.send(Message::WindUp).await;
+    }
+
     /// Stops all workers at once, each by its own steps, and returns when the last has ended and been collected.
     ///
     /// May be called again while it runs, to stop faster.

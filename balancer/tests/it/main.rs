@@ -50,6 +50,7 @@ mod nobody_listens;
 mod old_clients;
 mod one_at_a_time;
 mod open_pages;
+mod orders;
 mod page;
 mod panics;
 mod partial_heads;

@@ -293,7 +293,7 @@ async fn a_stop_during_a_roll_ends_old_and_new_and_a_second_one_at_once() {
         };
         let begun = Instant::now();
         let (rolled, status) = tokio::join!(room.supervisor.roll(), stop);
-        assert_eq!(rolled, Err(RollError::Stopping));
+        assert_eq!(rolled, Err(RollError::Cut { replaced: 0, of: 2 }));
         assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
         assert!(status.workers.iter().filter_map(|worker| worker.pid).all(|pid| !is_alive(pid)));
         assert_eq!(room.supervisor.roll().await, Err(RollError::Stopping));

@@ -144,15 +144,19 @@ impl Jobs {
         }
     }
 
-    /// All workers are being stopped.
-    pub(super) fn stop(&mut self) {
-        if let Some(roll) = self.roll.take() {
-            roll.answer.give(Err(RollError::Stopping));
-        }
+    /// All workers are being stopped, or will be; returns what to say of a roll that ends by it.
+    pub(super) fn stop(&mut self) -> Option<String> {
+        let cut = self.roll.take().map(|roll| {
+            let error = RollError::Cut { replaced: roll.replaced.len(), of: roll.of };
+            let text = error.to_string();
+            roll.answer.give(Err(error));
+            text
+        });
         if let Some(scaling) = self.scaling.take() {
             let _ = scaling.reply.send(Err(RollError::Stopping));
         }
         self.waiting.drain(..).for_each(Command::refuse);
+        cut
     }
 }
 

@@ -23,6 +23,8 @@ pub(in crate::supervise) enum Message {
     Alarm { id: u64, run: u64, alarm: ReplaceCause },
     /// Something is to be changed.
     Command(Command),
+    /// All workers will have to end soon: nobody is replaced any more.
+    WindUp,
     /// All workers have to end.
     Stop(Stop),
 }

@@ -62,6 +62,8 @@ pub(super) struct Reconciler {
     /// Of the places whose worker has hung, by index, until another is started there.
     pauses: BTreeMap<usize, Pause>,
     stopping: bool,
+    /// It will be told to stop soon: nobody is replaced or added any more.
+    winding_up: bool,
     /// Its turn to start workers has not come.
     waits: bool,
     inbox: mpsc::Receiver<Message>,
@@ -97,6 +99,7 @@ impl Reconciler {
             pasts: BTreeMap::new(),
             pauses: BTreeMap::new(),
             stopping: false,
+            winding_up: false,
             waits: false,
             inbox,
             outbox,
@@ -181,15 +184,19 @@ impl Reconciler {
                 Some(at) => self.record_exit(at, status),
                 None => {}
             },
-            Message::Command(command) if self.stopping => command.refuse(),
+            Message::Command(command) if self.stopping || self.winding_up => command.refuse(),
             Message::Command(Command::Scale(count, reply)) => self.scale(count, reply),
             Message::Command(command) => self.jobs.waiting.push_back(command),
+            Message::WindUp => {
+                self.winding_up = true;
+                self.end_jobs();
+            }
             Message::Stop(stop) => {
                 self.stopping = true;
                 if let Some(share) = &self.blueprint.surroundings.share {
                     share.close();
                 }
-                self.jobs.stop();
+                self.end_jobs();
                 for at in 0..self.workers.len() {
                     self.step(at, Event::Stop(stop));
                 }
@@ -199,7 +206,7 @@ impl Reconciler {
 
     /// Does all that is due now.
     fn settle(&mut self) {
-        while !self.stopping && !self.waits {
+        while !self.stopping && !self.winding_up && !self.waits {
             self.forget_those_that_are_over();
             self.progress();
             self.recycle();

@@ -29,7 +29,11 @@ impl Reconciler {
             !workers.iter().any(|worker| is_open(worker, roll)) && (1..=self.count).all(has_worker)
         };
         if let Some(roll) = self.jobs.roll.take_if(is_done) {
+            let is_of_all = roll.replaced.len() >= self.count;
             self.note(EventKind::Rolled, roll.finish());
+            if is_of_all {
+                self.forget_deaths();
+            }
         }
         let of_index = |index| move |worker: &&WorkerHandle| worker.index == index && !worker.life.is_leaving();
         let is_ready = |worker: &WorkerHandle| worker.life.state() == State::Ready || worker.has_finished();
@@ -70,6 +74,14 @@ impl Reconciler {
         self.jobs.roll = Some(RollJob::new(old.collect(), before, if only.is_some() { 1 } else { self.count }, answer));
     }
 
+    /// All workers will be stopped: whoever is to be replaced is not.
+    pub(super) fn end_jobs(&mut self) {
+        if let Some(text) = self.jobs.stop() {
+            self.note(EventKind::RollFailed, text);
+        }
+        self.workers.iter_mut().for_each(|worker| worker.stale = None);
+    }
+
     pub(super) fn reconfigure(&mut self, settings: Workers, reply: Reply<Reconfigured>) {
         let before = self.settings.borrow().clone();
         let settings = Arc::new(Workers { count: before.count, ..settings });
@@ -93,6 +105,7 @@ impl Reconciler {
             worker.life.reconfigure(settings.stop_timeout, RestartDelay::new(&settings.backoff), settings.restart);
             worker.settings = Arc::clone(&settings);
         }
+        self.forget_deaths();
         // Whoever asked may be gone.
         let _ = reply.send(Ok(Reconfigured { applied: changes.apply, ..Reconfigured::default() }));
     }

@@ -146,6 +146,14 @@ impl Reconciler {
         }
     }
 
+    /// A new release, or new settings, may have mended what workers died of.
+    pub(super) fn forget_deaths(&self) {
+        if self.pool.forget_deaths() {
+            let text = "what was refused because workers died of it is allowed again: they are others now";
+            self.note(EventKind::QueryOfDeath, text.to_owned());
+        }
+    }
+
     /// Logs and emits something about a worker.
     ///
     /// What is said of a death waits for the last output of the worker. What happens meanwhile is said behind it: that another was
