@@ -17,6 +17,7 @@ use super::held::Reserved;
 use super::relay::{Lease, Relay, SilenceLimits};
 use super::taking::Taking;
 use super::tunnel;
+use super::unread::may_be_left;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams};
 use crate::http1::{BodyLength, Fields, Name, ResponseHead, Version};
@@ -46,11 +47,12 @@ pub(super) async fn pass_on(
         place.failed(&Fault::BadResponse);
         return Err(Fault::BadResponse);
     };
-    judge(&mut place, head.status);
+    let status = head.status;
+    judge(&mut place, status);
     if let Some(cookie) = affinity_cookie(pool, routing, &place) {
         head.fields.append("Set-Cookie", cookie.as_bytes());
     }
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
         let _stays = pool.stays(routing.client);
         // On the heap: a tunnel is rare.
         return Box::pin(switch(outbound, exchange, upstream, place)).await;
@@ -58,8 +60,10 @@ pub(super) async fn pass_on(
     exchange.answered(head, outbound.limits);
     let is_event_stream = is_event_stream(head, length);
     exchange.respond(head, length, false);
-    let keep_alive =
-        keep_alive(&said, one_message_only || length == BodyLength::UntilClose, pool.timeouts().keep_alive);
+    let is_last = one_message_only
+        || length == BodyLength::UntilClose
+        || may_be_left(&outbound.head.method, upload.length(), status, upload.ended());
+    let keep_alive = keep_alive(&said, is_last, pool.timeouts().keep_alive);
     if !keep_alive.is_zero() && !place.owns_connection() && upstream.answered(place.endpoint(), || exchange.waits.now())
     {
         pool.serves_one_at_a_time(place.endpoint());

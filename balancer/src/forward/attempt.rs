@@ -1,5 +1,6 @@
 //! One try at one endpoint.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,9 +14,11 @@ use super::exchange::Exchange;
 use super::fields::{self, ToWorker};
 use super::retry::{Failed, may_retry};
 use super::scan::Scan;
+use super::unread::is_unexpected;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams, Written, learn, let_go_for_who_waits};
 use super::waits::Wait;
+use super::way::Way;
 use crate::config::{ClientLimits, ProxyProtocol};
 use crate::endpoint::{Endpoint, Noted};
 use crate::http1::{BodyLength, RequestHead, ResponseHead};
@@ -30,6 +33,8 @@ pub(super) struct Outbound<'a> {
     pub(super) scan: Scan,
     pub(super) admitted: &'a Admitted<'a>,
     pub(super) limits: &'a ClientLimits,
+    /// Whether an endpoint that was sent it has closed the connection without an answer.
+    pub(super) unanswered: Cell<bool>,
 }
 
 impl Outbound<'_> {
@@ -63,7 +68,7 @@ impl Outbound<'_> {
                     // On the heap: opening is rare, and its state would be part of every request's.
                     let how = (self.pool.timeouts().connect, self.encryption(exchange, place.endpoint()));
                     let is_encrypted = how.1.is_some();
-                    let mut opening = Box::pin(upstreams.open(&endpoint, how, self.pool.speaks_http2()));
+                    let mut opening = Box::pin(upstreams.open(&endpoint, how, self.way(upload)));
                     let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
                         Poll::Ready(opened) => Poll::Ready(opened),
                         Poll::Pending => wait_without_reading(cx, exchange).map(Err),
@@ -93,19 +98,28 @@ impl Outbound<'_> {
                 }
             };
             if failed.fault == Fault::ClosedEarly && failed.sent {
+                self.unanswered.set(true);
                 place.cut();
             }
             let stale = idle.is_some() && failed.fault == Fault::ClosedEarly;
             match failed.sent {
-                _ if !stale => blame(place, &failed, upload),
+                _ if !stale && upstream.is_first_to_tell() => blame(place, &failed, upload),
                 // It was closed while nobody used it; otherwise the request may be the reason.
-                false => learn(&endpoint, &upstream),
-                true => {}
+                false if stale => learn(&endpoint, &upstream),
+                _ => {}
             }
             if !(stale && may_retry(Failed { attempts: 0, ..failed }, &self.head.method, 1, false)) {
                 return Err(failed);
             }
         }
+    }
+
+    /// On what kind of connection it goes.
+    fn way(&self, upload: &Upload) -> Way {
+        if !self.pool.speaks_http2() {
+            return Way::Http1;
+        }
+        Way::in_http2(self.head, self.admitted, self.unanswered.get(), !upload.is_none())
     }
 
     /// How a new connection is encrypted; who its client is stands in front of the handshake.
@@ -168,6 +182,7 @@ impl Outbound<'_> {
                 limits: self.limits,
                 // Else the client has been told to go on already.
                 expects_continue: self.scan.expects_continue && !upload.is_held(),
+                is_last: is_unexpected(&self.head.method, upload.length()),
             },
         );
         upload.begins(exchange);

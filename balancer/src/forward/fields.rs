@@ -43,6 +43,8 @@ pub(super) struct ToWorker<'a> {
     pub(super) limits: &'a ClientLimits,
     /// Whether the worker is told that the client waits for a 100.
     pub(super) expects_continue: bool,
+    /// Whether the worker is told that no other request follows on the connection.
+    pub(super) is_last: bool,
 }
 
 /// What a worker's response said to us and not to the client.
@@ -123,7 +125,7 @@ impl ClientFields {
 
 /// Writes the head for a worker. Requests whose names the configuration refuses do not get here.
 pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outgoing: &ToWorker<'_>) {
-    let ToWorker { target, host, length, client, own, limits, expects_continue } = *outgoing;
+    let ToWorker { target, host, length, client, own, limits, expects_continue, is_last } = *outgoing;
     request_line(out, &head.method, target);
     if client.trusted {
         continue_statements(out, head, scan, outgoing);
@@ -162,8 +164,13 @@ pub(super) fn to_worker(out: &mut Vec<u8>, head: &RequestHead, scan: &Scan, outg
     }
     if scan.upgrades != 0 {
         upgrade(out, scan.upgrades, &limits.upgrades);
-    } else if te {
-        line(out, CONNECTION, b"te");
+    } else {
+        match (te, is_last) {
+            (true, true) => line(out, CONNECTION, b"te, close"),
+            (true, false) => line(out, CONNECTION, b"te"),
+            (false, true) => line(out, CONNECTION, b"close"),
+            (false, false) => {}
+        }
     }
     out.extend_from_slice(OWN_VIA);
 }
@@ -318,6 +325,7 @@ mod tests {
                 own: &own,
                 limits: &limits,
                 expects_continue: false,
+                is_last: false,
             },
         );
         assert!(
@@ -437,6 +445,7 @@ mod tests {
                 own: &own,
                 limits: &limits,
                 expects_continue: false,
+                is_last: false,
             };
             let mut out = Vec::new();
             to_worker(&mut out, &head, &Scan::of(&head, &[]).unwrap(), &outgoing);

@@ -25,11 +25,13 @@ mod scan;
 mod taking;
 mod trailers;
 mod tunnel;
+mod unread;
 mod upload;
 mod upstream;
 mod waits;
+mod way;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -102,7 +104,7 @@ impl Forwarder {
         admitted: &Admitted<'_>,
     ) -> Result<(), Fault> {
         let (head, limits) = (Arc::clone(&exchange.head), self.limits());
-        let outbound = Outbound { pool, head: &head, scan, admitted, limits: &limits };
+        let outbound = Outbound { pool, head: &head, scan, admitted, limits: &limits, unanswered: Cell::new(false) };
         let mut upload = begin(&outbound, exchange)?;
         if !upload.is_none() && pool.buffers().request > 0 {
             // On the heap: most requests have no body.
@@ -233,6 +235,9 @@ fn refuse_deadly(outbound: &Outbound<'_>, exchange: &Exchange<'_>) -> Result<(),
 fn begin(outbound: &Outbound<'_>, exchange: &mut Exchange<'_>) -> Result<Upload, Fault> {
     if outbound.scan.ambiguous && outbound.limits.ambiguous_fields == AmbiguousFields::Refuse {
         return Err(Fault::AmbiguousField);
+    }
+    if outbound.pool.speaks_http2() {
+        upstream::fits_frames(outbound.admitted.host, &outbound.admitted.target)?;
     }
     let upload = upload_of(outbound.pool, outbound.head, outbound.limits)?;
     let whole_until = outbound.pool.timeouts().request.map(|whole| exchange.stream.begun() + whole);

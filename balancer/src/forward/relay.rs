@@ -162,7 +162,7 @@ impl Relay<'_, '_> {
     fn fail(&mut self, fault: Fault) {
         if let Some(mut lease) = self.lease.take() {
             // A slow client may have used up the time for the whole request.
-            if fault.party() == Party::Endpoint && fault != Fault::RequestTimeout {
+            if fault.party() == Party::Endpoint && fault != Fault::RequestTimeout && lease.upstream.is_first_to_tell() {
                 lease.place.failed(&fault);
             }
             if fault.keeps_place() {

@@ -75,7 +75,19 @@ impl RequestHead {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(bytes: &[u8], fields: Fields) -> Result<Self, RequestFault> {
-        let mut uninit = [const { MaybeUninit::<Header<'_>>::uninit() }; REQUEST_FIELDS_MAX];
+        Self::parse_up_to::<REQUEST_FIELDS_MAX>(bytes, fields)
+    }
+
+    /// The same of a head that we have written ourselves: that of a client, with what we say besides.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_written(bytes: &[u8], fields: Fields) -> Result<Self, RequestFault> {
+        Self::parse_up_to::<{ REQUEST_FIELDS_MAX + WRITTEN_FIELDS_MAX }>(bytes, fields)
+    }
+
+    fn parse_up_to<const FIELDS_MAX: usize>(bytes: &[u8], fields: Fields) -> Result<Self, RequestFault> {
+        let mut uninit = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS_MAX];
         let mut parsed = httparse::Request::new(&mut []);
         match parsed.parse_with_uninit_headers(bytes, &mut uninit) {
             Ok(httparse::Status::Complete(end)) if end == bytes.len() => Self::of(bytes, parsed, fields),
@@ -272,6 +284,8 @@ fn why_not(bytes: &[u8]) -> RequestFault {
 
 /// More is refused with 431.
 const REQUEST_FIELDS_MAX: usize = 100;
+/// We say a dozen things of a request besides.
+const WRITTEN_FIELDS_MAX: usize = 28;
 /// More is refused with 502. Some frameworks send a cookie or a link for each of many things.
 const RESPONSE_FIELDS_MAX: usize = 1_024;
 /// What nearly every response does with at the first look.

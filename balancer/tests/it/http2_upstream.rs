@@ -17,19 +17,35 @@ use super::harness::{Balancer, Client, Gate, Origin, eventually, pool_at, pool_o
 use super::streaming::pattern;
 
 /// An endpoint that speaks HTTP/2, with a script for each request.
-struct Endpoint {
-    address: SocketAddr,
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
     _runtime: Runtime,
     connections: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
     /// Requests that have come: method, path, fields.
     requests: Arc<Mutex<Vec<Request<()>>>>,
 }
 
-type Answer = SendResponse<Bytes>;
+pub(crate) type Answer = SendResponse<Bytes>;
 
 impl Endpoint {
     /// `streams_max` is what it takes at once on a connection.
-    fn start<F>(streams_max: u32, script: impl Fn(Request<h2::RecvStream>, Answer) -> F + Send + Sync + 'static) -> Self
+    pub(crate) fn start<F>(
+        streams_max: u32,
+        script: impl Fn(Request<h2::RecvStream>, Answer) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::ending(streams_max, |_| false, script)
+    }
+
+    /// The same, and it ends a connection at a request for which `ends` says so.
+    pub(crate) fn ending<F>(
+        streams_max: u32,
+        ends: impl Fn(&Request<h2::RecvStream>) -> bool + Copy + Send + Sync + 'static,
+        script: impl Fn(Request<h2::RecvStream>, Answer) -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -38,12 +54,17 @@ impl Endpoint {
         let address = listener.local_addr().unwrap();
         let (connections, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
         let (counted, seen, script) = (Arc::clone(&connections), Arc::clone(&requests), Arc::new(script));
+        let open = Arc::new(AtomicUsize::new(0));
+        let open_now = Arc::clone(&open);
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
                 let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
+                let open = Open::one_of(&open_now);
                 tokio::spawn(async move {
+                    let _open = open;
                     let mut builder = h2::server::Builder::new();
+                    builder.max_header_list_size(1 << 20);
                     let handshake = builder.max_concurrent_streams(streams_max).handshake::<_, Bytes>(socket);
                     let Ok(mut connection) = handshake.await else { return };
                     while let Some(Ok((request, answer))) = connection.accept().await {
@@ -52,23 +73,31 @@ impl Endpoint {
                         *copy.uri_mut() = request.uri().clone();
                         *copy.headers_mut() = request.headers().clone();
                         seen.lock().unwrap().push(copy);
+                        if ends(&request) {
+                            return;
+                        }
                         tokio::spawn(script(request, answer));
                     }
                 });
             }
         });
-        Self { address, _runtime: runtime, connections, requests }
+        Self { address, _runtime: runtime, connections, open, requests }
     }
 
-    fn pool(&self) -> String {
+    pub(crate) fn pool(&self) -> String {
         format!("{}http2 = true\n", pool_at(&[self.address.to_string()]))
     }
 
-    fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    fn requests(&self) -> Vec<Request<()>> {
+    /// Those that have not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Request<()>> {
         let seen = self.requests.lock().unwrap();
         seen.iter().cloned().collect()
     }
@@ -78,8 +107,24 @@ impl Endpoint {
     }
 }
 
+/// A connection that is counted until it ends.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn one_of(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Answers with the body of the request, and its trailers.
-async fn echo(request: Request<h2::RecvStream>, mut answer: Answer) {
+pub(crate) async fn echo(request: Request<h2::RecvStream>, mut answer: Answer) {
     let mut body = request.into_body();
     let mut send = answer.send_response(Response::new(()), false).unwrap();
     while let Some(Ok(piece)) = body.data().await {
@@ -93,7 +138,7 @@ async fn echo(request: Request<h2::RecvStream>, mut answer: Answer) {
 }
 
 /// Answers with a text.
-fn say(mut answer: Answer, text: &'static str) {
+pub(crate) fn say(mut answer: Answer, text: &'static str) {
     let response = Response::builder().header("content-length", text.len()).body(()).unwrap();
     if let Ok(mut send) = answer.send_response(response, false) {
         let _ = send.send_data(Bytes::from_static(text.as_bytes()), true);

@@ -32,6 +32,8 @@ mod hosts;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(feature = "http2")]
+mod http2_fates;
+#[cfg(feature = "http2")]
 mod http2_floods;
 #[cfg(feature = "http2")]
 mod http2_upstream;
@@ -89,6 +91,7 @@ mod top;
 mod tunnels;
 mod unasked;
 mod units;
+mod unread;
 mod upgrade;
 mod upstream_tls;
 mod upstream_tls_faults;

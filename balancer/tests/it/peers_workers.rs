@@ -37,6 +37,8 @@ fn pythons_http_server_answers_get_and_post() {
     assert!(answers.into_iter().eq(expected));
     let sent = "z".repeat(100_000);
     assert_eq!(curl(&["--data", &sent, &program.url("/")]), sent);
+    let chunked = ["-H", "Transfer-Encoding: chunked", "--data", &sent, &program.url("/")];
+    assert_eq!(curl(&chunked), sent);
     assert_eq!(program.stop(), Some(0));
     assert!(program.stderr.now().contains("stopped: exit code 0"), "TERM ended the workers, not KILL");
 }

@@ -149,6 +149,11 @@ impl Upstream {
         self.streamed.is_some()
     }
 
+    /// Whether nobody else has told of what has happened. Streams of one connection end with it: that is one failure of their endpoint.
+    pub(in super::super) fn is_first_to_tell(&self) -> bool {
+        self.streamed.as_ref().is_none_or(|streamed| streamed.is_first_to_tell())
+    }
+
     /// The body ends behind the piece that is on its way, where its framing does not say so.
     pub(in super::super) fn end(&mut self, trailers: &Fields) {
         if let Some(streamed) = &mut self.streamed {

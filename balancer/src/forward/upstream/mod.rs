@@ -3,6 +3,8 @@
 //! Each proxy thread keeps its own, so that a request, its client and its worker meet on one thread and nothing is locked.
 
 mod connection;
+#[cfg(feature = "http2")]
+mod driving;
 mod opening;
 mod reading;
 #[cfg(feature = "http2")]
@@ -23,6 +25,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::error::Fault;
+use super::way::Way;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::net::{Encryption, sleep};
 pub(super) use connection::Upstream;
@@ -30,6 +33,7 @@ pub(super) use connection::Upstream;
 use shared::Shared;
 #[cfg(feature = "http2")]
 use streams::Streamed;
+pub(super) use streams::fits_frames;
 pub(super) use written::Written;
 
 /// The idle connections of one thread.
@@ -109,7 +113,7 @@ impl Upstreams {
         }
     }
 
-    /// A connection for one request: one of its own, or with `http2` a stream of one that others use too.
+    /// A connection for one request: one of its own, or in HTTP/2 a stream of one that others may use too.
     ///
     /// # Errors
     /// Why there is none.
@@ -117,14 +121,14 @@ impl Upstreams {
         &self,
         endpoint: &Arc<Endpoint>,
         (within, encryption): (Duration, Encryption),
-        http2: bool,
+        way: Way,
     ) -> Result<Box<Upstream>, Fault> {
         #[cfg(feature = "http2")]
-        if http2 {
-            let (requests, held) = self.shared.stream(endpoint, within, &encryption).await?;
+        if way != Way::Http1 {
+            let (requests, held) = self.shared.stream(endpoint, (within, &encryption), way).await?;
             return Ok(Upstream::streamed(Streamed::new(requests, held)));
         }
-        let _ = http2;
+        let _ = way;
         Upstream::open(endpoint, within, &encryption).await
     }
 

@@ -15,6 +15,10 @@ use crate::net::{Buffer, Outbox};
 pub(in super::super) enum Streamed {}
 
 impl Streamed {
+    pub(super) fn is_first_to_tell(&self) -> bool {
+        match *self {}
+    }
+
     pub(super) fn ends(&mut self, _: &Fields) {
         match *self {}
     }
@@ -48,4 +52,10 @@ impl Streamed {
     pub(super) fn take_trailers(&mut self) -> Fields {
         match *self {}
     }
+}
+
+/// Whether host and target can be said in frames: nobody asks.
+#[expect(clippy::unnecessary_wraps, reason = "as where the program is built with HTTP/2")]
+pub(in super::super) fn fits_frames(_: &[u8], _: &str) -> Result<(), Fault> {
+    Ok(())
 }

@@ -6,22 +6,21 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::client::{Builder, Connection, SendRequest};
-use h2::{Ping, PingPong};
+use h2::client::{Builder, SendRequest};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
 use super::super::error::Fault;
+use super::super::way::Way;
+use super::driving::{drive, hear};
 use super::opening::{connect_to, refused};
 use crate::endpoint::{Connected, Endpoint, EndpointId};
-use crate::net::{Activity, Buffer, Encryption, Io, sleep, timeout};
+use crate::net::{Activity, Buffer, Encryption, Io, timeout};
 
 /// Those of one thread.
 #[derive(Debug, Default)]
@@ -48,6 +47,10 @@ pub(super) struct Opened {
     requests: SendRequest<Bytes>,
     is_encrypted: bool,
     streams: Cell<usize>,
+    /// Bytes of bodies that these have sent.
+    uploaded: Cell<usize>,
+    /// Whether one of them has told of its end.
+    is_told: Cell<bool>,
     /// Whether it takes no further stream.
     is_over: Cell<bool>,
     idle_since: Cell<Instant>,
@@ -56,25 +59,32 @@ pub(super) struct Opened {
 
 /// A stream of a connection, from before it is begun; dropping it makes room for another.
 #[derive(Debug)]
-pub(super) struct Held(Rc<Opened>);
+pub(super) struct Held {
+    opened: Rc<Opened>,
+    uploaded: Cell<usize>,
+}
 
 /// A request opens a connection; dropping this lets another one try.
 struct Opening<'a>(&'a Entry);
 
 impl Shared {
-    /// A stream on a connection to the endpoint, which is opened if none has room.
+    /// A stream on a connection to the endpoint, which is opened if none has room, or is to be its own.
     ///
     /// # Errors
     /// Those of [`connect_to`], or [`Fault::BadResponse`] where the endpoint does not speak HTTP/2.
     pub(super) async fn stream(
         &self,
         endpoint: &Arc<Endpoint>,
-        within: Duration,
-        encryption: &Encryption,
+        (within, encryption): (Duration, &Encryption),
+        way: Way,
     ) -> Result<(SendRequest<Bytes>, Held), Fault> {
+        if way == Way::Alone {
+            let opened = open(endpoint, (within, encryption), &self.told).await?;
+            return Ok((opened.requests.clone(), Held::new(opened)));
+        }
         let entry = Rc::clone(self.entries.borrow_mut().entry(endpoint.id()).or_default());
         loop {
-            if let Some(opened) = entry.with_room() {
+            if let Some(opened) = entry.with_room(way) {
                 return Ok((opened.requests.clone(), Held::new(opened)));
             }
             if entry.opening.replace(true) {
@@ -107,11 +117,15 @@ impl Shared {
 }
 
 impl Entry {
-    fn with_room(&self) -> Option<Rc<Opened>> {
+    /// A body goes where those of others have not taken up the window, which all bodies of a connection share: an endpoint that reads
+    /// nothing of one stops no other.
+    fn with_room(&self, way: Way) -> Option<Rc<Opened>> {
+        let uploaded_max = if way == (Way::Shared { uploads: true }) { UPLOADED_MAX } else { usize::MAX };
         let connections = self.connections.borrow();
         let has_room = |opened: &&Rc<Opened>| {
             let most = opened.requests.current_max_send_streams().min(STREAMS_MAX);
-            !opened.is_over.get() && opened.connected.is_current() && opened.streams.get() < most
+            let is_open = !opened.is_over.get() && opened.connected.is_current();
+            is_open && opened.streams.get() < most && opened.uploaded.get() < uploaded_max
         };
         connections.iter().find(has_room).cloned()
     }
@@ -127,26 +141,39 @@ impl Drop for Opening<'_> {
 impl Held {
     fn new(opened: Rc<Opened>) -> Self {
         opened.streams.set(opened.streams.get() + 1);
-        Self(opened)
+        Self { opened, uploaded: Cell::new(0) }
+    }
+
+    /// So much of a body was sent.
+    pub(super) fn uploads(&self, bytes: usize) {
+        self.uploaded.set(self.uploaded.get() + bytes);
+        self.opened.uploaded.set(self.opened.uploaded.get() + bytes);
+    }
+
+    /// The connection has ended; whether no other of its streams has told of that.
+    pub(super) fn is_first_to_tell(&self) -> bool {
+        !self.opened.is_told.replace(true)
     }
 
     /// Whether the connection is encrypted.
     pub(super) fn is_encrypted(&self) -> bool {
-        self.0.is_encrypted
+        self.opened.is_encrypted
     }
 
     /// The endpoint takes no further stream on this connection.
     pub(super) fn is_refused(&self) {
-        self.0.is_over.set(true);
+        self.opened.is_over.set(true);
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let left = self.0.streams.get().saturating_sub(1);
-        self.0.streams.set(left);
+        let opened = &self.opened;
+        let left = opened.streams.get().saturating_sub(1);
+        opened.streams.set(left);
+        opened.uploaded.set(opened.uploaded.get().saturating_sub(self.uploaded.get()));
         if left == 0 {
-            self.0.idle_since.set(Instant::now());
+            opened.idle_since.set(Instant::now());
         }
     }
 }
@@ -190,8 +217,9 @@ async fn open(
         }
         Err(_) => return Err(Fault::ConnectTimeout),
     };
-    let (streams, is_over, idle_since) = (Cell::new(0), Cell::new(false), Cell::new(now));
-    let opened = Rc::new(Opened { requests, is_encrypted, streams, is_over, idle_since, connected });
+    let (streams, uploaded, idle_since) = (Cell::new(0), Cell::new(0), Cell::new(now));
+    let (is_told, is_over) = Default::default();
+    let opened = Rc::new(Opened { requests, is_encrypted, streams, uploaded, is_told, is_over, idle_since, connected });
     let driven = Rc::downgrade(&opened);
     spawn_local(async move {
         let has_streams = || driven.upgrade().is_some_and(|opened| opened.streams.get() > 0);
@@ -215,71 +243,16 @@ fn tell(endpoint: &Endpoint, error: &dyn Display, told: &Cell<Option<Instant>>) 
     }
 }
 
-/// Waits until the endpoint has shown that it speaks HTTP/2: behind its settings, which say how many streams it takes, it answers a PING.
-async fn hear(connection: &mut Connection<Io, Bytes>, mut pings: Option<&mut PingPong>) -> Result<(), h2::Error> {
-    if let Some(pings) = &mut pings {
-        pings.send_ping(Ping::opaque())?;
-    }
-    poll_fn(|cx| {
-        if let Poll::Ready(ended) = std::pin::Pin::new(&mut *connection).poll(cx) {
-            return Poll::Ready(ended.and(Err(h2::Reason::NO_ERROR.into())));
-        }
-        match &mut pings {
-            Some(pings) => pings.poll_pong(cx).map(|pong| pong.map(drop)),
-            None => Poll::Ready(Ok(())),
-        }
-    })
-    .await
-}
-
-/// Reads and writes for all streams, until the connection has ended or its peer gives no sign of life.
-async fn drive(
-    mut connection: Connection<Io, Bytes>,
-    mut pings: Option<PingPong>,
-    activity: &Activity,
-    has_streams: impl Fn() -> bool,
-) {
-    let mut pinged: Option<Instant> = None;
-    let mut look = Box::pin(sleep(LOOK));
-    poll_fn(|cx| {
-        if std::pin::Pin::new(&mut connection).poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        let Some(pings) = &mut pings else { return Poll::Pending };
-        if pinged.is_some() && pings.poll_pong(cx).is_ready() {
-            pinged = None;
-        }
-        while look.as_mut().poll(cx).is_ready() {
-            look.set(sleep(LOOK));
-            let now = Instant::now();
-            match pinged {
-                Some(since) if now >= since + PING_TIMEOUT => return Poll::Ready(()),
-                None if has_streams()
-                    && now >= activity.heard() + PING_AFTER
-                    && pings.send_ping(Ping::opaque()).is_ok() =>
-                {
-                    pinged = Some(now);
-                    cx.waker().wake_by_ref();
-                }
-                _ => {}
-            }
-        }
-        Poll::Pending
-    })
-    .await;
-}
-
 /// Requests of one connection at once, where the endpoint takes as many.
 const STREAMS_MAX: usize = 100;
+/// Of the bodies that open streams of a connection have sent, from which on no other body goes there: half of the window that an endpoint
+/// leaves to all of them at least (RFC 9113 §6.9.2).
+const UPLOADED_MAX: usize = 32 * 1024;
 /// Of one answer's body that its client has not taken. All streams together have as much each: one slow client stops no other.
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// Of one request's body, with the library.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Of an answer's head, in bytes.
 const HEAD_MAX: u32 = 128 * 1024;
-/// Of silence, with a request under way, before an endpoint is asked whether it is there; and for its answer.
-const PING_AFTER: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_secs(5);
 /// The next line about endpoints that do not speak HTTP/2.
 const TELL_AGAIN: Duration = Duration::from_secs(10);

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
-use http::uri::Scheme;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 
 use super::super::error::Fault;
 use super::shared::Held;
@@ -30,14 +30,35 @@ pub(in super::super) struct Streamed {
     end: Option<HeaderMap>,
     /// Whether the request has no more to send.
     is_sent: bool,
+    tells: Tells,
     trailers: Fields,
     held: Held,
 }
 
+/// Who tells the endpoint's verdict of what has happened to a stream.
+#[derive(Debug, Clone, Copy, Default)]
+enum Tells {
+    #[default]
+    Each,
+    /// The first of a connection that has ended with all of its streams.
+    First,
+    /// It is no failure of the endpoint.
+    Nobody,
+}
+
 impl Streamed {
     pub(super) fn new(requests: SendRequest<Bytes>, held: Held) -> Self {
-        let trailers = Fields::default();
-        Self { requests, request: None, answer: None, body: None, end: None, is_sent: false, trailers, held }
+        let (trailers, tells) = Default::default();
+        Self { requests, request: None, answer: None, body: None, end: None, is_sent: false, tells, trailers, held }
+    }
+
+    /// Whether what has happened is news of the endpoint.
+    pub(super) fn is_first_to_tell(&self) -> bool {
+        match self.tells {
+            Tells::Each => true,
+            Tells::First => self.held.is_first_to_tell(),
+            Tells::Nobody => false,
+        }
     }
 
     /// The request's body ends behind the piece that is on its way.
@@ -57,8 +78,12 @@ impl Streamed {
         written: &mut Written,
     ) -> Poll<io::Result<()>> {
         if !head.is_empty() {
-            ready!(self.requests.poll_ready(cx)).map_err(io::Error::other)?;
-            self.begin(head.unwritten()).map_err(io::Error::other)?;
+            let begun = ready!(self.requests.poll_ready(cx)).and_then(|()| self.begin(head.unwritten()));
+            if let Err(error) = begun {
+                let has_died = error.is_io() || error.is_go_away();
+                self.tells = if has_died { Tells::First } else { Tells::Nobody };
+                return Poll::Ready(Err(io::Error::other(error)));
+            }
             head.clear();
             *written = Written::Head;
         }
@@ -78,6 +103,7 @@ impl Streamed {
                 return self.gives_up(piece, written);
             }
             *written = Written::Body;
+            self.held.uploads(count);
             piece.consume(count);
         }
         if let Some(trailers) = self.end.take() {
@@ -102,11 +128,12 @@ impl Streamed {
     /// Sends the head that stands in `head`.
     fn begin(&mut self, head: &[u8]) -> Result<(), h2::Error> {
         let broken = || h2::Error::from(Reason::INTERNAL_ERROR);
-        let head = RequestHead::parse(head, Fields::default()).map_err(|_| broken())?;
+        let head = RequestHead::parse_written(head, Fields::default()).map_err(|_| broken())?;
         let mut request = Request::new(());
         *request.method_mut() = head.method.clone();
         let scheme = if self.held.is_encrypted() { Scheme::HTTPS } else { Scheme::HTTP };
-        *request.uri_mut() = uri_of(&head, scheme).ok_or_else(broken)?;
+        let host = head.fields.first(Name::Host).unwrap_or_default();
+        *request.uri_mut() = uri_of(host, head.target(), scheme).map_err(|_| broken())?;
         *request.headers_mut() = map_of(&head.fields);
         let is_bodiless = matches!(head.length, BodyLength::None | BodyLength::Known(0));
         let (answer, body) = self.requests.send_request(request, is_bodiless)?;
@@ -139,7 +166,9 @@ impl Streamed {
                 let refused = error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
                 // §8.7: both say that the stream was not looked at.
                 let is_untouched = refused || error.is_go_away() && error.is_remote();
+                self.tells = Tells::of(&error);
                 if is_untouched {
+                    self.tells = Tells::First;
                     self.held.is_refused();
                     *written = Written::Nothing;
                 }
@@ -171,14 +200,15 @@ impl Streamed {
     pub(super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Buffer>, Fault>> {
         let Some(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
         while let Some(piece) = ready!(body.poll_data(cx)) {
-            let piece = piece.map_err(|_| Fault::Truncated)?;
+            let piece = piece.map_err(|error| broken_off(&error, &mut self.tells))?;
             // It fails for a stream that is over, which needs no room.
             let _ = body.flow_control().release_capacity(piece.len());
             if !piece.is_empty() {
                 return Poll::Ready(Ok(Some(Buffer::copy_of(&piece))));
             }
         }
-        let trailers = ready!(body.poll_trailers(cx)).map_err(|_| Fault::Truncated)?;
+        let trailers = ready!(body.poll_trailers(cx));
+        let trailers = trailers.map_err(|error| broken_off(&error, &mut self.tells))?;
         for (name, value) in &trailers.unwrap_or_default() {
             self.trailers.append(name.as_str(), value.as_bytes().trim_ascii());
         }
@@ -196,15 +226,40 @@ impl Streamed {
     }
 }
 
+impl Tells {
+    /// Where a stream ends with that.
+    fn of(error: &h2::Error) -> Self {
+        if error.is_reset() { Self::Each } else { Self::First }
+    }
+}
+
+/// What it is when an answer does not come to its end.
+fn broken_off(error: &h2::Error, tells: &mut Tells) -> Fault {
+    *tells = Tells::of(error);
+    Fault::Truncated
+}
+
+/// Whether host and target can be said in frames: HTTP/1 lets more bytes through than a URI has (RFC 3986), and workers may want them.
+///
+/// # Errors
+/// [`Fault::BadHost`] or [`Fault::BadTarget`], the client's fault.
+pub(in super::super) fn fits_frames(host: &[u8], target: &str) -> Result<(), Fault> {
+    uri_of(host, target, Scheme::HTTP).map(drop)
+}
+
 /// Scheme, host and path as pseudo-fields want them (§8.3.1).
-fn uri_of(head: &RequestHead, scheme: Scheme) -> Option<Uri> {
-    let host = head.fields.first(Name::Host).filter(|host| !host.is_empty());
+fn uri_of(host: &[u8], target: &str, scheme: Scheme) -> Result<Uri, Fault> {
+    let host = if host.is_empty() { b"localhost" } else { host };
+    let path = PathAndQuery::try_from(target).map_err(|_| Fault::BadTarget)?;
+    if path.as_str() != target {
+        // It would leave out a part of it.
+        return Err(Fault::BadTarget);
+    }
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(scheme);
-    parts.authority = Some(host.unwrap_or(b"localhost").try_into().ok()?);
-    let target = if head.method == Method::OPTIONS && head.target() == "*" { "*" } else { head.target() };
-    parts.path_and_query = Some(target.try_into().ok()?);
-    Uri::from_parts(parts).ok()
+    parts.authority = Some(host.try_into().map_err(|_| Fault::BadHost)?);
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).map_err(|_| Fault::BadTarget)
 }
 
 /// Fields in frames: names in lower case, and none that is for a connection of HTTP/1 (§8.2.2) or said by a pseudo-field.
