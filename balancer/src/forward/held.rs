@@ -3,62 +3,26 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
 use crate::http1::Fields;
-use crate::net::Buffer;
+use crate::net::{Allowance, Buffer, Whose};
 use crate::spool::{File, Spool};
 
-/// What all bodies that wait for clients may take together. Above it they stream, at the pace of their clients.
-#[derive(Debug)]
-pub(super) struct Budget {
-    held: AtomicUsize,
-    max: usize,
-    /// Whether it has been said that there is no more.
-    said: AtomicBool,
-}
-
-/// A part of a budget; dropping it gives it back.
+/// A part of what all bodies that wait for clients may take together; dropping it gives it back. Above it they stream, at the pace of
+/// their clients.
 #[derive(Debug)]
 pub(super) struct Reserved {
-    budget: &'static Budget,
+    budget: &'static LazyLock<Allowance>,
     bytes: usize,
-}
-
-impl Budget {
-    const fn new(max: usize) -> Self {
-        Self { held: AtomicUsize::new(0), max, said: AtomicBool::new(false) }
-    }
-
-    fn take(&self, bytes: usize) -> bool {
-        let grown = self.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if grown > self.max {
-            self.held.fetch_sub(bytes, Ordering::Relaxed);
-            if !self.said.swap(true, Ordering::Relaxed) {
-                let mib = self.max >> 20;
-                tracing::warn!(
-                    "body buffer limit reached ({mib} MiB held for slow clients); further bodies are streamed"
-                );
-            }
-            return false;
-        }
-        true
-    }
-
-    fn give(&self, bytes: usize) {
-        let left = self.held.fetch_sub(bytes, Ordering::Relaxed) - bytes;
-        // Said again when it was half empty in between.
-        if left < self.max / 2 && self.said.load(Ordering::Relaxed) {
-            self.said.store(false, Ordering::Relaxed);
-        }
-    }
+    whose: Whose,
 }
 
 impl Reserved {
     /// Nothing of the process's budget yet.
     pub(super) fn new() -> Self {
-        Self { budget: &PROCESS, bytes: 0 }
+        Self { budget: &PROCESS, bytes: 0, whose: None }
     }
 
     /// How much it is.
@@ -66,9 +30,12 @@ impl Reserved {
         self.bytes
     }
 
-    /// Takes so much more; whether there was as much.
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        let taken = self.budget.take(bytes);
+    /// Takes so much more for a client, always the same; whether there was as much.
+    pub(super) fn grow(&mut self, bytes: usize, whose: Whose) -> bool {
+        // Told once by those that have something.
+        self.whose = if self.bytes == 0 { whose } else { self.whose };
+        let say = |shortage| tracing::warn!("body buffer limit reached: {shortage}; further bodies are streamed");
+        let taken = bytes == 0 || self.budget.take(bytes, self.whose, say);
         self.bytes += if taken { bytes } else { 0 };
         taken
     }
@@ -77,7 +44,9 @@ impl Reserved {
     pub(super) fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        self.budget.give(bytes);
+        if bytes > 0 {
+            self.budget.give(bytes, self.whose);
+        }
     }
 }
 
@@ -124,13 +93,18 @@ impl Held {
 
     /// Waits until it is known whether another piece may be held, of a body that has not ended: in `bytes_max` of memory, then on
     /// the disk.
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>, bytes_max: usize, spool: Option<&Spool>) -> Poll<bool> {
+    pub(super) fn poll_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        (bytes_max, whose): (usize, Whose),
+        spool: Option<&Spool>,
+    ) -> Poll<bool> {
         if self.disk.is_none() {
-            if self.has_room(bytes_max) {
+            if self.has_room(bytes_max, whose) {
                 return Poll::Ready(true);
             }
             let Some(spool) = spool.filter(|_| !self.whole) else { return Poll::Ready(false) };
-            let file = spool.file();
+            let file = spool.file(whose);
             self.disk = Some(Box::new(OnDisk { file, last: Buffer::default(), last_given: false, full: false }));
         }
         let Some(disk) = &mut self.disk else { return Poll::Ready(false) };
@@ -139,9 +113,9 @@ impl Held {
     }
 
     /// Whether another piece may be held in memory, of a body that has not ended.
-    fn has_room(&mut self, bytes_max: usize) -> bool {
+    fn has_room(&mut self, bytes_max: usize, whose: Whose) -> bool {
         let taken = self.taken();
-        !self.whole && taken < bytes_max && self.reserved.grow(taken.saturating_sub(self.reserved.bytes()))
+        !self.whole && taken < bytes_max && self.reserved.grow(taken.saturating_sub(self.reserved.bytes()), whose)
     }
 
     pub(super) fn push(&mut self, piece: Buffer) {
@@ -271,31 +245,29 @@ impl OnDisk {
 /// Smaller pieces are put together.
 const PIECE: usize = 32 * 1024;
 /// 256 MiB: 128 slow clients with both bodies full.
-static PROCESS: Budget = Budget::new(256 << 20);
+static PROCESS: LazyLock<Allowance> = LazyLock::new(|| Allowance::new(256 << 20));
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn there_is_no_more_than_there_is_and_what_is_dropped_comes_back() {
-        static BUDGET: Budget = Budget::new(100);
-        let reserved = || Reserved { budget: &BUDGET, bytes: 0 };
+    fn what_is_dropped_comes_back() {
+        static BUDGET: LazyLock<Allowance> = LazyLock::new(|| Allowance::new(100));
+        let reserved = || Reserved { budget: &BUDGET, bytes: 0, whose: None };
         let (mut one, mut two) = (reserved(), reserved());
-        assert!(one.grow(60) && two.grow(40) && !two.grow(1));
-        assert!(BUDGET.said.load(Ordering::Relaxed));
+        assert!(one.grow(60, None) && two.grow(40, None) && !two.grow(1, None) && two.grow(0, None));
         one.shrink(70);
-        assert!(two.grow(60) && !one.grow(1));
+        assert!(two.grow(60, None) && !one.grow(1, None));
         drop(two);
-        assert_eq!(BUDGET.held.load(Ordering::Relaxed), 0);
-        assert!(!BUDGET.said.load(Ordering::Relaxed), "it will be said again");
+        assert_eq!(BUDGET.taken(), 0);
     }
 
     #[test]
     fn small_pieces_take_little_more_than_they_say() {
         let mut held = Held::new();
         for _ in 0..50_000 {
-            assert!(held.has_room(1 << 20));
+            assert!(held.has_room(1 << 20, None));
             held.push(Buffer::copy_of(b"x"));
         }
         assert!(held.taken() < 200_000, "{}", held.taken());

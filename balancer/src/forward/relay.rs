@@ -14,6 +14,7 @@ use super::tunnel::{self, tell_of_crowding};
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams};
 use super::waits::Wait;
+use crate::net::Client;
 use crate::pool::{Place, Pool};
 
 /// A response body, with all that is held until its last byte.
@@ -143,7 +144,8 @@ impl Relay<'_, '_> {
         if waiting < reserved {
             self.reserved.shrink(reserved - waiting);
         }
-        waiting < self.ahead && self.reserved.grow(waiting.saturating_sub(reserved))
+        let whose = self.exchange.record.client().map(Client::of);
+        waiting < self.ahead && self.reserved.grow(waiting.saturating_sub(reserved), whose)
     }
 
     /// The worker has sent everything.

@@ -8,7 +8,6 @@ use std::time::Instant;
 use tokio::task::spawn_local;
 
 use super::accept::Accepted;
-use super::accept::clients::Whose;
 use super::accept::refusing::Refusing;
 use super::accept::threads::{Counted, Room, Sent, Threads};
 use super::close;
@@ -21,6 +20,7 @@ use super::idle::parked::Parked;
 use super::idle::registry::Registry;
 use super::refusal::Refusal;
 use crate::config::ClientLimits;
+use crate::net::Whose;
 use crate::net::{Client, Peer, Socket};
 use crate::tls::Certificates;
 

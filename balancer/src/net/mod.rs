@@ -5,6 +5,7 @@
 //! endpoint one question.
 
 mod acknowledged;
+mod allowance;
 mod ask;
 #[cfg(feature = "http2")]
 mod ask_http2;
@@ -22,6 +23,7 @@ mod handshake_failed;
 mod io;
 mod options;
 mod peer;
+mod per_client;
 mod plain;
 #[cfg(feature = "tls")]
 mod session;
@@ -33,6 +35,7 @@ mod socket_file;
 mod timer;
 mod until;
 
+pub use allowance::{Allowance, Shortage};
 pub use ask::{Answer, announcement, get, get_over};
 pub use bare::Bare;
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
@@ -46,6 +49,7 @@ pub use handshake_failed::HandshakeFailed;
 pub use io::{Activity, Io, Notes};
 pub use options::ASK_PEER;
 pub use peer::{Client, ClientKey, Peer};
+pub use per_client::{CellOf, PerClient, Whose};
 pub use plain::Family;
 pub use session::Session;
 pub use socket::Socket;

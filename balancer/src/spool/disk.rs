@@ -12,7 +12,7 @@ use std::task::Waker;
 use nix::libc::O_TMPFILE;
 
 use super::room::DiskRoom;
-use crate::net::Buffer;
+use crate::net::{Buffer, Whose};
 
 /// What the thread is asked to do with the file of that number.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(super) enum DiskOrder {
     Write(u64, Buffer, u64, Arc<Mail>),
     /// Fill a buffer with so many bytes from that place.
     Read(u64, Buffer, (u64, usize), Arc<Mail>),
-    /// Close it, which gives back so many bytes.
-    Close(u64, u64),
+    /// Close it, which gives back so many bytes of that client.
+    Close(u64, (u64, Whose)),
 }
 
 impl DiskOrder {
@@ -94,9 +94,9 @@ impl Disk {
                     }
                 }),
                 DiskOrder::Read(id, buffer, place, mail) => mail.put(Done::Read(self.read(id, buffer, place))),
-                DiskOrder::Close(id, bytes) => {
+                DiskOrder::Close(id, (bytes, whose)) => {
                     drop(self.files.remove(&id));
-                    self.room.give(bytes);
+                    self.room.give(bytes, whose);
                 }
             }
         }

@@ -7,13 +7,14 @@ use std::task::{Context, Poll, ready};
 
 use super::disk::{DiskOrder, Done, Mail};
 use super::room::DiskRoom;
-use crate::net::Buffer;
+use crate::net::{Buffer, Whose};
 
 /// A file that grows by pieces and is read from its beginning, as often as need be; dropping it gives its room back.
 #[derive(Debug)]
 pub struct File {
     orders: Sender<DiskOrder>,
     room: Arc<DiskRoom>,
+    whose: Whose,
     id: u64,
     mail: Arc<Mail>,
     /// What the thread has not told the end of.
@@ -35,8 +36,8 @@ enum Doing {
 }
 
 impl File {
-    pub(super) fn new(orders: Sender<DiskOrder>, room: Arc<DiskRoom>, id: u64) -> Self {
-        Self { orders, room, id, mail: Arc::default(), doing: Doing::Nothing, length: 0, at: 0 }
+    pub(super) fn new(orders: Sender<DiskOrder>, (room, whose): (Arc<DiskRoom>, Whose), id: u64) -> Self {
+        Self { orders, room, whose, id, mail: Arc::default(), doing: Doing::Nothing, length: 0, at: 0 }
     }
 
     /// Has a piece written, once [`Self::poll_written`] is ready.
@@ -45,7 +46,7 @@ impl File {
     /// The piece, where there is no room for it.
     pub fn push(&mut self, piece: Buffer) -> Result<(), Buffer> {
         let bytes = piece.len() as u64;
-        if !self.room.take(bytes) {
+        if !self.room.take(bytes, self.whose) {
             return Err(piece);
         }
         match self.orders.send(DiskOrder::Write(self.id, piece, self.length, Arc::clone(&self.mail))) {
@@ -55,7 +56,7 @@ impl File {
             }
             // Nobody is there who could write.
             Err(SendError(order)) => {
-                self.room.give(bytes);
+                self.room.give(bytes, self.whose);
                 Err(order.into_piece())
             }
         }
@@ -71,7 +72,7 @@ impl File {
         self.doing = Doing::Nothing;
         let Done::Refused(piece) = done else { return Poll::Ready(Ok(())) };
         self.length -= bytes;
-        self.room.give(bytes);
+        self.room.give(bytes, self.whose);
         Poll::Ready(Err(piece))
     }
 
@@ -135,6 +136,6 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         // Closed there: to free the blocks of a large file takes its time.
-        let _ = self.orders.send(DiskOrder::Close(self.id, self.length));
+        let _ = self.orders.send(DiskOrder::Close(self.id, (self.length, self.whose)));
     }
 }

@@ -17,6 +17,8 @@ use disk::{Disk, DiskOrder};
 pub use file::File;
 use room::DiskRoom;
 
+use crate::net::Whose;
+
 /// Where files are made. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Spool {
@@ -40,9 +42,9 @@ impl Spool {
         Ok(Self { orders, room, next: Arc::default() })
     }
 
-    /// A file, empty so far.
-    pub fn file(&self) -> File {
-        File::new(self.orders.clone(), Arc::clone(&self.room), self.next.fetch_add(1, Ordering::Relaxed))
+    /// A file for what a client sends, empty so far.
+    pub fn file(&self, whose: Whose) -> File {
+        File::new(self.orders.clone(), (Arc::clone(&self.room), whose), self.next.fetch_add(1, Ordering::Relaxed))
     }
 }
 

@@ -31,7 +31,7 @@ fn names_in(directory: &Path) -> usize {
 async fn what_was_written_is_read_as_often_as_need_be_and_has_no_name() {
     let directory = directory("again");
     let spool = Spool::start(directory.clone(), 1 << 20).unwrap();
-    let (mut one, mut other) = (spool.file(), spool.file());
+    let (mut one, mut other) = (spool.file(None), spool.file(None));
     let piece = |byte: u8| vec![byte; 50_000];
     for byte in 0..4 {
         write(&mut one, &piece(byte)).await.unwrap();
@@ -53,13 +53,13 @@ async fn what_was_written_is_read_as_often_as_need_be_and_has_no_name() {
 async fn what_does_not_fit_comes_back_and_what_is_dropped_makes_room() {
     let directory = directory("full");
     let spool = Spool::start(directory.clone(), 100_000).unwrap();
-    let mut one = spool.file();
+    let mut one = spool.file(None);
     write(&mut one, &[1; 60_000]).await.unwrap();
     let refused = write(&mut one, &[2; 60_000]).await.unwrap_err();
     assert!(refused.unread() == [2; 60_000] && one.len() == 60_000);
     drop(one);
     // The thread gives back in its own time.
-    let mut other = spool.file();
+    let mut other = spool.file(None);
     while write(&mut other, &[3; 60_000]).await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -73,10 +73,10 @@ async fn a_disk_that_is_full_gives_the_piece_back() {
     let directory = directory("gone");
     let spool = Spool::start(directory.clone(), 1 << 20).unwrap();
     std::fs::remove_dir_all(directory).unwrap();
-    let mut file = spool.file();
+    let mut file = spool.file(None);
     let refused = write(&mut file, b"hello").await.unwrap_err();
     assert!(refused.unread() == b"hello" && file.is_empty() && file.is_at_end());
-    assert_eq!(spool.room.taken.load(Ordering::Relaxed), 0);
+    assert_eq!(spool.room.bytes.taken(), 0);
 }
 
 #[test]

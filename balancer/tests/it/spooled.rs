@@ -142,6 +142,29 @@ fn many_slow_uploads_hold_no_place_and_little_memory() {
 }
 
 #[test]
+fn one_client_leaves_as_much_of_the_disk_to_others_as_it_has() {
+    let origin = counting();
+    let (mut balancer, spool) = spooling(&origin, "spool_max = \"8MiB\"", "slots = 1\nbuffer_request = \"64KiB\"\n");
+    let upload = |balancer: &Balancer, from: &str, first: usize| {
+        let mut client = super::slots::from(balancer, from);
+        client.send(format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", 2 * MIB));
+        client.send(&super::streaming::pattern(2 * MIB)[..first]);
+        client
+    };
+    let _greedy: Vec<Client> = (0..6).map(|_| upload(&balancer, "127.0.0.2", MIB)).collect();
+    balancer
+        .await_stderr("client 127.0.0.2 holds as much of 8 MiB as it leaves to others; further bodies are streamed");
+    let taken = spooled(&balancer, &spool).iter().sum::<u64>();
+    assert!(taken <= 4 << 20, "{taken}");
+    let mut other = upload(&balancer, "127.0.0.3", 7 * MIB / 4);
+    let held = || spooled(&balancer, &spool).into_iter().find(|length| *length > (3 << 20) / 2);
+    eventually(|| "another client's body on the disk".into(), held);
+    other.send(&super::streaming::pattern(2 * MIB)[7 * MIB / 4..]);
+    assert_eq!(other.response().text(), "2097152 true");
+    std::fs::remove_dir_all(spool).unwrap();
+}
+
+#[test]
 fn a_directory_in_which_no_file_can_be_made_ends_the_start() {
     let file = directory();
     std::fs::create_dir_all(&file).unwrap();

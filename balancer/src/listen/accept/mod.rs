@@ -3,7 +3,6 @@
 //! Decides how listeners are opened, how connections are spread over threads, and who is refused when there are too many. Called by the
 //! server of each thread. Never reads what a client sends.
 
-pub(super) mod clients;
 pub(super) mod open;
 pub(super) mod passed;
 pub(super) mod refusing;

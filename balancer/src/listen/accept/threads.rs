@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use super::clients::{CellOf, Clients, Whose};
-use crate::net::{Bare, Peer, Socket};
+use crate::net::{Bare, CellOf, Peer, PerClient, Socket, Whose};
 
 /// What all threads share.
 #[derive(Debug)]
@@ -17,7 +16,7 @@ pub(in crate::listen) struct Threads {
     parked: AtomicUsize,
     /// Whose they are. Locked by connections that have been idle for long already, and by those that come when there are too many.
     idle: Mutex<HashMap<Whose, usize>>,
-    clients: Clients,
+    clients: PerClient,
     /// When a client that has few found no room, in milliseconds since `begun`, or 0.
     refused: AtomicU64,
     begun: Instant,
@@ -74,7 +73,7 @@ impl Threads {
         let (ready, closed) = (watch::Sender::new(0), watch::Sender::new(0));
         let connections_max = AtomicUsize::new(connections_max);
         let (parked, idle) = (AtomicUsize::new(0), Mutex::default());
-        let (clients, refused, begun) = (Clients::new(), AtomicU64::new(0), Instant::now());
+        let (clients, refused, begun) = (PerClient::default(), AtomicU64::new(0), Instant::now());
         (
             Arc::new(Self { open, parked, idle, clients, refused, begun, hand_over, connections_max, ready, closed }),
             receivers,
@@ -126,13 +125,13 @@ impl Threads {
         if open <= max - max / LEFT_TO_OTHERS {
             return false;
         }
-        let own = self.clients.count(whose);
+        let own = self.clients.of(whose);
         open > max || own > max / 2 && (open > own || self.has_refused_lately())
     }
 
     /// There was no room for a connection of that client.
     pub(in crate::listen) fn has_refused(&self, whose: Whose) {
-        if self.clients.count(whose) <= self.max() / 2 {
+        if self.clients.of(whose) <= self.max() / 2 {
             self.refused.store(self.begun.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
         }
     }
@@ -147,7 +146,7 @@ impl Threads {
         let (cell, count) = self.clients.greatest()?;
         // Of the same client it may count fewer a moment later: others of its connections are refused meanwhile.
         let is_another = self.clients.cell_of(whose) != Some(cell);
-        (is_another && count > self.clients.count(whose) && self.are_very_many(count)).then_some(cell)
+        (is_another && count > self.clients.of(whose) && self.are_very_many(count)).then_some(cell)
     }
 
     fn are_very_many(&self, count: usize) -> bool {
@@ -162,8 +161,8 @@ impl Threads {
     /// The client that has most idle connections, and how many there shall be fewer where `for_whom` has no room; `None` where nobody
     /// has one. Who has very many takes nothing from those that have few.
     pub(in crate::listen) fn most_idle(&self, for_whom: Whose) -> Option<(Whose, usize)> {
-        let own = self.clients.count(for_whom);
-        self.most_idle_where(|whose| !self.are_very_many(own) || 2 * self.clients.count(whose) >= own)
+        let own = self.clients.of(for_whom);
+        self.most_idle_where(|whose| !self.are_very_many(own) || 2 * self.clients.of(whose) >= own)
     }
 
     fn most_idle_where(&self, may_be: impl Fn(Whose) -> bool) -> Option<(Whose, usize)> {
@@ -198,7 +197,7 @@ impl Threads {
         let index = if load(own) > load(least) + slack { least } else { own };
         self.open[index].fetch_add(1, Ordering::Relaxed);
         let cell = self.clients.cell_of(whose);
-        cell.inspect(|cell| self.clients.enter(*cell));
+        cell.inspect(|cell| _ = self.clients.add(*cell, 1));
         Counted { threads: Arc::clone(self), index, parked: None, cell }
     }
 }
@@ -217,8 +216,8 @@ impl Counted {
     /// Its client is that one, as a proxy in front of us has told.
     pub(in crate::listen) fn belongs_to(&mut self, whose: Whose) {
         let cell = self.threads.clients.cell_of(whose);
-        cell.inspect(|cell| self.threads.clients.enter(*cell));
-        self.cell.inspect(|cell| self.threads.clients.leave(*cell));
+        cell.inspect(|cell| _ = self.threads.clients.add(*cell, 1));
+        self.cell.inspect(|cell| self.threads.clients.subtract(*cell, 1));
         self.cell = cell;
     }
 
@@ -263,7 +262,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.unpark();
         self.threads.open[self.index].fetch_sub(1, Ordering::Relaxed);
-        self.cell.inspect(|cell| self.threads.clients.leave(*cell));
+        self.cell.inspect(|cell| self.threads.clients.subtract(*cell, 1));
     }
 }
 

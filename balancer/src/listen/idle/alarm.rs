@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::task::Waker;
 use std::time::Instant;
 
-use crate::listen::accept::clients::CellOf;
+use crate::net::CellOf;
 
 /// One connection's. Lives on one thread.
 #[derive(Debug, Default)]

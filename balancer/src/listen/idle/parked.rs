@@ -14,8 +14,8 @@ use slab::Slab;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::listen::accept::clients::Whose;
 use crate::listen::accept::threads::Counted;
+use crate::net::Whose;
 use crate::net::{Bare, Client, Peer, Socket};
 
 /// The parked connections of one thread.

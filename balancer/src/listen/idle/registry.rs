@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::alarm::Alarm;
 use super::parked::Parked;
 use crate::config::ClientLimits;
-use crate::listen::accept::clients::CellOf;
+use crate::net::CellOf;
 use crate::net::sleep;
 
 /// All connections of a thread, for the tick and for the drain.
