@@ -111,7 +111,7 @@ fn until_last_byte(lease: Lease, length: BodyLength, exchange: &mut Exchange<'_>
 /// How long a silence of the worker or of the client may last, and how much the client has to take a second. A stream of gRPC may be silent
 /// for as long as both like.
 fn patience(outbound: &Outbound<'_>, is_event_stream: bool) -> (SilenceLimits, u64) {
-    if grpc::is_one(outbound.head) {
+    if grpc::is_one(outbound.head, outbound.pool) {
         return (SilenceLimits { worker: grpc::SILENCE, client: grpc::SILENCE }, 0);
     }
     let patience = SilenceLimits { worker: outbound.pool.timeouts().idle, client: outbound.limits.body_timeout };

@@ -14,6 +14,7 @@ use super::exchange::Exchange;
 use super::fields::{self, ToWorker};
 use super::retry::{Failed, may_retry};
 use super::scan::Scan;
+use super::tunnel;
 use super::unread::is_unexpected;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams, Written, learn, let_go_for_who_waits};
@@ -217,7 +218,7 @@ impl Outbound<'_> {
         if matches!(exchange.stream.poll_flush(cx), Poll::Ready(Err(_))) {
             return Poll::Ready(Err(Fault::ClientGone));
         }
-        wait(cx, exchange, upload, (upstream, place)).map(Err)
+        wait(cx, exchange, upload, (upstream, place, self.pool)).map(Err)
     }
 
     /// 100 lets the client send its body. 103 is passed on to browsers that load a page; other clients take it for the final answer.
@@ -240,9 +241,16 @@ fn wait(
     cx: &mut Context<'_>,
     exchange: &mut Exchange<'_>,
     upload: &mut Upload,
-    (upstream, place): (&Upstream, &Place),
+    (upstream, place, pool): (&Upstream, &Place, &Pool),
 ) -> Poll<Fault> {
     place.held_up_since(upload.held_up_since());
+    if upload.may_be_silent() && upload.waits_for_client() {
+        exchange.waits.look_every(Some(tunnel::LOOK));
+        let late = late(exchange);
+        let looks = exchange.waits.looks().filter(|_| late.is_pending());
+        return looks
+            .map_or(late, |now| tunnel::makes_room(pool, place, exchange, now).map_or(Poll::Pending, Poll::Ready));
+    }
     if upload.ignores_client() {
         let may_starve = upload.ended() && upstream.is_unanswered() && !place.owns_connection();
         exchange.waits.look_every(may_starve.then_some(STARVES));

@@ -12,7 +12,7 @@ use super::trailers::keep_allowed;
 use super::waits::Wait;
 use crate::http1::Fields;
 use crate::listen::BodyError;
-use crate::net::{Buffer, Client};
+use crate::net::Buffer;
 use crate::pool::Pressure;
 use crate::spool::Spool;
 
@@ -80,7 +80,7 @@ impl Body {
         spool: Option<&Spool>,
     ) -> Poll<Result<(), Fault>> {
         loop {
-            let whose = exchange.record.client().map(Client::of);
+            let whose = exchange.one_client();
             let room = self.held.poll_room(cx, (bytes_max, whose), spool);
             if !ready!(self.of_disk(exchange, room, true)) {
                 return Poll::Ready(Ok(()));

@@ -22,7 +22,7 @@ pub(super) async fn place(
     claim: impl Fn() -> Option<InFlight>,
 ) -> Result<InFlight, Fault> {
     let since = exchange.waits.now();
-    let expecting = pool.expect(since).ok_or(Fault::NoEndpoint)?;
+    let expecting = pool.expect(exchange.one_client(), since).ok_or(Fault::NoEndpoint)?;
     exchange.waits.wait(Wait::Place, expecting.until());
     let place = loop {
         let mut came = pin!(expecting.came());

@@ -106,7 +106,7 @@ impl Forwarder {
         let (head, limits) = (Arc::clone(&exchange.head), self.limits());
         let outbound = Outbound { pool, head: &head, scan, admitted, limits: &limits, unanswered: Cell::new(false) };
         let mut upload = begin(&outbound, exchange)?;
-        if !upload.is_none() && pool.buffers().request > 0 {
+        if !upload.is_none() && pool.buffers().request > 0 && !upload.may_be_silent() {
             // On the heap: most requests have no body.
             Box::pin(self.hold(&outbound, exchange, &mut upload)).await?;
         }
@@ -253,7 +253,7 @@ fn upload_of(pool: &Pool, head: &RequestHead, limits: &ClientLimits) -> Result<U
     };
     let timeouts = pool.timeouts();
     let mut of_endpoint = upload::UploadLimits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
-    if grpc::is_one(head) {
+    if grpc::is_one(head, pool) {
         (of_client.rate_min, of_client.timeout, of_endpoint.idle_timeout) = (0, grpc::SILENCE, grpc::SILENCE);
     }
     Upload::new(head.length, of_client, of_endpoint)

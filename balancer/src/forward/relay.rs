@@ -14,7 +14,6 @@ use super::tunnel::{self, tell_of_crowding};
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams};
 use super::waits::Wait;
-use crate::net::Client;
 use crate::pool::{Place, Pool};
 
 /// A response body, with all that is held until its last byte.
@@ -144,7 +143,7 @@ impl Relay<'_, '_> {
         if waiting < reserved {
             self.reserved.shrink(reserved - waiting);
         }
-        let whose = self.exchange.record.client().map(Client::of);
+        let whose = self.exchange.one_client();
         waiting < self.ahead && self.reserved.grow(waiting.saturating_sub(reserved), whose)
     }
 
@@ -224,7 +223,8 @@ impl Relay<'_, '_> {
         let holds = self.lease.as_ref().is_some_and(|lease| lease.place.owns_connection());
         if self.exchange.stream.is_flushed() {
             self.taking.caught_up();
-            let lasts = self.lease.as_ref().is_some_and(|lease| lease.place.is_lasting());
+            let lasts =
+                self.lease.as_ref().is_some_and(|lease| self.upload.may_be_silent() || lease.place.is_lasting());
             let waits = (holds && self.upload.waits_for_client()).then_some(Duration::ZERO);
             return waits.or_else(|| lasts.then_some(tunnel::LOOK));
         }
@@ -236,6 +236,11 @@ impl Relay<'_, '_> {
     /// # Errors
     /// What is wrong with its pace.
     fn look(&mut self, now: Instant) -> Result<bool, Fault> {
+        if self.upload.may_be_silent() {
+            let fault =
+                self.lease.as_ref().and_then(|lease| tunnel::makes_room(self.pool, &lease.place, self.exchange, now));
+            return fault.map_or(Ok(false), Err);
+        }
         if let Some(lease) = &self.lease
             && let Some(crowding) = lease.place.has_to_go(now)
         {

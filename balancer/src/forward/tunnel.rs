@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::error::Fault;
 use super::exchange::Exchange;
@@ -132,6 +132,14 @@ pub(super) fn tell_of_crowding(
         "pool {pool}: the newest {what}{whose} at {endpoint} is closed: requests wait, and tunnels and event streams have \
          {all} of {places} slots"
     );
+}
+
+/// Whether a stream of gRPC has to make room for others that wait. It counts as a tunnel from the first look on: most are over by then.
+pub(super) fn makes_room(pool: &Pool, place: &Place, exchange: &Exchange<'_>, now: Instant) -> Option<Fault> {
+    place.lasts(exchange.one_client());
+    let crowding = place.has_to_go(now)?;
+    tell_of_crowding(pool, place, ("stream of gRPC", exchange.one_client()), crowding);
+    Some(Fault::PlaceNeeded)
 }
 
 /// Between looks whether others need the place.

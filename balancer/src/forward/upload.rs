@@ -7,6 +7,7 @@ use super::body::{self, Body};
 use super::error::Fault;
 use super::exchange::Exchange;
 use super::gate::Gate;
+use super::grpc;
 use super::upstream::{Upstream, Written};
 use super::waits::Wait;
 use crate::http1::{BodyLength, trailer_section};
@@ -99,6 +100,11 @@ impl Upload {
     /// Whether any of the body was read before an endpoint asked for it.
     pub(super) fn is_held(&self) -> bool {
         self.body.is_held()
+    }
+
+    /// Whether it may be silent for as long as its client likes, as a stream of gRPC: what is not sent before an answer came is not waited for.
+    pub(super) fn may_be_silent(&self) -> bool {
+        self.limits.idle_timeout >= grpc::SILENCE
     }
 
     /// Whether more of it is to come than is here.

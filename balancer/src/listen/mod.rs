@@ -15,6 +15,7 @@ mod handshake;
 mod handshake;
 mod idle;
 mod refusal;
+mod room;
 mod server;
 mod serving;
 

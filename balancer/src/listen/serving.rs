@@ -12,6 +12,7 @@ use super::accept::refusing::Refusing;
 use super::accept::threads::{Counted, Room, Sent, Threads};
 use super::close;
 use super::connection::Connection;
+use super::connection::announced;
 use super::connection::service::Service;
 use super::connection::stream::Stream;
 use super::connection::tasks::{Arrived, Task, Tasks};
@@ -20,7 +21,6 @@ use super::idle::parked::Parked;
 use super::idle::registry::Registry;
 use super::refusal::Refusal;
 use crate::config::ClientLimits;
-use crate::net::Whose;
 use crate::net::{Client, Peer, Socket};
 use crate::tls::Certificates;
 
@@ -63,37 +63,19 @@ impl<S: Service> Serving<S> {
             });
             return;
         }
-        let whose = peer.ip().map(Client::of);
+        // Of a proxy it is not known yet for whom it speaks: asked again once it has told.
+        let is_announced = announced::is_wanted(peer, &self.limits.borrow().proxy_protocol_from);
+        let whose = if is_announced { None } else { peer.ip().map(Client::of) };
         let counted = self.threads.place(own, whose);
         // Settled here and once: who has a place keeps it on the way to another thread, however many are refused meanwhile.
-        if self.threads.are_full_for(whose) && !self.make_room(own, whose) {
+        if !counted.has_room_for(whose, own, &self.parked, &self.registry) {
             drop(counted);
-            self.threads.has_refused(whose);
             self.refuse(socket, peer);
         } else if counted.thread() == own {
             self.serve(socket, peer, counted);
         } else {
             counted.hand_over(socket, peer);
         }
-    }
-
-    /// Makes room for one connection more, of that client, or has other threads do so; whether it has room.
-    ///
-    /// Where one client has very many, they are its idle ones, and then its newest on which nothing is asked; else idle ones of the client
-    /// that has most of these.
-    fn make_room(&self, own: usize, for_whom: Whose) -> bool {
-        let close_idle = |(whose, count)| {
-            self.parked.close_of(whose, count) > 0 || self.threads.ask_for_room(own, Room::Idle(whose, count))
-        };
-        if let Some(greatest) = self.threads.greatest_besides(for_whom) {
-            let is_made = self.threads.idle_of(greatest).is_some_and(close_idle)
-                || self.registry.dismiss_newest(greatest) && self.threads.may_exceed()
-                || self.threads.ask_for_room(own, Room::Unasked(greatest));
-            if is_made {
-                return true;
-            }
-        }
-        self.threads.most_idle(for_whom).is_some_and(close_idle)
     }
 
     /// Serves a connection that another thread has accepted, or makes room for one that it serves.

@@ -19,6 +19,7 @@ mod encryption;
 mod encryption;
 #[cfg(feature = "tls")]
 mod handshake_failed;
+mod crowd;
 #[cfg(feature = "http2")]
 mod io;
 mod options;
@@ -45,6 +46,7 @@ pub use encryption::Encryption;
 pub use encryption::HandshakeFailed;
 #[cfg(feature = "tls")]
 pub use handshake_failed::HandshakeFailed;
+pub use crowd::Crowd;
 #[cfg(feature = "http2")]
 pub use io::{Activity, Io, Notes};
 pub use options::ASK_PEER;

@@ -3,17 +3,18 @@
 //!
 //! Decides how many may wait. Called by `forward` where no endpoint was to be had. Never picks one: whoever waits asks again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use crate::net::{Crowd, Whose};
+
 /// Those of one pool, whatever its configuration.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
-    waiting: AtomicUsize,
+    waiting: Mutex<Crowd>,
     came: Notify,
 }
 
@@ -22,14 +23,14 @@ pub(super) struct Arrivals {
 pub struct Expecting {
     arrivals: Arc<Arrivals>,
     until: Instant,
+    whose: Whose,
 }
 
 impl Arrivals {
-    /// One more waits, until then; nothing where `most` do already.
-    pub(super) fn expect(self: &Arc<Self>, most: usize, until: Instant) -> Option<Expecting> {
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        // Dropped, it is counted off again.
-        Some(Expecting { arrivals: Arc::clone(self), until }).filter(|_| before < most)
+    /// One more of that client waits, until then; nothing where `most` do already, or half of as many are that client's.
+    pub(super) fn expect(self: &Arc<Self>, whose: Whose, most: usize, until: Instant) -> Option<Expecting> {
+        let may = self.crowd().enter(whose, most);
+        may.then(|| Expecting { arrivals: Arc::clone(self), until, whose })
     }
 
     /// Members have changed, or one is back.
@@ -39,7 +40,11 @@ impl Arrivals {
 
     /// How many wait.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.crowd().len()
+    }
+
+    fn crowd(&self) -> MutexGuard<'_, Crowd> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,7 +62,7 @@ impl Expecting {
 
 impl Drop for Expecting {
     fn drop(&mut self) {
-        self.arrivals.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.arrivals.crowd().leave(self.whose);
     }
 }
 
@@ -68,11 +73,11 @@ mod tests {
     #[test]
     fn no_more_wait_than_may_and_who_goes_makes_room() {
         let (arrivals, now) = (Arc::new(Arrivals::default()), Instant::now());
-        let first = arrivals.expect(1, now).unwrap();
-        assert!(arrivals.expect(1, now).is_none());
+        let first = arrivals.expect(None, 1, now).unwrap();
+        assert!(arrivals.expect(None, 1, now).is_none());
         assert_eq!(arrivals.waiting(), 1);
         drop(first);
-        assert!(arrivals.expect(1, now).is_some());
+        assert!(arrivals.expect(None, 1, now).is_some());
         assert_eq!(arrivals.waiting(), 0);
     }
 }

@@ -38,7 +38,7 @@ use tokio::sync::Notify;
 
 use crate::config::{self, ProxyProtocol, UpstreamTimeouts};
 use crate::endpoint::{Around, Endpoint, EndpointId, Stays};
-use crate::net::ClientKey;
+use crate::net::{ClientKey, Whose};
 use crate::tls::EndpointTls;
 pub use affinity::Affinity;
 use arrivals::Arrivals;
@@ -233,10 +233,11 @@ impl Pool {
         self.tend(Instant::now());
     }
 
-    /// A request waits from now on for somebody who takes it; nothing where the pool does not wait, or too many do already.
-    pub fn expect(&self, now: Instant) -> Option<Expecting> {
+    /// A request waits from now on for somebody who takes it; nothing where the pool does not wait, or too many
+    /// do already, of all clients or of this one.
+    pub fn expect(&self, whose: Whose, now: Instant) -> Option<Expecting> {
         let (time, most) = self.ready_wait;
-        if time.is_zero() { None } else { self.arrivals.expect(most, now + time) }
+        if time.is_zero() { None } else { self.arrivals.expect(whose, most, now + time) }
     }
 
     /// Requests that wait so.

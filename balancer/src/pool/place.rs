@@ -37,14 +37,15 @@ pub(super) struct Slot {
     held_up: Cell<HeldUp>,
     told: Cell<bool>,
     /// Whether it is a tunnel's or an event stream's.
-    lasting: bool,
+    lasting: Cell<bool>,
 }
 
 impl Place {
     pub(super) fn slot(pool: &Arc<Pool>, grant: Grant, turn: u64) -> Self {
         let (pool, endpoint) = (Arc::clone(pool), Arc::clone(grant.in_flight.endpoint()));
         let (held_up, told) = Default::default();
-        let slot = Slot { pool, endpoint, turn, whole: false, grant: Some(grant), held_up, told, lasting: false };
+        let slot =
+            Slot { pool, endpoint, turn, whole: false, grant: Some(grant), held_up, told, lasting: Cell::new(false) };
         Self(Held::Slot(Box::new(slot)))
     }
 
@@ -181,9 +182,9 @@ impl Place {
     }
 
     /// It is a tunnel's or an event stream's from now on, of that client.
-    pub fn lasts(&mut self, client: Option<Client>) {
-        if let Held::Slot(slot) = &mut self.0
-            && !std::mem::replace(&mut slot.lasting, true)
+    pub fn lasts(&self, client: Option<Client>) {
+        if let Held::Slot(slot) = &self.0
+            && !slot.lasting.replace(true)
         {
             slot.pool.lasts(slot.turn, client);
         }
@@ -191,13 +192,13 @@ impl Place {
 
     /// Whether it is one of those.
     pub fn is_lasting(&self) -> bool {
-        matches!(&self.0, Held::Slot(slot) if slot.lasting)
+        matches!(&self.0, Held::Slot(slot) if slot.lasting.get())
     }
 
     /// Whether it has to make room for others, of those that [`Self::lasts`] has named.
     pub fn has_to_go(&self, now: Instant) -> Option<Crowding> {
         match &self.0 {
-            Held::Slot(slot) if slot.lasting => slot.pool.has_to_go(slot.turn, slot.endpoint.id(), now),
+            Held::Slot(slot) if slot.lasting.get() => slot.pool.has_to_go(slot.turn, slot.endpoint.id(), now),
             _ => None,
         }
     }
@@ -233,7 +234,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(grant) = self.grant.take() {
-            let (turn, whole, lasting) = (self.turn, self.whole, self.lasting);
+            let (turn, whole, lasting) = (self.turn, self.whole, self.lasting.get());
             self.pool.release(grant, &Left { turn, whole, held_up: self.held_up.get(), lasting });
         }
     }

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ use super::opened::BACKLOG;
 use super::order::Order;
 use super::refusal::refuse;
 use crate::config::Policy;
-use crate::net::Client;
+use crate::net::{Client, Crowd};
 
 /// How a pool wants its connections handed over.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ struct Desk {
     turn: Cell<usize>,
     rng: RefCell<SmallRng>,
     room: Notify,
-    waiting: Cell<usize>,
+    waiting: RefCell<Crowd>,
     /// Connections that are being told that nobody takes them.
     refusing: Cell<usize>,
 }
@@ -68,7 +68,7 @@ pub(super) async fn serve(
         turn: Cell::new(0),
         rng: RefCell::new(rand::make_rng()),
         room: Notify::new(),
-        waiting: Cell::new(0),
+        waiting: RefCell::default(),
         refusing: Cell::new(0),
     });
     // Its successor is `unsafe`: it wants a promise that the descriptor stays open and the same, which a listener keeps.
@@ -149,14 +149,14 @@ impl Desk {
             Err(rustix::io::Errno::CONNABORTED | rustix::io::Errno::PROTO | rustix::io::Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let key = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map_or(0, |peer| key_of(peer.ip()));
+        let whose = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map(|peer| Client::of(peer.ip()));
+        let key = whose.map_or(0, key_of);
         if let Some(connection) = self.hand(connection, key) {
             let desk = Rc::clone(self);
-            if self.waiting.get() < self.rules.waiting_max {
-                self.waiting.set(self.waiting.get() + 1);
+            if self.waiting.borrow_mut().enter(whose, self.rules.waiting_max) {
                 spawn_local(async move {
                     let refused = desk.wait(connection, key).await;
-                    desk.waiting.set(desk.waiting.get() - 1);
+                    desk.waiting.borrow_mut().leave(whose);
                     if let Some(connection) = refused {
                         desk.refuse(connection);
                     }
@@ -223,8 +223,8 @@ impl Desk {
 }
 
 /// One address, one worker: of IPv6 the first 64 bits, for who has one address behind them has all.
-fn key_of(ip: IpAddr) -> u64 {
-    xxh3_64(&Client::of(ip).bits().to_le_bytes())
+fn key_of(client: Client) -> u64 {
+    xxh3_64(&client.bits().to_le_bytes())
 }
 
 /// Each takes a second at most.

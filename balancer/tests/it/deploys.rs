@@ -285,6 +285,28 @@ fn requests_wait_for_the_first_worker_where_none_is_ready() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+#[test]
+fn one_client_has_half_of_the_places_in_which_requests_wait_for_a_worker() {
+    let never =
+        "[pool.app]\nready_wait = \"20s\"\nqueue_max = 8\n[pool.app.workers]\ncommand = [\"sleep\", \"1000\"]\n";
+    let balancer = Balancer::start("", never);
+    let ask = |address: &str, count: usize| {
+        let ask = |_| {
+            let mut client = super::slots::from(&balancer, address);
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        };
+        (0..count).map(ask).collect::<Vec<Client>>()
+    };
+    let mut waiting = Vec::new();
+    for address in ["127.0.0.2", "127.0.0.3"] {
+        waiting.extend(ask(address, 5));
+        let refused = || balancer.count_logged(&["\"status\":503", &format!("\"client\":\"{address}\"")]);
+        eventually(|| format!("one refused of {address}"), || (refused() == 1).then_some(()));
+    }
+    assert_eq!(ask("127.0.0.4", 1)[0].response().status(), 503, "both halves are taken");
+}
+
 const WEB_SOCKET: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 

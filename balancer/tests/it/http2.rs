@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::harness::http2::{
     self, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, Http2, PREFACE, RST_STREAM, SETTINGS, block,
 };
-use super::harness::{Balancer, Client, Gate, Origin, SOON, ok, pool_of};
+use super::harness::{Balancer, Client, Gate, Origin, SOON, eventually, ok, pool_of};
 use super::streaming::pattern;
 
 const H2C: &str = "h2c = true";
@@ -485,4 +485,19 @@ fn h2load_loses_no_request() {
     load.args(["-n", "2000", "-c", "4", "-m", "50", &format!("http://{}/", balancer.address())]);
     let said = String::from_utf8_lossy(&load.output().unwrap().stdout).into_owned();
     assert!(said.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"), "{said}");
+}
+
+#[test]
+fn the_word_grpc_of_a_stranger_holds_no_worker_of_http1() {
+    let origin = super::pressed::reading();
+    let pool = super::slots::slots_of(&[&origin], &format!("{}buffer_request = \"16KiB\"\n", super::pressed::PATIENT));
+    let balancer = Balancer::start("h2c = true", &pool);
+    let mut stranger = Http2::at(balancer.address());
+    let fields = [("content-type", "application/grpc"), ("content-length", "200000")];
+    let mut upload = stranger.ask("POST", "http://a/up", &fields, false);
+    upload.body.send_data(vec![b'x'; 40_000].into(), false).unwrap();
+    eventually(|| "an upload that has the worker".into(), || (origin.connections() == 1).then_some(()));
+    let mut others = super::slots::from(&balancer, "127.0.0.2");
+    assert_eq!(others.get("/").status(), 200);
+    balancer.logged(&["\"target\":\"/up\"", "\"reason\":\"slow_body\""]);
 }

@@ -11,7 +11,7 @@ use super::slots::{GET, count, from, slots_of};
 
 const MIB: usize = 1 << 20;
 /// Without pressure from the queue, those who hold the places would hold them for minutes: then others get 503 after this time.
-const PATIENT: &str = "slots = 1\nqueue_timeout = \"15s\"\n";
+pub(super) const PATIENT: &str = "slots = 1\nqueue_timeout = \"15s\"\n";
 
 #[test]
 fn slow_uploads_that_do_not_fit_into_the_buffer_make_room_for_those_who_wait() {
@@ -53,6 +53,26 @@ fn a_slow_upload_keeps_its_place_while_nobody_waits_for_it() {
     eventually(|| "the end of the upload".into(), || (count(&balancer, "\"target\":\"/up\"") == 1).then_some(()));
     balancer.logged(&["\"target\":\"/up\"", "\"status\":200"]);
     drop(upload);
+}
+
+#[test]
+fn a_client_that_takes_another_path_slowly_each_time_is_remembered_for_all() {
+    let origin = pouring("", 8 * MIB);
+    let balancer = Balancer::start("", &slots_of(&[&origin], PATIENT));
+    for number in 0..5 {
+        let mut slow = Client::slow_reader(&balancer);
+        // No two are of one kind: what looks like a number would be.
+        slow.send(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(number + 1)));
+        eventually(|| "a response".into(), || (origin.requests().len() > 2 * number).then_some(()));
+        assert_eq!(from(&balancer, "127.0.0.2").get("/").text(), "small", "{number}");
+    }
+    // It gets the only place once nobody else has asked for a while, and no sooner.
+    let mut again = Client::slow_reader(&balancer);
+    again.send("GET /something/else HTTP/1.1\r\nHost: a\r\n\r\n");
+    for _ in 0..20 {
+        assert_eq!(from(&balancer, "127.0.0.2").get("/").text(), "small");
+    }
+    assert!(origin.requests().iter().all(|request| request.target() != "/something/else"));
 }
 
 #[test]
@@ -230,7 +250,7 @@ impl Trickle {
 }
 
 /// An origin that answers what it has read whole.
-fn reading() -> Origin {
+pub(super) fn reading() -> Origin {
     Origin::start(|mut exchange| {
         while let Some(head) = exchange.head() {
             if exchange.body(head).ended != Ended::Framed {

@@ -89,6 +89,38 @@ fn an_announced_client_within_the_networks_itself_sends_no_second_header() {
 }
 
 #[test]
+fn an_announced_client_that_has_most_connections_leaves_some_to_others() {
+    let gate = Gate::default();
+    let ours = gate.clone();
+    let origin = Origin::start(move |mut exchange| {
+        while let Some(request) = exchange.request() {
+            if (request.target() == "/held" && !ours.wait()) || !exchange.send(ok("1")) {
+                return;
+            }
+        }
+    });
+    let balancer = Balancer::start(&format!("{FROM}\nconnections_max = 32"), &pool_of(&[&origin]));
+    let ask = |last: u8, path: &str| {
+        let mut client = Client::of(&balancer);
+        let header = format!("PROXY TCP4 192.0.2.{last} 127.0.0.1 1 2\r\n");
+        client.send(format!("{header}GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        client
+    };
+    let mut held: Vec<Client> = (0..17).map(|_| ask(1, "/held")).collect();
+    eventually(|| "more than half of the places taken".into(), || (origin.requests().len() == 17).then_some(()));
+    let _other = ask(3, "/held");
+    let mut more: Vec<Client> = (0..40).map(|_| ask(1, "/held")).collect();
+    let refused = || balancer.count_logged(&["\"status\":503", "\"client\":\"192.0.2.1\""]);
+    eventually(|| "some refused".into(), || (refused() > 20).then_some(()));
+    for last in 4..8 {
+        assert_eq!(ask(last, "/").response().status(), 200, "{last}");
+    }
+    gate.open();
+    assert!(held.iter_mut().all(|client| client.response().status() == 200));
+    assert!(more.iter_mut().any(|client| client.response().status() == 503));
+}
+
+#[test]
 fn what_is_no_header_is_refused_with_one_line_in_the_log() {
     let origin = Origin::named("1");
     let balancer = Balancer::start(FROM, &pool_of(&[&origin]));

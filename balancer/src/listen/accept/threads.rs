@@ -208,6 +208,11 @@ impl Counted {
         self.index
     }
 
+    /// All threads, which count it.
+    pub(in crate::listen) fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
     /// Where its client is counted.
     pub(in crate::listen) fn cell(&self) -> Option<CellOf> {
         self.cell

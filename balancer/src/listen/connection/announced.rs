@@ -15,7 +15,7 @@ use crate::net::Peer;
 use crate::proxy_protocol::{self, BadHeader};
 
 /// Whether a connection of `peer` has to begin with a header.
-pub(super) fn is_wanted(peer: Peer, from: &[IpNet]) -> bool {
+pub(in crate::listen) fn is_wanted(peer: Peer, from: &[IpNet]) -> bool {
     // Of those that have told already, another is not to be had.
     matches!(peer, Peer::Tcp(_)) && peer.ip().is_some_and(|ip| from.iter().any(|network| network.contains(&ip)))
 }

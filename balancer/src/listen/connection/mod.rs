@@ -3,7 +3,7 @@
 //! Decides when a head is there, when a connection goes on to its next request, and when it is parked. Called by the task that serves it.
 //! Never looks at what a request wants: the [`Service`] answers.
 
-mod announced;
+pub(super) mod announced;
 mod answering;
 #[cfg(feature = "http2")]
 mod frames;
@@ -127,8 +127,13 @@ impl<S: Service> Connection<S> {
         let heard = announced::client(&mut self.stream, within).await;
         let peer = heard.map_err(|refusal| refusal.map_or(Next::End(After::Close), Next::Refused))?;
         self.stream.set_peer(peer);
-        self.counted.belongs_to(peer.ip().map(Client::of));
-        Ok(())
+        let whose = peer.ip().map(Client::of);
+        self.counted.belongs_to(whose);
+        // When it was accepted it was the proxy's, who has them all.
+        match self.counted.has_room_for(whose, self.counted.thread(), &self.parked, &self.registry) {
+            true => Ok(()),
+            false => Err(Next::Refused(Refusal::ConnectionsMax)),
+        }
     }
 
     /// It goes on in HTTP/2.

@@ -70,12 +70,13 @@ impl Line {
         Some(waiter)
     }
 
-    /// What a client has waiting of a kind, and of bodies that stream, waits in the lane of slow clients from now on.
-    pub(super) fn hold_back(&mut self, client: Client, kind: Kind) {
+    /// What a client has waiting, of what `may_keep` names by its kind and by whether its body streams, waits in the lane of slow clients
+    /// from now on.
+    pub(super) fn hold_back(&mut self, client: Client, may_keep: impl Fn(Kind, bool) -> bool) {
         let alike =
-            |_: &u64, waiter: &mut Waiter| waiter.client == Some(client) && (waiter.streams || waiter.kind == kind);
+            |_: &u64, waiter: &mut Waiter| waiter.client == Some(client) && may_keep(waiter.kind, waiter.streams);
         for lane in [&mut self.fast, &mut self.slow] {
-            for (turn, mut waiter) in lane.extract_if(.., alike) {
+            for (turn, mut waiter) in lane.extract_if(.., &alike) {
                 waiter.lane = Lane::Kept;
                 self.kept.insert(turn, waiter);
             }

@@ -17,7 +17,8 @@ impl Queue {
     pub(in crate::pool) fn kept_by_client(&mut self, client: Client, kind: Kind, now: Instant) {
         self.keepers.note(client, kind, now);
         if self.slots.slow_lane {
-            self.line.hold_back(client, kind);
+            let Self { line, keepers, .. } = self;
+            line.hold_back(client, |kind, streams| keepers.may_be(Some(client), (kind, streams), now));
         }
     }
 
