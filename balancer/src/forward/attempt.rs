@@ -248,8 +248,8 @@ fn wait(
         exchange.waits.look_every(Some(tunnel::LOOK));
         let late = late(exchange);
         let looks = exchange.waits.looks().filter(|_| late.is_pending());
-        return looks
-            .map_or(late, |now| tunnel::makes_room(pool, place, exchange, now).map_or(Poll::Pending, Poll::Ready));
+        let fault = looks.and_then(|now| tunnel::stream_makes_room(pool, place, (true, exchange.one_client()), now));
+        return fault.map_or(late, Poll::Ready);
     }
     if upload.ignores_client() {
         let may_starve = upload.ended() && upstream.is_unanswered() && !place.owns_connection();

@@ -38,6 +38,15 @@ pub(super) struct BodyLimits {
     pub(super) timeout: Duration,
 }
 
+/// How long an endpoint may take for a request body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct UploadLimits {
+    /// Silence of an endpoint that takes nothing.
+    pub(super) idle_timeout: Duration,
+    /// From the end of the body to the response.
+    pub(super) response_timeout: Duration,
+}
+
 impl Body {
     pub(super) fn new(limits: BodyLimits) -> Self {
         Self { limits, held: Held::new(), bytes: 0, silent_since: None, silent: Duration::ZERO, pace: Pace::default() }

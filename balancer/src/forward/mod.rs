@@ -42,7 +42,7 @@ use rand::rngs::SmallRng;
 use crate::config::{AmbiguousFields, ClientLimits};
 use crate::endpoint::EndpointId;
 use crate::http1::RequestHead;
-use crate::pool::{Place, Pool};
+use crate::pool::{Place, Pool, RoutingKey};
 use crate::spool::Spool;
 pub use admit::{Admitted, admit};
 use attempt::Outbound;
@@ -114,29 +114,20 @@ impl Forwarder {
         pool.count_request(routing.client, exchange.waits.now());
         self.choices.note(pool, exchange);
         let (mut tried, mut cut): (Vec<EndpointId>, Vec<EndpointId>) = Default::default();
-        let mut turn = 0;
+        let (mut turn, mut awaited) = (0, false);
         loop {
             // Asked before each attempt: the last one may have been what killed a worker.
             refuse_deadly(&outbound, exchange)?;
-            let mut may_have_waited = pool.has_slots();
-            let mut place = if may_have_waited {
-                // On the heap: what a request in a queue needs would be part of every request's state.
-                Box::pin(queued::place(&outbound, pool, exchange, routing, (&tried, turn), upload.streams())).await?
-            } else {
-                let claim = || pool.claim(&routing, &tried, &mut *self.rng.borrow_mut());
-                match claim() {
-                    Some(place) => place.into(),
-                    // On the heap, as above.
-                    None => {
-                        may_have_waited = true;
-                        Box::pin(expecting::place(pool, exchange, claim)).await?.into()
-                    }
+            let claimed =
+                if pool.has_slots() { None } else { pool.claim(&routing, &tried, &mut *self.rng.borrow_mut()) };
+            let mut place = match claimed {
+                Some(place) => place.into(),
+                // On the heap: what a request that waits needs would be part of every request's state.
+                None => {
+                    Box::pin(self.waited_for((pool, &outbound), exchange, routing, (&tried, turn), upload.streams()))
+                        .await?
                 }
             };
-            // It may have waited while others of its kind killed workers.
-            if may_have_waited {
-                refuse_deadly(&outbound, exchange)?;
-            }
             outbound.note(exchange, &mut place);
             chosen::claimed(pool, &routing, place.endpoint(), exchange);
             let attempts = tried.len() as u32 + 1;
@@ -153,6 +144,16 @@ impl Forwarder {
             }
             let endpoint = place.endpoint().id();
             cut.extend(failed.cut.then_some(endpoint));
+            let is_refusal = failed.fault == Fault::ConnectFailed && !failed.sent && failed.held;
+            if is_refusal && !awaited && pool.may_await_another(place.endpoint(), &tried) {
+                // Once: it is noticed soon that the worker is gone, and then the next one is waited for as where there is none.
+                exchange.record.retried(failed.fault.reason(), Instant::now());
+                drop(place);
+                Box::pin(pool.until_gone(endpoint)).await;
+                awaited = true;
+                tried.clear();
+                continue;
+            }
             if let Err(fault) = Self::go_on_after(failed, &outbound, exchange, &place, (&tried, &cut)) {
                 drop(place);
                 if failed.cut {
@@ -163,6 +164,28 @@ impl Forwarder {
             tried.push(endpoint);
             turn = place.turn();
         }
+    }
+
+    /// A place for a request that may have to wait for it: in the queue, or without slots until an endpoint takes requests.
+    ///
+    /// # Errors
+    /// Why there is none, or that others of its kind have killed workers meanwhile.
+    async fn waited_for(
+        &self,
+        (pool, outbound): (&Arc<Pool>, &Outbound<'_>),
+        exchange: &mut Exchange<'_>,
+        routing: RoutingKey,
+        (tried, turn): (&[EndpointId], u64),
+        streams: bool,
+    ) -> Result<Place, Fault> {
+        let place = if pool.has_slots() {
+            queued::place(outbound, pool, exchange, routing, (tried, turn), streams).await?
+        } else {
+            let claim = || pool.claim(&routing, tried, &mut *self.rng.borrow_mut());
+            expecting::place(pool, exchange, claim).await?.into()
+        };
+        refuse_deadly(outbound, exchange)?;
+        Ok(place)
     }
 
     /// Holds the body of a request: a slow client is waited for before an endpoint is.
@@ -197,7 +220,8 @@ impl Forwarder {
         let (pool, endpoint) = (outbound.pool, place.endpoint());
         let name = &**endpoint.name();
         tracing::debug!(pool = &**pool.name(), endpoint = name, fault = %failed.fault, "attempt failed");
-        if failed.fault == Fault::ResponseTimeout && pool.hangs() && endpoint.report_hang() {
+        let hung = || pool.counts_as_hang(&outbound.asked(exchange), Instant::now()) && endpoint.report_hang();
+        if failed.fault == Fault::ResponseTimeout && hung() {
             return Err(Fault::WorkerHung);
         }
         if failed.fault == Fault::TooManyFields {
@@ -252,7 +276,7 @@ fn upload_of(pool: &Pool, head: &RequestHead, limits: &ClientLimits) -> Result<U
         timeout: limits.body_timeout,
     };
     let timeouts = pool.timeouts();
-    let mut of_endpoint = upload::UploadLimits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
+    let mut of_endpoint = body::UploadLimits { idle_timeout: timeouts.idle, response_timeout: timeouts.response };
     if grpc::is_one(head, pool) {
         (of_client.rate_min, of_client.timeout, of_endpoint.idle_timeout) = (0, grpc::SILENCE, grpc::SILENCE);
     }

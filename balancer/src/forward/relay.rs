@@ -10,7 +10,7 @@ use super::exchange::Exchange;
 use super::held::Reserved;
 use super::taking::{Taking, Took};
 use super::trailers::keep_allowed;
-use super::tunnel::{self, tell_of_crowding};
+use super::tunnel;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams};
 use super::waits::Wait;
@@ -236,16 +236,9 @@ impl Relay<'_, '_> {
     /// # Errors
     /// What is wrong with its pace.
     fn look(&mut self, now: Instant) -> Result<bool, Fault> {
-        if self.upload.may_be_silent() {
-            let fault =
-                self.lease.as_ref().and_then(|lease| tunnel::makes_room(self.pool, &lease.place, self.exchange, now));
-            return fault.map_or(Ok(false), Err);
-        }
-        if let Some(lease) = &self.lease
-            && let Some(crowding) = lease.place.has_to_go(now)
-        {
-            tell_of_crowding(self.pool, &lease.place, ("event stream", self.exchange.one_client()), crowding);
-            return Err(Fault::PlaceNeeded);
+        if let Some(lease) = &self.lease {
+            let whose = (self.upload.may_be_silent(), self.exchange.one_client());
+            tunnel::stream_makes_room(self.pool, &lease.place, whose, now).map_or(Ok(()), Err)?;
         }
         let pressure = self.lease.as_ref().and_then(|lease| lease.place.pressure(now));
         if self.upload.waits_for_client() && self.upload.is_too_slow(now, pressure) {

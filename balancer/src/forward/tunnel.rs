@@ -70,9 +70,8 @@ pub(super) async fn relay(
         }
         waits.look_every(looks.then_some(LOOK));
         let late = waits.late();
-        if let Some(crowding) = waits.looks().and_then(|now| place.has_to_go(now)) {
-            tell_of_crowding(pool, place, ("tunnel", whose), crowding);
-            return Poll::Ready(Err(Fault::PlaceNeeded));
+        if let Some(fault) = waits.looks().and_then(|now| makes_room(pool, place, ("tunnel", whose), now)) {
+            return Poll::Ready(Err(fault));
         }
         late.map_or(Poll::Pending, |wait| Poll::Ready(Err(Fault::late(wait))))
     })
@@ -120,7 +119,7 @@ impl Way {
 }
 
 /// One line for a tunnel or an event stream that makes room for others.
-pub(super) fn tell_of_crowding(
+fn tell_of_crowding(
     pool: &Pool,
     place: &Place,
     (what, client): (&str, Option<Client>),
@@ -134,12 +133,23 @@ pub(super) fn tell_of_crowding(
     );
 }
 
-/// Whether a stream of gRPC has to make room for others that wait. It counts as a tunnel from the first look on: most are over by then.
-pub(super) fn makes_room(pool: &Pool, place: &Place, exchange: &Exchange<'_>, now: Instant) -> Option<Fault> {
-    place.lasts(exchange.one_client());
-    let crowding = place.has_to_go(now)?;
-    tell_of_crowding(pool, place, ("stream of gRPC", exchange.one_client()), crowding);
+/// What one that lasts is cut for, where it has to make room for others that wait.
+fn makes_room(pool: &Pool, place: &Place, whose: (&str, Option<Client>), now: Instant) -> Option<Fault> {
+    tell_of_crowding(pool, place, whose, place.has_to_go(now)?);
     Some(Fault::PlaceNeeded)
+}
+
+/// The same for an event stream, or for one of gRPC, which counts as one that lasts from the first look on: most are over by then.
+pub(super) fn stream_makes_room(
+    pool: &Pool,
+    place: &Place,
+    (is_grpc, client): (bool, Option<Client>),
+    now: Instant,
+) -> Option<Fault> {
+    if is_grpc {
+        place.lasts(client);
+    }
+    makes_room(pool, place, (if is_grpc { "stream of gRPC" } else { "event stream" }, client), now)
 }
 
 /// Between looks whether others need the place.

@@ -1,9 +1,9 @@
 //! A request body on its way from a client that may be slow to an endpoint that may not take it.
 
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::body::{self, Body};
+use super::body::{self, Body, UploadLimits};
 use super::error::Fault;
 use super::exchange::Exchange;
 use super::gate::Gate;
@@ -34,15 +34,6 @@ pub(super) struct Upload {
     ended: bool,
     /// What was on its way when the endpoint began to take nothing.
     stalled_at: Option<usize>,
-}
-
-/// How long an endpoint may take for a request body.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct UploadLimits {
-    /// Silence of an endpoint that takes nothing.
-    pub(super) idle_timeout: Duration,
-    /// From the end of the body to the response.
-    pub(super) response_timeout: Duration,
 }
 
 impl Upload {

@@ -12,6 +12,7 @@ mod ask_http2;
 mod bare;
 mod buffer;
 mod connect;
+mod crowd;
 #[cfg(feature = "tls")]
 mod encryption;
 #[cfg(not(feature = "tls"))]
@@ -19,7 +20,6 @@ mod encryption;
 mod encryption;
 #[cfg(feature = "tls")]
 mod handshake_failed;
-mod crowd;
 #[cfg(feature = "http2")]
 mod io;
 mod options;
@@ -41,12 +41,12 @@ pub use ask::{Answer, announcement, get, get_over};
 pub use bare::Bare;
 pub use buffer::{Buffer, Outbox, give_fields, take_fields};
 pub use connect::connect;
+pub use crowd::Crowd;
 pub use encryption::Encryption;
 #[cfg(not(feature = "tls"))]
 pub use encryption::HandshakeFailed;
 #[cfg(feature = "tls")]
 pub use handshake_failed::HandshakeFailed;
-pub use crowd::Crowd;
 #[cfg(feature = "http2")]
 pub use io::{Activity, Io, Notes};
 pub use options::ASK_PEER;

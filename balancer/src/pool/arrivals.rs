@@ -38,6 +38,11 @@ impl Arrivals {
         self.came.notify_waiters();
     }
 
+    /// Told of every change of the members.
+    pub(super) fn changes(&self) -> &Notify {
+        &self.came
+    }
+
     /// How many wait.
     pub(super) fn waiting(&self) -> usize {
         self.crowd().len()

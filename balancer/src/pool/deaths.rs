@@ -75,6 +75,12 @@ impl Pool {
         }
     }
 
+    /// Whether a request that was answered too late makes its worker count as hung. Not where one client has asked for the like so
+    /// often that the request is the reason, and not the worker.
+    pub fn counts_as_hang(&self, asked: &Asked<'_>, now: Instant) -> bool {
+        self.hangs() && self.query_of_death.hung.count(asked, now)
+    }
+
     /// A worker, called so, has died with these requests in flight; returns what is refused from now on, after `deaths_max`
     /// deaths.
     pub fn worker_died(

@@ -12,8 +12,10 @@ mod cursors;
 mod deadly;
 mod deaths;
 mod encrypted;
+mod gone;
 mod holding;
 mod holds;
+mod hung;
 mod key;
 mod killers;
 mod members;
@@ -38,7 +40,7 @@ use tokio::sync::Notify;
 
 use crate::config::{self, ProxyProtocol, UpstreamTimeouts};
 use crate::endpoint::{Around, Endpoint, EndpointId, Stays};
-use crate::net::{ClientKey, Whose};
+use crate::net::ClientKey;
 use crate::tls::EndpointTls;
 pub use affinity::Affinity;
 use arrivals::Arrivals;
@@ -231,18 +233,6 @@ impl Pool {
     pub fn remove(&self, id: EndpointId) {
         self.change_members(|members, _| members.without(id));
         self.tend(Instant::now());
-    }
-
-    /// A request waits from now on for somebody who takes it; nothing where the pool does not wait, or too many
-    /// do already, of all clients or of this one.
-    pub fn expect(&self, whose: Whose, now: Instant) -> Option<Expecting> {
-        let (time, most) = self.ready_wait;
-        if time.is_zero() { None } else { self.arrivals.expect(whose, most, now + time) }
-    }
-
-    /// Requests that wait so.
-    pub fn expecting(&self) -> usize {
-        self.arrivals.waiting()
     }
 
     /// Counts a request of `client`, of whose number a share may be retried.

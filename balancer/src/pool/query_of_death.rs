@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::deadly::Asked;
+use super::hung::Hung;
 use super::killers::Killers;
 use super::suspects::Suspects;
 use crate::endpoint::EndpointId;
@@ -20,6 +21,8 @@ pub(super) struct QueryOfDeath {
     table: Mutex<DeathTable>,
     /// Told of every death.
     pub(super) died: Notify,
+    /// What was answered too late, for which workers were replaced.
+    pub(super) hung: Hung,
 }
 
 /// What is counted by the spelling of a path, and what by client.

@@ -224,6 +224,25 @@ fn a_request_that_hangs_is_answered_504_and_its_worker_replaced() {
 }
 
 #[test]
+fn one_client_replaces_few_workers_with_what_takes_too_long() {
+    let config = format!("{}hang_timeout = \"300ms\"\nstop_timeout = \"200ms\"\n", workers(2));
+    let program = Program::serve_ready("hang-again", &config, 2);
+    for hung in 1..=3 {
+        let (status, body) = get(program.address(), "/hang").unwrap();
+        assert!(status == 504 && body.contains("worker_hung"), "{status} {body}");
+        program.stderr.until_count(" did not answer and was stopped: ", hung);
+        program.until_ready(2 + hung);
+    }
+    program.stderr.until("GET /hang of client 127.0.0.1 was answered too late 3 times within a minute");
+    for _ in 0..2 {
+        let (status, body) = get(program.address(), "/hang").unwrap();
+        assert!(status == 504 && body.contains("response_timeout"), "{status} {body}");
+        assert_eq!(get(program.address(), "/").unwrap().0, 200);
+    }
+    assert_eq!(program.stderr.now().matches(" did not answer and was stopped: ").count(), 3);
+}
+
+#[test]
 fn a_worker_that_hangs_and_is_never_started_again_stays_ended() {
     let config = format!("{}hang_timeout = \"300ms\"\nstop_timeout = \"200ms\"\nrestart = \"never\"\n", workers(2));
     let program = Program::serve_ready("hang-never", &config, 2);

@@ -282,6 +282,21 @@ fn the_only_worker_killed_with_the_queue_full_loses_no_safe_request() {
     }
 }
 
+#[test]
+fn requests_that_find_the_only_worker_dead_wait_for_the_next_without_slots_too() {
+    let mut balancer = Balancer::start("threads = 2", &workers(1, "", "").replace("slots = 1\n", ""));
+    let mut pid = pid_of(&await_ready(&mut balancer, 1), "app.1");
+    for round in 2..6 {
+        kill(pid, Signal::SIGKILL).unwrap();
+        for _ in 0..8 {
+            assert_eq!(Client::of(&balancer).get("/").status(), 200, "{round}");
+        }
+        balancer.await_stderr_count(" is ready", round);
+        let said = balancer.said();
+        pid = pid_of(said.lines().rfind(|line| line.contains(" is ready")).unwrap(), "app.1");
+    }
+}
+
 /// Waits for so many workers; returns what was said of them.
 fn await_ready(balancer: &mut Balancer, count: usize) -> String {
     (1..=count).map(|index| balancer.await_stderr_of(&format!("app.{index} "), "is ready")).last().unwrap()

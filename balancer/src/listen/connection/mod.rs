@@ -130,10 +130,8 @@ impl<S: Service> Connection<S> {
         let whose = peer.ip().map(Client::of);
         self.counted.belongs_to(whose);
         // When it was accepted it was the proxy's, who has them all.
-        match self.counted.has_room_for(whose, self.counted.thread(), &self.parked, &self.registry) {
-            true => Ok(()),
-            false => Err(Next::Refused(Refusal::ConnectionsMax)),
-        }
+        let has_room = self.counted.has_room_for(whose, self.counted.thread(), &self.parked, &self.registry);
+        has_room.then_some(()).ok_or(Next::Refused(Refusal::ConnectionsMax))
     }
 
     /// It goes on in HTTP/2.
