@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -48,7 +48,7 @@ pub struct Instance {
     pub served: ArcSwap<Served>,
     /// Where orders go.
     pub orders: tokio::sync::mpsc::Sender<AdminOrder>,
-    stopping: AtomicBool,
+    stopping: OnceLock<Instant>,
     reloads: [AtomicU64; 2],
     last_reload_ok: AtomicBool,
     looks: AtomicU64,
@@ -100,7 +100,7 @@ impl Instance {
             events: Journal::new(EVENTS_BYTES),
             served: ArcSwap::default(),
             orders,
-            stopping: AtomicBool::new(false),
+            stopping: OnceLock::new(),
             reloads: Default::default(),
             last_reload_ok: AtomicBool::new(true),
             looks: AtomicU64::new(0),
@@ -131,12 +131,17 @@ impl Instance {
 
     /// From now on it is on its way down.
     pub fn stops(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        let _ = self.stopping.set(Instant::now());
     }
 
     /// Whether it is on its way down.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.stopping.get().is_some()
+    }
+
+    /// Since when it is.
+    pub(super) fn stopping_since(&self) -> Option<Instant> {
+        self.stopping.get().copied()
     }
 
     /// A reload has ended.

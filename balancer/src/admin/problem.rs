@@ -8,9 +8,9 @@ use super::row::Row;
 use super::row_state::{Level, RowState};
 use super::samples::PoolFigures;
 use super::slow::{Slow, slow};
-use crate::observe::OF_ENDPOINTS;
+use crate::observe::{OF_ENDPOINTS, STATUS};
 use crate::pool::{Barred, Figures, Whom};
-use crate::supervise::WorkerStatus;
+use crate::supervise::{FailedRoll, Status, WorkerStatus};
 
 /// What is wrong with a pool.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,17 +40,25 @@ pub(super) fn of(
     let fail_often = failed > 0 && failed * ERRORS_ONE_IN >= ended;
     if fail_often && !rows.iter().any(|row| row.state == RowState::Failing) {
         let told = figures.errors.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>();
-        parts.push(format!("{failed} of {} requests failed: {}", figures.requests, told.join(", ")));
+        parts.push(match figures.errors.get(STATUS) {
+            Some(count) if *count == failed => answered_5xx(failed, figures.requests),
+            _ => format!("{failed} of {} requests failed: {}", figures.requests, told.join(", ")),
+        });
         level = Level::Bad;
     }
     // Of a queue that was full a moment ago, too: it is never full for long, for it refuses.
     let was_full = fail_often && figures.errors.keys().any(|reason| *reason == "queue_full");
     let is_filled = |queue: &Figures| queue.queued > 0 && (was_full || QUEUE_ONE_IN * queue.queued >= queue.queue_max);
     if let Some(queue) = queue.filter(is_filled) {
-        parts.push(format!(
-            "{} of {} places in the queue are taken, and {} of {} slots in use",
-            queue.queued, queue.queue_max, queue.slots_used, queue.slots
-        ));
+        let (queued, max) = (queue.queued, queue.queue_max);
+        let taken = match queue.crowd {
+            Some((client, count)) => format!(
+                "client {client} has its half of the queue ({count} of {max}), more of its requests get 503 queue_full; is it a proxy? \
+                 name it in trusted_proxies. {queued} places are taken"
+            ),
+            None => format!("{queued} of {max} places in the queue are taken"),
+        };
+        parts.push(format!("{taken}, and {} of {} slots in use", queue.slots_used, queue.slots));
         level = Level::Bad;
     }
     for part in slow_of(rows).into_iter().chain(further.iter().cloned()) {
@@ -67,12 +75,17 @@ pub(super) fn of(
 fn of_rows(rows: &[Row], is_ready: bool) -> Vec<String> {
     let mut parts = Vec::new();
     for state in ILL {
+        let ill: Vec<&Row> = rows.iter().filter(|row| row.state == state).collect();
         // What has just begun is no problem of a pool that serves.
-        if state.level() == Level::Warn && is_ready && state != RowState::Probation {
+        let is_mild = state.level() == Level::Warn && state != RowState::Probation;
+        if is_mild && is_ready && late(&ill).is_none() {
             continue;
         }
-        let ill: Vec<&Row> = rows.iter().filter(|row| row.state == state).collect();
         let Some(first) = ill.first() else { continue };
+        if let Some(text) = late(&ill) {
+            parts.push(text);
+            continue;
+        }
         let name = if ill.len() == 1 { first.name.to_string() } else { ill.len().to_string() };
         let shown = match state {
             RowState::Backoff => "in back-off",
@@ -89,6 +102,20 @@ fn of_rows(rows: &[Row], is_ready: bool) -> Vec<String> {
     parts
 }
 
+/// Of those that should be ready by now.
+fn late(ill: &[&Row]) -> Option<String> {
+    let mut late = ill.iter().filter_map(|row| row.late.as_ref());
+    let (first, more) = (late.next()?, late.count());
+    Some(if more == 0 { first.clone() } else { format!("{first}, and {more} more") })
+}
+
+/// The last roll, where it has failed.
+pub(super) fn failed_roll(status: &Status, now: Instant) -> Option<String> {
+    let FailedRoll { at, how } = status.failed_roll.as_ref()?;
+    let ago = crate::shown::age(now.saturating_duration_since(*at).as_secs());
+    Some(format!("the last roll failed {ago} ago, {how}"))
+}
+
 /// What one that has ended printed last.
 fn line_of(row: &Row) -> Option<String> {
     ended(row)?.last_line.as_deref().map(cut)
@@ -100,7 +127,15 @@ fn fails_of(ill: &[&Row]) -> Option<String> {
     let (ended, failed) = (recent().map(|one| one.ended).sum::<u64>(), recent().map(|one| one.failed()).sum::<u64>());
     let of = |at: usize| recent().map(|one| one.errors[at]).sum::<u64>();
     let most = (0..OF_ENDPOINTS.len()).max_by_key(|at| of(*at)).filter(|_| failed > 0)?;
-    Some(format!("{failed} of {ended} requests, {}", OF_ENDPOINTS[most]))
+    Some(match OF_ENDPOINTS[most] {
+        STATUS if of(most) == failed => answered_5xx(failed, ended),
+        most => format!("{failed} of {ended} requests, {most}"),
+    })
+}
+
+/// What we pass on is no fault of ours.
+fn answered_5xx(failed: u64, ended: u64) -> String {
+    format!("the workers themselves answer 5xx ({failed} of {ended}): see the app")
 }
 
 /// How it ended.
@@ -211,6 +246,29 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_is_late_and_a_roll_that_has_failed_are_told() {
+        let now = Instant::now();
+        let late = |index: usize, seconds: u64| {
+            let started = Some(now - Duration::from_secs(seconds));
+            let not_ready = Some("GET /health was answered 503".into());
+            let ready_by = Some(now + Duration::from_millis(51_500));
+            row(WorkerStatus { started, not_ready, ready_by, ..worker(index, State::Starting, now) }, now)
+        };
+        let well = || row(worker(9, State::Ready, now), now);
+        let expected = "app.1 is not ready after 8 s: GET /health was answered 503 (gives up in 52 s)";
+        assert_eq!(told(&[late(1, 8), well()], true), Some((Level::Warn, expected.to_owned())));
+        let (_, text) = told(&[late(1, 8), late(2, 5)], false).unwrap();
+        assert_eq!(text, format!("{expected}, and 1 more"));
+        assert_eq!(told(&[late(1, 2), well()], true), None, "it has just begun");
+        let how = "0 of 3 replaced: app.1 died after 2.2 s (exit code 3): no database".into();
+        let failed_roll = Some(FailedRoll { at: now - Duration::from_secs(200), how });
+        let status = Status { pool: "app".into(), count: 3, mixed: None, failed_roll, workers: Vec::new() };
+        let expected =
+            "the last roll failed 3 min ago, 0 of 3 replaced: app.1 died after 2.2 s (exit code 3): no database";
+        assert_eq!(super::failed_roll(&status, now).as_deref(), Some(expected));
+    }
+
+    #[test]
     fn what_is_refused_is_told_with_whom_how_long_and_how_it_ends() {
         let now = Instant::now();
         let barred = |whom: Whom| Barred {
@@ -239,6 +297,7 @@ mod tests {
         let queue = Figures {
             queued: 512,
             queue_max: 1_024,
+            crowd: None,
             longest_wait: Duration::ZERO,
             slots_used: 2,
             slots: 2,
@@ -252,6 +311,13 @@ mod tests {
         // Full a moment ago, and a little less now.
         let problem = of(&[well()], &figures, Some(Figures { queued: 9, ..queue }), (true, &[])).unwrap();
         assert!(problem.text.ends_with("; 9 of 1024 places in the queue are taken, and 2 of 2 slots in use"));
+        let crowd = Some((crate::net::Client::of([127, 0, 0, 1].into()), 512));
+        let (_, text) = of(&[well()], &PoolFigures::default(), Some(Figures { crowd, ..queue }), (true, &[]))
+            .map(|problem| (problem.level, problem.text))
+            .unwrap();
+        let expected = "client 127.0.0.1 has its half of the queue (512 of 1024), more of its requests get 503 queue_full; is it a proxy? \
+                        name it in trusted_proxies. 512 places are taken, and 2 of 2 slots in use";
+        assert_eq!(text, expected);
         let few = PoolFigures { requests: 1_000, ..figures };
         assert_eq!(of(&[well()], &few, Some(Figures { queued: 9, ..queue }), (true, &[])), None);
         let fails = |index: usize, closed_early: u64| {
@@ -264,6 +330,10 @@ mod tests {
         let told = |rows: &[Row]| of(rows, &PoolFigures::default(), None, (true, &[])).unwrap().text;
         assert_eq!(told(&[fails(1, 6)]), "app.1 is failing: 6 of 10 requests, closed_early");
         assert_eq!(told(&[fails(1, 6), fails(2, 10)]), "2 failing: 16 of 20 requests, closed_early");
+        let errors = [(STATUS, 1_208)].into();
+        let figures = PoolFigures { requests: 1_208, errors, ..PoolFigures::default() };
+        let text = of(&[well()], &figures, None, (true, &[])).unwrap().text;
+        assert_eq!(text, "the workers themselves answer 5xx (1208 of 1208): see the app");
         let timed = |bucket: usize| {
             let mut figures = EndpointFigures::default();
             figures.recent.seconds.buckets[bucket] = 20;

@@ -23,6 +23,8 @@ pub(super) struct Row {
     pub(super) state: RowState,
     /// What stands behind the state, if anything.
     pub(super) detail: Option<String>,
+    /// A sentence, where it takes too long to become ready.
+    pub(super) late: Option<String>,
     pub(super) endpoint: Option<Arc<Endpoint>>,
     pub(super) worker: Option<WorkerStatus>,
     /// Whether it takes much longer than the others.
@@ -83,7 +85,8 @@ impl Row {
         let recent = figures.as_ref().map(|figures| &figures.recent);
         let state = state_of(endpoint.as_deref(), worker.as_ref(), recent);
         let detail = detail(state, endpoint.as_deref(), worker.as_ref(), recent, now);
-        Self { name, state, detail, endpoint, worker, is_slow: false, figures }
+        let late = worker.as_ref().and_then(|worker| worker.late(now));
+        Self { name, state, detail, late, endpoint, worker, is_slow: false, figures }
     }
 
     /// As people read it: `back-off, next try in 4 s`.

@@ -26,6 +26,8 @@ pub(super) fn worker(index: usize, state: State, now: Instant) -> WorkerStatus {
         tunnels: 0,
         drained_by: None,
         requests_by: None,
+        not_ready: None,
+        ready_by: None,
         next_start: None,
         usage: Usage::default(),
         stale: false,

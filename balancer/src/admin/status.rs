@@ -54,6 +54,7 @@ fn of(instance: &Instance, whole: bool) -> Value {
         "pid": std::process::id(),
         "uptime_seconds": instance.started.elapsed().unwrap_or_default().as_secs(),
         "state": if is_stopping { "stopping" } else { "serving" },
+        "stopping_seconds": instance.stopping_since().map(|since| now.saturating_duration_since(since).as_secs()),
         "ready": !is_stopping && views.iter().all(|view| view.is_ready),
         "level": level.as_str(),
         "problems": problems.into_iter().map(|(level, text)| json!({ "level": level.as_str(), "text": text })).collect::<Vec<_>>(),
@@ -95,7 +96,11 @@ fn pool(view: &PoolView<'_>, recent: &Recent, names: &NamesShown, (now, whole): 
         "event_streams": open(Lasting::EventStream),
         "dns": names.names.iter().map(|(name, shown)| self::name(name, shown, &members)).collect::<Vec<_>>(),
         "rows": view.rows.iter().map(|row| row_json(row, slots, recent, now)).collect::<Vec<_>>(),
-        "workers": view.workers.as_ref().map(|status| json!({ "count": status.count, "mixed": status.mixed.as_deref() })),
+        "workers": view.workers.as_ref().map(|status| json!({
+            "count": status.count,
+            "mixed": status.mixed.as_deref(),
+            "failed_roll": status.failed_roll.as_ref().map(|roll| json!({ "seconds_ago": now.saturating_duration_since(roll.at).as_secs(), "how": &*roll.how })),
+        })),
     });
     if whole {
         let all = endpoints.iter().map(|one| endpoint(one, view.served, recent)).collect();

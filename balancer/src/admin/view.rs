@@ -32,7 +32,9 @@ impl<'a> PoolView<'a> {
         let rows = rows(served, all, recent, now);
         let (figures, queue, is_ready) = (recent.pool(pool.name()), pool.figures(), is_ready(served, workers.as_ref()));
         let mixed = workers.as_ref().and_then(|status| status.mixed.as_deref()).map(str::to_owned);
-        let further: Vec<String> = mixed.into_iter().chain(problem::barred(&pool.refused(), now)).collect();
+        let failed_roll = workers.as_ref().and_then(|status| problem::failed_roll(status, now));
+        let barred = problem::barred(&pool.refused(), now);
+        let further: Vec<String> = [failed_roll, mixed, barred].into_iter().flatten().collect();
         let problem = problem::of(&rows, &figures, queue, (is_ready, &further));
         Self { served, rows, workers, figures, queue, is_ready, problem }
     }

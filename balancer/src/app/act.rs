@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::live::Live;
 use super::serial;
+use super::waiting_orders::WaitingOrders;
 use crate::admin::{AdminAction, AdminOrder, Outcome, Reporter};
 use crate::config::{COUNT_MAX, nearest};
 use crate::shown;
@@ -44,8 +45,13 @@ impl HangUp {
 }
 
 /// Carries out what comes until nobody is left to order.
-pub(super) async fn act(live: &mut Live, mut orders: Receiver<AdminOrder>, hang_up: &HangUp, stops: &Stops) {
-    let may_be_serial = live.may_be_serial();
+pub(super) async fn act(
+    live: &mut Live,
+    mut orders: Receiver<AdminOrder>,
+    hang_up: &HangUp,
+    (stops, waiting): (&Stops, &WaitingOrders),
+) {
+    let (may_be_serial, instance) = (live.may_be_serial(), Arc::clone(&live.instance));
     loop {
         let order = tokio::select! {
             biased;
@@ -53,7 +59,10 @@ pub(super) async fn act(live: &mut Live, mut orders: Receiver<AdminOrder>, hang_
                 hang_up.settle().await;
                 Some(AdminOrder { action: AdminAction::Reload { dry_run: false }, reporter: Reporter::nobody() })
             }
-            order = orders.recv() => order,
+            order = orders.recv() => {
+                waiting.take_first();
+                order
+            }
             () = serial::found(may_be_serial.as_deref()) => {
                 live.serve_one_at_a_time().await;
                 continue;
@@ -64,12 +73,10 @@ pub(super) async fn act(live: &mut Live, mut orders: Receiver<AdminOrder>, hang_
             reporter.done(Outcome::failed("the balancer is stopping"));
             continue;
         }
-        let outcome = match action {
-            AdminAction::Reload { dry_run } => live.reload(dry_run, &reporter).await,
-            AdminAction::Restart { pool, all } => live.restart_of(pool, all, &reporter).await,
-            AdminAction::Scale { pool, count } => live.scale(&pool, count, &reporter).await,
-            // Those do not queue here.
-            AdminAction::Drain { .. } | AdminAction::Undrain { .. } | AdminAction::Stop { .. } => continue,
+        let outcome = tokio::select! {
+            biased;
+            outcome = live.carry_out(&action, &reporter) => outcome,
+            never = waiting.tell(&instance, &action) => match never {},
         };
         if outcome.code != 0 {
             tracing::warn!("{}", outcome.text);
@@ -79,6 +86,18 @@ pub(super) async fn act(live: &mut Live, mut orders: Receiver<AdminOrder>, hang_
 }
 
 impl Live {
+    async fn carry_out(&mut self, action: &AdminAction, reporter: &Reporter) -> Outcome {
+        match action {
+            AdminAction::Reload { dry_run } => self.reload(*dry_run, reporter).await,
+            AdminAction::Restart { pool, all } => self.restart_of(pool.clone(), *all, reporter).await,
+            AdminAction::Scale { pool, count } => self.scale(pool, *count, reporter).await,
+            // Those do not queue here.
+            AdminAction::Drain { .. } | AdminAction::Undrain { .. } | AdminAction::Stop { .. } => {
+                Outcome::wrong("that needs no queue")
+            }
+        }
+    }
+
     /// One pool, the only one, or one after another.
     async fn restart_of(&self, pool: Option<String>, all: bool, reporter: &Reporter) -> Outcome {
         let with_workers = self.pools.iter().filter(|served| served.supervisor.is_some());
@@ -212,7 +231,9 @@ pub(super) async fn told<T>(supervisor: &Supervisor, reporter: &Reporter, doing:
                 (count(|worker| worker.state == State::Ready && !worker.stale), count(|worker| worker.stale));
             reporter.progress(format!("{}: {ready} ready, {old} to be replaced", status.pool));
         }
-        if let Some(text) = supervisor.status().workers.iter().find_map(waiting_for_tunnels) {
+        let (workers, now) = (supervisor.status().workers, std::time::Instant::now());
+        let late = || workers.iter().find_map(|worker| worker.late(now));
+        if let Some(text) = workers.iter().find_map(waiting_for_tunnels).or_else(late) {
             reporter.progress(text);
         }
         tokio::select! {

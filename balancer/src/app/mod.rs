@@ -32,6 +32,7 @@ mod start;
 mod stop;
 mod trial;
 mod upstream_tls;
+mod waiting_orders;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -65,6 +66,7 @@ use memory::Memory;
 use open::OpenedAtStart;
 use signals::{ControlOrder, Signals};
 use trial::Trial;
+use waiting_orders::WaitingOrders;
 
 /// Where a configuration comes from.
 #[derive(Debug, Clone)]
@@ -212,12 +214,14 @@ async fn until_stopped(
     let instance = Arc::clone(&live.instance);
     let drain_timeout = live.drain_timeout.subscribe();
     let (queue, orders) = mpsc::channel(ORDERS_MAX);
-    let (hang_up, stops) = (HangUp::default(), Stops::default());
+    let (hang_up, stops, waiting) = (HangUp::default(), Stops::default(), WaitingOrders::default());
     let trial = live.trial.clone();
     // What takes its time goes on beside; a stop ends it where it is.
-    let mut acting = pin!(act::act(live, orders, &hang_up, &stops));
+    let mut acting = pin!(act::act(live, orders, &hang_up, (&stops, &waiting)));
     let enqueue = |asked: AdminOrder| {
+        waiting.add(asked.reporter.clone());
         if let Err(refused) = queue.try_send(asked) {
+            waiting.take_last();
             refused.into_inner().reporter.done(Outcome::failed("too many commands wait already; try again"));
         }
     };
@@ -261,17 +265,10 @@ async fn until_stopped(
     };
     stops.set(true);
     drop(queue);
-    wind_up(&instance).await;
+    stop::wind_up(&instance).await;
     // Whoever waits for a command is told how far it came; what takes longer than that ends where it is.
     let _ = timeout(TOLD_WITHIN, acting).await;
     ended
-}
-
-/// Ends rolls at once, while requests may finish still.
-async fn wind_up(instance: &Instance) {
-    for supervisor in instance.served.load().pools.iter().filter_map(|served| served.supervisor.as_ref()) {
-        supervisor.wind_up().await;
-    }
 }
 
 /// How the first worker died of an instance that gives up; never where it does not.

@@ -10,9 +10,17 @@ use tokio::time::Instant;
 
 use super::signals::Signals;
 use super::start::notify;
+use crate::admin::Instance;
 use crate::drain::{Drain, Stage};
 use crate::shown;
 use crate::supervise::{Stop, Supervisor};
+
+/// Ends rolls at once, while requests may finish still.
+pub(super) async fn wind_up(instance: &Instance) {
+    for supervisor in instance.served.load().pools.iter().filter_map(|served| served.supervisor.as_ref()) {
+        supervisor.wind_up().await;
+    }
+}
 
 /// Stops everything, within `drain_timeout` for the requests and `stop_timeout` for the workers; at once when a signal
 /// or a command says so a second time, or `now`.

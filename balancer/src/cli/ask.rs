@@ -20,8 +20,8 @@ impl Target {
         })
     }
 
-    /// Has something done, says who does it, tells how it goes, and waits for the end.
-    pub(super) fn order(&self, target: &str) -> ExitCode {
+    /// Has something done, which is called `what`, says who does it, tells how it goes, and waits for the end.
+    pub(super) fn order(&self, target: &str, what: &'static str) -> ExitCode {
         let mut answer = match self.ask("POST", target) {
             Ok(answer) => answer,
             Err(code) => return code,
@@ -29,6 +29,7 @@ impl Target {
         if let Some(instance) = &answer.instance {
             say(&format!("asked {instance}"));
         }
+        tell_interrupted(what);
         match self.follow(&mut answer) {
             Ok(Some(outcome)) => {
                 say(&outcome.text);
@@ -60,6 +61,22 @@ impl Target {
         Ok(None)
     }
 }
+
+/// Says, when Ctrl-C comes, that what was begun goes on. In a thread, for the answer is read without a runtime.
+fn tell_interrupted(what: &'static str) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        // Without it, Ctrl-C ends the command without a word.
+        let Ok(runtime) = runtime else { return };
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            say(&format!("{what} goes on; see balancer status"));
+            std::process::exit(INTERRUPTED);
+        }
+    });
+}
+
+/// Of a command that was ended by INT, as shells have it.
+const INTERRUPTED: i32 = 130;
 
 /// One line on a terminal that is written over; nothing elsewhere.
 struct Progress {

@@ -84,29 +84,30 @@ pub(super) struct StopOptions {
 
 pub(super) fn reload(options: ReloadOptions, config: Option<PathBuf>) -> ExitCode {
     let query = if options.dry_run { "?dry_run=1" } else { "" };
-    options.target.or(config).order(&format!("/api/reload{query}"))
+    options.target.or(config).order(&format!("/api/reload{query}"), "the reload")
 }
 
 pub(super) fn restart(options: RestartOptions, config: Option<PathBuf>) -> ExitCode {
-    options.target.or(config).order(&match (&options.pool, options.all) {
+    let path = match (&options.pool, options.all) {
         (Some(pool), _) => format!("/api/restart?pool={}", escaped(pool)),
         (None, true) => "/api/restart?all=1".to_owned(),
         (None, false) => "/api/restart".to_owned(),
-    })
+    };
+    options.target.or(config).order(&path, "the roll")
 }
 
 pub(super) fn scale(options: ScaleOptions, config: Option<PathBuf>) -> ExitCode {
     let pool = escaped(&options.pool);
-    options.target.or(config).order(&format!("/api/scale?pool={pool}&count={}", options.count))
+    options.target.or(config).order(&format!("/api/scale?pool={pool}&count={}", options.count), "the change")
 }
 
 pub(super) fn drain(options: DrainOptions, config: Option<PathBuf>) -> ExitCode {
     let (endpoint, yes) = (escaped(&options.endpoint), if options.yes { "&yes=1" } else { "" });
-    options.target.or(config).order(&format!("/api/drain?endpoint={endpoint}{yes}"))
+    options.target.or(config).order(&format!("/api/drain?endpoint={endpoint}{yes}"), "the drain")
 }
 
 pub(super) fn undrain(options: UndrainOptions, config: Option<PathBuf>) -> ExitCode {
-    options.target.or(config).order(&format!("/api/undrain?endpoint={}", escaped(&options.endpoint)))
+    options.target.or(config).order(&format!("/api/undrain?endpoint={}", escaped(&options.endpoint)), "the change")
 }
 
 /// The end of the connection is the end of the instance.

@@ -9,9 +9,10 @@ use nix::unistd::geteuid;
 use super::file::{instance_name, load, whole};
 use super::log;
 use super::say::{WRONG_ARGUMENTS, fail, say};
+use super::target::running;
 use crate::admin::Account;
-use crate::app::{self, Origin};
-use crate::config::Config;
+use crate::app::{self, Failure, Origin};
+use crate::config::{Config, ListenAddress};
 use crate::listen::Passed;
 use crate::observe::{LogFile, Writer};
 use crate::trust;
@@ -54,7 +55,25 @@ pub(super) fn serve(config: &Config, origin: &Origin, passed: Passed, log_level:
         tracing::error!("{failure}");
     }
     writer.finish();
+    if let Some(hint) = outcome.as_ref().err().filter(|_| origin.path.is_none()).and_then(another_place) {
+        say(&hint);
+    }
     if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What to type where an address without a file is taken.
+fn another_place(failure: &Failure) -> Option<String> {
+    let Failure::Listen(address, error, holder) = failure else { return None };
+    let ListenAddress::Tcp(address) = address.place() else { return None };
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return None;
+    }
+    let other = format!("`--listen {}` takes another port", address.port().checked_add(1).unwrap_or(8080));
+    let holder = holder.as_ref().and_then(|(pid, _)| running().into_iter().find(|one| one.is.pid == u64::from(*pid)));
+    Some(match holder {
+        Some(one) => format!("`balancer stop --name {}` ends it, {other}", one.is.name),
+        None => other,
+    })
 }
 
 /// Opens the access log as the account that root is about to become: what that may not write to, it cannot have us write to by a link.

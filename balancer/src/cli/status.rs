@@ -99,7 +99,7 @@ fn table(status: &Value) -> String {
         status["pid"],
         word(&status["version"]),
         word(&status["state"]),
-        age(&status["uptime_seconds"]),
+        age(&status[if status["stopping_seconds"].is_null() { "uptime_seconds" } else { "stopping_seconds" }]),
         if status["ready"] == true { "" } else { ", NOT READY" },
         connections["open"],
         connections["max"],
@@ -296,6 +296,13 @@ pool app: 1.5/s, p50 ≤ 0.5 ms, p95 ≤ 1 s, p99 ≤ 2.5 s, 1 in flight, 7 requ
         // What does not fit beside the name stands below it.
         assert!(told.contains("17 WebSockets, cut in 22 s") && told.contains("next try in 4 s"), "{told}");
         assert_eq!(told.lines().filter(|line| line.contains(".17 ")).count(), 2, "{told}");
+    }
+
+    #[test]
+    fn who_stops_says_for_how_long_it_does() {
+        let mut status = status();
+        (status["state"], status["stopping_seconds"]) = (json!("stopping"), json!(4));
+        assert!(table(&status).starts_with("lb (pid 5, version 1): stopping for 4 s; "), "{}", table(&status));
     }
 
     #[test]

@@ -136,6 +136,7 @@ impl Target {
         }
         match running().as_slice() {
             [] => say("Start it with `balancer --config FILE`; `balancer list` shows the running instances."),
+            [other] => say(&format!("There is {}; type: balancer {} --name {}", other.is, command(), other.is.name)),
             others => {
                 let shown: Vec<String> = others.iter().take(SHOWN_MAX).map(|one| one.is.to_string()).collect();
                 say(&format!("Running instances: {}. See `balancer list`.", shown.join(", ")));
@@ -198,6 +199,12 @@ fn only(found: &[&RunningInstance], none: &str) -> Result<InstancePlace, ExitCod
     }
 }
 
+/// The command that was typed.
+fn command() -> String {
+    let typed = std::env::args().skip(1).find(|argument| COMMANDS.contains(&argument.as_str()));
+    typed.unwrap_or_else(|| COMMANDS[0].to_owned())
+}
+
 /// Says which there are, and how to say which is meant.
 fn ask_for_one(found: &[&RunningInstance]) -> ExitCode {
     say("balancer: several instances run, and no file here says which one is meant. Name it with --config FILE, \
@@ -218,3 +225,8 @@ fn is_same(one: &Path, other: &Path) -> bool {
 /// Nobody is there to ask, or nothing there takes requests.
 pub(super) const NOT_RUNNING: u8 = 3;
 const SHOWN_MAX: usize = 3;
+/// Those for one instance.
+const COMMANDS: [&str; 13] = [
+    "status", "reload", "restart", "roll", "scale", "drain", "undrain", "stop", "logs", "events", "explain", "advise",
+    "top",
+];

@@ -33,6 +33,8 @@ pub enum EventKind {
     NotStarted,
     /// It takes requests.
     Ready,
+    /// It says for some seconds that it is not ready.
+    NotReady,
     /// It takes no new request.
     Draining,
     /// It ended though nobody told it to.
@@ -65,6 +67,7 @@ impl EventKind {
             Self::Started => "started",
             Self::NotStarted => "not_started",
             Self::Ready => "ready",
+            Self::NotReady => "not_ready",
             Self::Draining => "draining",
             Self::Died => "died",
             Self::Stopped => "stopped",

@@ -36,6 +36,6 @@ pub use process::{
 };
 pub use standing::Standings;
 pub use state::{State, Stop};
-pub use status::{LastEnd, RestartReason, Status, Usage, WorkerStatus};
+pub use status::{FailedRoll, LastEnd, RestartReason, Status, Usage, WorkerStatus};
 pub use supervisor::Supervisor;
 pub use surroundings::{Surroundings, TRIAL, own_program};

@@ -111,6 +111,11 @@ impl LastAnswer {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 
+    /// It as it is now.
+    pub(super) fn now(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// It, if there was one.
     pub(super) fn take(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()

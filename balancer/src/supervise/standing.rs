@@ -63,7 +63,7 @@ mod tests {
             }
         };
         assert!(!is_settled().await);
-        let empty = Status { pool: "db".into(), count: 1, mixed: None, workers: Vec::new() };
+        let empty = Status { pool: "db".into(), count: 1, mixed: None, failed_roll: None, workers: Vec::new() };
         let (publish, status) = watch::channel(empty);
         standings.add("db".into(), status);
         assert!(!is_settled().await);

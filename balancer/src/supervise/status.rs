@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::state::State;
 use crate::config::Address;
 use crate::endpoint::EndpointId;
+use crate::shown::age;
 
 /// One pool's workers at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +18,19 @@ pub struct Status {
     pub count: usize,
     /// A sentence, where a roll that was given up has left new workers beside old ones.
     pub mixed: Option<Arc<str>>,
+    /// The last roll, where it has failed and none has succeeded since.
+    pub failed_roll: Option<FailedRoll>,
     /// Its workers, by index; one that is being replaced stands before its replacement.
     pub workers: Vec<WorkerStatus>,
+}
+
+/// A roll that has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRoll {
+    /// When.
+    pub at: Instant,
+    /// How: `0 of 3 replaced: app.1 died after 2.2 s (exit code 3): no database`.
+    pub how: Arc<str>,
 }
 
 /// One worker at one moment.
@@ -48,6 +60,10 @@ pub struct WorkerStatus {
     pub drained_by: Option<Instant>,
     /// Until when its other requests may go on, once it drains.
     pub requests_by: Option<Instant>,
+    /// What its last question whether it is ready was answered, while it is not.
+    pub not_ready: Option<Arc<str>>,
+    /// When it is given up, unless it is ready by then.
+    pub ready_by: Option<Instant>,
     /// When it is started again, while it waits for that.
     pub next_start: Option<Instant>,
     /// What its whole process group uses, sampled once a second.
@@ -134,6 +150,20 @@ impl Status {
     }
 }
 
+impl WorkerStatus {
+    /// `app.1 is not ready after 8 s: GET /health was answered 503 (gives up in 52 s)`, where it takes longer than it should.
+    pub fn late(&self, now: Instant) -> Option<String> {
+        let waited = now.saturating_duration_since(self.started?);
+        if self.state != State::Starting || waited < LATE {
+            return None;
+        }
+        let why = self.not_ready.as_deref().map_or(String::new(), |why| format!(": {why}"));
+        let left = |by: Instant| age(by.saturating_duration_since(now).as_secs_f64().ceil() as u64);
+        let left = self.ready_by.map_or(String::new(), |by| format!(" (gives up in {})", left(by)));
+        Some(format!("{} is not ready after {}{why}{left}", self.name, age(waited.as_secs())))
+    }
+}
+
 impl RestartReason {
     /// Its name in answers and metrics.
     pub fn as_str(self) -> &'static str {
@@ -154,3 +184,6 @@ impl RestartReason {
 
 // Sampled, never a NaN.
 impl Eq for Usage {}
+
+/// Most workers are ready by then.
+const LATE: Duration = Duration::from_secs(3);

@@ -33,7 +33,13 @@ impl Supervisor {
     pub fn start(pool: Arc<Pool>, workers: Workers, surroundings: Surroundings) -> Self {
         let (commands, inbox) = mpsc::channel(MESSAGES_MAX);
         let name = Arc::clone(pool.name());
-        let empty = Status { pool: Arc::clone(&name), count: workers.count, mixed: None, workers: Vec::new() };
+        let empty = Status {
+            pool: Arc::clone(&name),
+            count: workers.count,
+            mixed: None,
+            failed_roll: None,
+            workers: Vec::new(),
+        };
         let (publish, status) = watch::channel(empty);
         surroundings.standings.add(Arc::clone(&name), status.clone());
         let (settle, settings) = watch::channel(Arc::new(workers));

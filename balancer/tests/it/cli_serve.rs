@@ -44,7 +44,9 @@ fn a_port_that_is_taken_ends_the_start_with_1_and_names_who_holds_it() {
     assert_eq!(output.status.code(), Some(1));
     let expected = format!("cannot listen on {taken}: Address already in use (os error 98); ");
     let who = format!("(pid {}) listens there\n", std::process::id());
-    assert!(said(&output).contains(&expected) && said(&output).ends_with(&who), "{}", said(&output));
+    let hint = format!("`--listen {}` takes another port\n", taken.port() + 1);
+    let all = said(&output);
+    assert!(all.contains(&expected) && all.ends_with(&format!("{who}{hint}")), "{all}");
 }
 
 #[test]

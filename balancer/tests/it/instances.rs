@@ -163,3 +163,24 @@ fn an_instance_of_another_folder_is_named_and_left_alone() {
     third.until_ready(1);
     assert_eq!(machine.command(&here, &["status", "--name", "web"]).status.code(), Some(0));
 }
+
+#[test]
+fn who_runs_without_the_file_of_the_folder_and_holds_its_port_is_named_with_what_to_type() {
+    let machine = Machine::new();
+    let here = machine.folder("here");
+    std::fs::write(here.join("lb.toml"), "listen = \"127.0.0.1:0\"\n[pool.app]\nendpoints = [\"127.0.0.1:9\"]\n")
+        .unwrap();
+    let arguments = ["run", "-n", "1", "--listen", "127.0.0.1:0", "--", PROGRAM, "backend", "{port}"];
+    let running = machine.start(&here, &arguments);
+    let status = machine.command(&here, &["status"]);
+    assert_eq!(status.status.code(), Some(3));
+    let expected =
+        format!("There is run (pid {}, {}); type: balancer status --name run\n", running.pid(), running.address());
+    assert!(said(&status).ends_with(&expected), "{}", said(&status));
+    let address = running.address().to_string();
+    let taken = machine.command(&here, &["run", "--listen", &address, "--", PROGRAM, "backend", "{port}"]);
+    assert_eq!(taken.status.code(), Some(1));
+    let other = running.address().port() + 1;
+    let expected = format!("`balancer stop --name run` ends it, `--listen {other}` takes another port\n");
+    assert!(said(&taken).ends_with(&expected), "{}", said(&taken));
+}

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use crate::harness::{Balancer, Client, directory, eventually};
 
-/// Answers after `SLOW` seconds, and dies of a request with `X-Die`.
+/// Answers after `SLOW` seconds, `/health` with `HEALTH`, and dies of a request with `X-Die`.
 const SERVER: &str = r#"
 import http.server, os, time
 class H(http.server.BaseHTTPRequestHandler):
@@ -21,7 +21,7 @@ class H(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("X-Die"): os._exit(3)
         time.sleep(SLOW)
-        self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers(); self.wfile.write(b"ok")
+        self.send_response(HEALTH if self.path == "/health" else 200); self.send_header("Content-Length", "2"); self.end_headers(); self.wfile.write(b"ok")
     do_POST = do_GET
     def log_message(self, *a): pass
 class S(http.server.ThreadingHTTPServer):
@@ -32,7 +32,7 @@ S(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
 "#;
 
 fn release(folder: &Path, slow: f64, starts: f64) {
-    fs::write(folder.join("app.py"), format!("SLOW, STARTS = {slow}, {starts}\n{SERVER}")).unwrap();
+    fs::write(folder.join("app.py"), format!("SLOW, STARTS, HEALTH = {slow}, {starts}, 200\n{SERVER}")).unwrap();
 }
 
 fn started(folder: &Path, workers: usize, more: &str) -> Balancer {
@@ -163,6 +163,41 @@ fn a_stop_ends_a_roll_at_once_and_says_how_far_it_came() {
     let (_, after) = log.split_once("asked to stop").unwrap();
     assert!(!after.contains(") started for ") && !after.contains("has pid"), "{after}");
     assert!(after.contains("app: stopped in the middle of the roll"), "{after}");
+    drop(balancer);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_release_that_says_it_is_not_ready_is_told_in_every_place_and_a_failed_roll_until_one_succeeds() {
+    let folder = app(0.0);
+    let balancer = started(&folder, 1, "ready = { path = \"/health\" }\nready_timeout = \"8s\"");
+    let status = || {
+        let (_, said) = balancer.run(&["status"]);
+        said.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    fs::write(folder.join("app.py"), format!("SLOW, STARTS, HEALTH = 0, 0, 503\n{SERVER}")).unwrap();
+    let first = begin(&balancer, &["restart"]);
+    let late = "app.1 is not ready after 3 s: GET /health was answered 503 (gives up in ";
+    balancer.await_stderr_count(late, 1);
+    let second = begin(&balancer, &["restart", "app"]);
+    let shown = status();
+    assert!(shown.contains("app (app.1 is not ready after ") && shown.contains("503 (gives up in "), "{shown}");
+    let (_, events) = balancer.run(&["events"]);
+    assert!(events.contains(late), "{events}");
+    // Who leaves a command ends only that.
+    kill(Pid::from_raw(first.id().cast_signed()), Signal::SIGINT).unwrap();
+    let (code, said) = ended(first);
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("the roll goes on; see balancer status"), "{said}");
+    let (code, said) = ended(second);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("waiting: workers are being replaced (app.1 is not ready after "), "{said}");
+    let shown = status();
+    assert!(shown.contains("the last roll failed ") && shown.contains(" ago, 0 of 1 replaced: app.1 "), "{shown}");
+    release(&folder, 0.0, 0.0);
+    let (code, said) = balancer.run(&["restart"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(!status().contains("the last roll failed"), "{}", status());
     drop(balancer);
     fs::remove_dir_all(folder).unwrap();
 }

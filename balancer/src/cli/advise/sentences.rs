@@ -46,7 +46,7 @@ pub(super) fn json(pools: &[WatchedPool], wish: Wish) -> Value {
             advice(pool, wish).iter().map(|one| json!({ "why": one.why, "type": one.type_this })).collect();
         json!({
             "name": pool.name, "seconds": pool.seconds, "per_second": pool.rate, "service_seconds": pool.service,
-            "busy": pool.busy, "queued": pool.queued, "wait_seconds": stay(pool.queued, pool.rate), "slots": pool.slots,
+            "busy": pool.busy, "queued": pool.queued, "wait_seconds": stay(pool.queued, pool.rate), "slots": pool.slots, "refused": pool.refused,
             "predicted": predicted_json(pool, wish), "advice": advice,
         })
     };
@@ -102,8 +102,20 @@ pub(super) fn advice(pool: &WatchedPool, wish: Wish) -> Vec<Advice> {
         Some(slots) => Some(of_slots(pool, service, slots, wish)),
         None => of_no_slots(pool, outlier.as_ref().map(|(name, _)| name.as_str())),
     };
+    let of_places = of_places.map(|one| Advice { why: format!("{}{}", one.why, refused(pool)), ..one });
     // One that is slow is the cause of much else.
     outlier.map(|(_, advice)| advice).into_iter().chain(of_places).collect()
+}
+
+/// Whoever was refused had no stay that could be measured.
+fn refused(pool: &WatchedPool) -> String {
+    match pool.refused {
+        0 => String::new(),
+        count => format!(
+            ". {count} requests were refused meanwhile (queue_full, queue_timeout or shed) and are in no figure here: take the number for \
+             the least"
+        ),
+    }
 }
 
 /// How many places a wish needs.

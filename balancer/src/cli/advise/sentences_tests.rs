@@ -53,6 +53,9 @@ fn where_all_slots_are_busy_and_some_wait_nothing_is_predicted() {
     assert!(all[0].why.contains("all 2 slots are busy and 3.9 requests wait"), "{all:?}");
     assert_eq!(all[0].type_this, Some("balancer scale app 6".into()));
     assert!(json(std::slice::from_ref(&full), WISH)["pools"][0]["predicted"].is_null());
+    let refusing = advice(&WatchedPool { refused: 23, ..full.clone() }, WISH);
+    assert!(refusing[0].why.contains(". 23 requests were refused meanwhile (queue_full, "), "{refusing:?}");
+    assert!(refusing[0].why.ends_with("take the number for the least") && !all[0].why.contains("refused"), "{all:?}");
     // Half a request on average is no queue.
     let nearly = advice(&WatchedPool { queued: 0.5, ..full }, WISH);
     assert!(nearly[0].why.starts_with("predicted (Erlang"), "{nearly:?}");

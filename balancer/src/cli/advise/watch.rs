@@ -21,6 +21,8 @@ pub(super) struct WatchedPool {
     /// Requests at endpoints, and in the queue, on average.
     pub(super) busy: f64,
     pub(super) queued: f64,
+    /// Requests that got no place, and are in no other figure.
+    pub(super) refused: u64,
     /// Places in all; `None` without slots.
     pub(super) slots: Option<u64>,
     /// Endpoints that take requests.
@@ -55,6 +57,8 @@ pub(super) struct Watch {
 struct Seen {
     slots: Option<u64>,
     queued: f64,
+    /// Ever.
+    refused: u64,
     has_workers: bool,
     cpu_seconds: BTreeMap<u64, f64>,
     largest: u64,
@@ -123,6 +127,7 @@ fn pool(name: &str, sums: &Sums, before: &Seen, seconds: f64) -> WatchedPool {
         service: stay(busy, rate),
         busy,
         queued: sums.queued / looks,
+        refused: last.refused.saturating_sub(before.refused),
         slots: last.slots,
         up: last.endpoints.values().filter(|(.., up)| *up).count(),
         has_workers: last.has_workers,
@@ -142,6 +147,7 @@ fn of_pool(pool: &Value) -> Seen {
     let mut seen = Seen {
         slots: pool["queue"]["slots"].as_u64(),
         queued: pool["queue"]["length"].as_f64().unwrap_or_default(),
+        refused: REFUSED.iter().filter_map(|reason| pool["errors_by_reason"][reason].as_u64()).sum(),
         has_workers: !pool["workers"].is_null(),
         ..Seen::default()
     };
@@ -161,6 +167,9 @@ fn of_pool(pool: &Value) -> Seen {
     }
     seen
 }
+
+/// Reasons of those that get no place.
+const REFUSED: [&str; 3] = ["queue_full", "queue_timeout", "shed"];
 
 #[cfg(test)]
 mod tests {
@@ -193,6 +202,18 @@ mod tests {
         let stays: Vec<_> = pool.endpoints.iter().map(|one| (one.requests, one.service)).collect();
         // Half a request is there and one a second comes; one is there and one in five seconds comes.
         assert_eq!(stays, [(10, Some(0.5)), (2, Some(5.0))]);
+    }
+
+    #[test]
+    fn requests_that_were_refused_meanwhile_are_counted() {
+        let refused = |full: u64, shed: u64| {
+            let mut status = status([0, 0], [100, 100], 0, 5.0);
+            status["pools"][0]["errors_by_reason"] = json!({ "queue_full": full, "shed": shed, "closed_early": 99 });
+            status
+        };
+        let mut watch = Watch::begin(&refused(7, 0));
+        watch.look(&refused(27, 3), Duration::from_secs(1));
+        assert_eq!(watch.pools()[0].refused, 23);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(in crate::config) type Mistake = (Span, String, String);
 /// A key nobody asked for.
 pub(super) struct Unknown {
     pub(in crate::config) name: String,
+    /// Of the schema.
+    pub(super) table: &'static str,
     pub(in crate::config) span: Span,
     /// The key of the same table it may have meant.
     pub(in crate::config) nearest: Option<&'static str>,
@@ -169,6 +171,9 @@ impl Unknown {
     }
 
     fn into_mistake(self, keys: &Keys) -> Mistake {
+        if let Some(instead) = synonyms::instead(self.table, &self.name) {
+            return (self.span, format!("unknown key {}", quote(&self.name)), instead.to_owned());
+        }
         let place = |table: &str| match table {
             "" => "at the top of the file, before the first [table]".to_owned(),
             table => format!("in {table}"),

@@ -86,7 +86,7 @@ impl<'a> Section<'a> {
                 let nearest = nearest(name, self.asked.iter().chain(later).copied());
                 let likest =
                     likest(name, &self.asked).iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-                self.findings.unknown(Unknown { name: name.to_owned(), span, nearest, likest });
+                self.findings.unknown(Unknown { name: name.to_owned(), table: self.table, span, nearest, likest });
             }
         }
     }

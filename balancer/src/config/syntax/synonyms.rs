@@ -7,6 +7,29 @@ pub(in crate::config) fn ours(name: &str) -> Option<&'static str> {
     NAMES.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours)
 }
 
+/// What to write for a name that is no key of that table, where it depends on the table.
+pub(in crate::config) fn instead(table: &str, name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    OF_TABLES.iter().find(|(of, theirs, _)| (*of, *theirs) == (table, name.as_str())).map(|(.., instead)| *instead)
+}
+
+/// A table, a name in it that people write, and what is meant.
+const OF_TABLES: &[(&str, &str, &str)] = &[
+    ("", "port", "write `listen = \"127.0.0.1:8080\"`"),
+    ("admin", "port", "write `address = \"127.0.0.1:9100\"`"),
+    ("pool.NAME", "port", "write `endpoints = [\"127.0.0.1:8000\"]`"),
+    (
+        "pool.NAME",
+        "timeout",
+        "write `response_timeout`, for the first byte of an answer, or `request_timeout`, for all of it",
+    ),
+    ("pool.NAME.workers", "health_check", HEALTH),
+    ("pool.NAME.workers", "healthcheck", HEALTH),
+    ("pool.NAME.workers", "port", "write `first_port`; without it, each worker gets a free port as {port} and $PORT"),
+];
+const HEALTH: &str =
+    "write `ready = { path = \"/health\" }`, for workers that start; [pool.app.probe] is for those that serve";
+
 /// Theirs and ours.
 const NAMES: &[(&str, &str)] = &[
     ("autorestart", "restart"),
@@ -64,6 +87,18 @@ const NAMES: &[(&str, &str)] = &[
 mod tests {
     use super::*;
     use crate::config::top;
+
+    #[test]
+    fn what_depends_on_the_table_is_no_key_of_it_and_says_one() {
+        let keys = top::keys();
+        for (table, theirs, instead) in OF_TABLES {
+            let is_key = |name: &str| keys.keys().any(|(of, key)| of == table && *key == name);
+            let written = instead.split('`').nth(1).unwrap().split(' ').next().unwrap();
+            assert!(is_key(written) && !is_key(theirs), "{table}: {theirs} → {instead}");
+            assert_eq!(super::instead(table, theirs), Some(*instead));
+        }
+        assert_eq!(super::instead("tls", "port"), None);
+    }
 
     #[test]
     fn every_name_leads_to_a_key_there_is_and_is_none_itself() {

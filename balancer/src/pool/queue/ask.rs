@@ -61,6 +61,8 @@ pub struct Figures {
     pub queued: usize,
     /// Requests that may wait.
     pub queue_max: usize,
+    /// The client of which as many wait as may of one, and how many those are.
+    pub crowd: Option<(Client, usize)>,
     /// How long the first of them has waited.
     pub longest_wait: Duration,
     /// Places in use.

@@ -50,6 +50,11 @@ impl Line {
         self.clients.get(&client).copied().unwrap_or(0)
     }
 
+    /// The client of which most requests wait, and how many.
+    pub(in crate::pool) fn largest(&self) -> Option<(Client, usize)> {
+        self.clients.iter().max_by_key(|(_, count)| **count).map(|(client, count)| (*client, *count))
+    }
+
     pub(in crate::pool) fn enter(&mut self, turn: u64, waiter: Waiter) {
         if let Some(client) = waiter.client {
             *self.clients.entry(client).or_default() += 1;

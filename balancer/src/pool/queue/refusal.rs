@@ -35,7 +35,7 @@ impl Queue {
     ) -> Option<Refused> {
         let (max, timeout) = (self.slots.queue_max, self.slots.queue_timeout);
         let of_one_client = waiter.client.map_or(0, |client| self.line.of_client(client));
-        if max == 0 || of_one_client >= max.div_ceil(CLIENT_SHARE) {
+        if max == 0 || of_one_client >= share(max) {
             return Some(self.refused(Reason::QueueFull, members));
         }
         let first = self.line.first(waiter.lane);
@@ -73,12 +73,18 @@ impl Queue {
         Figures {
             queued: self.line.len(),
             queue_max: self.slots.queue_max,
+            crowd: self.line.largest().filter(|(_, count)| *count >= share(self.slots.queue_max)),
             longest_wait: self.line.oldest().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             slots_used: members.endpoints().map(|endpoint| endpoint.in_flight()).sum(),
             slots: self.all_places(members),
             slots_each: self.slots.count,
         }
     }
+}
+
+/// Places of one client in a queue of so many.
+fn share(max: usize) -> usize {
+    max.div_ceil(CLIENT_SHARE)
 }
 
 /// One client has at most one in so many places of the queue.

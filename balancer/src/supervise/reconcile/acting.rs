@@ -155,7 +155,9 @@ impl Reconciler {
                 let mut failures = if on_trial { self.trial_failed(index) } else { Failures::default() };
                 self.jobs.fail_scaling(id, &mut failures);
                 let how = format!("could not be started ({error})");
-                failures.give(WorkerFailure { worker, reason, how, old_stays }, &[]);
+                let failure = WorkerFailure { worker, reason, how, old_stays };
+                self.keep(&failures, &failure, at);
+                failures.give(failure, &[]);
             }
         }
     }

@@ -22,8 +22,8 @@ use crate::pool::Pool;
 use crate::shown;
 use crate::supervise::output::lines::Latest;
 use crate::supervise::process::usage::Meter;
+use crate::supervise::ready::LastAnswer;
 use crate::supervise::run::{Offspring, Process};
-use crate::supervise::state::State;
 use crate::supervise::status::{LastEnd, RestartReason, Usage};
 
 /// One worker: its life, and what the present run of it has.
@@ -60,6 +60,10 @@ pub(super) struct WorkerHandle {
     pub(super) recycle_after: Option<Instant>,
     /// Why it is not ready, where that is known better than by the time it took.
     pub(super) not_ready: Option<String>,
+    /// What it has answered to the question whether it is ready.
+    pub(super) last_answer: LastAnswer,
+    /// The run of which it was told that it is late.
+    pub(super) told_late: u64,
     /// What is wrong with where it listens, if anything; begins with a semicolon.
     pub(super) misplaced: String,
     /// How often a worker of its index was started again.
@@ -121,6 +125,8 @@ impl WorkerHandle {
             hung: false,
             recycle_after: None,
             not_ready: None,
+            last_answer: LastAnswer::default(),
+            told_late: 0,
             misplaced: String::new(),
             restarts: 0,
             restart_reasons: BTreeMap::new(),
@@ -139,15 +145,14 @@ impl WorkerHandle {
         }
     }
 
-    /// Counts that it is started again, or replaced, and why in a few words.
-    pub(super) fn count_restart(&mut self, reason: RestartReason, how: &str) {
-        *self.restart_reasons.entry(reason).or_default() += 1;
-        self.last_end = Some(LastEnd { how: how.into(), at: Instant::now().into_std() });
-    }
-
     /// The last line that it, or the one before it, has printed.
     pub(super) fn last_line(&self) -> Option<Arc<str>> {
         self.latest.line().or_else(|| self.line_before.clone())
+    }
+
+    /// What it prints last, also once it has ended.
+    pub(super) fn latest(&self) -> Latest {
+        self.latest.clone()
     }
 
     /// A new run begins with this process; its end and its readiness will be reported.
@@ -158,8 +163,9 @@ impl WorkerHandle {
         limits: RecycleLimits,
     ) {
         let (id, run, outbox) = (self.id, self.run, self.outbox.clone());
-        let minding =
-            Minding::new((id, run), &self.name, (&process, encryption), Arc::clone(&self.settings), outbox.clone());
+        self.last_answer = LastAnswer::default();
+        let telling = (self.last_answer.clone(), outbox.clone());
+        let minding = Minding::new((id, run), &self.name, (&process, encryption), Arc::clone(&self.settings), telling);
         self.minders = JoinSet::new();
         self.minders.spawn(minding.clone().tell_misplaced(self.index == 1));
         self.minders.spawn(async move {
@@ -247,12 +253,6 @@ impl WorkerHandle {
         if let Some(process) = &self.process {
             process.signal(signal);
         }
-    }
-
-    /// Whether it was told to end, and its first process did, a wrapper perhaps, but others of it go on.
-    pub(super) fn is_outlived(&self) -> bool {
-        let process = self.process.as_ref().filter(|_| self.life.state() == State::Stopping);
-        process.is_some_and(|process| process.kin().is_alive())
     }
 
     /// Reports that end again when there are no others any more; meanwhile its time to stop runs on.

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use crate::config::Workers;
 use crate::shown;
 use crate::supervise::command::{Changes, Command, Reconfigured, Reply, RollError, RollReport, ScaleReport};
+use crate::supervise::output::lines::Latest;
+use crate::supervise::status::FailedRoll;
 
 /// All that is under way.
 #[derive(Debug, Default)]
@@ -76,6 +78,16 @@ pub(super) struct WorkerFailure {
     pub(super) old_stays: bool,
 }
 
+/// A roll that has failed, of so many workers.
+#[derive(Debug)]
+pub(super) struct FailureKept {
+    of: usize,
+    at: Instant,
+    how: String,
+    /// What the new one printed last; it may be read only later.
+    latest: Latest,
+}
+
 /// Answers that wait for the last lines of the worker that made the commands fail.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
@@ -105,6 +117,30 @@ impl RollJob {
         self.answer.give(Ok(report));
         text
     }
+}
+
+impl FailureKept {
+    /// Of a roll that has replaced so many when a worker failed it.
+    pub(super) fn new((replaced, of): (usize, usize), failure: &WorkerFailure, latest: Latest) -> Self {
+        let how = format!("{replaced} of {of} replaced: {} {}", failure.worker, failure.how);
+        Self { of, at: Instant::now(), how, latest }
+    }
+
+    /// Whether a roll that has replaced so many has done what this one had to do.
+    pub(super) fn is_made_up_by(&self, replaced: usize) -> bool {
+        replaced >= self.of
+    }
+
+    /// As it is told.
+    pub(super) fn shown(&self) -> FailedRoll {
+        let line = self.latest.line().map_or(String::new(), |line| format!(": {}", cut(line.trim())));
+        FailedRoll { at: self.at.into_std(), how: format!("{}{line}", self.how).into() }
+    }
+}
+
+/// As much of a line as a sentence takes.
+fn cut(line: &str) -> &str {
+    line.char_indices().nth(LINE_CHARS_MAX).map_or(line, |(end, _)| &line[..end])
 }
 
 impl Scaling {
@@ -161,6 +197,11 @@ impl Jobs {
 }
 
 impl Failures {
+    /// Of how many a roll that has failed has replaced how many.
+    pub(super) fn rolled(&self) -> Option<(usize, usize)> {
+        self.roll.as_ref().map(|(_, replaced, of)| (replaced.len(), *of))
+    }
+
     /// Answers with what is known by now.
     pub(super) fn give(self, failure: WorkerFailure, last_lines: &[String]) {
         let WorkerFailure { worker, reason, how, old_stays } = failure;
@@ -203,3 +244,5 @@ impl Command {
         }
     }
 }
+
+const LINE_CHARS_MAX: usize = 120;

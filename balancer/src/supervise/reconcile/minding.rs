@@ -40,6 +40,8 @@ pub(super) struct Minding {
     /// Where connections do not pass through us.
     taker: Option<Arc<Taker>>,
     settings: Arc<Workers>,
+    /// Whether it is ready, as it says.
+    last: LastAnswer,
     outbox: mpsc::Sender<Message>,
 }
 
@@ -50,7 +52,7 @@ impl Minding {
         name: &str,
         (process, encryption): (&Process, Encryption),
         settings: Arc<Workers>,
-        outbox: mpsc::Sender<Message>,
+        (last, outbox): (LastAnswer, mpsc::Sender<Message>),
     ) -> Self {
         Self {
             id,
@@ -63,6 +65,7 @@ impl Minding {
             line_seen: process.line_seen(),
             taker: process.taker().cloned(),
             settings,
+            last,
             outbox,
         }
     }
@@ -78,12 +81,8 @@ impl Minding {
     /// Reports that it is ready, or not in time; then, once that is so, that nobody can reach it any more.
     pub(super) async fn watch(self) {
         let Self { id, run, .. } = self;
-        let last = LastAnswer::default();
-        let limit = match self.settings.ready {
-            Ready::Alive(time) => time + self.settings.ready_timeout,
-            _ => self.settings.ready_timeout,
-        };
-        let message = match timeout(limit, self.becomes_ready(&last)).await {
+        let last = self.last.clone();
+        let message = match timeout(ready_within(&self.settings), self.becomes_ready(&last)).await {
             Ok(Ok(())) => Message::Worker { id, run, event: Event::BecameReady },
             Ok(Err(why)) => Message::NotReady { id, run, why: Some(why), place: String::new() },
             Err(_) => {
@@ -156,5 +155,13 @@ impl Minding {
     /// For how long a worker that only accepts connections is asked for an answer.
     fn patience(&self) -> Duration {
         self.settings.ready_timeout / 3
+    }
+}
+
+/// How long a worker has to become ready.
+pub(super) fn ready_within(settings: &Workers) -> Duration {
+    match settings.ready {
+        Ready::Alive(time) => time + settings.ready_timeout,
+        _ => settings.ready_timeout,
     }
 }

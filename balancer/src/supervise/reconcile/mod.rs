@@ -38,7 +38,7 @@ use crate::supervise::spawn::Blueprint;
 use crate::supervise::state::State;
 use crate::supervise::status::{RestartReason, Status};
 use handle::WorkerHandle;
-use jobs::Jobs;
+use jobs::{FailureKept, Jobs};
 use life::{Event, Pause};
 pub(super) use message::Message;
 use plan::{Wanted, plan};
@@ -64,6 +64,8 @@ pub(super) struct Reconciler {
     stopping: bool,
     /// It will be told to stop soon: nobody is replaced or added any more.
     winding_up: bool,
+    /// The last roll, if it has failed.
+    failed_roll: Option<FailureKept>,
     /// Its turn to start workers has not come.
     waits: bool,
     inbox: mpsc::Receiver<Message>,
@@ -100,6 +102,7 @@ impl Reconciler {
             pauses: BTreeMap::new(),
             stopping: false,
             winding_up: false,
+            failed_roll: None,
             waits: false,
             inbox,
             outbox,
@@ -141,6 +144,7 @@ impl Reconciler {
                 _ = ticks.tick() => {
                     self.oom_kills.look(Instant::now());
                     self.workers.iter_mut().for_each(|worker| worker.sample(Instant::now()));
+                    self.tell_late();
                 }
             }
             self.settle();
@@ -264,9 +268,11 @@ impl Reconciler {
     fn publish(&self) {
         let workers: Vec<_> = self.workers.iter().map(WorkerHandle::status).collect();
         let mixed = self.mixed().map(Arc::from);
+        let failed_roll = self.failed_roll.as_ref().map(FailureKept::shown);
         self.status.send_if_modified(|status| {
-            let changed = status.workers != workers || status.count != self.count || status.mixed != mixed;
-            (status.workers, status.count, status.mixed) = (workers, self.count, mixed);
+            let next = Status { pool: Arc::clone(&status.pool), count: self.count, mixed, failed_roll, workers };
+            let changed = *status != next;
+            *status = next;
             changed
         });
     }

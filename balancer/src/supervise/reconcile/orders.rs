@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Reconciler;
 use super::backoff::RestartDelay;
 use super::handle::WorkerHandle;
-use super::jobs::{Failures, RollJob, RollReply, Scaling};
+use super::jobs::{FailureKept, Failures, RollJob, RollReply, Scaling, WorkerFailure};
 use super::life::Event;
 use crate::config::{self, Workers};
 use crate::supervise::command::{Changes, Command, Reconfigured, Reply, RollError, ScaleReport};
@@ -29,9 +29,12 @@ impl Reconciler {
             !workers.iter().any(|worker| is_open(worker, roll)) && (1..=self.count).all(has_worker)
         };
         if let Some(roll) = self.jobs.roll.take_if(is_done) {
-            let is_of_all = roll.replaced.len() >= self.count;
+            let replaced = roll.replaced.len();
             self.note(EventKind::Rolled, roll.finish());
-            if is_of_all {
+            if self.failed_roll.as_ref().is_some_and(|failed| failed.is_made_up_by(replaced)) {
+                self.failed_roll = None;
+            }
+            if replaced >= self.count {
                 self.forget_deaths();
             }
         }
@@ -169,6 +172,13 @@ impl Reconciler {
                 }
                 Failures::default()
             }
+        }
+    }
+
+    /// A roll that has failed is told until one succeeds.
+    pub(super) fn keep(&mut self, failures: &Failures, failure: &WorkerFailure, at: usize) {
+        if let Some(rolled) = failures.rolled() {
+            self.failed_roll = Some(FailureKept::new(rolled, failure, self.workers[at].latest()));
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::handle::WorkerHandle;
+use super::minding::ready_within;
 use super::plan::Seen;
 use crate::endpoint::{EndpointId, Noted};
 use crate::supervise::run::Process;
@@ -140,10 +141,23 @@ impl WorkerHandle {
         self.endpoint.as_ref().map_or(0, |endpoint| endpoint.in_flight())
     }
 
+    /// Counts that it is started again, or replaced, and why in a few words.
+    pub(super) fn count_restart(&mut self, reason: RestartReason, how: &str) {
+        *self.restart_reasons.entry(reason).or_default() += 1;
+        self.last_end = Some(LastEnd { how: how.into(), at: Instant::now().into_std() });
+    }
+
+    /// Whether it was told to end, and its first process did, a wrapper perhaps, but others of it go on.
+    pub(super) fn is_outlived(&self) -> bool {
+        let process = self.process.as_ref().filter(|_| self.life.state() == State::Stopping);
+        process.is_some_and(|process| process.kin().is_alive())
+    }
+
     /// What is to be seen of it.
     pub(super) fn status(&self) -> WorkerStatus {
         let usage = Usage { cpu_seconds_before: self.cpu_seconds_before, ..self.usage };
-        let is_there = self.process.is_some();
+        let (is_there, is_starting) = (self.process.is_some(), self.life.state() == State::Starting);
+        let ready_by = self.process.as_ref().map(|process| process.started() + ready_within(&self.settings));
         WorkerStatus {
             name: Arc::clone(&self.name),
             index: self.index,
@@ -157,6 +171,8 @@ impl WorkerHandle {
             tunnels: 0,
             drained_by: self.drained_by.map(|(_, tunnels)| tunnels.into_std()),
             requests_by: self.drained_by.map(|(requests, _)| requests.into_std()),
+            not_ready: self.last_answer.now().filter(|_| is_starting).map(Arc::from),
+            ready_by: ready_by.filter(|_| is_starting).map(Instant::into_std),
             next_start: self.next_start.map(Instant::into_std),
             usage: if is_there { usage } else { Usage { rss_bytes: 0, cpu: 0.0, ..usage } },
             stale: self.stale.is_some(),

@@ -103,6 +103,7 @@ impl Reconciler {
         }
         let failure =
             WorkerFailure { worker: Arc::clone(&report.name), reason: sentence, how: report.how(), old_stays };
+        self.keep(&failures, &failure, at);
         let kind = if report.is_expected() { EventKind::Stopped } else { EventKind::Died };
         let events = Arc::clone(&self.blueprint.surroundings.events);
         let mut event = self.event(at, kind, String::new());
@@ -119,6 +120,21 @@ impl Reconciler {
             events(&event);
             failures.give(failure, &last_lines);
         });
+    }
+
+    /// Says of workers that should be ready, and say that they are not, what they say.
+    pub(super) fn tell_late(&mut self) {
+        for at in 0..self.workers.len() {
+            let status = self.workers[at].status();
+            let is_told = self.workers[at].told_late == self.workers[at].run;
+            if let Some(text) =
+                status.late(Instant::now().into_std()).filter(|_| !is_told && status.not_ready.is_some())
+            {
+                self.workers[at].told_late = self.workers[at].run;
+                tracing::warn!("{text}");
+                self.emit(at, EventKind::NotReady, text);
+            }
+        }
     }
 
     /// Those that its workers are started after are not ready: a pool that waits for ever serves nobody.
