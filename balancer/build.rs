@@ -59,6 +59,7 @@ const TOOLS: &[&str] = &[
     "javac",
     "logrotate",
     "man",
+    "nginx",
     "node",
     "pebble",
     "php",

@@ -2,9 +2,15 @@
 //!
 //! Decides which reader a file gets, and the exit code. Called by [`super`]. Never writes a file, and never starts what it has read.
 
+mod command;
+mod compose;
+mod ecosystem;
+mod front;
 mod kind;
 mod nginx;
+mod procfile;
 mod setup;
+mod supervisord;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -15,8 +21,8 @@ use std::rc::Rc;
 
 use super::say::{WRONG_CONFIGURATION, print, say};
 use crate::config::{self, read_text};
-use kind::Kind;
-use setup::{Mistake, Setup, Weight};
+use kind::Format;
+use setup::{Setup, Unreadable, Weight};
 
 /// What to read.
 #[derive(Debug, clap::Args)]
@@ -28,7 +34,7 @@ pub(super) struct Options {
 
     /// What it is a file of [default: by its name and text]
     #[arg(long, value_enum)]
-    kind: Option<Kind>,
+    kind: Option<Format>,
 }
 
 pub(super) fn run(options: &Options) -> ExitCode {
@@ -65,11 +71,11 @@ fn refused(text: &str) -> ExitCode {
     ExitCode::from(WRONG_CONFIGURATION)
 }
 
-fn read(kind: Kind, text: &str, path: &Path) -> Result<Setup, Mistake> {
+fn read(kind: Format, text: &str, path: &Path) -> Result<Setup, Unreadable> {
     let file: Rc<str> = path.display().to_string().into();
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
     match kind {
-        Kind::Nginx => {
+        Format::Nginx => {
             let other = |name: &str| {
                 let path = directory.join(name);
                 let text = read_text(&path).map_err(|cause| format!("{}: {cause}", path.display()))?;
@@ -77,6 +83,10 @@ fn read(kind: Kind, text: &str, path: &Path) -> Result<Setup, Mistake> {
             };
             nginx::read(text, &file, &directory, &other)
         }
+        Format::Pm2 => ecosystem::read(text, &file, &directory),
+        Format::Procfile => procfile::read(text, &file, &directory, directory.join(".env").is_file()),
+        Format::Supervisord => supervisord::read(text, &file, &directory),
+        Format::Compose => compose::read(text, &file),
     }
 }
 
@@ -117,4 +127,4 @@ fn mistakes(text: &str) -> Vec<String> {
 }
 
 /// As `--kind` has them.
-const KINDS: &str = "nginx";
+const KINDS: &str = "nginx, pm2, procfile, supervisord or compose";

@@ -10,27 +10,27 @@ use toml::Value;
 #[derive(Debug, Default)]
 pub(super) struct Setup {
     /// Keys of the top level besides `listen`.
-    pub(super) top: Keys,
+    pub(super) top: TableKeys,
     /// Where clients connect, each as `listen` has it.
     pub(super) listen: Vec<Value>,
     /// Keys of `[tls]`.
-    pub(super) tls: Keys,
+    pub(super) tls: TableKeys,
     /// Keys of `[access_log]`.
-    pub(super) access_log: Keys,
-    pub(super) pools: Vec<Pool>,
-    pub(super) routes: Vec<Route>,
+    pub(super) access_log: TableKeys,
+    pub(super) pools: Vec<PoolDraft>,
+    pub(super) routes: Vec<RouteDraft>,
     /// What has no counterpart, in the order it was found.
     pub(super) remarks: Vec<Remark>,
 }
 
 impl Setup {
     /// Notes what is missing here, and that clients see it.
-    pub(super) fn seen(&mut self, place: &Place, text: impl Into<String>) {
+    pub(super) fn seen(&mut self, place: &FileLine, text: impl Into<String>) {
         self.remarks.push(Remark { place: place.clone(), text: text.into(), weight: Weight::Seen });
     }
 
     /// Notes what is missing here, though no client sees it.
-    pub(super) fn unseen(&mut self, place: &Place, text: impl Into<String>) {
+    pub(super) fn unseen(&mut self, place: &FileLine, text: impl Into<String>) {
         self.remarks.push(Remark { place: place.clone(), text: text.into(), weight: Weight::Unseen });
     }
 
@@ -56,16 +56,16 @@ impl Setup {
 
 /// `[pool.NAME]`.
 #[derive(Debug, Default)]
-pub(super) struct Pool {
+pub(super) struct PoolDraft {
     pub(super) name: String,
-    pub(super) keys: Keys,
+    pub(super) keys: TableKeys,
     /// Keys of `[pool.NAME.workers]`.
-    pub(super) workers: Option<Keys>,
+    pub(super) workers: Option<TableKeys>,
 }
 
 /// `[[route]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Route {
+pub(super) struct RouteDraft {
     /// `None`: every host.
     pub(super) host: Option<String>,
     pub(super) path: String,
@@ -74,9 +74,9 @@ pub(super) struct Route {
 
 /// Keys of a table in the order they are written, each once.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Keys(Vec<(&'static str, Value)>);
+pub(super) struct TableKeys(Vec<(&'static str, Value)>);
 
-impl Keys {
+impl TableKeys {
     /// Sets a key, in place of an earlier value.
     pub(super) fn set(&mut self, key: &'static str, value: impl Into<Value>) {
         let value = value.into();
@@ -102,7 +102,7 @@ impl Keys {
 /// Something of the other file that has no counterpart.
 #[derive(Debug)]
 pub(super) struct Remark {
-    pub(super) place: Place,
+    pub(super) place: FileLine,
     /// What it is, and what holds instead.
     pub(super) text: String,
     pub(super) weight: Weight,
@@ -117,14 +117,14 @@ pub(super) enum Weight {
 
 /// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FileLine {
     /// As the user named it.
     pub(super) file: Rc<str>,
     /// From 1.
     pub(super) line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FileLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
@@ -132,13 +132,13 @@ impl fmt::Display for Place {
 
 /// Why a file cannot be read as what it is said to be.
 #[derive(Debug)]
-pub(super) struct Mistake {
-    pub(super) place: Place,
+pub(super) struct Unreadable {
+    pub(super) place: FileLine,
     /// What is wrong, and what would be right.
     pub(super) message: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.message)
     }

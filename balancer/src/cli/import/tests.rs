@@ -9,16 +9,22 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 
 /// The files that the program is tested with.
-const FILES: &[(Kind, &str)] = &[
-    (Kind::Nginx, include_str!("../../../tests/import/nginx/article.conf")),
-    (Kind::Nginx, include_str!("../../../tests/import/nginx/rails.conf")),
-    (Kind::Nginx, include_str!("../../../tests/import/nginx/services.conf")),
-    (Kind::Nginx, include_str!("../../../tests/import/nginx/containers.conf")),
+const FILES: &[(Format, &str)] = &[
+    (Format::Nginx, include_str!("../../../tests/import/nginx/article.conf")),
+    (Format::Nginx, include_str!("../../../tests/import/nginx/rails.conf")),
+    (Format::Nginx, include_str!("../../../tests/import/nginx/services.conf")),
+    (Format::Nginx, include_str!("../../../tests/import/nginx/containers.conf")),
+    (Format::Procfile, include_str!("../../../tests/import/procfile/Procfile")),
+    (Format::Pm2, include_str!("../../../tests/import/pm2/ecosystem.config.js")),
+    (Format::Pm2, include_str!("../../../tests/import/pm2/processes.json")),
+    (Format::Supervisord, include_str!("../../../tests/import/supervisord/supervisord.conf")),
+    (Format::Compose, include_str!("../../../tests/import/compose/docker-compose.yml")),
+    (Format::Compose, include_str!("../../../tests/import/compose/front.yml")),
 ];
 
 /// Reads a text as each kind, and has what comes of it checked.
 fn survives(text: &str) {
-    for kind in Kind::value_variants() {
+    for kind in Format::value_variants() {
         if let Ok(setup) = read(*kind, text, Path::new("/nowhere/file")) {
             let written = writer::write(&setup, "file");
             let _ = mistakes(&written);
@@ -55,8 +61,18 @@ fn no_text_ends_the_process() {
 #[test]
 fn the_kind_of_a_file_is_told_by_its_name_or_its_text() {
     for (name, text, expected) in [
-        ("nginx.conf", "", Some(Kind::Nginx)),
-        ("app", "# site\nserver {\n", Some(Kind::Nginx)),
+        ("nginx.conf", "", Some(Format::Nginx)),
+        ("app", "# site\nserver {\n", Some(Format::Nginx)),
+        ("Procfile.dev", "", Some(Format::Procfile)),
+        ("processes", "web: a\n", Some(Format::Procfile)),
+        ("ecosystem.config.cjs", "", Some(Format::Pm2)),
+        ("apps.json", "{\"apps\": [{\"script\": \"a.js\"}]}", Some(Format::Pm2)),
+        ("supervisord.conf", "", Some(Format::Supervisord)),
+        ("site.ini", "; site\n[program:a]\n", Some(Format::Supervisord)),
+        ("compose.prod.yaml", "", Some(Format::Compose)),
+        ("stack.yml", "services:\n", Some(Format::Compose)),
+        ("package.json", "{\"name\": \"a\"}", None),
+        ("app.service", "[Service]\nExecStart=a\n", None),
         ("notes.txt", "hello", None),
     ] {
         assert_eq!(kind::of(Path::new(name), text), expected, "{name}");

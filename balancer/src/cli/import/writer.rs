@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use toml::Value;
 
-use super::setup::{Keys, Remark, Setup, Weight};
+use super::setup::{Remark, Setup, TableKeys, Weight};
 use crate::observe::printable::is_active;
 
 /// The text for a set-up that was read from `file`.
@@ -68,18 +68,18 @@ fn remarks(out: &mut String, remarks: &[Remark]) {
 
 /// Whether there is one route, for everything, which need not be said.
 fn is_the_only_one(setup: &Setup) -> bool {
-    let takes_all = |route: &super::setup::Route| route.host.is_none() && route.path == "/";
+    let takes_all = |route: &super::setup::RouteDraft| route.host.is_none() && route.path == "/";
     setup.pools.len() == 1 && matches!(setup.routes.as_slice(), [] | [_]) && setup.routes.iter().all(takes_all)
 }
 
-fn table(out: &mut String, header: &str, table: &Keys) {
+fn table(out: &mut String, header: &str, table: &TableKeys) {
     if !table.is_empty() {
         let _ = write!(out, "\n{header}\n");
         keys(out, table);
     }
 }
 
-fn keys(out: &mut String, table: &Keys) {
+fn keys(out: &mut String, table: &TableKeys) {
     table.iter().for_each(|(key, value)| line(out, key, value));
 }
 

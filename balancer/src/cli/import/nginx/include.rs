@@ -4,25 +4,30 @@
 use std::rc::Rc;
 
 use super::tree::{self, Directive};
-use crate::cli::import::setup::{Mistake, Setup};
+use crate::cli::import::setup::{Setup, Unreadable};
 
 /// The text of a file that an `include` names, or why there is none; the first text is what to call it.
-pub(in crate::cli::import) type Read<'a> = &'a dyn Fn(&str) -> Result<(Rc<str>, String), String>;
+pub(in crate::cli::import) type ReadOther<'a> = &'a dyn Fn(&str) -> Result<(Rc<str>, String), String>;
 
 /// The directives of `text` and of all files it includes.
-pub(super) fn read(text: &str, file: &Rc<str>, others: Read<'_>, setup: &mut Setup) -> Result<Vec<Directive>, Mistake> {
+pub(super) fn read(
+    text: &str,
+    file: &Rc<str>,
+    others: ReadOther<'_>,
+    setup: &mut Setup,
+) -> Result<Vec<Directive>, Unreadable> {
     let mut included = Included { others, setup, count: 0 };
     included.expand(tree::read(text, file)?, 0)
 }
 
 struct Included<'a> {
-    others: Read<'a>,
+    others: ReadOther<'a>,
     setup: &'a mut Setup,
     count: usize,
 }
 
 impl Included<'_> {
-    fn expand(&mut self, directives: Vec<Directive>, depth: usize) -> Result<Vec<Directive>, Mistake> {
+    fn expand(&mut self, directives: Vec<Directive>, depth: usize) -> Result<Vec<Directive>, Unreadable> {
         let mut all = Vec::with_capacity(directives.len());
         for mut directive in directives {
             if let Some(block) = directive.block.take() {
@@ -36,7 +41,7 @@ impl Included<'_> {
         Ok(all)
     }
 
-    fn follow(&mut self, include: &Directive, depth: usize) -> Result<Vec<Directive>, Mistake> {
+    fn follow(&mut self, include: &Directive, depth: usize) -> Result<Vec<Directive>, Unreadable> {
         let name = include.arg(0);
         let place = &include.place;
         // Types of files that are sent, and modules, are nothing to us.
@@ -51,7 +56,7 @@ impl Included<'_> {
         self.count += 1;
         if depth == DEPTH_MAX || self.count > COUNT_MAX {
             let message = format!("{}: files include each other without end", include.shown());
-            return Err(Mistake { place: place.clone(), message });
+            return Err(Unreadable { place: place.clone(), message });
         }
         match (self.others)(name) {
             Ok((file, text)) => {
@@ -59,8 +64,9 @@ impl Included<'_> {
                 self.expand(directives, depth + 1)
             }
             Err(why) => {
-                // Of Debian; nothing in it is unknown.
-                let is_known = name.ends_with("proxy_params") || name.ends_with("fastcgi_params");
+                // Of Debian and of certbot; nothing in them is unknown.
+                let known = ["proxy_params", "fastcgi_params", "options-ssl-nginx.conf"];
+                let is_known = known.iter().any(|known| name.ends_with(known));
                 if !is_known {
                     self.setup.seen(place, format!("{}: not read: {why}", include.shown()));
                 }

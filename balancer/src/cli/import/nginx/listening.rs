@@ -6,13 +6,13 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::scope::Scope;
-use super::server::{Purpose, Server};
+use super::server::{Purpose, VirtualServer};
 use super::tree::Directive;
 use crate::cli::import::setup::{Setup, plain};
 use crate::config::ListenAddress;
 
 /// Adds the listeners of all servers.
-pub(super) fn add(servers: &[Server], setup: &mut Setup) {
+pub(super) fn add(servers: &[VirtualServer], setup: &mut Setup) {
     let mut all: Vec<ListenAddress> = Vec::new();
     for server in servers.iter().filter(|server| server.purpose != Purpose::Refuses) {
         for listen in &server.listens {
@@ -36,8 +36,8 @@ pub(super) fn add(servers: &[Server], setup: &mut Setup) {
 }
 
 /// Whom a header of the PROXY protocol is read from is to be known.
-pub(super) fn announced(servers: &[Server], setup: &mut Setup) {
-    let announced = |server: &&Server| server.listens.iter().any(|listen| listen.proxy_protocol);
+pub(super) fn announced(servers: &[VirtualServer], setup: &mut Setup) {
+    let announced = |server: &&VirtualServer| server.listens.iter().any(|listen| listen.proxy_protocol);
     if let Some(server) = servers.iter().find(announced).filter(|_| setup.top.get("proxy_protocol_from").is_none()) {
         let why = "add `proxy_protocol_from` with the networks of what stands in front";
         setup.seen(&server.place, format!("server: it listens with proxy_protocol: {why}"));
@@ -58,8 +58,8 @@ fn written(address: &ListenAddress) -> Value {
 }
 
 /// Adds `[tls]`; `blocks` are the servers with what holds in each, `directory` that of the file.
-pub(super) fn tls(servers: &[Server], blocks: &[(&Directive, Scope<'_>)], directory: &Path, setup: &mut Setup) {
-    let encrypted = |server: &Server| server.listens.iter().any(|listen| listen.tls);
+pub(super) fn tls(servers: &[VirtualServer], blocks: &[(&Directive, Scope<'_>)], directory: &Path, setup: &mut Setup) {
+    let encrypted = |server: &VirtualServer| server.listens.iter().any(|listen| listen.tls);
     let pairs: Vec<_> = servers
         .iter()
         .zip(blocks)
@@ -104,15 +104,16 @@ pub(super) fn tls(servers: &[Server], blocks: &[(&Directive, Scope<'_>)], direct
 }
 
 /// Who is sent from plain listeners to those with TLS.
-fn to_tls(servers: &[Server], setup: &mut Setup) {
-    let encrypted = |server: &&Server| server.listens.iter().any(|listen| listen.tls);
+fn to_tls(servers: &[VirtualServer], setup: &mut Setup) {
+    let encrypted = |server: &&VirtualServer| server.listens.iter().any(|listen| listen.tls);
     let both = servers.iter().filter(|server| server.purpose == Purpose::Serves).find(|server| {
         let is_plain = server.listens.iter().any(|listen| !listen.tls);
-        let shares =
-            |other: &Server| other.hosts.iter().any(|host| server.hosts.contains(host)) || other.hosts.is_empty();
+        let shares = |other: &VirtualServer| {
+            other.hosts.iter().any(|host| server.hosts.contains(host)) || other.hosts.is_empty()
+        };
         is_plain && servers.iter().filter(encrypted).any(shares)
     });
-    let leading: Vec<&Server> = servers.iter().filter(|server| server.purpose == Purpose::LeadsToTls).collect();
+    let leading: Vec<&VirtualServer> = servers.iter().filter(|server| server.purpose == Purpose::LeadsToTls).collect();
     let has_tls = !setup.tls.is_empty();
     for server in &leading {
         match has_tls {

@@ -5,20 +5,20 @@ use super::pass::{self, Pass};
 use super::pools::{Pools, is_told};
 use super::scope::Scope;
 use super::tree::Directive;
-use crate::cli::import::setup::{Place, Setup};
+use crate::cli::import::setup::{FileLine, Setup};
 
 /// A path and who takes its requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct PathRow {
     pub(super) path: String,
     /// `None`: what nginx does itself, such as sending a file.
     pub(super) pool: Option<String>,
-    pub(super) place: Place,
+    pub(super) place: FileLine,
     /// How its path differs from nginx's, where the row is needed.
     pub(super) note: Option<String>,
 }
 
-impl Row {
+impl PathRow {
     /// Whether its path is a prefix of another, by whole segments.
     pub(super) fn takes(&self, path: &str) -> bool {
         match path.strip_prefix(&self.path) {
@@ -29,16 +29,16 @@ impl Row {
 }
 
 /// Reads the locations of one server.
-pub(super) struct Reader<'a, 'b> {
+pub(super) struct LocationReader<'a, 'b> {
     /// What stands in the server, where locations with a name are.
     pub(super) server: &'a [Directive],
     pub(super) pools: &'a mut Pools<'b>,
     pub(super) setup: &'a mut Setup,
 }
 
-impl Reader<'_, '_> {
+impl LocationReader<'_, '_> {
     /// The rows of all locations in `block`, and of those in them.
-    pub(super) fn rows(&mut self, block: &[Directive], scope: &Scope<'_>) -> Vec<Row> {
+    pub(super) fn rows(&mut self, block: &[Directive], scope: &Scope<'_>) -> Vec<PathRow> {
         let mut rows = Vec::new();
         for location in block.iter().filter(|one| one.name == "location") {
             let inner = scope.within(location.children());
@@ -48,7 +48,7 @@ impl Reader<'_, '_> {
         rows
     }
 
-    fn row(&mut self, location: &Directive, scope: &Scope<'_>) -> Option<Row> {
+    fn row(&mut self, location: &Directive, scope: &Scope<'_>) -> Option<PathRow> {
         let (mark, path) = match location.args.as_slice() {
             [path] => ("", path.as_str()),
             [mark, path] => (mark.as_str(), path.as_str()),
@@ -62,6 +62,12 @@ impl Reader<'_, '_> {
             return None;
         }
         let is_pattern = mark.starts_with('~');
+        if let Some(internal) = location.children().iter().find(|one| one.name == "internal") {
+            // A route would let clients in.
+            let why = "no client gets there, and X-Accel-Redirect leads nobody there either: left out";
+            self.setup.seen(&internal.place, format!("{} in `location {path}`: {why}", internal.shown()));
+            return None;
+        }
         let prefix = if is_pattern { pattern_prefix(path) } else { Some(path.to_owned()) };
         fields(scope, self.setup);
         let pass = self.content(location, scope);
@@ -73,7 +79,7 @@ impl Reader<'_, '_> {
                 return None;
             }
             (None, Some(path)) if !is_pattern => {
-                return Some(Row { path, pool: None, place: location.place.clone(), note: None });
+                return Some(PathRow { path, pool: None, place: location.place.clone(), note: None });
             }
             (None, _) => return None,
         };
@@ -98,7 +104,7 @@ impl Reader<'_, '_> {
         let is_whole = mark != "=" && !is_pattern && own.strip_suffix('/') == Some(&path);
         let note = (pool.is_some() && path != "/" && !is_whole)
             .then(|| format!("{}: the route takes {path} and what is below it, by whole segments", location.shown()));
-        Some(Row { path, pool, place: location.place.clone(), note })
+        Some(PathRow { path, pool, place: location.place.clone(), note })
     }
 
     /// Whom a location passes its requests to; where it answers them itself, that is said.
@@ -120,7 +126,9 @@ impl Reader<'_, '_> {
             Some(answer) if answer.name == "stub_status" => {}
             Some(answer) => {
                 let why = match answer.name.as_str() {
-                    "return" | "rewrite" => "routes answer nothing themselves",
+                    "return" | "rewrite" => {
+                        "routes answer nothing themselves, its requests go where those of the wider path go"
+                    }
                     _ => "no files are served here",
                 };
                 self.seen(answer, &format!("in `location {}`: {why}", location.args.join(" ")));

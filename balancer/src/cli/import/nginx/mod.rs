@@ -26,12 +26,12 @@ use pools::Pools;
 use scope::Scope;
 use tree::Directive;
 
-pub(super) use include::Read;
+pub(super) use include::ReadOther;
 
-use super::setup::{Mistake, Place, Setup};
+use super::setup::{FileLine, Setup, Unreadable};
 
 /// Reads a text; `file` is what it is called, `directory` where relative paths in it begin, and `others` reads what it includes.
-pub(super) fn read(text: &str, file: &Rc<str>, directory: &Path, others: Read<'_>) -> Result<Setup, Mistake> {
+pub(super) fn read(text: &str, file: &Rc<str>, directory: &Path, others: ReadOther<'_>) -> Result<Setup, Unreadable> {
     let mut setup = Setup::default();
     let all = include::read(text, file, others, &mut setup)?;
     bounded(&all, file)?;
@@ -40,7 +40,7 @@ pub(super) fn read(text: &str, file: &Rc<str>, directory: &Path, others: Read<'_
     let beside = all.iter().filter(|one| one.name != "http");
     let http: Vec<Directive> = within.chain(beside).cloned().collect();
     let Some(_) = http.iter().find(|one| ["server", "upstream"].contains(&one.name.as_str())) else {
-        let place = Place { file: Rc::clone(file), line: 1 };
+        let place = FileLine { file: Rc::clone(file), line: 1 };
         let message = if setup.remarks.is_empty() {
             "there is no `server` and no `upstream` in it".to_owned()
         } else {
@@ -48,7 +48,7 @@ pub(super) fn read(text: &str, file: &Rc<str>, directory: &Path, others: Read<'_
                 setup.remarks.iter().map(|remark| format!("{}: {}", remark.place, remark.text)).collect();
             format!("there is no `server` and no `upstream` in it. {}", included.join(". "))
         };
-        return Err(Mistake { place, message });
+        return Err(Unreadable { place, message });
     };
     let blocks = |name: &'static str| http.iter().filter(move |one| one.name == name);
     let upstreams: Vec<_> = blocks("upstream").map(|one| upstream::read(one, &mut setup)).collect();
@@ -69,7 +69,7 @@ pub(super) fn read(text: &str, file: &Rc<str>, directory: &Path, others: Read<'_
 }
 
 /// A file with very many directives would take very long.
-fn bounded(all: &[Directive], file: &Rc<str>) -> Result<(), Mistake> {
+fn bounded(all: &[Directive], file: &Rc<str>) -> Result<(), Unreadable> {
     fn count(directives: &[Directive]) -> usize {
         directives.iter().map(|one| 1 + one.args.len() + count(one.children())).sum()
     }
@@ -77,7 +77,7 @@ fn bounded(all: &[Directive], file: &Rc<str>) -> Result<(), Mistake> {
         words if words <= WORDS_MAX => Ok(()),
         words => {
             let message = format!("it has {words} words with what it includes, and {WORDS_MAX} are the most");
-            Err(Mistake { place: Place { file: Rc::clone(file), line: 1 }, message })
+            Err(Unreadable { place: FileLine { file: Rc::clone(file), line: 1 }, message })
         }
     }
 }

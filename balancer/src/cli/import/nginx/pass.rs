@@ -18,7 +18,7 @@ pub(super) fn read(text: &str, grpc: bool) -> Result<Pass, &'static str> {
         Some(("grpc", rest)) if grpc => rest,
         None if grpc => text,
         Some(("https" | "grpcs", _)) => {
-            return Err("endpoints are spoken to without TLS: name the address where it speaks plain HTTP");
+            return Err("TLS to endpoints is not imported: write this pool by hand, with [pool.NAME.tls]");
         }
         _ => return Err("that is no address of an endpoint"),
     };

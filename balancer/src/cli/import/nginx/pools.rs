@@ -8,14 +8,14 @@ use toml::{Table, Value};
 use super::pass::Pass;
 use super::scope::Scope;
 use super::tree::Directive;
-use super::upstream::{self, Upstream};
+use super::upstream::{self, ServerGroup};
 use super::values::{duration_text, milliseconds};
-use crate::cli::import::setup::{Keys, Place, Pool, Setup, plain};
+use crate::cli::import::setup::{FileLine, PoolDraft, Setup, TableKeys, plain};
 
 /// Pools by whom they pass to.
 #[derive(Default)]
 pub(super) struct Pools<'a> {
-    upstreams: &'a [Upstream],
+    upstreams: &'a [ServerGroup],
     drafts: BTreeMap<(String, bool), Draft>,
 }
 
@@ -24,11 +24,11 @@ struct Draft {
     /// Its place in the set-up.
     index: usize,
     /// Of locations that tunnel, and of those that do not.
-    times: [BTreeMap<&'static str, Vec<(u64, Place)>>; 2],
+    times: [BTreeMap<&'static str, Vec<(u64, FileLine)>>; 2],
 }
 
 impl<'a> Pools<'a> {
-    pub(super) fn new(upstreams: &'a [Upstream]) -> Self {
+    pub(super) fn new(upstreams: &'a [ServerGroup]) -> Self {
         Self { upstreams, drafts: BTreeMap::new() }
     }
 
@@ -38,7 +38,7 @@ impl<'a> Pools<'a> {
         pass: &Pass,
         wanted: &str,
         scope: &Scope<'_>,
-        place: &Place,
+        place: &FileLine,
         setup: &mut Setup,
     ) -> Result<String, String> {
         let key = (pass.origin.clone(), pass.grpc);
@@ -53,7 +53,7 @@ impl<'a> Pools<'a> {
                 Some(upstream) => (upstream.name.clone(), upstream.keys.clone()),
                 None => alone(pass, wanted)?,
             };
-            let mut pool = Pool { name: setup.free_name(&name), keys, workers: None };
+            let mut pool = PoolDraft { name: setup.free_name(&name), keys, workers: None };
             if pass.grpc {
                 pool.keys.set("http2", true);
             }
@@ -114,9 +114,9 @@ impl<'a> Pools<'a> {
 }
 
 /// A pool for one address, and what to call it.
-fn alone(pass: &Pass, wanted: &str) -> Result<(String, Keys), String> {
+fn alone(pass: &Pass, wanted: &str) -> Result<(String, TableKeys), String> {
     let (address, is_name) = upstream::address(&pass.origin, 80).ok_or("that is no address of an endpoint")?;
-    let mut keys = Keys::default();
+    let mut keys = TableKeys::default();
     match is_name {
         true => keys.set("dns", plain(&address)),
         false => keys.set("endpoints", vec![plain(&address)]),
@@ -130,7 +130,7 @@ fn alone(pass: &Pass, wanted: &str) -> Result<(String, Keys), String> {
     Ok((name.to_owned(), keys))
 }
 
-fn retries(scope: &Scope<'_>, keys: &mut Keys) {
+fn retries(scope: &Scope<'_>, keys: &mut TableKeys) {
     let tries = scope.find("proxy_next_upstream_tries").and_then(|tries| tries.arg(0).parse::<i64>().ok());
     if let Some(tries) = tries.filter(|tries| *tries > 0) {
         keys.set("attempts_max", tries.min(ATTEMPTS_MAX));

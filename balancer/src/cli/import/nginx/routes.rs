@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::location::Row;
-use super::server::{Purpose, Server};
-use crate::cli::import::setup::{Place, Route, Setup};
+use super::location::PathRow;
+use super::server::{Purpose, VirtualServer};
+use crate::cli::import::setup::{FileLine, RouteDraft, Setup};
 
 /// Paths and pools of one host; `None` is every host.
-type Hosts = BTreeMap<Option<String>, Vec<Row>>;
+type Hosts = BTreeMap<Option<String>, Vec<PathRow>>;
 
 /// Adds the routes of all servers to the set-up.
-pub(super) fn add(servers: &[Server], setup: &mut Setup) {
+pub(super) fn add(servers: &[VirtualServer], setup: &mut Setup) {
     let all = default_server(servers);
     let mut hosts = Hosts::new();
     for (index, server) in servers.iter().enumerate().filter(|(_, server)| server.purpose == Purpose::Serves) {
@@ -35,7 +35,7 @@ pub(super) fn add(servers: &[Server], setup: &mut Setup) {
     }
     let pairs = hosts.values().map(Vec::len).sum::<usize>().saturating_mul(hosts.len());
     if pairs > PAIRS_MAX {
-        let place = Place { file: "".into(), line: 0 };
+        let place = FileLine { file: "".into(), line: 0 };
         let place = servers.first().map_or(place, |server| server.place.clone());
         setup.seen(&place, "there are too many hosts and paths: look through the routes");
     } else {
@@ -45,7 +45,7 @@ pub(super) fn add(servers: &[Server], setup: &mut Setup) {
 }
 
 /// The server that takes the hosts that nobody has: the first that serves and is its address's own.
-fn default_server(servers: &[Server]) -> Option<usize> {
+fn default_server(servers: &[VirtualServer]) -> Option<usize> {
     let mut owners: BTreeMap<(&str, bool), (usize, bool)> = BTreeMap::new();
     for (index, server) in servers.iter().enumerate() {
         for listen in &server.listens {
@@ -62,20 +62,21 @@ fn default_server(servers: &[Server]) -> Option<usize> {
 /// Adds to each host the paths of wider hosts, for a longer path there would win against its own shorter one.
 fn complete(hosts: &mut Hosts, setup: &mut Setup) {
     let names: Vec<Option<String>> = hosts.keys().cloned().collect();
-    let mut added: Vec<(Option<String>, Row)> = Vec::new();
+    let mut added: BTreeMap<(&Option<String>, String), PathRow> = BTreeMap::new();
     for host in &names {
         let own = hosts.get(host).map_or(&[][..], Vec::as_slice);
         for wider in names.iter().filter(|wider| is_wider(wider.as_deref(), host.as_deref())) {
             for row in hosts.get(wider).into_iter().flatten().filter(|row| row.pool.is_some()) {
-                let is_there = |rows: &[Row]| rows.iter().any(|known| known.path == row.path && known.pool.is_some());
-                let is_added = added.iter().any(|(known, new)| known == host && new.path == row.path);
-                if is_there(own) || is_added {
+                let is_there =
+                    |rows: &[PathRow]| rows.iter().any(|known| known.path == row.path && known.pool.is_some());
+                let key = (host, row.path.clone());
+                if is_there(own) || added.contains_key(&key) {
                     continue;
                 }
                 let mine = best(own, &row.path);
                 match mine {
                     Some(mine) if mine.pool == row.pool => {}
-                    Some(mine) => added.push((host.clone(), Row { path: row.path.clone(), ..mine.clone() })),
+                    Some(mine) => _ = added.insert(key, PathRow { path: row.path.clone(), ..mine.clone() }),
                     None => {
                         let (name, pool) =
                             (host.as_deref().unwrap_or_default(), row.pool.as_deref().unwrap_or_default());
@@ -89,36 +90,36 @@ fn complete(hosts: &mut Hosts, setup: &mut Setup) {
             }
         }
     }
-    for (host, row) in added {
-        hosts.entry(host).or_default().push(row);
+    for ((host, _), row) in added {
+        hosts.entry(host.clone()).or_default().push(row);
     }
 }
 
 /// The routes in which no host repeats what holds for every host.
-fn written(hosts: &Hosts) -> Vec<Route> {
+fn written(hosts: &Hosts) -> Vec<RouteDraft> {
     let all = hosts.get(&None);
     let wildcards: Vec<_> =
         hosts.iter().filter(|(host, _)| host.as_deref().is_some_and(|host| host.starts_with("*."))).collect();
-    let repeats = |host: &Option<String>, rows: &[Row]| {
-        let other = |(wider, other): &&(&Option<String>, &Vec<Row>)| {
+    let repeats = |host: &Option<String>, rows: &[PathRow]| {
+        let other = |(wider, other): &&(&Option<String>, &Vec<PathRow>)| {
             is_wider(wider.as_deref(), host.as_deref()) && !is_same(other, rows)
         };
         host.is_some() && all.is_some_and(|all| is_same(all, rows)) && !wildcards.iter().any(|one| other(&one))
     };
     let kept = hosts.iter().filter(|(host, rows)| !repeats(host, rows));
-    let route = |host: &Option<String>, row: &Row| {
-        Some(Route { host: host.clone(), path: row.path.clone(), pool: row.pool.clone()? })
+    let route = |host: &Option<String>, row: &PathRow| {
+        Some(RouteDraft { host: host.clone(), path: row.path.clone(), pool: row.pool.clone()? })
     };
     kept.flat_map(|(host, rows)| rows.iter().filter_map(move |row| route(host, row))).collect()
 }
 
 /// The row that takes a path: the longest that is a prefix of it by whole segments.
-fn best<'a>(rows: &'a [Row], path: &str) -> Option<&'a Row> {
+fn best<'a>(rows: &'a [PathRow], path: &str) -> Option<&'a PathRow> {
     rows.iter().filter(|row| row.pool.is_some() && row.takes(path)).max_by_key(|row| row.path.len())
 }
 
-fn is_same(one: &[Row], other: &[Row]) -> bool {
-    let pairs = |rows: &[Row]| {
+fn is_same(one: &[PathRow], other: &[PathRow]) -> bool {
+    let pairs = |rows: &[PathRow]| {
         let mut pairs: Vec<_> = rows.iter().map(|row| (row.path.clone(), row.pool.clone())).collect();
         pairs.sort();
         pairs
@@ -144,11 +145,11 @@ const PAIRS_MAX: usize = 100_000;
 mod tests {
     use super::*;
 
-    fn row(path: &str, pool: &str) -> Row {
-        Row {
+    fn row(path: &str, pool: &str) -> PathRow {
+        PathRow {
             path: path.to_owned(),
             pool: Some(pool.to_owned()),
-            place: Place { file: "test".into(), line: 1 },
+            place: FileLine { file: "test".into(), line: 1 },
             note: None,
         }
     }
@@ -163,7 +164,7 @@ mod tests {
         let mut setup = Setup::default();
         complete(&mut hosts, &mut setup);
         let routes = written(&hosts);
-        let route = |host: Option<&str>, path: &str, pool: &str| Route {
+        let route = |host: Option<&str>, path: &str, pool: &str| RouteDraft {
             host: host.map(str::to_owned),
             path: path.to_owned(),
             pool: pool.to_owned(),

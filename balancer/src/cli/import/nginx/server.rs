@@ -1,23 +1,23 @@
 //! `server { … }` → where it listens, whose hosts it has, and its paths. Decides what a server is for: to serve, to lead to TLS, or to refuse;
 //! called by [`super`]; never compares servers.
 
-use super::location::{Reader, Row};
+use super::location::{LocationReader, PathRow};
 use super::pools::Pools;
 use super::scope::Scope;
 use super::tree::Directive;
 use super::upstream;
-use crate::cli::import::setup::{Place, Setup};
+use crate::cli::import::setup::{FileLine, Setup};
 
 /// A virtual server.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) place: Place,
+pub(super) struct VirtualServer {
+    pub(super) place: FileLine,
     pub(super) listens: Vec<Listen>,
     /// As our routes have them: `example.com`, `*.example.com`.
     pub(super) hosts: Vec<String>,
     pub(super) purpose: Purpose,
     /// Paths, each once.
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<PathRow>,
 }
 
 /// What a server is for.
@@ -42,7 +42,7 @@ pub(super) struct Listen {
 }
 
 /// Reads a block; remarks on what cannot be taken.
-pub(super) fn read(server: &Directive, scope: &Scope<'_>, pools: &mut Pools<'_>, setup: &mut Setup) -> Server {
+pub(super) fn read(server: &Directive, scope: &Scope<'_>, pools: &mut Pools<'_>, setup: &mut Setup) -> VirtualServer {
     let block = server.children();
     let scope = scope.within(block);
     let hosts = hosts(block, setup);
@@ -63,7 +63,7 @@ pub(super) fn read(server: &Directive, scope: &Scope<'_>, pools: &mut Pools<'_>,
     let mut rows = Vec::new();
     if purpose == Purpose::Serves {
         answers(block, setup);
-        let mut reader = Reader { server: block, pools, setup };
+        let mut reader = LocationReader { server: block, pools, setup };
         rows = reader.rows(block, &scope);
         if rows.iter().all(|row| row.path != "/") {
             rows.extend(all_of_it(block, &scope, &mut reader));
@@ -73,12 +73,12 @@ pub(super) fn read(server: &Directive, scope: &Scope<'_>, pools: &mut Pools<'_>,
     for row in &rows {
         row.note.iter().for_each(|note| setup.unseen(&row.place, note.as_str()));
     }
-    Server { place: server.place.clone(), listens, hosts, purpose, rows }
+    VirtualServer { place: server.place.clone(), listens, hosts, purpose, rows }
 }
 
 /// Each path once: the first pool counts.
-fn distinct(rows: Vec<Row>, setup: &mut Setup) -> Vec<Row> {
-    let mut once: Vec<Row> = Vec::new();
+fn distinct(rows: Vec<PathRow>, setup: &mut Setup) -> Vec<PathRow> {
+    let mut once: Vec<PathRow> = Vec::new();
     for row in rows {
         match once.iter_mut().find(|known| known.path == row.path) {
             None => once.push(row),
@@ -94,19 +94,19 @@ fn distinct(rows: Vec<Row>, setup: &mut Setup) -> Vec<Row> {
 }
 
 /// Without the rows whose requests the next wider row sends to the same pool.
-fn needed(rows: Vec<Row>) -> Vec<Row> {
-    let wider = |row: &Row| {
+fn needed(rows: Vec<PathRow>) -> Vec<PathRow> {
+    let wider = |row: &PathRow| {
         let shorter = rows
             .iter()
             .filter(|other| other.path.len() < row.path.len() && other.pool.is_some() && other.takes(&row.path));
         shorter.max_by_key(|other| other.path.len()).cloned()
     };
-    let is_needed = |row: &&Row| row.pool.is_none() || wider(row).is_none_or(|wider| wider.pool != row.pool);
+    let is_needed = |row: &&PathRow| row.pool.is_none() || wider(row).is_none_or(|wider| wider.pool != row.pool);
     rows.iter().filter(is_needed).cloned().collect()
 }
 
 /// What a server without `location /` does with what is left.
-fn all_of_it(block: &[Directive], scope: &Scope<'_>, reader: &mut Reader<'_, '_>) -> Option<Row> {
+fn all_of_it(block: &[Directive], scope: &Scope<'_>, reader: &mut LocationReader<'_, '_>) -> Option<PathRow> {
     let tried = block.iter().find(|one| one.name == "try_files");
     let root = block.iter().find(|one| one.name == "root");
     if let (None, Some(root)) = (tried, root) {
@@ -117,7 +117,7 @@ fn all_of_it(block: &[Directive], scope: &Scope<'_>, reader: &mut Reader<'_, '_>
     let pass = reader.tried(tried, scope)?;
     let pool = reader.pools.of(&pass, "app", scope, &place, reader.setup);
     let pool = pool.map_err(|why| reader.setup.seen(&place, why)).ok();
-    Some(Row { path: "/".to_owned(), pool, place, note: None })
+    Some(PathRow { path: "/".to_owned(), pool, place, note: None })
 }
 
 /// Remarks on answers that the whole server gives, and on conditions.

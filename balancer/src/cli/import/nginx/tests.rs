@@ -7,7 +7,7 @@ use super::*;
 use crate::cli::import::setup::Weight;
 use crate::cli::import::writer;
 
-fn set_up(text: &str) -> Result<Setup, Mistake> {
+fn set_up(text: &str) -> Result<Setup, Unreadable> {
     let other = |name: &str| match name {
         "upstreams.conf" => Ok(("upstreams.conf".into(), "upstream app { server 10.0.0.1:80; }".to_owned())),
         "circle.conf" => Ok(("circle.conf".into(), "include circle.conf;".to_owned())),
@@ -49,7 +49,7 @@ fn the_set_up_of_the_article_is_three_lines() {
 #[test]
 fn what_is_no_file_of_nginx_is_refused_with_its_line() {
     for (text, expected) in [
-        ("http {\n server {\n", "x.conf:2: `server {` is not closed, and 1 blocks around it neither: add the `}`"),
+        ("http {\n server {\n", "x.conf:2: `server {` is not closed, nor is the block around it: add the `}`"),
         ("http { }\n}", "x.conf:2: this `}` closes nothing"),
         ("server { listen 80 }", "x.conf:1: there is no `;` behind `listen 80`"),
         ("\n\nlisten 80", "x.conf:3: there is no `;` behind `listen 80`"),
@@ -201,7 +201,7 @@ fn what_a_location_does_besides_passing_on_is_seen_by_clients() {
         ("location /s/ { root /srv; }", "no files are served here"),
         ("location /s/ { try_files $uri =404; }", "no files are served here"),
         ("location /h { return 200 ok; }", "routes answer nothing themselves"),
-        ("location /x { proxy_pass https://10.0.0.1; }", "without TLS"),
+        ("location /x { proxy_pass https://10.0.0.1; }", "TLS to endpoints is not imported"),
         ("location /x { proxy_pass http://$host; }", "made up for each request"),
         (
             "location /x { proxy_pass http://10.0.0.1; proxy_set_header X-Tenant a; }",
@@ -215,6 +215,7 @@ fn what_a_location_does_besides_passing_on_is_seen_by_clients() {
             "proxy_next_upstream http_500",
         ),
         ("location /x { proxy_pass http://10.0.0.1; surprising on; }", "surprising on: nothing is known of it here"),
+        ("location /x { internal; proxy_pass http://10.0.0.1; }", "internal in `location /x`: no client gets there"),
         ("gzip on;", "gzip on: responses go out as the app writes them"),
         ("if ($a) { return 403; }", "no conditions"),
     ] {
@@ -313,6 +314,20 @@ fn limits_of_clients_and_trust_are_at_the_top() {
         remarks(&text)[0],
         ["x.conf:1: client_max_body_size 10m: `body_bytes_max` is one for all: 50MiB, the largest"]
     );
+}
+
+#[test]
+fn what_clients_must_not_reach_gets_no_route() {
+    let text =
+        server("location / { proxy_pass http://10.0.0.1; } location /inner/ { internal; proxy_pass http://10.0.0.2; }");
+    assert_eq!(lines(&text)[1..], ["[pool.app]", "endpoints = [\"10.0.0.1:80\"]"]);
+}
+
+#[test]
+fn what_an_upstream_says_of_its_connections_is_no_limit_of_clients() {
+    let upstream = "upstream app { server 10.0.0.1; keepalive 8; keepalive_timeout 5s; }";
+    let text = format!("{upstream} {}", server("location / { proxy_pass http://app; }"));
+    assert_eq!(lines(&text), ["listen = \"0.0.0.0:80\"", "[pool.app]", "endpoints = [\"10.0.0.1:80\"]"]);
 }
 
 #[test]

@@ -73,7 +73,10 @@ fn access_log(all: &[Directive], said: &[&Directive], setup: &mut Setup) {
 fn collect<'a>(directives: &'a [Directive], found: &mut Vec<&'a Directive>) {
     for directive in directives {
         found.push(directive);
-        collect(directive.children(), found);
+        // Names mean something else there.
+        if !["upstream", "stream", "mail", "events", "map", "geo", "types"].contains(&directive.name.as_str()) {
+            collect(directive.children(), found);
+        }
     }
 }
 

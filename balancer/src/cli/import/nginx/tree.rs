@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::lexer::{Lexer, Token};
-use crate::cli::import::setup::{Mistake, Place, shortened};
+use crate::cli::import::setup::{FileLine, Unreadable, shortened};
 
 /// A directive: `listen 80 default_server;`, or one with a block.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub(super) struct Directive {
     pub(super) args: Vec<String>,
     /// What stands between its braces.
     pub(super) block: Option<Vec<Directive>>,
-    pub(super) place: Place,
+    pub(super) place: FileLine,
 }
 
 impl Directive {
@@ -35,21 +35,21 @@ impl Directive {
 }
 
 /// The directives of a text; `file` is what it is called.
-pub(super) fn read(text: &str, file: &Rc<str>) -> Result<Vec<Directive>, Mistake> {
-    let mut reader = Reader { lexer: Lexer::new(text), file, open: Vec::new() };
+pub(super) fn read(text: &str, file: &Rc<str>) -> Result<Vec<Directive>, Unreadable> {
+    let mut reader = TreeReader { lexer: Lexer::new(text), file, open: Vec::new() };
     reader.block()
 }
 
-struct Reader<'a> {
+struct TreeReader<'a> {
     lexer: Lexer<'a>,
     file: &'a Rc<str>,
     /// The blocks we are in: how each begins, and where.
     open: Vec<(String, usize)>,
 }
 
-impl Reader<'_> {
+impl TreeReader<'_> {
     /// Directives up to the end of the block, or of the text at the top.
-    fn block(&mut self) -> Result<Vec<Directive>, Mistake> {
+    fn block(&mut self) -> Result<Vec<Directive>, Unreadable> {
         let mut directives = Vec::new();
         loop {
             match self.token()? {
@@ -57,7 +57,8 @@ impl Reader<'_> {
                     let Some((name, line)) = self.open.last() else { return Ok(directives) };
                     let others = match self.open.len() {
                         1 => String::new(),
-                        count => format!(", and {} blocks around it neither", count - 1),
+                        2 => ", nor is the block around it".to_owned(),
+                        count => format!(", nor are the {} blocks around it", count - 1),
                     };
                     return Err(self.mistake(*line, format!("`{name} {{` is not closed{others}: add the `}}`")));
                 }
@@ -74,8 +75,8 @@ impl Reader<'_> {
         }
     }
 
-    fn directive(&mut self, name: String, line: usize) -> Result<Directive, Mistake> {
-        let place = Place { file: Rc::clone(self.file), line };
+    fn directive(&mut self, name: String, line: usize) -> Result<Directive, Unreadable> {
+        let place = FileLine { file: Rc::clone(self.file), line };
         let mut directive = Directive { name, args: Vec::new(), block: None, place };
         loop {
             match self.token()? {
@@ -103,13 +104,13 @@ impl Reader<'_> {
         }
     }
 
-    fn token(&mut self) -> Result<Option<(Token, usize)>, Mistake> {
+    fn token(&mut self) -> Result<Option<(Token, usize)>, Unreadable> {
         let token = self.lexer.next();
         token.map_err(|line| self.mistake(line, "a quotation mark of this line has no other".to_owned()))
     }
 
-    fn mistake(&self, line: usize, message: String) -> Mistake {
-        Mistake { place: Place { file: Rc::clone(self.file), line }, message }
+    fn mistake(&self, line: usize, message: String) -> Unreadable {
+        Unreadable { place: FileLine { file: Rc::clone(self.file), line }, message }
     }
 }
 

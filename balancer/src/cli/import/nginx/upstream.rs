@@ -5,16 +5,16 @@ use toml::{Table, Value};
 
 use super::tree::Directive;
 use super::values::{duration_text, milliseconds};
-use crate::cli::import::setup::{Keys, Place, Setup, plain};
+use crate::cli::import::setup::{FileLine, Setup, TableKeys, plain};
 use crate::config::{EJECT_TIME_MAX, WEIGHT_MAX};
 
 /// A named group of servers.
 #[derive(Debug)]
-pub(super) struct Upstream {
+pub(super) struct ServerGroup {
     pub(super) name: String,
-    pub(super) place: Place,
+    pub(super) place: FileLine,
     /// Keys of the pool it becomes.
-    pub(super) keys: Keys,
+    pub(super) keys: TableKeys,
 }
 
 /// An address of an endpoint as our file has it, and whether it is a name that may have several.
@@ -36,8 +36,8 @@ pub(super) fn address(text: &str, port: u16) -> Option<(String, bool)> {
 }
 
 /// Reads a block; remarks on what cannot be taken.
-pub(super) fn read(upstream: &Directive, setup: &mut Setup) -> Upstream {
-    let mut reading = Reading::default();
+pub(super) fn read(upstream: &Directive, setup: &mut Setup) -> ServerGroup {
+    let mut reading = GroupReading::default();
     for directive in upstream.children() {
         match directive.name.as_str() {
             "server" => reading.server(directive, setup),
@@ -45,12 +45,12 @@ pub(super) fn read(upstream: &Directive, setup: &mut Setup) -> Upstream {
         }
     }
     let place = upstream.place.clone();
-    Upstream { name: upstream.arg(0).to_owned(), keys: reading.into_keys(&place, setup), place }
+    ServerGroup { name: upstream.arg(0).to_owned(), keys: reading.into_keys(&place, setup), place }
 }
 
 #[derive(Default)]
-struct Reading {
-    keys: Keys,
+struct GroupReading {
+    keys: TableKeys,
     endpoints: Vec<Value>,
     /// Names with several addresses, one for each server that is one and says nothing else.
     names: Vec<String>,
@@ -61,7 +61,7 @@ struct Reading {
     servers: usize,
 }
 
-impl Reading {
+impl GroupReading {
     fn server(&mut self, server: &Directive, setup: &mut Setup) {
         let text = server.arg(0);
         let parameter =
@@ -151,8 +151,8 @@ impl Reading {
         }
     }
 
-    fn into_keys(mut self, place: &Place, setup: &mut Setup) -> Keys {
-        let mut keys = Keys::default();
+    fn into_keys(mut self, place: &FileLine, setup: &mut Setup) -> TableKeys {
+        let mut keys = TableKeys::default();
         match (self.names.as_slice(), self.endpoints.len()) {
             // nginx asks every address that it has.
             ([name], 1) => keys.set("dns", name.as_str()),
@@ -196,7 +196,7 @@ impl Reading {
 }
 
 /// Each address once: the first counts.
-fn distinct(endpoints: &[Value], place: &Place, setup: &mut Setup) -> Vec<Value> {
+fn distinct(endpoints: &[Value], place: &FileLine, setup: &mut Setup) -> Vec<Value> {
     let address = |endpoint: &Value| endpoint.get("address").unwrap_or(endpoint).clone();
     let mut seen = std::collections::BTreeSet::new();
     let kept: Vec<Value> = endpoints.iter().filter(|one| seen.insert(address(one).to_string())).cloned().collect();
