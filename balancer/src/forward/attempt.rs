@@ -14,7 +14,6 @@ use super::exchange::Exchange;
 use super::fields::{self, ToWorker};
 use super::retry::{Failed, may_retry};
 use super::scan::Scan;
-use super::tunnel;
 use super::unread::is_unexpected;
 use super::upload::Upload;
 use super::upstream::{Upstream, Upstreams, Written, learn, let_go_for_who_waits};
@@ -245,11 +244,7 @@ fn wait(
 ) -> Poll<Fault> {
     place.held_up_since(upload.held_up_since());
     if upload.may_be_silent() && upload.waits_for_client() {
-        exchange.waits.look_every(Some(tunnel::LOOK));
-        let late = late(exchange);
-        let looks = exchange.waits.looks().filter(|_| late.is_pending());
-        let fault = looks.and_then(|now| tunnel::stream_makes_room(pool, place, (true, exchange.one_client()), now));
-        return fault.map_or(late, Poll::Ready);
+        return super::tunnel::wait_for_grpc(exchange, pool, place);
     }
     if upload.ignores_client() {
         let may_starve = upload.ended() && upstream.is_unanswered() && !place.owns_connection();

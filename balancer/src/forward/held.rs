@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
 use crate::http1::Fields;
-use crate::net::{Allowance, Buffer, Whose};
+use crate::net::{Allowance, Buffer, CellOf, Whose};
 use crate::spool::{File, Spool};
 
 /// A part of what all bodies that wait for clients may take together; dropping it gives it back. Above it they stream, at the pace of
@@ -16,13 +16,14 @@ use crate::spool::{File, Spool};
 pub(super) struct Reserved {
     budget: &'static LazyLock<Allowance>,
     bytes: usize,
-    whose: Whose,
+    /// Whose it is.
+    cell: Option<CellOf>,
 }
 
 impl Reserved {
     /// Nothing of the process's budget yet.
     pub(super) fn new() -> Self {
-        Self { budget: &PROCESS, bytes: 0, whose: None }
+        Self { budget: &PROCESS, bytes: 0, cell: None }
     }
 
     /// How much it is.
@@ -33,9 +34,9 @@ impl Reserved {
     /// Takes so much more for a client, always the same; whether there was as much.
     pub(super) fn grow(&mut self, bytes: usize, whose: Whose) -> bool {
         // Told once by those that have something.
-        self.whose = if self.bytes == 0 { whose } else { self.whose };
+        self.cell = if self.bytes == 0 { self.budget.cell_of(whose) } else { self.cell };
         let say = |shortage| tracing::warn!("body buffer limit reached: {shortage}; further bodies are streamed");
-        let taken = bytes == 0 || self.budget.take(bytes, self.whose, say);
+        let taken = bytes == 0 || self.budget.take(bytes, whose, say);
         self.bytes += if taken { bytes } else { 0 };
         taken
     }
@@ -45,7 +46,7 @@ impl Reserved {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
         if bytes > 0 {
-            self.budget.give(bytes, self.whose);
+            self.budget.give(bytes, self.cell);
         }
     }
 }
@@ -254,7 +255,7 @@ mod tests {
     #[test]
     fn what_is_dropped_comes_back() {
         static BUDGET: LazyLock<Allowance> = LazyLock::new(|| Allowance::new(100));
-        let reserved = || Reserved { budget: &BUDGET, bytes: 0, whose: None };
+        let reserved = || Reserved { budget: &BUDGET, bytes: 0, cell: None };
         let (mut one, mut two) = (reserved(), reserved());
         assert!(one.grow(60, None) && two.grow(40, None) && !two.grow(1, None) && two.grow(0, None));
         one.shrink(70);

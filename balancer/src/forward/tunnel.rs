@@ -152,6 +152,17 @@ pub(super) fn stream_makes_room(
     makes_room(pool, place, (if is_grpc { "stream of gRPC" } else { "event stream" }, client), now)
 }
 
+/// Looks whether it is too late for what a stream of gRPC waits for, whose answer has not begun, and whether others need its place.
+pub(super) fn wait_for_grpc(exchange: &mut Exchange<'_>, pool: &Pool, place: &Place) -> Poll<Fault> {
+    exchange.waits.look_every(Some(LOOK));
+    if let Some(late) = exchange.waits.late() {
+        return Poll::Ready(Fault::late(late));
+    }
+    let whose = (true, exchange.one_client());
+    let fault = exchange.waits.looks().and_then(|now| stream_makes_room(pool, place, whose, now));
+    fault.map_or(Poll::Pending, Poll::Ready)
+}
+
 /// Between looks whether others need the place.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// Pieces before others have their turn.

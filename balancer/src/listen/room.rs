@@ -9,6 +9,12 @@ use super::idle::registry::Registry;
 use crate::net::Whose;
 
 impl Counted {
+    /// It is that client's, as a proxy in front of us has told: when it was accepted, nobody knew whose it is. Whether there is room for it.
+    pub(in crate::listen) fn is_for(&mut self, whose: Whose, parked: &Parked, registry: &Registry) -> bool {
+        self.belongs_to(whose);
+        self.has_room_for(whose, self.thread(), parked, registry)
+    }
+
     /// Whether there is room for this connection of that client, on a thread that has those; makes room if need be. Where there is none, that
     /// is noted.
     pub(in crate::listen) fn has_room_for(

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::per_client::{PerClient, Whose};
+use super::per_client::{CellOf, PerClient, Whose};
 
 /// Bytes, of which there are only so many.
 #[derive(Debug)]
@@ -54,11 +54,14 @@ impl Allowance {
         false
     }
 
-    /// Gives back what a client has taken.
-    pub fn give(&self, bytes: usize, whose: Whose) {
-        if let Some(cell) = self.clients.cell_of(whose) {
-            self.clients.subtract(cell, bytes);
-        }
+    /// Where a client's part is counted.
+    pub fn cell_of(&self, whose: Whose) -> Option<CellOf> {
+        self.clients.cell_of(whose)
+    }
+
+    /// Gives back what a client has taken, which is counted there.
+    pub fn give(&self, bytes: usize, cell: Option<CellOf>) {
+        cell.into_iter().for_each(|cell| self.clients.subtract(cell, bytes));
         let left = self.taken.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
         for (said, below) in self.said.iter().zip([self.max / 2, self.max / 4]) {
             if left <= below && said.load(Ordering::Relaxed) {
@@ -110,7 +113,7 @@ mod tests {
         assert_eq!(take(&allowance, 1, client(1)), Ok(false), "said once");
         assert_eq!(take(&allowance, 30, client(2)), Ok(true));
         assert_eq!((take(&allowance, 1, client(2)), take(&allowance, 15, client(3))), (Ok(false), Ok(true)));
-        allowance.give(60, client(1));
+        allowance.give(60, allowance.cell_of(client(1)));
         assert_eq!((allowance.taken(), take(&allowance, 30, client(1))), (45, Ok(true)));
     }
 

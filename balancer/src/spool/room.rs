@@ -27,7 +27,7 @@ impl DiskRoom {
 
     /// Gives back what a client has taken.
     pub(super) fn give(&self, bytes: u64, whose: Whose) {
-        self.bytes.give(bytes as usize, whose);
+        self.bytes.give(bytes as usize, self.bytes.cell_of(whose));
     }
 
     /// Says that the disk takes no more, once a minute however often it is tried.

@@ -127,10 +127,7 @@ impl<S: Service> Connection<S> {
         let heard = announced::client(&mut self.stream, within).await;
         let peer = heard.map_err(|refusal| refusal.map_or(Next::End(After::Close), Next::Refused))?;
         self.stream.set_peer(peer);
-        let whose = peer.ip().map(Client::of);
-        self.counted.belongs_to(whose);
-        // When it was accepted it was the proxy's, who has them all.
-        let has_room = self.counted.has_room_for(whose, self.counted.thread(), &self.parked, &self.registry);
+        let has_room = self.counted.is_for(peer.ip().map(Client::of), &self.parked, &self.registry);
         has_room.then_some(()).ok_or(Next::Refused(Refusal::ConnectionsMax))
     }
 
