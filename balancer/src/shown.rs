@@ -31,6 +31,16 @@ pub fn age(seconds: u64) -> String {
     }
 }
 
+/// From now on so many seconds, for who has time: `in 61 days`, `in 5 h`, `3 days ago`, `now`.
+pub fn distance(seconds: i64) -> String {
+    let length = match seconds.unsigned_abs() {
+        0 => return "now".to_owned(),
+        length @ DAYS.. => format!("{} days", length / 86_400),
+        length => age(length),
+    };
+    if seconds > 0 { format!("in {length}") } else { format!("{length} ago") }
+}
+
 /// `2.0 MiB`, `22.4 GiB`.
 pub fn size(bytes: u64) -> String {
     match bytes {
@@ -58,6 +68,12 @@ mod tests {
             ["0 ms", "98 ms", "1 s", "3.2 s", "60 s", "120.0 s", "2 min", "2 min 5 s", "2 h", "2 h 5 min", "2 d 2 h"];
         assert_eq!(shown, expected);
         assert_eq!([119, 120, 7_200, 172_800].map(age), ["119 s", "2 min", "2 h", "2 d"]);
+    }
+
+    #[test]
+    fn a_distance_says_on_which_side_of_now_it_is() {
+        let shown = [5_300_000, 172_799, 45, 0, -45, -172_800].map(distance);
+        assert_eq!(shown, ["in 61 days", "in 47 h", "in 45 s", "now", "45 s ago", "2 days ago"]);
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl WantedName {
         Standing {
             name: self.name.clone(),
             from: from.to_owned(),
+            not_before: self.held.as_ref().map(|held| held.certificate.not_before),
             not_after: self.not_after(),
             problem: self.problem.clone(),
             next: Some(self.renewal().max(now)),

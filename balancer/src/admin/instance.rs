@@ -20,6 +20,7 @@ use crate::listen::Control;
 use crate::observe::{Journal, Metrics, Stories, Writer, printable};
 use crate::pool::Pool;
 use crate::supervise::Supervisor;
+use crate::tls::Certificates;
 
 /// The running program, as far as it can be asked about.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Instance {
     pub served: ArcSwap<Served>,
     /// Where orders go.
     pub orders: tokio::sync::mpsc::Sender<AdminOrder>,
+    /// What clients are shown over TLS.
+    pub certificates: Arc<Certificates>,
     stopping: OnceLock<Instant>,
     reloads: [AtomicU64; 2],
     last_reload_ok: AtomicBool,
@@ -85,7 +88,7 @@ impl Instance {
     pub fn new(
         (name, origin, path): (String, String, Option<PathBuf>),
         (metrics, stories, control, writer): (Arc<Metrics>, Arc<Stories>, Arc<Control>, Writer),
-        orders: tokio::sync::mpsc::Sender<AdminOrder>,
+        (orders, certificates): (tokio::sync::mpsc::Sender<AdminOrder>, Arc<Certificates>),
     ) -> Self {
         Self {
             name,
@@ -100,6 +103,7 @@ impl Instance {
             events: Journal::new(EVENTS_BYTES),
             served: ArcSwap::default(),
             orders,
+            certificates,
             stopping: OnceLock::new(),
             reloads: Default::default(),
             last_reload_ok: AtomicBool::new(true),

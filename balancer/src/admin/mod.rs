@@ -8,6 +8,9 @@ mod accept;
 mod access;
 mod account;
 mod answer;
+mod certificates;
+#[cfg(test)]
+mod certificates_tests;
 pub mod client;
 mod explain;
 mod exposition;

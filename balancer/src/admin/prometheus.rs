@@ -5,10 +5,12 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use jiff::Timestamp;
+
 use super::exposition::{Labels, Text};
 use super::process::OwnProcess;
 use super::status::{STATES, seconds, state_name};
-use super::{Instance, Served, view};
+use super::{Instance, Served, certificates, view};
 use crate::endpoint::Endpoint;
 use crate::observe::{Destination, EndpointKey, EndpointTotals, Lasting, OF_ENDPOINTS, Times, Totals, Word};
 use crate::pool::Pool;
@@ -27,6 +29,7 @@ pub(super) fn text(instance: &Instance) -> String {
     out.by_endpoint(&instance.metrics.endpoints());
     out.queues(&served);
     out.workers(&served);
+    out.certificates(&certificates::views(instance, Timestamp::now()));
     out.ours(instance);
     out.0
 }

@@ -12,8 +12,8 @@ use super::access::Asker;
 use super::answer::{AnswerBody, EVENT_STREAM, JSON, JSON_LINES, PLAIN, ServiceAnswer, plain, text, with};
 use super::client::CONFIGURATION;
 use super::{
-    AdminAction, AdminOrder, Instance, Report, Reporter, explain, follow, live, openmetrics, page, prometheus, status,
-    view,
+    AdminAction, AdminOrder, Instance, Report, Reporter, certificates, explain, follow, live, openmetrics, page,
+    prometheus, status, view,
 };
 use crate::config::nearest;
 use crate::observe::printable;
@@ -60,6 +60,10 @@ fn read(instance: &Arc<Instance>, path: &str, query: &Query<'_>, asker: Asker) -
         "/api/status" => {
             let status = status::json(instance).to_string();
             text(StatusCode::OK, JSON, format!("{}\n", printable::in_json(&status)))
+        }
+        "/api/certificates" => {
+            let all = certificates::json(&certificates::views(instance, Timestamp::now())).to_string();
+            text(StatusCode::OK, JSON, format!("{all}\n"))
         }
         "/api/live" => with(StatusCode::OK, EVENT_STREAM, live::stream(instance)),
         "/api/events" => {
@@ -206,7 +210,7 @@ fn decoded(text: &str) -> String {
 }
 
 const ACTIONS: [&str; 6] = ["reload", "restart", "scale", "drain", "undrain", "stop"];
-const PATHS: &str = "there are /, /metrics, /healthz, /readyz, /api/status, /api/live, /api/events, /api/logs?pool=, \
+const PATHS: &str = "there are /, /metrics, /healthz, /readyz, /api/status, /api/certificates, /api/live, /api/events, /api/logs?pool=, \
     /api/requests?which= (failed, slow or recent), /api/requests/ID, and by POST \
     /api/reload, /api/restart?pool= (or ?all=1), /api/scale?pool=&count=, /api/drain?endpoint=, /api/undrain?endpoint=, /api/stop";
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::row_json::row_json;
 use super::row_state::Level;
 use super::samples::{PoolFigures, Recent, WINDOW_SECONDS};
 use super::view::{PoolView, named};
-use super::{Instance, ServedPool};
+use super::{Instance, ServedPool, certificates};
 use crate::discover::{NameShown, NamesShown};
 use crate::endpoint::Endpoint;
 use crate::observe::Lasting;
@@ -41,6 +42,7 @@ fn of(instance: &Instance, whole: bool) -> Value {
         .filter(|view| view.problem.is_some())
         .map(|view| (view.level(), format!("{}{}", if view.is_ready { "" } else { "NOT READY: " }, named(view))))
         .collect();
+    problems.extend(certificates::problems(&certificates::views(instance, Timestamp::now())));
     if !last_ok {
         problems.push((Level::Warn, "the last reload failed: `balancer events` says why".to_owned()));
     }

@@ -4,8 +4,6 @@
 //! that is said once.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +14,7 @@ use tokio::time::sleep;
 use super::upstream_tls::PoolsTls;
 use crate::acme::Acme;
 use crate::config::{CertificateFiles, ClientAuth, Tls, regular};
-use crate::tls::{Book, Certificates, Handshakes, Pair};
+use crate::tls::{Book, Certificates, Handshakes, Pair, Print};
 
 /// What is shown, and whoever looks after it.
 pub(super) struct Keyring {
@@ -60,10 +58,10 @@ struct Entry {
     pair: Pair,
     /// What the files were like when they were read the last time, though it was in vain.
     seen: Prints,
+    /// Why what the files have now is not shown.
+    trouble: Option<String>,
 }
 
-/// How files are told from what they were: device, number, size, and time of the last change.
-type Print = (u64, u64, u64, i64, i64);
 type Prints = [Option<Print>; 2];
 
 /// Pairs that a reload will show.
@@ -99,15 +97,15 @@ impl Keyring {
         };
         let (mut pairs, mut troubles) = (BTreeMap::new(), Vec::new());
         for files in &config.certificates {
-            let seen = prints(files);
+            let seen = Print::of_both(files);
             let entry = match (Pair::load(files), known.get(files)) {
                 (Ok(pair), _) => {
                     troubles.extend(pair.oddities.iter().cloned());
-                    Entry { pair, seen }
+                    Entry { pair, seen, trouble: None }
                 }
                 (Err(error), Some(before)) => {
                     troubles.push(format!("{error}; the certificate from before is shown on"));
-                    Entry { pair: before.pair.clone(), seen }
+                    Entry { pair: before.pair.clone(), seen, trouble: Some(error.to_string()) }
                 }
                 (Err(error), None) => return Err(error.to_string()),
             };
@@ -170,14 +168,23 @@ impl Kept {
             None => Handshakes::new(None)?,
         };
         let handshakes = handshakes.offering(self.http2);
-        let of_files = self.files.iter().filter_map(|files| Some((files, &self.pairs.get(files)?.pair)));
+        let of_files = self.files.iter().filter_map(|files| Some(&self.pairs.get(files)?.pair));
         let ordered = self.names.iter().filter_map(|name| self.ordered.get(name));
-        let pairs = of_files.clone().map(|(_, pair)| pair).chain(ordered);
+        let pairs = of_files.chain(ordered);
         let book = Book::of(pairs, &handshakes).map_err(|error| format!("TLS cannot show a certificate: {error}"))?;
         self.handshakes = Some(handshakes);
         certificates.swap(book);
-        certificates.tell(of_files.map(|(files, pair)| pair.standing(files)).collect());
+        self.tell(certificates);
         Ok(())
+    }
+
+    /// Tells how it is with those of files.
+    fn tell(&self, certificates: &Certificates) {
+        let standings = self.files.iter().filter_map(|files| {
+            let Entry { pair, trouble, .. } = self.pairs.get(files)?;
+            Some(pair.standings(files, trouble.as_deref()))
+        });
+        certificates.tell(standings.flatten().collect());
     }
 
     /// Whether a file has a certificate for `name`.
@@ -191,7 +198,7 @@ impl Kept {
 impl Clients {
     /// Who is in that file, and handshakes that let them in.
     fn read(path: &Path, auth: ClientAuth) -> Result<(Self, Handshakes), String> {
-        let seen = print(path);
+        let seen = Print::of(path);
         let pem = regular::read(path, BYTES_MAX).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let handshakes = Handshakes::new(Some((&pem, auth)));
         let handshakes = handshakes.map_err(|error| format!("{} {error}", path.display()))?;
@@ -225,7 +232,7 @@ fn look(kept: &Mutex<Kept>, certificates: &Certificates) {
     let mut changed = false;
     for (files, seen) in known {
         // Before it is read: what changes meanwhile is seen by the next look.
-        let now = prints(&files);
+        let now = Print::of_both(&files);
         if now == seen {
             continue;
         }
@@ -241,10 +248,14 @@ fn look(kept: &Mutex<Kept>, certificates: &Certificates) {
                     files.certificate.display()
                 );
                 pair.oddities.iter().for_each(|oddity| tracing::warn!("{oddity}"));
-                entry.pair = pair;
+                (entry.pair, entry.trouble) = (pair, None);
                 changed = true;
             }
-            Err(error) => tracing::warn!("{error}; the certificate from before is shown on"),
+            Err(error) => {
+                tracing::warn!("{error}; the certificate from before is shown on");
+                entry.trouble = Some(error.to_string());
+                kept.tell(certificates);
+            }
         }
     }
     changed |= look_at_clients(kept);
@@ -257,7 +268,7 @@ fn look(kept: &Mutex<Kept>, certificates: &Certificates) {
 fn look_at_clients(kept: &Mutex<Kept>) -> bool {
     let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(before) = lock().clients.clone() else { return false };
-    let now = print(&before.path);
+    let now = Print::of(&before.path);
     if now == before.seen {
         return false;
     }
@@ -279,15 +290,6 @@ fn look_at_clients(kept: &Mutex<Kept>) -> bool {
         }
         (_, None) => false,
     }
-}
-
-fn prints(files: &CertificateFiles) -> Prints {
-    [&files.certificate, &files.key].map(|path| print(path))
-}
-
-fn print(path: &Path) -> Option<Print> {
-    let found = fs::metadata(path).ok()?;
-    Some((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
 }
 
 /// Far above any list of those who vouch for others.

@@ -160,7 +160,7 @@ fn set_up(
     let control = Arc::new(control);
     let counted = (Arc::clone(&shared.metrics), Arc::clone(&shared.stories), Arc::clone(&control), writer.clone());
     let named = (admin.name().to_owned(), origin.shown.clone(), origin.path.clone());
-    let instance = Arc::new(Instance::new(named, counted, asking));
+    let instance = Arc::new(Instance::new(named, counted, (asking, Arc::clone(shown))));
     let admin = AdminServer::start(&instance, admin);
     let admin = admin.map_err(|error| Failure::System("cannot start the admin service", error))?;
     start::announce(config, &origin.shown, &listeners, descriptors, connections_max);

@@ -148,7 +148,12 @@ const EXIT_STATUS: &[(&str, &[Kind], &str)] = &[
     ("0", &[Kind::Asks, Kind::Prints], "Done."),
     ("0", &[Kind::Imports], "All of the file was taken, or what was not is nothing that clients see."),
     ("1", &[Kind::Imports], "Something that clients see has no counterpart; the output and the messages say what."),
-    ("1", &[Kind::Serves, Kind::Tries, Kind::Asks, Kind::Prints], "Failed; the message says why."),
+    ("1", &[Kind::Serves, Kind::Tries, Kind::Prints], "Failed; the message says why."),
+    (
+        "1",
+        &[Kind::Asks],
+        "Failed; the message says why. Of certificates also: one is missing, expires soon, or was not renewed.",
+    ),
     (
         "2",
         &[Kind::Serves, Kind::Tries, Kind::Checks, Kind::Asks, Kind::Prints, Kind::Imports],

@@ -5,6 +5,7 @@
 mod advise;
 mod arguments;
 mod ask;
+mod certificates;
 mod check;
 mod check_tls;
 mod completions;
@@ -70,6 +71,8 @@ enum Command {
     Check(check::Options),
     /// Show the pools, endpoints and workers of a running instance
     Status(status::Options),
+    /// Show for which names there are certificates, until when, and what went wrong
+    Certificates(certificates::Options),
     /// Read the configuration again: check it, show what changes, do it, wait
     Reload(control::ReloadOptions),
     /// Replace every worker of a pool, without losing a request
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(options)) => run::run(&options, passed, log_level),
         Some(Command::Check(options)) => check::run(options.config.or(arguments.config), passed),
         Some(Command::Status(options)) => status::run(options, arguments.config),
+        Some(Command::Certificates(options)) => certificates::run(options, arguments.config),
         Some(Command::Reload(options)) => control::reload(options, arguments.config),
         Some(Command::Restart(options)) => control::restart(options, arguments.config),
         Some(Command::Scale(options)) => control::scale(options, arguments.config),

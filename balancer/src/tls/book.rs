@@ -128,9 +128,12 @@ impl Certificates {
         self.standings.lock().unwrap_or_else(PoisonError::into_inner)[1] = standings;
     }
 
-    /// How it is with all.
+    /// How it is with all: of those for one name, with the one that is shown.
     pub fn standings(&self) -> Vec<Standing> {
-        self.standings.lock().unwrap_or_else(PoisonError::into_inner).concat()
+        let mut all = self.standings.lock().unwrap_or_else(PoisonError::into_inner).concat();
+        let mut seen = BTreeSet::new();
+        all.retain(|one| seen.insert(one.name.clone()));
+        all
     }
 
     /// What tells a client that there is nothing for it.

@@ -67,9 +67,14 @@ impl Certificate {
 
     /// Whom it is for, in words.
     pub fn shown(&self) -> String {
+        self.whom().join(", ")
+    }
+
+    /// Each whom it is for: `nobody`, where there is none.
+    pub fn whom(&self) -> Vec<String> {
         let addresses = self.addresses.iter().map(ToString::to_string);
         let all: Vec<String> = self.names.iter().cloned().chain(addresses).collect();
-        if all.is_empty() { "nobody".to_owned() } else { all.join(", ") }
+        if all.is_empty() { vec!["nobody".to_owned()] } else { all }
     }
 }
 

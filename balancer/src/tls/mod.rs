@@ -8,6 +8,7 @@ mod book;
 mod certificate;
 mod handshake;
 mod pair;
+mod print;
 mod standing;
 mod upstream;
 
@@ -15,5 +16,6 @@ pub use book::{Book, Certificates};
 pub use certificate::Certificate;
 pub use handshake::{Handshakes, QUESTION, asking};
 pub use pair::{Pair, PairError, Shown};
+pub use print::Print;
 pub use standing::Standing;
 pub use upstream::EndpointTls;

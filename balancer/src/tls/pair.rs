@@ -42,15 +42,18 @@ impl Pair {
         Self::of_pem(&certificate, &key, &Shown::of(files))
     }
 
-    /// How it is with it, where it comes from `files` and somebody else renews it.
-    pub fn standing(&self, files: &CertificateFiles) -> Standing {
-        Standing {
-            name: self.certificate.shown(),
+    /// How it is with it, a name each, where it comes from `files` and somebody else renews it. `problem`: why what the files have now
+    /// is not shown.
+    pub fn standings(&self, files: &CertificateFiles, problem: Option<&str>) -> Vec<Standing> {
+        let standing = |name: String| Standing {
+            name,
             from: files.certificate.display().to_string(),
+            not_before: Some(self.certificate.not_before),
             not_after: Some(self.certificate.not_after),
-            problem: None,
+            problem: problem.map(str::to_owned),
             next: None,
-        }
+        };
+        self.certificate.whom().into_iter().map(standing).collect()
     }
 
     /// The certificate itself, without those that vouch for it.

@@ -69,6 +69,13 @@ fn a_certificate_comes_by_itself_by_a_handshake_alone() {
         one.balancer.await_stderr_of(&format!("{name}: localhost:"), "has given a certificate, by tls-alpn-01");
     }
     assert_eq!(one.origin.requests().len(), 2);
+    let (code, said) = eventually(
+        || format!("both are told of: {:?}", one.balancer.run(&["certificates"])),
+        || Some(one.balancer.run(&["certificates"])).filter(|(code, _)| *code == 0),
+    );
+    let lines: Vec<&str> = said.lines().skip(1).collect();
+    let is_told = |line: &str| line.matches("  in ").count() == 2 && line.contains("  localhost:");
+    assert!((code, lines.len()) == (0, 2) && lines.iter().all(|line| is_told(line)), "{said}");
     // Keys are for nobody else.
     let folder = std::fs::read_dir(one.state.join("acme")).unwrap().flatten().find(|entry| entry.path().is_dir());
     let folder = folder.unwrap().path();

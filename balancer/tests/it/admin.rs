@@ -47,7 +47,7 @@ pub(crate) fn admin_address(balancer: &mut Balancer) -> String {
     text.split_once("admin service on http://").unwrap().1.split('/').next().unwrap().to_owned()
 }
 
-fn get(address: &str, path: &str, fields: &str) -> String {
+pub(crate) fn get(address: &str, path: &str, fields: &str) -> String {
     ask(address, &format!("GET {path} HTTP/1.0\r\n{fields}\r\n"))
 }
 

@@ -9,6 +9,7 @@ mod adversary;
 mod advice;
 mod answers;
 mod care;
+mod certificates;
 mod cli;
 mod cli_serve;
 mod cli_sockets;

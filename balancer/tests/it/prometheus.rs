@@ -192,7 +192,7 @@ fn every_panel_and_rule_has_data_of_a_real_prometheus_through_a_kill_a_roll_and_
     assert_eq!(prometheus.query("min_over_time(up[5m])"), [1.0]);
     let rules: Value = serde_json::from_str(&prometheus.get("/api/v1/rules").unwrap()).unwrap();
     let rules = rules["data"]["groups"][0]["rules"].as_array().unwrap().clone();
-    assert_eq!(rules.len(), 14);
+    assert_eq!(rules.len(), 15);
     for rule in &rules {
         assert!(rule["lastError"].as_str().unwrap_or_default().is_empty() && rule["health"] != "err", "{rule}");
     }
