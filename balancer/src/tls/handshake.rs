@@ -1,6 +1,6 @@
 //! What a handshake may agree on: versions, ciphers, what is spoken, tickets for the next one.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
@@ -16,8 +16,9 @@ use crate::config::ClientAuth;
 /// What is the same for every certificate.
 #[derive(Debug, Clone)]
 pub struct Handshakes {
-    /// One for all threads: a client comes back to whichever. Its keys change every six hours.
-    ticketer: Arc<dyn ProducesTickets>,
+    /// One for all threads: a client comes back to whichever. Its keys change every six hours. Made for the first certificate: the first
+    /// random bytes of the library take 0.1 s of CPU time, which nobody shall wait for who serves no TLS.
+    ticketer: Arc<OnceLock<Arc<dyn ProducesTickets>>>,
     clients: Arc<dyn ClientCertVerifier>,
     /// Whether HTTP/2 may be agreed on.
     http2: bool,
@@ -38,10 +39,8 @@ impl Handshakes {
     /// # Errors
     /// A sentence.
     pub fn new(clients: Option<(&[u8], ClientAuth)>) -> Result<Self, String> {
-        let ticketer =
-            aws_lc_rs::Ticketer::new().map_err(|error| format!("TLS has no keys for its tickets: {error}"))?;
         let clients = clients.map_or_else(|| Ok(WebPkiClientVerifier::no_client_auth()), verifier);
-        Ok(Self { ticketer, clients: clients?, http2: false })
+        Ok(Self { ticketer: Arc::default(), clients: clients?, http2: false })
     }
 
     /// The same, with HTTP/2 offered to clients, or not.
@@ -54,12 +53,20 @@ impl Handshakes {
     pub(super) fn showing(&self, key: Arc<CertifiedKey>) -> Result<Arc<ServerConfig>, Error> {
         let mut config =
             builder()?.with_client_cert_verifier(Arc::clone(&self.clients)).with_cert_resolver(Arc::new(Only(key)));
-        config.ticketer = Arc::clone(&self.ticketer);
+        config.ticketer = self.ticketer()?;
         // A cache would be one lock for all threads.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let offered = &PROTOCOLS[usize::from(!self.http2)..];
         config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(config))
+    }
+
+    fn ticketer(&self) -> Result<Arc<dyn ProducesTickets>, Error> {
+        if let Some(ticketer) = self.ticketer.get() {
+            return Ok(Arc::clone(ticketer));
+        }
+        let new = aws_lc_rs::Ticketer::new()?;
+        Ok(Arc::clone(self.ticketer.get_or_init(|| new)))
     }
 }
 
