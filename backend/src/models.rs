@@ -140,6 +140,8 @@ impl Accept {
         let (shared, alive, id) = (self.shared.clone(), self.alive.clone(), connection.id);
         let spawned = thread::Builder::new().name("connection".into()).spawn(move || {
             shared.serve(connection);
+            // In this order: the process may end with the last sender, and the listener's file has to be removed by then.
+            drop(shared);
             drop(alive);
         });
         if spawned.is_err() {
@@ -170,6 +172,8 @@ impl Accept {
                     shared.serve(connection);
                     queue.done();
                 }
+                // In this order, as above.
+                drop(shared);
                 drop(alive);
             })?;
         }
