@@ -265,7 +265,9 @@ fn advise_says_what_it_has_measured_and_what_it_predicts_and_its_advice_is_enoug
     assert!((3..=5).contains(&slots), "{pool}");
     assert_eq!(balancer.run(&["scale", "jobs", &slots.to_string()]).0, 0);
     let (pool, why, type_this) = advised(&balancer, &["--for", "3s", "--wait", "200ms"]);
-    assert!(why.ends_with("Wished is 200 ms: leave it") && type_this.is_empty(), "{pool}");
+    // Where the machine is quiet, one worker fewer is enough too.
+    let is_enough = why.ends_with("Wished is 200 ms: leave it") && type_this.is_empty();
+    assert!(is_enough || (why.contains("hold the wished 200 ms") && why.contains("would be free")), "{pool}");
 }
 
 #[test]
