@@ -18,7 +18,7 @@ fn main() {
     let tools = TOOLS.iter().map(|tool| (*tool, is_installed(tool)));
     let others = [
         ("root", std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)),
-        ("grpc", ends_well(&["python3", "-c", "import grpc"])),
+        ("grpc", ends_well(&["/usr/bin/python3", "-c", "import grpc"])),
         ("ipv6", TcpListener::bind("[::1]:0").is_ok()),
         ("mounts of its own", ends_well(&["unshare", "--mount", "true"])),
         ("users of its own", ends_well(&["unshare", "--user", "--map-root-user", "--mount", "true"])),

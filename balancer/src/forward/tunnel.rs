@@ -34,7 +34,8 @@ pub(super) fn was_asked_for(asked: u8, upgrades: &[String], answer: &Fields) -> 
 /// other direction goes on.
 ///
 /// # Errors
-/// When a side breaks, is silent together with the other for longer than `tunnel_idle_timeout`, or others need its `place`.
+/// When a side breaks, both are silent for longer than `tunnel_idle_timeout`, or one is for [`HALF`] after the other has ended, or others
+/// need its `place`.
 pub(super) async fn relay(
     exchange: &mut Exchange<'_>,
     (worker, read): (&mut Socket, Buffer),
@@ -58,10 +59,12 @@ pub(super) async fn relay(
         if there.is_ready() && back.is_ready() {
             return Poll::Ready(Ok(()));
         }
+        let is_half = there.is_ready() != back.is_ready();
+        let idle_timeout = if is_half { Some(idle_timeout.map_or(HALF, |it| it.min(HALF))) } else { idle_timeout };
         if idle_timeout.is_none() && !looks {
             return Poll::Pending;
         }
-        let now_passed = to_worker.bytes + to_client.bytes;
+        let now_passed = (to_worker.bytes + to_client.bytes, is_half);
         if let Some(timeout) = idle_timeout
             && passed.replace(now_passed) != Some(now_passed)
         {
@@ -163,6 +166,8 @@ pub(super) fn wait_for_grpc(exchange: &mut Exchange<'_>, pool: &Pool, place: &Pl
     fault.map_or(Poll::Pending, Poll::Ready)
 }
 
+/// A silence after which a tunnel ends of which one side has ended: most often nobody is there any more, and the other side does not notice.
+const HALF: Duration = Duration::from_secs(10);
 /// Between looks whether others need the place.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// Pieces before others have their turn.

@@ -24,7 +24,8 @@ pub(super) struct DeadlyRequest {
 }
 
 /// The positions of those that count, of `deaths` in the order of time. Of those at nearly the same moment, the deaths of one request
-/// that was sent from worker to worker count, else the first.
+/// that was sent from worker to worker count, where they are most of them, else the first: where as many died without that request, it
+/// was sent on to workers that were being killed with the rest.
 pub(super) fn counted(deaths: &[DeathEvidence]) -> Vec<usize> {
     let mut counted = Vec::new();
     let mut from = 0;
@@ -51,7 +52,7 @@ fn of_moment(moment: &[DeathEvidence]) -> Vec<usize> {
     };
     let ids = moment.iter().flat_map(|death| &death.with).map(|held| &held.id);
     let most = ids.map(of).max_by_key(Vec::len).unwrap_or_default();
-    if most.len() > 1 { most } else { (0..moment.len().min(1)).collect() }
+    if 2 * most.len() > moment.len() { most } else { (0..moment.len().min(1)).collect() }
 }
 
 /// Workers that are killed by one command, or for want of memory, die within this time.
@@ -78,6 +79,8 @@ mod tests {
         assert_eq!(of(&[(100, &[(1, 90)]), (103, &[(2, 95)]), (106, &[(3, 99)])]), [0]);
         // Requests that come while the others die.
         assert_eq!(of(&[(100, &[(1, 90)]), (103, &[(2, 101)]), (106, &[(3, 104)]), (150, &[(4, 149)])]), [0]);
+        // One that was sent on to another of them.
+        assert_eq!(of(&[(100, &[(1, 90)]), (101, &[(2, 90)]), (103, &[(1, 102)]), (104, &[(3, 95)])]), [0]);
         assert_eq!(of(&[]), [0; 0]);
     }
 

@@ -242,15 +242,15 @@ fn half_busy(count: usize, millis: &str) -> Balancer {
 fn advise_says_what_it_has_measured_and_what_it_predicts_and_its_advice_is_enough() {
     let balancer = half_busy(2, "50");
     let _traffic = Traffic::to(&balancer, 2, &["/", "/pause"]);
-    let (pool, why, type_this) = advised(&balancer, &["--for", "3s", "--wait", "20ms"]);
+    let (pool, why, type_this) = advised(&balancer, &["--for", "6s", "--wait", "5ms"]);
     // Little's law: two clients, each half of its time at one of two workers.
     let figure = |key: &str| pool[key].as_f64().unwrap();
-    assert!((0.04..0.2).contains(&figure("service_seconds")), "{pool}");
-    assert!((0.5..1.6).contains(&figure("busy")) && (4.0..=21.0).contains(&figure("per_second")), "{pool}");
+    assert!((0.025..0.3).contains(&figure("service_seconds")), "{pool}");
+    assert!((0.4..1.8).contains(&figure("busy")) && (4.0..=21.0).contains(&figure("per_second")), "{pool}");
     assert!(figure("wait_seconds") < 0.05, "two clients and two places: {pool}");
     // Erlang's C at a load of one and two places: one of three waits, 95 of 100 less than 95 ms.
     let predicted = pool["predicted"]["wait_p95_seconds"].as_f64().unwrap();
-    assert!((0.02..1.0).contains(&predicted) && pool["predicted"]["by"] == "erlang_c", "{pool}");
+    assert!((0.005..1.0).contains(&predicted) && pool["predicted"]["by"] == "erlang_c", "{pool}");
     let slots = pool["predicted"]["slots_for_wish"].as_u64().unwrap();
     assert!(
         why.starts_with("predicted (Erlang's C formula, from ") && why.contains(" each, 2 slots): 95 of 100 "),

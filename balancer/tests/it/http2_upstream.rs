@@ -560,7 +560,7 @@ print("all well")
 
 fn grpc_server() -> Python {
     use std::io::BufRead as _;
-    let mut server = Command::new("python3");
+    let mut server = Command::new("/usr/bin/python3");
     server.args(["-c", SERVER]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut server = server.spawn().unwrap();
     let mut line = String::new();
@@ -569,12 +569,12 @@ fn grpc_server() -> Python {
 }
 
 #[test]
-#[cfg_attr(not(has = "grpc"), ignore = "needs python3 with grpc")]
+#[cfg_attr(not(has = "grpc"), ignore = "needs /usr/bin/python3 with grpc")]
 fn grpc_of_all_kinds_goes_end_to_end() {
     let server = grpc_server();
     let balancer =
         Balancer::start("h2c = true", &format!("{}http2 = true\n", pool_at(&[format!("127.0.0.1:{}", server.1)])));
-    let mut client = Command::new("python3");
+    let mut client = Command::new("/usr/bin/python3");
     let said = client.args(["-c", CLIENT]).arg(balancer.address().to_string()).output().unwrap();
     let said = [said.stdout, said.stderr].concat();
     assert_eq!(String::from_utf8_lossy(&said), "all well\n");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::harness::{Balancer, Client, Ended, Origin, eventually};
+use super::harness::{Balancer, Client, Ended, Gate, Origin, eventually};
 use super::slots::{ONE_SLOT, from, slots_of};
 
 const ASK: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -50,6 +50,34 @@ fn a_silent_tunnel_is_closed_after_its_idle_timeout_and_gives_its_slot_back() {
     assert_eq!(Client::of(&balancer).get("/").text(), "plain");
     assert_ne!(client.rest().1, Ended::Silence);
     balancer.logged(&["\"status\":101", "\"reason\":\"tunnel_idle\""]);
+}
+
+#[test]
+fn a_worker_that_does_not_end_its_side_keeps_no_slot_once_its_client_is_gone() {
+    // It answers, and goes on waiting for more whatever its client does.
+    let gate = Gate::default();
+    let ends = gate.clone();
+    let origin = Origin::start(move |mut exchange| {
+        while let Some(request) = exchange.request() {
+            if request.field("upgrade").is_none() {
+                exchange.send(super::harness::ok("plain"));
+                continue;
+            }
+            exchange.send(SWITCH);
+            while let Some(line) = exchange.until("\n") {
+                exchange.send(line);
+            }
+            ends.wait();
+            return;
+        }
+    });
+    let balancer = Balancer::start("", &slots_of(&[&origin], &format!("{ONE_SLOT}queue_timeout = \"30s\"\n")));
+    drop(tunnel(&balancer));
+    let mut next = Client::of(&balancer);
+    next.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(next.response().text(), "plain");
+    balancer.logged(&["\"status\":101", "\"reason\":\"tunnel_idle\""]);
+    gate.open();
 }
 
 #[test]

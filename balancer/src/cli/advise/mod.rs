@@ -89,6 +89,6 @@ fn pause(time: Duration) {
 /// What spreads points most evenly (Weyl's sequence of the golden ratio).
 const GOLDEN: f64 = 0.618_033_988_75;
 /// Between two looks, on average.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(50);
 const WATCHED_MIN: Duration = Duration::from_secs(1);
 const WATCHED_MAX: Duration = Duration::from_secs(600);
