@@ -20,6 +20,13 @@ impl Target {
         })
     }
 
+    /// Asks for a text: its status, and the whole of it.
+    pub(super) fn read(&self, target: &str) -> Result<(u16, String), ExitCode> {
+        let answer = self.ask("GET", target)?;
+        let status = answer.status;
+        answer.text().map(|text| (status, text)).map_err(|error| cut_off(&error))
+    }
+
     /// Has something done, which is called `what`, says who does it, tells how it goes, and waits for the end.
     pub(super) fn order(&self, target: &str, what: &'static str) -> ExitCode {
         let mut answer = match self.ask("POST", target) {
@@ -36,7 +43,7 @@ impl Target {
                 ExitCode::from(outcome.code)
             }
             Ok(None) => fail("balancer: it ended before it had answered; what was begun may or may not be done"),
-            Err(error) => fail(&format!("balancer: no further answer: {error}")),
+            Err(error) => cut_off(&error),
         }
     }
 
@@ -60,6 +67,11 @@ impl Target {
         }
         Ok(None)
     }
+}
+
+/// The end of a command whose answer has broken off.
+pub(super) fn cut_off(error: &io::Error) -> ExitCode {
+    fail(&format!("balancer: no further answer: {error}"))
 }
 
 /// Says, when Ctrl-C comes, that what was begun goes on. In a thread, for the answer is read without a runtime.

@@ -23,14 +23,9 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
-    let answer = match options.target.or(config).ask("GET", "/api/certificates") {
-        Ok(answer) => answer,
+    let (status, text) = match options.target.or(config).read("/api/certificates") {
+        Ok(read) => read,
         Err(code) => return code,
-    };
-    let status = answer.status;
-    let text = match answer.text() {
-        Ok(text) => text,
-        Err(error) => return fail(&format!("balancer: no further answer: {error}")),
     };
     let value = match serde_json::from_str::<Value>(&text) {
         Ok(value) if status == 200 => value,

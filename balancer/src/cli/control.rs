@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::say::{fail, say};
+use super::ask::cut_off;
+use super::say::say;
 use super::target::Target;
 use crate::admin::client::escaped;
 
@@ -132,6 +133,6 @@ pub(super) fn stop(options: StopOptions, config: Option<PathBuf>) -> ExitCode {
             say(&stopped);
             ExitCode::SUCCESS
         }
-        Err(error) => fail(&format!("balancer: no further answer: {error}")),
+        Err(error) => cut_off(&error),
     }
 }

@@ -49,14 +49,9 @@ pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
         (None, Some(most)) => format!("/api/requests?which={which}&n={most}"),
         (None, None) => format!("/api/requests?which={which}"),
     };
-    let answer = match options.target.or(config).ask("GET", &path) {
-        Ok(answer) => answer,
+    let (status, text) = match options.target.or(config).read(&path) {
+        Ok(read) => read,
         Err(code) => return code,
-    };
-    let status = answer.status;
-    let text = match answer.text() {
-        Ok(text) => text,
-        Err(error) => return fail(&format!("balancer: no further answer: {error}")),
     };
     match (status, serde_json::from_str::<Value>(&text)) {
         (200, Ok(_)) if options.json => show(&text),

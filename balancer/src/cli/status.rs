@@ -33,13 +33,9 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
-    let answer = match options.target.or(config).quiet(options.quiet).ask("GET", "/api/status") {
-        Ok(answer) => answer,
+    let (_, text) = match options.target.or(config).quiet(options.quiet).read("/api/status") {
+        Ok(read) => read,
         Err(code) => return code,
-    };
-    let text = match answer.text() {
-        Ok(text) => text,
-        Err(error) => return fail(&format!("balancer: no further answer: {error}")),
     };
     let Ok(mut status) = serde_json::from_str::<Value>(&text) else {
         return fail("balancer: the answer is not the status of a balancer");

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
+use super::ask::cut_off;
 use super::say::{fail, say};
 use super::target::Target;
 use crate::admin::client::escaped;
@@ -111,7 +112,7 @@ fn copy(target: &Target, (path, none): (&str, &str), told: impl Fn(&str) -> Stri
                 }
                 return ExitCode::SUCCESS;
             }
-            Err(error) => return fail(&format!("balancer: no further answer: {error}")),
+            Err(error) => return cut_off(&error),
         };
         is_empty = false;
         if let Err(error) = writeln!(stdout, "{}", printable::lines(&told(&line))).and_then(|()| stdout.flush()) {

@@ -12,12 +12,14 @@ use super::tls::Encrypted;
 
 /// What `check` says of a file with this pair, and what a start says.
 fn of_pair(directory: &Path, table: &str) -> (String, String) {
+    let tls = format!("listen = \"tls:127.0.0.1:0\"\n[tls]\ncertificates = [{table}]\n");
+    of_file(directory, &format!("{tls}[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n"))
+}
+
+/// What `check` says of a file with this text, and what a start says.
+pub(super) fn of_file(directory: &Path, text: &str) -> (String, String) {
     let file = directory.join("wrong.toml");
-    let text = format!(
-        "listen = \"tls:127.0.0.1:0\"\n[tls]\ncertificates = [{table}]\n[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n[admin]\nsocket = {:?}\n",
-        directory.join("admin.sock")
-    );
-    std::fs::write(&file, text).unwrap();
+    std::fs::write(&file, format!("{text}[admin]\nsocket = {:?}\n", directory.join("admin.sock"))).unwrap();
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_balancer"));
         let output = command.args(arguments).arg("--config").arg(&file).env_remove("RUST_LOG").output().unwrap();

@@ -10,7 +10,12 @@ const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\
 
 /// An origin that answers each line with itself.
 fn echoing() -> Origin {
-    Origin::start(|mut exchange| {
+    echoing_until(|| ())
+}
+
+/// The same; once its client has ended, it ends its own side after `wait`.
+fn echoing_until(wait: impl Fn() + Send + Sync + 'static) -> Origin {
+    Origin::start(move |mut exchange| {
         while let Some(request) = exchange.request() {
             if request.field("upgrade").is_none() {
                 exchange.send(super::harness::ok("plain"));
@@ -20,7 +25,7 @@ fn echoing() -> Origin {
             while let Some(line) = exchange.until("\n") {
                 exchange.send(line);
             }
-            return;
+            return wait();
         }
     })
 }
@@ -57,20 +62,7 @@ fn a_worker_that_does_not_end_its_side_keeps_no_slot_once_its_client_is_gone() {
     // It answers, and goes on waiting for more whatever its client does.
     let gate = Gate::default();
     let ends = gate.clone();
-    let origin = Origin::start(move |mut exchange| {
-        while let Some(request) = exchange.request() {
-            if request.field("upgrade").is_none() {
-                exchange.send(super::harness::ok("plain"));
-                continue;
-            }
-            exchange.send(SWITCH);
-            while let Some(line) = exchange.until("\n") {
-                exchange.send(line);
-            }
-            ends.wait();
-            return;
-        }
-    });
+    let origin = echoing_until(move || _ = ends.wait());
     let balancer = Balancer::start("", &slots_of(&[&origin], &format!("{ONE_SLOT}queue_timeout = \"30s\"\n")));
     drop(tunnel(&balancer));
     let mut next = Client::of(&balancer);

@@ -4,7 +4,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustls::version::{TLS12, TLS13};
@@ -214,18 +213,8 @@ fn records_that_nobody_with_the_keys_has_written_are_no_answer() {
 
 /// What `check` says of such a table, and what a start says.
 fn of_table(directory: &Path, tls: &str) -> (String, String) {
-    let file = directory.join("wrong.toml");
-    let text = format!(
-        "listen = \"127.0.0.1:0\"\n[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n[pool.app.tls]\n{tls}\n[admin]\nsocket = {:?}\n",
-        directory.join("admin.sock")
-    );
-    std::fs::write(&file, text).unwrap();
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_balancer"));
-        let output = command.args(arguments).arg("--config").arg(&file).env_remove("RUST_LOG").output().unwrap();
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-    };
-    (run(&["check"]), run(&[]))
+    let pool = "listen = \"127.0.0.1:0\"\n[pool.app]\nendpoints = [\"127.0.0.1:1\"]\n";
+    super::tls_faults::of_file(directory, &format!("{pool}[pool.app.tls]\n{tls}\n"))
 }
 
 #[test]

@@ -42,8 +42,7 @@ pub(super) struct Options {
 pub(super) fn run(options: Options, config: Option<PathBuf>) -> ExitCode {
     let target = options.target.or(config);
     let ask = || -> Result<Value, ExitCode> {
-        let answer = target.ask("GET", "/api/status")?;
-        let text = answer.text().map_err(|error| fail(&format!("balancer: no further answer: {error}")))?;
+        let (_, text) = target.read("/api/status")?;
         serde_json::from_str(&text).map_err(|_| fail("balancer: the answer is not the status of a balancer"))
     };
     if !options.json {
